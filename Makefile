@@ -1,0 +1,44 @@
+# make demo   set up ./.venv and run the main comparison on the built-in benchmark
+# make test   set up the same and run linter and tests
+#
+# PYTHON=python3.12                                    the interpreter that ./.venv is made from
+# TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu  PyTorch from this index (here: CPU build)
+# TORCH=torch==2.4.1                                   another version of PyTorch
+# ARGS="..."                                           options for the demo or for pytest
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+export TORCH ?= torch==2.13.0
+export TORCH_INDEX_URL ?=
+BIN := $(VENV)/bin
+
+.PHONY: help setup demo test test-fast lint format doctor clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile
+
+setup:
+	@test -n "$(PYTHON)" || { echo "make: no Python found; run: apt-get install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) tools/setup_env.py --venv $(VENV)
+
+demo: setup
+	@$(BIN)/python tools/demo.py $(ARGS)
+
+lint: setup
+	@$(BIN)/ruff check .
+
+format: setup
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+test: lint
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+test-fast: lint
+	@$(BIN)/python -m pytest -q -m "not slow" $(ARGS)
+
+doctor: setup
+	@$(BIN)/python -m negas.doctor
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,42 @@
+"""What lets the mm* packages import and load on today's PyTorch; ``install()`` puts it in place.
+
+Importing this package is light. ``install()`` imports torch, mmengine and mmcv, nothing more, and
+never replaces something that works.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+__all__ = ["install"]
+
+_installed = False
+
+# (category, message, module): noise of dependencies that no user can act on.
+_NOISE = (
+    (DeprecationWarning, "pkg_resources is deprecated", ""),
+    (UserWarning, "pkg_resources is deprecated", ""),
+    (DeprecationWarning, "`torch.jit.(script|interface)` is deprecated", ""),
+    (ImportWarning, "``MultiScaleDeformableAttention`` has been moved", ""),
+)
+
+
+def install() -> None:
+    """Put the stand-ins in place; call before the first import of ``mmcv.ops`` or ``mmdet``.
+
+    Does nothing at the second call.
+
+    Raises:
+        ImportError: the mm* packages are missing or cannot be imported; the sentence names the
+            remedy.
+    """
+    global _installed
+    if _installed:
+        return
+    for category, message, module in _NOISE:
+        warnings.filterwarnings("ignore", message, category, module)
+    from . import checkpoint, mmcv_ext
+
+    mmcv_ext.install()
+    checkpoint.install()
+    _installed = True

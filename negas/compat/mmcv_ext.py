@@ -1,0 +1,182 @@
+"""A stand-in for mmcv's compiled extension, used only where the real one cannot be imported.
+
+``mmcv.ops`` asks ``mmcv._ext`` for some hundred names when it is imported. The stand-in answers
+every one, computes the few that detectors of this project call, and refuses the others clearly.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+import numpy as np
+import torch
+from torch import Tensor
+
+NAME = "mmcv._ext"
+
+
+def nms(bboxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0) -> Tensor:
+    """Greedy non-maximum suppression, the same decisions as mmcv's compiled op.
+
+    Args:
+        bboxes: [N, 4] as x1, y1, x2, y2 in pixels, on any device.
+        scores: [N].
+        iou_threshold: a box goes if its IoU with a kept, higher-scored box is larger than this.
+        offset: 0, or 1 to count x2 and y2 as inside the box.
+
+    Returns:
+        int64 indices [n] of the kept boxes by descending score (ties by index), on the device of
+        ``bboxes``.
+    """
+    if bboxes.numel() == 0:
+        return bboxes.new_zeros((0,), dtype=torch.long)
+    order = torch.sort(scores.detach(), descending=True, stable=True).indices.cpu()
+    # The compiled op calculates in float32: doing the same decides boxes at the threshold alike.
+    boxes = bboxes.detach().cpu().float()[order].numpy()
+    x1, y1, x2, y2 = (np.ascontiguousarray(column) for column in boxes.T)
+    one = np.float32(offset)
+    areas = (x2 - x1 + one) * (y2 - y1 + one)
+    threshold = np.float32(iou_threshold)
+    alive = np.ones(len(boxes), dtype=bool)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for i in range(len(boxes)):
+            if not alive[i]:
+                continue
+            rest = slice(i + 1, None)
+            width = np.minimum(x2[i], x2[rest]) - np.maximum(x1[i], x1[rest]) + one
+            height = np.minimum(y2[i], y2[rest]) - np.maximum(y1[i], y1[rest]) + one
+            overlap = np.maximum(width, 0, out=width) * np.maximum(height, 0, out=height)
+            # Two empty boxes give 0 / 0 = NaN, which is not larger: both stay.
+            alive[rest] &= ~(overlap / (areas[i] + areas[rest] - overlap) > threshold)
+    return order[torch.from_numpy(alive)].to(bboxes.device)
+
+
+def ms_deform_attn_forward(
+    value: Tensor,
+    spatial_shapes: Tensor,
+    level_start_index: Tensor,
+    sampling_locations: Tensor,
+    attention_weights: Tensor,
+    im2col_step: int = 64,
+) -> Tensor:
+    """Multi-scale deformable attention by mmcv's own PyTorch form; mmcv calls this on CUDA."""
+    from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
+
+    return multi_scale_deformable_attn_pytorch(
+        value, spatial_shapes, sampling_locations, attention_weights
+    )
+
+
+def ms_deform_attn_backward(
+    value: Tensor,
+    spatial_shapes: Tensor,
+    level_start_index: Tensor,
+    sampling_locations: Tensor,
+    attention_weights: Tensor,
+    grad_output: Tensor,
+    grad_value: Tensor,
+    grad_sampling_loc: Tensor,
+    grad_attn_weight: Tensor,
+    im2col_step: int = 64,
+) -> None:
+    """Gradients of :func:`ms_deform_attn_forward`, written into the three ``grad_`` tensors."""
+    inputs = [t.detach().requires_grad_() for t in (value, sampling_locations, attention_weights)]
+    with torch.enable_grad():
+        output = ms_deform_attn_forward(
+            inputs[0], spatial_shapes, level_start_index, inputs[1], inputs[2]
+        )
+    gradients = torch.autograd.grad(output, inputs, grad_output)
+    targets = (grad_value, grad_sampling_loc, grad_attn_weight)
+    for target, gradient in zip(targets, gradients, strict=True):
+        target.copy_(gradient)
+
+
+def _refuse(op: str) -> Callable:
+    def missing_op(*args: object, **kwargs: object) -> None:
+        raise RuntimeError(
+            f"mmcv op {op!r} needs compiled mmcv, which this environment lacks (negas stands in "
+            f"for {', '.join(_OPS)} only); install a full mmcv built for torch "
+            f"{torch.__version__} as docs/install.md says, or use a model without this op"
+        )
+
+    missing_op.__name__ = op
+    return missing_op
+
+
+_OPS = {
+    "nms": nms,
+    "ms_deform_attn_forward": ms_deform_attn_forward,
+    "ms_deform_attn_backward": ms_deform_attn_backward,
+}
+
+
+class StandIn(ModuleType):
+    """Answers every name but dunder ones, as ``mmcv.ops`` expects of its extension."""
+
+    def __init__(self) -> None:
+        super().__init__(NAME, "negas' stand-in for mmcv's compiled extension.")
+        # Without a loader mmcv's own check_ops_exist() says truthfully that no ops exist.
+        self.__spec__ = ModuleSpec(NAME, loader=None, origin="negas.compat.mmcv_ext")
+
+    def __getattr__(self, name: str) -> Callable:
+        if name.startswith("__"):
+            raise AttributeError(f"module {NAME!r} has no attribute {name!r}")
+        op = _OPS[name] if name in _OPS else _refuse(name)
+        setattr(self, name, op)
+        return op
+
+
+def is_stand_in() -> bool:
+    """Whether ``mmcv._ext`` is this stand-in now."""
+    return isinstance(sys.modules.get(NAME), StandIn)
+
+
+def install() -> bool:
+    """Put the stand-in into ``sys.modules`` unless the real extension can be imported.
+
+    Returns:
+        True if the stand-in is in use.
+
+    Raises:
+        ImportError: mmcv is missing or cannot be imported itself.
+    """
+    if is_stand_in():
+        return True
+    try:
+        mmcv = importlib.import_module("mmcv")
+    except ModuleNotFoundError as error:
+        if error.name not in ("mmcv", "mmengine"):
+            raise
+        raise ImportError(
+            f"{error.name} is not installed: run `pip install -e '.[lite]'` (no compiler needed), "
+            "or install a full mmcv and `pip install -e '.[mm]'`; docs/install.md has the lines"
+        ) from error
+    except ImportError as error:
+        raise ImportError(
+            f"mmcv is installed but cannot be imported ({error}); `python -m negas.doctor` "
+            "names the mend"
+        ) from error
+    try:
+        importlib.import_module(NAME)
+        return False
+    except ModuleNotFoundError as error:
+        if error.name != NAME:
+            _warn_broken(error)
+    except (ImportError, OSError) as error:  # built for another torch, or a library is missing
+        _warn_broken(error)
+    sys.modules[NAME] = mmcv._ext = StandIn()
+    return True
+
+
+def _warn_broken(error: Exception) -> None:
+    warnings.warn(
+        f"mmcv's compiled extension does not fit this environment ({str(error)[:160]}), so negas "
+        f"stands in for it; rebuild mmcv for torch {torch.__version__} to have its ops",
+        RuntimeWarning,
+        stacklevel=4,
+    )
