@@ -1,0 +1,134 @@
+"""The negative label bank: which words stand for "not one of my classes", and where from."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+_LISTS = ("id_labels", "neg_labels")
+
+
+@dataclass(frozen=True)
+class NegativeLabelBank:
+    """ID labels and the negative labels made for them, both in a fixed order.
+
+    Attributes:
+        id_labels: the K labels the bank was made for.
+        neg_labels: the M negative labels; none equals an ID label.
+        provenance: how it was made (model, prompts, thresholds, similarities, date), free form.
+
+    Raises:
+        ValueError: an empty list, an entry that is no text or empty, an entry that occurs twice
+            or is also an ID label (case and outer spaces ignored).
+    """
+
+    id_labels: tuple[str, ...]
+    neg_labels: tuple[str, ...]
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for key in _LISTS:
+            object.__setattr__(self, key, _checked(key, getattr(self, key)))
+        if not isinstance(self.provenance, dict):
+            raise ValueError(
+                f"'provenance' must be a dict, got {type(self.provenance).__name__}; "
+                f"write {{}} if nothing is known."
+            )
+        known = {_key(name): name for name in self.id_labels}
+        for label in self.neg_labels:
+            if _key(label) in known:
+                raise ValueError(
+                    f"'neg_labels' holds {label!r}, which is the ID label {known[_key(label)]!r}; "
+                    f"remove it from the negatives."
+                )
+
+    def __len__(self) -> int:
+        """M, the number of negative labels."""
+        return len(self.neg_labels)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> NegativeLabelBank:
+        """Read a JSON bank.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: not JSON, a key is missing, or what the class itself refuses; the message
+                starts with the file.
+        """
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"{path}: no such label bank; check the path in the config.")
+        try:
+            data = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path}: not valid JSON: {error}.") from error
+        if not isinstance(data, dict):
+            raise ValueError(
+                f"{path}: a label bank is a JSON object with 'id_labels' and 'neg_labels', "
+                f"got {type(data).__name__}."
+            )
+        for key in _LISTS:
+            if key not in data:
+                raise ValueError(f"{path}: the key {key!r} is missing; add a list of labels.")
+        try:
+            return cls(data["id_labels"], data["neg_labels"], data.get("provenance", {}))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write readable JSON, labels in their order; parent folders are made."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
+        target.write_text(text + "\n", encoding="utf-8")
+
+    def check_id_labels(self, names: Sequence[str]) -> None:
+        """Make sure the bank was made for these ID labels, in whatever order.
+
+        Raises:
+            ValueError: it was made for other ones, or a negative is one of ``names``.
+        """
+        mine, given = {_key(name) for name in self.id_labels}, {_key(name) for name in names}
+        for label in self.neg_labels:
+            if _key(label) in given:
+                raise ValueError(
+                    f"the negative label {label!r} is one of the detector's ID labels; "
+                    f"use a bank made for these labels."
+                )
+        if mine != given:
+            parts = [
+                f"{what} {', '.join(sorted(some))}"
+                for what, some in (("lacks", given - mine), ("has besides", mine - given))
+                if some
+            ]
+            raise ValueError(
+                f"the label bank was made for other ID labels than the detector's: it "
+                f"{' and '.join(parts)}; use a bank made for these labels or make one."
+            )
+
+
+def _key(name: str) -> str:
+    return " ".join(name.split()).casefold()
+
+
+def _checked(key: str, labels: object) -> tuple[str, ...]:
+    if not isinstance(labels, list | tuple):
+        raise ValueError(f"{key!r} must be a list of labels, got {type(labels).__name__}.")
+    if not labels:
+        raise ValueError(f"{key!r} is empty; a label bank needs at least one label there.")
+    seen: dict[str, int] = {}
+    for index, label in enumerate(labels):
+        if not isinstance(label, str) or not label.strip():
+            raise ValueError(
+                f"{key!r} entry {index} is {label!r}; every label must be a non-empty text."
+            )
+        if _key(label) in seen:
+            raise ValueError(
+                f"{key!r} holds {label!r} twice (entries {seen[_key(label)]} and {index}, case "
+                f"ignored); remove one."
+            )
+        seen[_key(label)] = index
+    return tuple(labels)

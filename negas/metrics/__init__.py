@@ -1,0 +1,34 @@
+"""Metrics of OOD detection: **larger scores = in-distribution (ID), ID is the positive class**.
+
+FPR95 is the share of OOD samples kept at the threshold that keeps at least 95% of the ID samples.
+
+>>> from negas.metrics import ood_metrics
+>>> result = ood_metrics([0.9, 0.8, 0.7], [0.75, 0.1])
+>>> round(result.auroc, 3), result.fpr95
+(0.833, 0.5)
+"""
+
+from negas.metrics.bootstrap import BootstrapResult, Interval, bootstrap
+from negas.metrics.coco import AveragePrecision, coco_map, records_to_coco
+from negas.metrics.controls import rotated_bank, rotation_control
+from negas.metrics.f1_cut import ClassCut, F1Cut, f1_threshold
+from negas.metrics.protocol import evaluate_scores, select_samples
+from negas.metrics.roc import OODResult, ood_metrics
+
+__all__ = [
+    "AveragePrecision",
+    "BootstrapResult",
+    "ClassCut",
+    "F1Cut",
+    "Interval",
+    "OODResult",
+    "bootstrap",
+    "coco_map",
+    "evaluate_scores",
+    "f1_threshold",
+    "ood_metrics",
+    "records_to_coco",
+    "rotated_bank",
+    "rotation_control",
+    "select_samples",
+]

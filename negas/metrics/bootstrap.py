@@ -1,0 +1,119 @@
+"""Confidence intervals of AUROC and FPR95 by resampling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from negas.metrics.roc import check_recall, check_scores, ood_metrics, required_count
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with its percentile interval and the standard deviation over the draws."""
+
+    value: float
+    low: float
+    high: float
+    std: float
+
+
+@dataclass(frozen=True)
+class BootstrapResult:
+    """Intervals of ``auroc`` and ``fpr95`` (ID positive), and how they were made."""
+
+    auroc: Interval
+    fpr95: Interval
+    level: float
+    num_draws: int
+    seed: int
+    grouped: bool
+
+    def to_dict(self) -> dict:
+        """All fields, intervals as dicts."""
+        return asdict(self)
+
+
+def bootstrap(
+    id_scores: object,
+    ood_scores: object,
+    n: int = 1000,
+    seed: int = 0,
+    groups: tuple[Sequence, Sequence] | None = None,
+    level: float = 0.95,
+    recall: float = 0.95,
+) -> BootstrapResult:
+    """Resample both sets ``n`` times with replacement.
+
+    Args:
+        id_scores: ``[n_id]``, larger = ID.
+        ood_scores: ``[n_ood]``.
+        n: number of draws.
+        seed: of the draws; the global random state is not touched.
+        groups: ``(id_groups [n_id], ood_groups [n_ood])``, e.g. the image of each box: whole
+            images are drawn, because boxes of one image are not independent.
+        level: coverage of the percentile intervals.
+        recall: ID recall at which the FPR is read.
+
+    Raises:
+        ValueError: as :func:`negas.metrics.ood_metrics`, or groups of other lengths.
+    """
+    ids, oods = check_scores("id_scores", id_scores), check_scores("ood_scores", ood_scores)
+    check_recall(recall)
+    if n < 1 or not 0 < level < 1:
+        raise ValueError(f"bootstrap needs n >= 1 and 0 < level < 1, got n={n}, level={level}.")
+    id_draw, ood_draw = _members(ids, oods, groups)
+    generator = np.random.default_rng(seed)
+
+    pooled, place = np.unique(np.r_[ids, oods], return_inverse=True)
+    id_place, ood_place = place[: len(ids)], place[len(ids) :]
+    draws = np.empty((n, 2))
+    for draw in range(n):
+        id_count = np.bincount(id_place, _weights(id_draw, generator), len(pooled))
+        ood_count = np.bincount(ood_place, _weights(ood_draw, generator), len(pooled))
+        draws[draw] = _weighted_metrics(id_count, ood_count, recall)
+
+    point = ood_metrics(ids, oods, recall)
+    tail = (1 - level) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
+    std = draws.std(axis=0, ddof=1 if n > 1 else 0)
+    intervals = [
+        Interval(value, float(low[i]), float(high[i]), float(std[i]))
+        for i, value in enumerate((point.auroc, point.fpr95))
+    ]
+    return BootstrapResult(*intervals, level, n, seed, groups is not None)
+
+
+def _members(ids: np.ndarray, oods: np.ndarray, groups: tuple | None) -> list[np.ndarray]:
+    """The group index of every sample, for both sets; one group per sample by default."""
+    if groups is None:
+        return [np.arange(len(ids)), np.arange(len(oods))]
+    members = [np.unique(np.asarray(group), return_inverse=True)[1] for group in groups]
+    lengths = [len(member) for member in members]
+    if lengths != [len(ids), len(oods)]:
+        raise ValueError(
+            f"groups must name one group per score, {len(ids)} and {len(oods)}, got {lengths}."
+        )
+    return members
+
+
+def _weights(members: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """How often each sample occurs in one draw of as many groups as there are."""
+    count = int(members.max()) + 1
+    drawn = np.bincount(generator.integers(count, size=count), minlength=count)
+    return drawn[members].astype(np.float64)
+
+
+def _weighted_metrics(
+    id_count: np.ndarray, ood_count: np.ndarray, recall: float
+) -> tuple[float, float]:
+    """AUROC and FPR from how often each distinct pooled score (ascending) was drawn."""
+    num_id, num_ood = id_count.sum(), ood_count.sum()
+    ood_below = ood_count.cumsum() - ood_count
+    auroc = float(id_count @ (ood_below + 0.5 * ood_count)) / (num_id * num_ood)
+    id_reaching = id_count[::-1].cumsum()[::-1]  # ID scores >= each distinct value, falling
+    needed = required_count(recall, int(num_id))
+    cut = int(np.flatnonzero(id_reaching >= needed)[-1])
+    return auroc, float(ood_count[cut:].sum() / num_ood)

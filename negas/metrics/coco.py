@@ -1,0 +1,177 @@
+"""COCO ground truth and average precision, through pycocotools, without its prints."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from negas.records import BoxRecords
+
+CocoSource = dict | COCO | str | os.PathLike
+
+
+@dataclass(frozen=True)
+class AveragePrecision:
+    """COCO box AP in [0, 1], area "all", 100 detections an image; -1 without ground truth."""
+
+    ap: float
+    ap50: float
+    ap75: float
+
+
+def coco_map(
+    coco_gt: CocoSource, detections: Sequence[dict] | str | os.PathLike
+) -> AveragePrecision:
+    """AP@[.50:.95], AP50 and AP75 of COCO results; no detections give 0.
+
+    Args:
+        coco_gt: a COCO dict, ``COCO`` object or json path.
+        detections: COCO results (``image_id, category_id, bbox [x, y, w, h], score``) or a path.
+    """
+    return average_precision(evaluate_coco(coco_gt, detections))
+
+
+def average_precision(evaluation: COCOeval) -> AveragePrecision:
+    """The three numbers of an accumulated evaluation."""
+    precision = evaluation.eval["precision"][:, :, :, 0, -1]  # [10 IoUs, 101 recalls, K]
+    values = []
+    for part in (precision, precision[:1], precision[5:6]):
+        valid = part[part > -1]
+        values.append(float(valid.mean()) if valid.size else -1.0)
+    return AveragePrecision(*values)
+
+
+def evaluate_coco(coco_gt: CocoSource, detections: Sequence[dict] | str | os.PathLike) -> COCOeval:
+    """Run COCOeval (bbox) up to ``accumulate``.
+
+    Raises:
+        FileNotFoundError: a path leads nowhere.
+        ValueError: malformed json, or detections on unknown images or categories.
+    """
+    truth = load_coco(coco_gt)
+    results = _load_results(detections)
+    images, categories = set(truth.imgs), set(truth.cats)
+    for index, result in enumerate(results):
+        for key, known in (("image_id", images), ("category_id", categories)):
+            if result.get(key) not in known:
+                raise ValueError(
+                    f"detection {index}: {key} {result.get(key)!r} is not in the ground truth; "
+                    f"results and annotations must belong to the same data set."
+                )
+    with _quiet():
+        if results:
+            found = truth.loadRes([dict(result) for result in results])
+        else:
+            found = COCO()  # loadRes fails on an empty list
+            found.dataset = {**truth.dataset, "annotations": []}
+            found.createIndex()
+        evaluation = COCOeval(truth, found, "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+    return evaluation
+
+
+def load_coco(source: CocoSource) -> COCO:
+    """COCO ground truth with what COCOeval needs: ids from 1, ``iscrowd``, ``area``, ``ignore``.
+
+    pycocotools reads a matched annotation with id 0 as "not matched", so ids are renumbered.
+    """
+    if isinstance(source, COCO):
+        data, where = source.dataset, "the ground truth"
+    elif isinstance(source, dict):
+        data, where = source, "the ground truth"
+    else:
+        data, where = _read_json(source, "annotation"), str(source)
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(data, dict) or not isinstance(data.get(key), list):
+            raise ValueError(f"{where}: expected a COCO dict with a list under {key!r}.")
+    annotations = []
+    for index, annotation in enumerate(data["annotations"]):
+        missing = [key for key in ("image_id", "category_id", "bbox") if key not in annotation]
+        if missing:
+            raise ValueError(f"{where}: annotation {index} lacks {missing[0]!r}.")
+        if len(annotation["bbox"]) != 4:
+            raise ValueError(
+                f"{where}: annotation {index} has bbox {annotation['bbox']!r}, "
+                f"expected [x, y, width, height]."
+            )
+        _, _, width, height = annotation["bbox"]
+        defaults = {"iscrowd": 0, "area": width * height}
+        annotations.append({**defaults, **annotation, "id": index + 1})
+    coco = COCO()
+    coco.dataset = {**data, "annotations": annotations}
+    with _quiet():
+        coco.createIndex()
+    return coco
+
+
+def records_to_coco(records: BoxRecords, coco_gt: CocoSource) -> list[dict]:
+    """COCO results of records; ID labels (``meta["id_labels"]``) become category ids by name.
+
+    Raises:
+        ValueError: an ID label is no category of the ground truth, or the records name no labels.
+    """
+    by_name = {cat["name"]: cat["id"] for cat in load_coco(coco_gt).dataset["categories"]}
+    ids = [category_of(name, by_name) for name in id_labels_of(records)]
+    sizes = records.bboxes[:, 2:] - records.bboxes[:, :2]
+    boxes = np.concatenate([records.bboxes[:, :2], sizes], axis=1).astype(np.float64)
+    rows = zip(
+        records.image_ids.tolist(), records.labels, boxes, records.scores.tolist(), strict=True
+    )
+    return [
+        {"image_id": image, "category_id": ids[label], "bbox": box.tolist(), "score": score}
+        for image, label, box, score in rows
+    ]
+
+
+def id_labels_of(records: BoxRecords) -> list[str]:
+    """``meta["id_labels"]``, or a ValueError."""
+    names = records.meta.get("id_labels")
+    if not names:
+        raise ValueError(
+            "records: meta['id_labels'] is missing, so labels cannot be matched to ground truth "
+            "by name; store the ID label names when the records are made."
+        )
+    return list(names)
+
+
+def category_of(name: str, by_name: dict[str, int]) -> int:
+    """The category id of an ID label, or a ValueError that lists the categories."""
+    if name not in by_name:
+        raise ValueError(
+            f"the ID label {name!r} is no category of the ground truth ({', '.join(by_name)}); "
+            f"names must agree letter by letter."
+        )
+    return by_name[name]
+
+
+def _load_results(detections: Sequence[dict] | str | os.PathLike) -> list[dict]:
+    if isinstance(detections, str | os.PathLike):
+        detections = _read_json(detections, "result")
+    if not isinstance(detections, Sequence) or any(not isinstance(d, dict) for d in detections):
+        raise ValueError("detections must be a list of COCO results (dicts).")
+    return list(detections)
+
+
+def _read_json(path: str | os.PathLike, what: str) -> object:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such {what} file.")
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not valid JSON: {error}.") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield

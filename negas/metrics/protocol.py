@@ -1,0 +1,229 @@
+"""From records of kept boxes to table rows: which boxes are samples, and how scores part them.
+
+Presets: ``vos``, every box with enough confidence is a sample, false positives included (the
+protocol of the published tables); ``matched``, only boxes that sit on an annotated object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from negas.boxes import box_iou
+from negas.metrics.coco import CocoSource, category_of, id_labels_of, load_coco
+from negas.metrics.roc import ood_metrics
+from negas.records import BoxRecords
+from negas.scores import Score, get_score
+
+Protocol = Literal["vos", "matched"]
+ScoreSpec = str | tuple[str, Mapping[str, Any]]
+ID_SET = "id"  # the key of the ID ground truth among the OOD sets'
+
+
+def select_samples(
+    records: BoxRecords,
+    cut: float,
+    protocol: Protocol = "vos",
+    gt: CocoSource | None = None,
+    role: Literal["id", "ood"] = "id",
+    iou: float = 0.5,
+) -> np.ndarray:
+    """Mask ``[N]`` of the boxes that are samples.
+
+    Args:
+        records: kept boxes of one set.
+        cut: least confidence, in [0, 1].
+        protocol: ``vos``: all boxes with ``confidence >= cut``. ``matched``: of these, on an ID
+            set the boxes that are true detections (greedy by descending confidence, IoU over
+            ``iou``, right label, each object once; objects marked ``iscrowd``, ``difficult`` or
+            ``ignore`` left out); on an OOD set the boxes whose best IoU with any annotated box is
+            over ``iou``.
+        gt: ground truth of the set, for ``matched``; categories meet ID labels by name.
+        role: whether the records are of the ID set or of an OOD set.
+        iou: the overlap to exceed.
+
+    Raises:
+        ValueError: unknown protocol or role, missing ground truth, or images it does not list.
+    """
+    if protocol not in ("vos", "matched") or role not in ("id", "ood"):
+        raise ValueError(
+            f"protocol must be 'vos' or 'matched' and role 'id' or 'ood', "
+            f"got {protocol!r} and {role!r}."
+        )
+    confident = records.scores >= np.float32(cut)
+    if protocol == "vos":
+        return confident
+    if gt is None:
+        raise ValueError(
+            "protocol 'matched' compares boxes with ground truth: give gt (a COCO dict, object or "
+            "json path), or use protocol 'vos'."
+        )
+    truth = load_coco(gt)
+    unknown = set(records.image_ids.tolist()) - set(truth.imgs)
+    if unknown:
+        raise ValueError(
+            f"image {min(unknown)!r} has boxes but is not in the ground truth "
+            f"({len(unknown)} such images); records and gt must belong to the same data set."
+        )
+    labels = None
+    if role == "id":
+        by_name = {category["name"]: category["id"] for category in truth.dataset["categories"]}
+        names = id_labels_of(records)
+        labels = {category_of(name, by_name): label for label, name in enumerate(names)}
+    samples = np.zeros(len(records), dtype=bool)
+    for image, rows in _rows_by_image(records, confident):
+        objects = truth.imgToAnns.get(image, [])
+        if labels is None:
+            matched = _touching(records.bboxes[rows], objects, iou)
+        else:
+            matched = _true_detections(records, rows, objects, labels, iou)
+        samples[rows] = matched
+    return samples
+
+
+def evaluate_scores(
+    id_records: BoxRecords,
+    ood_records: Mapping[str, BoxRecords],
+    scores: Sequence[ScoreSpec],
+    cut: float,
+    protocol: Protocol = "vos",
+    gts: Mapping[str, CocoSource] | None = None,
+    on_empty: Literal["raise", "nan"] = "raise",
+) -> list[dict[str, Any]]:
+    """One row per OOD set and score, ID positive.
+
+    Args:
+        id_records: kept boxes of the ID set.
+        ood_records: of each OOD set, by name.
+        scores: names, or ``(name, options)``.
+        cut: least confidence of a sample; the same for every set.
+        protocol: see :func:`select_samples`.
+        gts: for ``matched``: ground truth by set name, that of the ID set under ``"id"``.
+        on_empty: what to do with a set that keeps no sample: raise, or report NaN.
+
+    Returns:
+        Rows with ``ood_set, score, auroc, fpr95, fpr95_closest, aupr, tpr, threshold, num_id,
+        num_ood, share_id, share_ood, cut, protocol``; the shares are samples per box over the cut.
+
+    Raises:
+        ValueError: a set keeps no sample, a score needs negatives that the records lack, ground
+            truth is missing.
+    """
+    if ID_SET in ood_records:
+        raise ValueError(f"an OOD set cannot be called {ID_SET!r}: that names the ID set.")
+    built = [(_score_label(spec), _build(spec)) for spec in scores]
+    gts = gts or {}
+    id_samples, share_id = _samples(ID_SET, id_records, cut, protocol, gts)
+    id_values = {label: _apply(score, id_samples) for label, score in built}
+    rows = []
+    for name, records in ood_records.items():
+        ood_samples, share_ood = _samples(name, records, cut, protocol, gts)
+        counts = {"num_id": len(id_samples), "num_ood": len(ood_samples)}
+        if not all(counts.values()) and on_empty != "nan":
+            side = "the ID set" if not len(id_samples) else f"the OOD set {name!r}"
+            raise ValueError(
+                f"{side} keeps no box at the confidence cut {cut:.4g} (protocol {protocol!r}): "
+                f"lower the cut, or train the detector longer."
+            )
+        for label, score in built:
+            numbers = _numbers(id_values[label], _apply(score, ood_samples))
+            rows.append(
+                {"ood_set": name, "score": label, **numbers, **counts}
+                | {"share_id": share_id, "share_ood": share_ood}
+                | {"cut": float(cut), "protocol": protocol}
+            )
+    return rows
+
+
+_REPORTED = ("auroc", "fpr95", "fpr95_closest", "aupr", "tpr", "threshold")
+
+
+def _numbers(id_values: np.ndarray, ood_values: np.ndarray) -> dict[str, float]:
+    if not len(id_values) or not len(ood_values):
+        return dict.fromkeys(_REPORTED, float("nan"))
+    result = ood_metrics(id_values, ood_values)
+    return {key: getattr(result, key) for key in _REPORTED}
+
+
+def _samples(
+    name: str,
+    records: BoxRecords,
+    cut: float,
+    protocol: Protocol,
+    gts: Mapping[str, CocoSource],
+) -> tuple[BoxRecords, float]:
+    if protocol == "matched" and name not in gts:
+        raise ValueError(
+            f"protocol 'matched' needs the ground truth of the set {name!r} in gts; "
+            f"given: {', '.join(gts) or 'none'}."
+        )
+    mask = select_samples(records, cut, protocol, gts.get(name), "id" if name == ID_SET else "ood")
+    confident = int((records.scores >= np.float32(cut)).sum())
+    return records.select(mask), float(mask.sum() / confident) if confident else float("nan")
+
+
+def _apply(score: Score, records: BoxRecords) -> np.ndarray:
+    return score(records.id_logits, records.neg_logits)
+
+
+def _build(spec: ScoreSpec) -> Score:
+    return get_score(spec) if isinstance(spec, str) else get_score(spec[0], **spec[1])
+
+
+def _score_label(spec: ScoreSpec) -> str:
+    """``negs``, or ``negs(weight=0.5)`` with options."""
+    if isinstance(spec, str):
+        return spec
+    options = ", ".join(f"{key}={value}" for key, value in spec[1].items())
+    return f"{spec[0]}({options})" if options else spec[0]
+
+
+def _rows_by_image(records: BoxRecords, mask: np.ndarray) -> list[tuple[Any, np.ndarray]]:
+    """Row indices of the masked boxes of each image, by descending confidence, ties in order."""
+    rows = np.flatnonzero(mask)
+    rows = rows[np.argsort(-records.scores[rows], kind="stable")]
+    images, place = np.unique(records.image_ids[rows], return_inverse=True)
+    order = np.argsort(place, kind="stable")
+    ends = np.cumsum(np.bincount(place, minlength=len(images)))
+    parts = np.split(rows[order], ends[:-1]) if len(images) else []
+    return list(zip(images.tolist(), parts, strict=True))
+
+
+def _touching(bboxes: np.ndarray, objects: list[dict], iou: float) -> np.ndarray:
+    if not objects:
+        return np.zeros(len(bboxes), dtype=bool)
+    return box_iou(bboxes.astype(np.float64), _xyxy(objects)).max(axis=1) > iou
+
+
+def _true_detections(
+    records: BoxRecords,
+    rows: np.ndarray,
+    objects: list[dict],
+    labels: Mapping[int, int],
+    iou: float,
+) -> np.ndarray:
+    flags = ("iscrowd", "difficult", "ignore")
+    objects = [
+        thing
+        for thing in objects
+        if thing["category_id"] in labels and not any(thing.get(flag) for flag in flags)
+    ]
+    matched = np.zeros(len(rows), dtype=bool)
+    if not objects:
+        return matched
+    overlap = box_iou(records.bboxes[rows].astype(np.float64), _xyxy(objects))
+    object_labels = np.array([labels[thing["category_id"]] for thing in objects])
+    overlap[records.labels[rows][:, None] != object_labels[None]] = 0
+    for i in range(len(rows)):  # by descending confidence
+        best = int(overlap[i].argmax())
+        if overlap[i, best] > iou:
+            matched[i] = True
+            overlap[:, best] = 0  # an object is found once
+    return matched
+
+
+def _xyxy(objects: list[dict]) -> np.ndarray:
+    boxes = np.array([thing["bbox"] for thing in objects], dtype=np.float64)
+    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)

@@ -1,0 +1,132 @@
+"""AUROC, AUPR and FPR95 of two sets of scores.
+
+**Larger scores = in-distribution (ID); ID is the positive class.** Libraries that take OOD as the
+positive class (OpenOOD, pytorch-ood) report another number under the name FPR95.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+
+import numpy as np
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+
+@dataclass(frozen=True)
+class OODResult:
+    """How well scores tell ID from OOD; all values but thresholds and counts in [0, 1].
+
+    Attributes:
+        auroc: ``P(id > ood) + P(id = ood) / 2``.
+        aupr: average precision with ID positive, step-wise.
+        aupr_out: the same with OOD positive and negated scores.
+        fpr95: share of OOD scores at or above ``threshold``.
+        fpr95_closest: the same for ``threshold_closest``, the rule of the VOS code.
+        threshold: largest value that at least ``recall`` of the ID scores reach.
+        tpr: share of ID scores that reach it; more than ``recall`` where scores tie.
+        num_id: number of ID scores.
+        num_ood: number of OOD scores.
+        threshold_closest: value whose ID recall is closest to ``recall``, perhaps below it.
+        tpr_closest: that recall.
+        recall: the recall asked for; the field names say 95 whatever it is.
+    """
+
+    auroc: float
+    aupr: float
+    aupr_out: float
+    fpr95: float
+    fpr95_closest: float
+    threshold: float
+    tpr: float
+    num_id: int
+    num_ood: int
+    threshold_closest: float
+    tpr_closest: float
+    recall: float = 0.95
+
+    def to_dict(self) -> dict[str, float | int]:
+        """All fields as plain numbers."""
+        return asdict(self)
+
+
+def ood_metrics(id_scores: object, ood_scores: object, recall: float = 0.95) -> OODResult:
+    """Compare ID scores ``[n]`` with OOD scores ``[m]``: arrays, tensors or lists.
+
+    Raises:
+        ValueError: a set is empty, holds NaN or infinity, or ``recall`` is outside (0, 1].
+    """
+    ids = check_scores("id_scores", id_scores)
+    oods = check_scores("ood_scores", ood_scores)
+    check_recall(recall)
+    is_id = np.r_[np.ones(len(ids), bool), np.zeros(len(oods), bool)]
+    scores = np.r_[ids, oods]
+    threshold = threshold_at_recall(ids, recall)
+    closest = threshold_closest_to_recall(ids, oods, recall)
+    return OODResult(
+        auroc=float(roc_auc_score(is_id, scores)),
+        aupr=float(average_precision_score(is_id, scores)),
+        aupr_out=float(average_precision_score(~is_id, -scores)),
+        fpr95=float(np.mean(oods >= threshold)),
+        fpr95_closest=float(np.mean(oods >= closest)),
+        threshold=threshold,
+        tpr=float(np.mean(ids >= threshold)),
+        num_id=len(ids),
+        num_ood=len(oods),
+        threshold_closest=closest,
+        tpr_closest=float(np.mean(ids >= closest)),
+        recall=float(recall),
+    )
+
+
+def threshold_at_recall(ids: np.ndarray, recall: float = 0.95) -> float:
+    """The ``ceil(recall * n)``-th largest ID score: at least ``recall`` of them are >= it."""
+    rank = required_count(recall, len(ids))
+    return float(np.partition(ids, len(ids) - rank)[len(ids) - rank])
+
+
+def threshold_closest_to_recall(ids: np.ndarray, oods: np.ndarray, recall: float = 0.95) -> float:
+    """The pooled score whose ID recall is closest to ``recall``, as the VOS code finds it.
+
+    With d_1 > ... > d_q the distinct ID scores: the d_j of the closest recall wins, on equal
+    distance the larger recall. Among pooled scores of that recall the VOS code, walking up from
+    low thresholds, takes the lowest; so OOD scores between d_j and d_(j+1) count as false
+    positives. Only at recall 1 it is d_q itself.
+    """
+    distinct, counts = np.unique(ids, return_counts=True)  # ascending
+    recalls = counts[::-1].cumsum()[::-1] / len(ids)  # of the threshold `distinct`, falling
+    best = int(np.argmin(np.abs(recalls - recall)))  # the first = lowest threshold wins ties
+    if best == 0:
+        return float(distinct[0])
+    between = oods[(oods > distinct[best - 1]) & (oods < distinct[best])]
+    return float(between.min() if len(between) else distinct[best])
+
+
+def required_count(recall: float, count: int | np.ndarray) -> int | np.ndarray:
+    """``ceil(recall * count)`` in exact arithmetic: 0.95 means 19/20, not its nearest float."""
+    share = Fraction(recall).limit_denominator(10**6)
+    return -(-count * share.numerator // share.denominator)
+
+
+def check_scores(name: str, scores: object) -> np.ndarray:
+    """Scores as a float64 vector; raises ValueError if empty, NaN, infinite or not a vector."""
+    if hasattr(scores, "detach"):  # a torch tensor, on whatever device
+        scores = scores.detach().cpu().double()
+    values = np.asarray(scores)
+    if values.dtype.kind not in "fiub" or values.ndim != 1:
+        raise ValueError(
+            f"{name} must be a vector of numbers, got {values.dtype} of the shape {values.shape}."
+        )
+    if not len(values):
+        raise ValueError(f"{name} is empty: no metric is defined without samples on both sides.")
+    values = values.astype(np.float64)
+    bad = np.count_nonzero(~np.isfinite(values))
+    if bad:
+        raise ValueError(f"{name} holds {bad} NaN or infinite values; every score must be finite.")
+    return values
+
+
+def check_recall(recall: float) -> None:
+    """Raises ValueError unless ``0 < recall <= 1``."""
+    if not 0 < recall <= 1:
+        raise ValueError(f"recall must lie in (0, 1], got {recall!r}.")

@@ -1,0 +1,257 @@
+"""Records of kept boxes: what a detector leaves behind for scores, protocols and plots.
+
+One record set = one data set seen by one detector. Every table can be computed from it without a
+model. Shape letters: N boxes, K ID labels, M negative labels, E embedding size. Arrays are numpy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+VERSION = 1
+_OPTIONAL = ("neg_logits", "embeddings", "query_inds")
+_ARRAYS = ("image_ids", "bboxes", "labels", "scores", "id_logits", *_OPTIONAL, "images")
+
+
+@dataclass(frozen=True, eq=False)
+class BoxRecords:
+    """The kept boxes of one data set.
+
+    Attributes:
+        image_ids: ``[N]``, integers or strings.
+        bboxes: ``[N, 4]`` float32, xyxy in original-image pixels.
+        labels: ``[N]`` int64, index into the ID labels.
+        scores: ``[N]`` float32 in [0, 1], the confidence: largest sigmoid of the ID logits.
+        id_logits: ``[N, K]`` float32.
+        neg_logits: ``[N, M]`` float32, or ``None``.
+        embeddings: ``[N, E]`` float16 or float32, or ``None``: the logit of a box against any text
+            embedding w (of length E - 1) is ``embeddings[:, :-1] @ w + embeddings[:, -1]``.
+        query_inds: ``[N]`` int64, the candidate each box came from, or ``None``.
+        images: ids of all images that were looked at, also those without a kept box; by default
+            the ids that occur in ``image_ids``.
+        meta: what JSON can hold: data set name, ``id_labels``, ``neg_labels``, settings.
+    """
+
+    image_ids: np.ndarray
+    bboxes: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+    id_logits: np.ndarray
+    neg_logits: np.ndarray | None = None
+    embeddings: np.ndarray | None = None
+    query_inds: np.ndarray | None = None
+    images: np.ndarray | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        def put(name: str, value: object) -> None:
+            object.__setattr__(self, name, value)  # the dataclass is frozen
+
+        images = self.image_ids if self.images is None else self.images
+        put("image_ids", _ids("image_ids", self.image_ids))
+        put("images", np.unique(_ids("images", images)))
+        if not len(self.image_ids):  # an empty list has no type of its own
+            put("image_ids", self.image_ids.astype(self.images.dtype))
+        put("bboxes", _array("bboxes", self.bboxes, np.float32, 2))
+        put("labels", _array("labels", self.labels, np.int64, 1))
+        put("scores", _array("scores", self.scores, np.float32, 1))
+        put("id_logits", _array("id_logits", self.id_logits, np.float32, 2))
+        if self.neg_logits is not None:
+            put("neg_logits", _array("neg_logits", self.neg_logits, np.float32, 2))
+        if self.embeddings is not None:
+            half = np.asarray(self.embeddings).dtype == np.float16
+            kind = np.float16 if half else np.float32
+            put("embeddings", _array("embeddings", self.embeddings, kind, 2))
+        if self.query_inds is not None:
+            put("query_inds", _array("query_inds", self.query_inds, np.int64, 1))
+        self._validate()
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @property
+    def num_ids(self) -> int:
+        """K, the number of ID labels."""
+        return self.id_logits.shape[1]
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write a compressed npz file; parent folders are made, a half-written file never stays."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        partial = target.with_name(f"{target.name}.{os.getpid()}.part")
+        try:
+            with partial.open("wb") as file:
+                np.savez_compressed(
+                    file,
+                    version=np.array(VERSION),
+                    meta=np.array(json.dumps(self.meta)),
+                    **{name: value for name, value in arrays.items() if value is not None},
+                )
+            os.replace(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> BoxRecords:
+        """Read a file of :meth:`save`.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is no record file, of another version, or a field does not fit.
+        """
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"{path}: no such record file; write one with BoxRecords.save.")
+        try:
+            with zipfile.ZipFile(path):  # np.load takes other files too, and guesses
+                pass
+            with np.load(path, allow_pickle=False) as archive:
+                data = {name: archive[name] for name in archive.files}
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise ValueError(f"{path}: not a readable record file (.npz): {error}.") from error
+        version = data.pop("version", None)
+        if version is None or int(version) != VERSION:
+            raise ValueError(
+                f"{path}: record format version {version}, this code reads version {VERSION}; "
+                f"write the file again."
+            )
+        required = {"meta", *_ARRAYS} - set(_OPTIONAL)
+        if missing := sorted(required - set(data)):
+            raise ValueError(f"{path}: the field {missing[0]!r} is missing; write the file again.")
+        try:
+            meta = json.loads(str(data.pop("meta")))
+            return cls(**{name: data.get(name) for name in _ARRAYS}, meta=meta)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    @classmethod
+    def concat(cls, parts: Sequence[BoxRecords]) -> BoxRecords:
+        """Join record sets of the same labels, in order; ``meta`` is the first one's.
+
+        Raises:
+            ValueError: nothing to join, other labels, or an optional field only some of them have.
+        """
+        if not parts:
+            raise ValueError("there are no records to join: the list is empty.")
+        first = parts[0]
+        for key in ("id_labels", "neg_labels"):
+            if any(part.meta.get(key) != first.meta.get(key) for part in parts):
+                raise ValueError(f"records with different meta[{key!r}] cannot be joined.")
+        joined = {}
+        for name in _ARRAYS:
+            values = [getattr(part, name) for part in parts]
+            have = [value is not None for value in values]
+            if any(have) and not all(have):
+                raise ValueError(
+                    f"records with and without {name} cannot be joined; drop it or add it to all."
+                )
+            if all(have):
+                kinds = {value.dtype.kind for value in values}
+                if name in ("image_ids", "images") and len(kinds) > 1:
+                    raise ValueError("records with integer and string image ids cannot be joined.")
+                widths = sorted({value.shape[1:] for value in values})
+                if len(widths) > 1:
+                    raise ValueError(f"{name} of the records have different widths: {widths}.")
+                joined[name] = np.concatenate(values)
+        return cls(**joined, meta=dict(first.meta))
+
+    def select(self, mask: np.ndarray) -> BoxRecords:
+        """Keep the boxes of a boolean mask ``[N]``, or of indices; ``images`` stay as they are."""
+        mask = np.asarray(mask)
+        if mask.dtype == bool and mask.shape != (len(self),):
+            raise ValueError(f"the mask must have the shape ({len(self)},), got {mask.shape}.")
+        index = np.flatnonzero(mask) if mask.dtype == bool else mask.astype(np.int64)
+        kept = {name: getattr(self, name) for name in _ARRAYS if name != "images"}
+        return replace(self, **{name: None if v is None else v[index] for name, v in kept.items()})
+
+    def with_neg_logits(
+        self, neg_logits: np.ndarray | None, neg_labels: Sequence[str] | None = None
+    ) -> BoxRecords:
+        """The same boxes with other negative logits ``[N, M]`` (and their labels in ``meta``)."""
+        meta = {key: value for key, value in self.meta.items() if key != "neg_labels"}
+        if neg_labels is not None:
+            meta["neg_labels"] = list(neg_labels)
+        return replace(self, neg_logits=neg_logits, meta=meta)
+
+    def rescore(
+        self, neg_text_feats: np.ndarray, neg_labels: Sequence[str] | None = None
+    ) -> BoxRecords:
+        """Negative logits of another bank, from the stored embeddings.
+
+        Args:
+            neg_text_feats: ``[M, E - 1]`` text embeddings, normalised as the detector expects.
+            neg_labels: their M names.
+
+        Raises:
+            ValueError: the records hold no embeddings, or of another size.
+        """
+        if self.embeddings is None:
+            raise ValueError(
+                "these records hold no embeddings, so negative logits of another bank cannot be "
+                "computed; test again with embeddings kept."
+            )
+        feats = np.asarray(neg_text_feats, dtype=np.float32)
+        size = self.embeddings.shape[1] - 1
+        if feats.ndim != 2 or feats.shape[1] != size:
+            raise ValueError(f"neg_text_feats must have the shape [M, {size}], got {feats.shape}.")
+        embeddings = self.embeddings.astype(np.float32)
+        logits = embeddings[:, :-1] @ feats.T + embeddings[:, -1:]
+        return self.with_neg_logits(logits, neg_labels)
+
+    def _validate(self) -> None:
+        for name in _ARRAYS:
+            value = getattr(self, name)
+            if value is not None and name != "images" and len(value) != len(self):
+                raise ValueError(
+                    f"records: {name} has {len(value)} rows, expected {len(self)} as in scores."
+                )
+        if self.bboxes.shape[1] != 4:
+            raise ValueError(f"records: bboxes must be [N, 4] xyxy, got {self.bboxes.shape}.")
+        if len(self) and not (0 <= self.labels.min() and self.labels.max() < self.num_ids):
+            raise ValueError(
+                f"records: labels must lie in 0..{self.num_ids - 1} (id_logits has {self.num_ids} "
+                f"columns), got {self.labels.min()}..{self.labels.max()}."
+            )
+        for key, logits in (("id_labels", self.id_logits), ("neg_labels", self.neg_logits)):
+            names = self.meta.get(key)
+            if names is not None and logits is not None and len(names) != logits.shape[1]:
+                raise ValueError(
+                    f"records: meta[{key!r}] has {len(names)} names for {logits.shape[1]} columns "
+                    f"of logits."
+                )
+        if self.image_ids.dtype.kind != self.images.dtype.kind:
+            raise ValueError("records: image_ids and images must both be integers or both strings.")
+        unlisted = np.setdiff1d(self.image_ids, self.images)
+        if len(unlisted):
+            raise ValueError(f"records: image {unlisted[0]!r} has boxes but is not in images.")
+
+
+def _ids(name: str, values: object) -> np.ndarray:
+    array = np.asarray(values)
+    if array.size == 0 and array.dtype.kind not in "iuU":
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "iuU" or array.ndim != 1:
+        raise ValueError(
+            f"records: {name} must be a list of integers or of strings, "
+            f"got {array.dtype} of the shape {array.shape}."
+        )
+    return array if array.dtype.kind == "U" else array.astype(np.int64)
+
+
+def _array(name: str, values: object, dtype: type, ndim: int) -> np.ndarray:
+    array = np.asarray(values)
+    if array.ndim != ndim:
+        raise ValueError(f"records: {name} must have {ndim} axes, got the shape {array.shape}.")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        row = np.argwhere(~np.isfinite(array))[0][0]
+        raise ValueError(f"records: {name} holds NaN or infinity in row {row}.")
+    return np.ascontiguousarray(array, dtype=dtype)

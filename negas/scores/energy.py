@@ -1,0 +1,19 @@
+"""Energy score (Liu et al., NeurIPS 2020), negated so that larger = in-distribution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from negas.scores.base import Score
+from negas.scores.registry import SCORES
+
+
+@SCORES.register("energy")
+@dataclass(frozen=True)
+class Energy(Score):
+    """``T * logsumexp_k(z_k / T)`` over the ID labels, unbounded; no background logit enters."""
+
+    def compute(self, ids: Tensor, negatives: Tensor | None) -> Tensor:
+        return self.temperature * ids.logsumexp(dim=-1)

@@ -1,0 +1,19 @@
+"""Max logit: the largest ID logit (Hendrycks et al., ICML 2022)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from negas.scores.base import Score
+from negas.scores.registry import SCORES
+
+
+@SCORES.register("max_logit")
+@dataclass(frozen=True)
+class MaxLogit(Score):
+    """``max_k z_k / T``, unbounded: the ranking of ``max_sigmoid`` without its saturation."""
+
+    def compute(self, ids: Tensor, negatives: Tensor | None) -> Tensor:
+        return ids.amax(dim=-1)

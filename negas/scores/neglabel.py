@@ -1,0 +1,98 @@
+"""NegLabel: ID probability mass against negative labels (Jiang et al., ICLR 2024)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from negas.scores.base import NegativeScore
+from negas.scores.registry import SCORES
+from negas.scores.stable import mean_log_odds
+
+
+@SCORES.register("neglabel")
+@dataclass(frozen=True)
+class NegLabel(NegativeScore):
+    """``sum_k e^(z_k/T) / (sum_k e^(z_k/T) + sum_j e^(g_j/T))``, in (0, 1).
+
+    The authors' logits are 100 * cosine with ``temperature=1``.
+
+    Grouping (made for some thousand negatives): the last ``M mod groups`` negatives are dropped,
+    the rest is permuted and cut into groups of equal length; the score is the mean over the groups.
+
+    Args:
+        groups: number of groups; 1 is the formula above.
+        group_length: instead of ``groups``: ``groups = max(1, M // group_length)``.
+        generator: seed, or a CPU generator, of the permutation. A seed gives the same permutation
+            on every call; a generator moves on. The global random state is never touched.
+        permutation: order of the negatives that are kept, ``[M - M mod groups]``; overrules
+            ``generator``.
+        shuffle: ``False`` keeps the negatives in the order of the bank.
+        log_odds: return ``log(S / (1 - S))`` instead: the same order, but it does not saturate.
+    """
+
+    groups: int = 1
+    group_length: int | None = None
+    generator: int | torch.Generator = 0
+    permutation: Sequence[int] | None = None
+    shuffle: bool = True
+    log_odds: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for option in ("groups", "group_length"):
+            value = getattr(self, option)
+            if value is not None and value < 1:
+                raise ValueError(
+                    f"score '{self.name}': {option} must be at least 1, got {value!r}."
+                )
+        if self.group_length is not None and self.groups != 1:
+            raise ValueError(
+                f"score '{self.name}': groups={self.groups} and group_length={self.group_length} "
+                f"exclude each other; give one of them."
+            )
+
+    def compute(self, ids: Tensor, negatives: Tensor | None) -> Tensor:
+        grouped = self._group(negatives)
+        # lse(positives) - lse(negatives) is the log-odds of the ratio of sums
+        odds = ids.logsumexp(dim=-1, keepdim=True) - grouped.logsumexp(dim=-1)
+        odds = odds.squeeze(-1) if odds.shape[-1] == 1 else mean_log_odds(odds)
+        return odds if self.log_odds else odds.sigmoid()
+
+    def _group(self, negatives: Tensor) -> Tensor:
+        """``[..., M] -> [..., groups, M // groups]``."""
+        count = negatives.shape[-1]
+        groups = self.groups
+        if self.group_length is not None:
+            groups = max(1, count // self.group_length)
+        if groups > count:
+            raise ValueError(
+                f"score '{self.name}': {count} negative labels cannot fill {groups} groups; "
+                f"lower groups or use a larger bank."
+            )
+        kept = count - count % groups
+        order = self._order(kept, groups)
+        negatives = negatives[..., :kept]
+        if order is not None:
+            negatives = negatives[..., order.to(negatives.device)]
+        return negatives.unflatten(-1, (groups, kept // groups))
+
+    def _order(self, kept: int, groups: int) -> Tensor | None:
+        if self.permutation is not None:
+            order = torch.as_tensor(self.permutation, dtype=torch.int64)
+            if order.shape != (kept,) or not torch.equal(order.sort().values, torch.arange(kept)):
+                raise ValueError(
+                    f"score '{self.name}': permutation must hold each of 0..{kept - 1} once "
+                    f"(the negatives left after dropping the remainder), "
+                    f"got {order.numel()} values."
+                )
+            return order
+        if not self.shuffle or groups == 1:
+            return None
+        generator = self.generator
+        if not isinstance(generator, torch.Generator):
+            generator = torch.Generator().manual_seed(int(generator))
+        return torch.randperm(kept, generator=generator)

@@ -1,0 +1,226 @@
+"""Which boxes are samples, and the rows made of them: a hand-made scene and a toy set."""
+
+import numpy as np
+import pytest
+import torch
+
+from negas.metrics import (
+    evaluate_scores,
+    ood_metrics,
+    rotated_bank,
+    rotation_control,
+    select_samples,
+)
+from negas.records import BoxRecords
+from negas.scores import get_score
+
+GT = {
+    "images": [{"id": i, "width": 100, "height": 100} for i in (1, 2, 3)],
+    "categories": [{"id": 7, "name": "dog"}, {"id": 4, "name": "cat"}, {"id": 9, "name": "cup"}],
+    "annotations": [
+        {"id": 1, "image_id": 1, "category_id": 4, "bbox": [0, 0, 10, 10]},
+        {"id": 2, "image_id": 1, "category_id": 7, "bbox": [50, 50, 20, 20]},
+        {"id": 3, "image_id": 2, "category_id": 4, "bbox": [0, 0, 10, 10], "iscrowd": 1},
+        {"id": 4, "image_id": 2, "category_id": 4, "bbox": [40, 0, 10, 10], "difficult": 1},
+        {"id": 5, "image_id": 2, "category_id": 9, "bbox": [80, 80, 10, 10]},
+    ],
+}
+ROWS = [  # image, box, label (0 cat, 1 dog), confidence, true detection, on an object
+    (1, (0, 0, 10, 9), 0, 0.6, False, True),  # the cat is taken by the next, more confident box
+    (1, (0, 0, 10, 10), 0, 0.9, True, True),
+    (1, (0, 0, 10, 10), 1, 0.8, False, True),  # wrong label
+    (1, (52, 52, 70, 70), 1, 0.5, True, True),
+    (1, (60, 60, 80, 80), 1, 0.7, False, False),  # IoU 1/7
+    (2, (0, 0, 10, 10), 0, 0.9, False, True),  # a crowd
+    (2, (40, 0, 50, 10), 0, 0.9, False, True),  # a difficult object
+    (2, (80, 80, 90, 90), 0, 0.9, False, True),  # not an ID category
+    (1, (0, 0, 10, 10), 0, 0.2, False, False),  # under the cut
+    (3, (0, 0, 10, 10), 0, 0.9, False, False),  # an image without objects
+]
+META = {"id_labels": ["cat", "dog"]}
+
+
+def scene(meta=META):
+    return BoxRecords(
+        image_ids=[row[0] for row in ROWS],
+        bboxes=[row[1] for row in ROWS],
+        labels=[row[2] for row in ROWS],
+        scores=[row[3] for row in ROWS],
+        id_logits=np.zeros((len(ROWS), 2)),
+        images=[1, 2, 3],
+        meta=meta,
+    )
+
+
+def test_vos_takes_every_confident_box():
+    expected = [row[3] >= 0.5 for row in ROWS]
+    np.testing.assert_array_equal(select_samples(scene(), 0.5), expected)
+    # a cut equal to a confidence keeps it, although float32 and float64 differ there
+    assert select_samples(scene(), np.float64(0.6))[0]
+
+
+def test_matched_id_boxes():
+    mask = select_samples(scene(), 0.5, "matched", GT, "id")
+    np.testing.assert_array_equal(mask, [row[4] for row in ROWS])
+
+
+def test_matched_ood_boxes():
+    mask = select_samples(scene(), 0.5, "matched", GT, "ood")
+    np.testing.assert_array_equal(mask, [row[5] for row in ROWS])
+
+
+def test_an_iou_of_exactly_one_half_is_no_match():
+    records = scene().select([1])
+    half = BoxRecords([1], [[0, 0, 10, 5]], [0], [0.9], records.id_logits, meta=META)
+    assert not select_samples(half, 0.5, "matched", GT, "id").any()
+    assert not select_samples(half, 0.5, "matched", GT, "ood").any()
+    assert select_samples(half, 0.5, "matched", GT, "id", iou=0.49).all()
+
+
+def test_no_boxes():
+    assert select_samples(scene().select([]), 0.5, "matched", GT).shape == (0,)
+
+
+def test_every_box_is_another_object():
+    two = {**GT, "annotations": GT["annotations"][:1] * 2}
+    mask = select_samples(scene(), 0.5, "matched", two, "id")
+    assert mask[0] and mask[1], "two cats in one place serve two boxes"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: select_samples(scene(), 0.5, "voss"), "must be 'vos' or 'matched'"),
+        (lambda: select_samples(scene(), 0.5, "matched"), "give gt .* or use protocol 'vos'"),
+        (
+            lambda: select_samples(scene(), 0.5, "matched", {**GT, "images": GT["images"][:2]}),
+            "image 3 has boxes but is not in the ground truth",
+        ),
+        (
+            lambda: select_samples(scene({"id_labels": ["cat", "cow"]}), 0.5, "matched", GT),
+            "'cow' is no category of the ground truth",
+        ),
+        (lambda: select_samples(scene({}), 0.5, "matched", GT), r"meta\['id_labels'\] is missing"),
+    ],
+)
+def test_selection_refusals(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def toy(n, known, seed, with_embeddings=True):
+    """Boxes whose embeddings lean towards axis 0 (known) or axis 1 (unknown)."""
+    rng = np.random.default_rng(seed)
+    embeddings = rng.normal(0, 1, (n, 9))
+    embeddings[:, 0 if known else 1] += 2.0
+    embeddings[:, -1] = -1.0
+    id_logits = embeddings[:, :1] + embeddings[:, -1:]
+    return BoxRecords(
+        image_ids=rng.integers(0, 20, n),
+        bboxes=np.tile([0, 0, 10, 10], (n, 1)),
+        labels=np.zeros(n),
+        scores=rng.uniform(0, 1, n),
+        id_logits=np.c_[id_logits, id_logits - 1],
+        embeddings=embeddings if with_embeddings else None,
+        images=np.arange(20),
+        meta=META,
+    )
+
+
+BANK = np.eye(8)[1:3]
+ID = toy(400, True, 0).rescore(BANK)
+OODS = {"near": toy(300, False, 1).rescore(BANK), "far": toy(200, False, 2).rescore(BANK)}
+
+
+def test_rows_equal_the_metric_of_the_samples():
+    scores = ["max_sigmoid", "negs", ("negs", {"weight": 0.5, "neg_reduce": "mean"})]
+    rows = evaluate_scores(ID, OODS, scores, 0.3)
+    assert [(row["ood_set"], row["score"]) for row in rows] == [
+        (name, score)
+        for name in ("near", "far")
+        for score in ("max_sigmoid", "negs", "negs(weight=0.5, neg_reduce=mean)")
+    ]
+    keep_id, keep_far = ID.scores >= 0.3, OODS["far"].scores >= 0.3
+    score = get_score("negs")
+    expected = ood_metrics(
+        score(ID.id_logits[keep_id], ID.neg_logits[keep_id]),
+        score(OODS["far"].id_logits[keep_far], OODS["far"].neg_logits[keep_far]),
+    )
+    for key in ("auroc", "fpr95", "fpr95_closest", "aupr", "tpr", "threshold", "num_id", "num_ood"):
+        assert rows[4][key] == getattr(expected, key)
+    assert (rows[4]["cut"], rows[4]["protocol"], rows[4]["share_id"]) == (0.3, "vos", 1.0)
+
+
+def test_matched_rows_use_each_sets_ground_truth():
+    boxes = [
+        {"id": i + 1, "image_id": i, "category_id": 4, "bbox": [0, 0, 10, 10]} for i in range(20)
+    ]
+    gt = {**GT, "images": [{"id": i} for i in range(20)], "annotations": boxes}
+    half = {**gt, "annotations": boxes[:10]}
+    (row,) = evaluate_scores(
+        ID, {"near": OODS["near"]}, ["negs"], 0.3, "matched", {"id": gt, "near": half}
+    )
+    near = OODS["near"]
+    assert row["num_id"] == 20, "one box per object"
+    assert row["num_ood"] == int(((near.scores >= 0.3) & (near.image_ids < 10)).sum())
+    assert row["share_ood"] == row["num_ood"] / (near.scores >= 0.3).sum()
+
+
+def test_evaluation_refusals():
+    bare = toy(9, True, 3)
+    with pytest.raises(ValueError, match="'negs' needs neg_logits"):
+        evaluate_scores(bare, OODS, ["negs"], 0.1)
+    with pytest.raises(ValueError, match=r"the OOD set 'near' keeps no box at .* cut 0\.5"):
+        evaluate_scores(ID, {"near": OODS["near"].select([])}, ["negs"], 0.5)
+    with pytest.raises(ValueError, match="the ID set keeps no box"):
+        evaluate_scores(ID, OODS, ["negs"], 1.1)
+    with pytest.raises(ValueError, match="ground truth of the set 'id' in gts; given: near"):
+        evaluate_scores(ID, OODS, ["negs"], 0.5, "matched", {"near": GT})
+    with pytest.raises(ValueError, match="cannot be called 'id'"):
+        evaluate_scores(ID, {"id": ID}, ["negs"], 0.5)
+
+
+def test_empty_sets_as_nan():
+    empty = {"near": OODS["near"].select([]), "far": OODS["far"]}
+    near, far = evaluate_scores(ID, empty, ["negs"], 0.5, on_empty="nan")
+    assert np.isnan(near["auroc"]) and near["num_ood"] == 0 and near["num_id"] == far["num_id"] > 0
+    assert 0.5 < far["auroc"] <= 1
+
+
+def test_rotation_keeps_geometry_and_kind():
+    bank = np.random.default_rng(0).normal(size=(5, 12)).astype(np.float32)
+    turned = rotated_bank(bank, 1)
+    assert turned.dtype == np.float32
+    np.testing.assert_allclose(turned @ turned.T, bank @ bank.T, atol=1e-4)
+    np.testing.assert_array_equal(turned, rotated_bank(bank, 1))
+    assert np.abs(turned - rotated_bank(bank, 2)).max() > 0.1
+    tensor = rotated_bank(torch.from_numpy(bank), 1)
+    assert tensor.dtype == torch.float32
+    np.testing.assert_allclose(tensor.numpy(), turned, atol=1e-6)
+    with pytest.raises(ValueError, match=r"must be \[M, D\]"):
+        rotated_bank(bank[0], 1)
+
+
+def test_rotations_are_uniform():
+    first_axis = np.stack([rotated_bank(np.eye(3)[:1], seed)[0] for seed in range(2000)])
+    np.testing.assert_allclose(first_axis.mean(0), 0, atol=0.05)
+    np.testing.assert_allclose((first_axis**2).mean(0), 1 / 3, atol=0.03)
+
+
+def test_rotation_control_is_the_mean_of_its_draws_and_takes_the_meaning_away():
+    (near, _) = rotation_control(ID, OODS, BANK, ["negs"], 0.3, draws=3, seed=5)
+    values = [
+        evaluate_scores(
+            ID.rescore(rotated_bank(BANK, seed)),
+            {"near": OODS["near"].rescore(rotated_bank(BANK, seed))},
+            ["negs"],
+            0.3,
+        )[0]["auroc"]
+        for seed in (5, 6, 7)
+    ]
+    assert near["auroc"] == pytest.approx(np.mean(values), abs=1e-12)
+    assert near["auroc_std"] == pytest.approx(np.std(values, ddof=1), abs=1e-12)
+    assert near["draws"] == 3 and near["ood_set"] == "near"
+    assert evaluate_scores(ID, OODS, ["negs"], 0.3)[0]["auroc"] > near["auroc"]
+    with pytest.raises(ValueError, match="at least one draw"):
+        rotation_control(ID, OODS, BANK, ["negs"], 0.3, draws=0)

@@ -1,0 +1,127 @@
+"""AUROC, AUPR and both FPR95 rules: reference cases, brute force, invariances, refusals."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from negas.metrics import ood_metrics
+from negas.metrics.roc import required_count
+
+REFERENCE = np.load(Path(__file__).parents[1] / "data" / "metrics" / "fpr_auroc.npz")
+NAMES = {  # ours -> theirs, tolerance
+    "auroc": ("auroc", 1e-9),
+    "aupr": ("aupr", 1e-9),
+    "aupr_out": ("aupr_out", 1e-9),
+    "fpr95": ("fpr95", 1e-12),
+    "threshold": ("thr95", 0),
+    "tpr": ("tpr", 1e-12),
+    "fpr95_closest": ("fpr95_vos", 1e-12),
+    "threshold_closest": ("thr95_vos", 0),
+    "tpr_closest": ("tpr_vos", 1e-12),
+}
+
+
+@pytest.mark.parametrize("case", range(int(REFERENCE["num_cases"])))
+def test_reference_case(case):
+    ids, oods = REFERENCE[f"id_scores_{case}"], REFERENCE[f"ood_scores_{case}"]
+    result = ood_metrics(ids, oods)
+    for ours, (theirs, tolerance) in NAMES.items():
+        expected = REFERENCE[f"{theirs}_{case}"]
+        assert getattr(result, ours) == pytest.approx(expected, rel=0, abs=tolerance), ours
+    assert (result.num_id, result.num_ood) == (len(ids), len(oods))
+
+
+def brute_force_closest(ids, oods, recall=0.95):
+    """Walk all pooled thresholds upwards; equal recall: the lowest one, except recall 1."""
+    thresholds = np.unique(np.r_[ids, oods])
+    recalls = np.array([(ids >= t).mean() for t in thresholds])
+    best = np.abs(recalls - recall).min()
+    recall_won = recalls[np.abs(recalls - recall) == best].max()
+    same = thresholds[recalls == recall_won]
+    return (oods >= (same.max() if recall_won == 1 else same.min())).mean()
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_brute_force(seed):
+    rng = np.random.default_rng(seed)
+    n, m = rng.integers(1, 60, 2)
+    ids = rng.normal(1, 1, n).round(int(rng.integers(0, 4)))
+    oods = rng.normal(0, 1, m).round(int(rng.integers(0, 4)))
+    result = ood_metrics(ids, oods)
+    pairs = (ids[:, None] > oods).mean() + 0.5 * (ids[:, None] == oods).mean()
+    assert result.auroc == pytest.approx(pairs, abs=1e-12)
+    enough = [t for t in ids if (ids >= t).sum() * 20 >= 19 * n]
+    assert result.threshold == max(enough)
+    assert result.fpr95 == pytest.approx((oods >= max(enough)).mean(), abs=1e-12)
+    assert result.fpr95_closest == pytest.approx(brute_force_closest(ids, oods), abs=1e-12)
+
+
+def test_three_boxes_by_hand():
+    result = ood_metrics([0.9, 0.8, 0.7], [0.75, 0.1])
+    assert result.auroc == pytest.approx(5 / 6)
+    assert (result.fpr95, result.threshold, result.tpr) == (0.5, 0.7, 1.0)
+
+
+@pytest.mark.parametrize("change", [lambda x: 1000 * x, lambda x: x**3, np.exp, lambda x: x - 7])
+def test_monotone_transforms_change_nothing(change):
+    rng = np.random.default_rng(1)
+    ids, oods = rng.normal(1, 1, 200), rng.normal(0, 1, 150)
+    first, second = ood_metrics(ids, oods), ood_metrics(change(ids), change(oods))
+    for key in ("auroc", "aupr", "aupr_out", "fpr95", "fpr95_closest", "tpr"):
+        assert getattr(second, key) == pytest.approx(getattr(first, key), abs=1e-12)
+
+
+def test_swapping_the_sets_mirrors_auroc():
+    rng = np.random.default_rng(2)
+    ids, oods = rng.integers(0, 9, 50), rng.integers(0, 6, 40)
+    total = ood_metrics(ids, oods).auroc + ood_metrics(oods, ids).auroc
+    assert total == pytest.approx(1, abs=1e-12)
+
+
+def test_constant_scores_are_chance():
+    result = ood_metrics(np.ones(30), np.ones(20))
+    assert (result.auroc, result.fpr95, result.fpr95_closest) == (0.5, 1.0, 1.0)
+
+
+def test_other_recall_and_exact_counts():
+    ids = np.arange(100.0)
+    assert ood_metrics(ids, ids, recall=0.8).threshold == 20
+    assert ood_metrics(ids, ids, recall=1.0).tpr == 1.0
+    counts = np.arange(1, 3000)
+    np.testing.assert_array_equal(required_count(0.95, counts), (19 * counts + 19) // 20)
+
+
+def test_kinds_of_input_agree():
+    ids, oods = [0.25, 0.5, 0.75], [0.125, 0.5]
+    expected = ood_metrics(ids, oods)
+    for kind in (np.float16, np.float32, np.float64):
+        assert ood_metrics(np.array(ids, kind), np.array(oods, kind)) == expected
+    for kind in (torch.float32, torch.bfloat16):
+        tensors = (torch.tensor(x, dtype=kind, requires_grad=True) for x in (ids, oods))
+        assert ood_metrics(*tensors) == expected
+
+
+def test_to_dict_is_plain():
+    row = ood_metrics([1.0, 2.0], [0.0]).to_dict()
+    assert {type(value) for value in row.values()} == {float, int}
+    assert row["num_id"] == 2 and row["recall"] == 0.95
+
+
+@pytest.mark.parametrize(
+    ("ids", "oods", "recall", "message"),
+    [
+        ([], [1.0], 0.95, "id_scores is empty"),
+        ([1.0], [], 0.95, "ood_scores is empty"),
+        ([1.0, np.nan], [1.0], 0.95, "id_scores holds 1 NaN or infinite"),
+        ([1.0], [np.inf, -np.inf], 0.95, "ood_scores holds 2 NaN or infinite"),
+        ([[1.0]], [1.0], 0.95, "id_scores must be a vector of numbers"),
+        (["a"], [1.0], 0.95, "id_scores must be a vector of numbers"),
+        ([1.0], [1.0], 0.0, "recall must lie in"),
+        ([1.0], [1.0], 1.5, "recall must lie in"),
+    ],
+)
+def test_refusals(ids, oods, recall, message):
+    with pytest.raises(ValueError, match=message):
+        ood_metrics(ids, oods, recall)

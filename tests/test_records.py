@@ -1,0 +1,196 @@
+"""Records: round trip, joining, selecting, another bank, and what they refuse."""
+
+import json
+
+import numpy as np
+import pytest
+
+from negas.records import BoxRecords
+
+
+def make(n=5, strings=False, **changes):
+    rng = np.random.default_rng(n)
+    ids = rng.integers(0, 3, n)
+    values = {
+        "image_ids": np.array([f"{i:06d}" for i in ids]) if strings else ids,
+        "images": np.array(["000000", "000001", "000002", "hex9"]) if strings else np.arange(4),
+        "bboxes": rng.uniform(0, 99, (n, 4)),
+        "labels": rng.integers(0, 2, n),
+        "scores": rng.uniform(0, 1, n),
+        "id_logits": rng.normal(size=(n, 2)),
+        "neg_logits": rng.normal(size=(n, 3)),
+        "embeddings": rng.normal(size=(n, 9)).astype(np.float16),
+        "query_inds": np.arange(n),
+        "meta": {"dataset": "toy", "id_labels": ["cat", "dog"], "neg_labels": ["x", "y", "z"]},
+    }
+    return BoxRecords(**{**values, **changes})
+
+
+FIELDS = (
+    "image_ids bboxes labels scores id_logits neg_logits embeddings query_inds images"
+).split()
+
+
+def assert_same(first, second):
+    for name in FIELDS:
+        a, b = getattr(first, name), getattr(second, name)
+        assert (a is None) == (b is None), name
+        if a is not None:
+            assert a.dtype == b.dtype, name
+            np.testing.assert_array_equal(a, b)
+    assert first.meta == second.meta
+
+
+@pytest.mark.parametrize("strings", [False, True])
+@pytest.mark.parametrize("n", [0, 5])
+def test_round_trip(tmp_path, strings, n):
+    records = make(n, strings)
+    records.save(tmp_path / "new" / "dump.npz")
+    assert_same(BoxRecords.load(tmp_path / "new" / "dump.npz"), records)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["dump.npz"]
+
+
+def test_round_trip_without_optional_fields(tmp_path):
+    records = make(neg_logits=None, embeddings=None, query_inds=None, images=None)
+    records.save(tmp_path / "dump")  # the name is kept as given
+    assert_same(BoxRecords.load(tmp_path / "dump"), records)
+    np.testing.assert_array_equal(records.images, np.unique(records.image_ids))
+
+
+def test_types_are_settled():
+    records = make()
+    kinds = [getattr(records, name).dtype.name for name in FIELDS]
+    assert kinds == ("int64 float32 int64 float32 float32 float32 float16 int64 int64".split())
+    assert make(embeddings=np.zeros((5, 9))).embeddings.dtype == np.float32
+    assert len(records) == 5 and records.num_ids == 2
+
+
+def test_select_by_mask_and_index():
+    records = make()
+    mask = np.array([True, False, True, False, False])
+    chosen = records.select(mask)
+    np.testing.assert_array_equal(chosen.neg_logits, records.neg_logits[[0, 2]])
+    np.testing.assert_array_equal(chosen.images, records.images)
+    assert_same(records.select([0, 2]), chosen)
+    assert len(records.select(np.zeros(5, bool))) == 0
+    with pytest.raises(ValueError, match=r"mask must have the shape \(5,\)"):
+        records.select(mask[:3])
+
+
+def test_concat():
+    first, second = make(5), make(3)
+    joined = BoxRecords.concat([first, second])
+    np.testing.assert_array_equal(joined.scores, np.r_[first.scores, second.scores])
+    np.testing.assert_array_equal(joined.images, np.arange(4))
+    assert_same(BoxRecords.concat([first.select([0, 1]), first.select([2, 3, 4])]), first)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ([], "nothing|no records to join"),
+        ([make(), make(neg_logits=None)], "with and without neg_logits"),
+        ([make(), make(embeddings=np.zeros((5, 4)))], "embeddings of the records have different"),
+        ([make(), make(strings=True)], "integer and string image ids"),
+        ([make(), make(meta={"id_labels": ["cat", "cow"]})], r"different meta\['id_labels'\]"),
+    ],
+)
+def test_concat_refusals(parts, message):
+    with pytest.raises(ValueError, match=message):
+        BoxRecords.concat(parts)
+
+
+def test_rescore_equals_the_stated_product():
+    records = make(embeddings=np.random.default_rng(1).normal(size=(5, 9)))
+    bank = np.random.default_rng(2).normal(size=(4, 8))
+    other = records.rescore(bank, ["a", "b", "c", "d"])
+    for i in range(5):
+        for j in range(4):
+            logit = records.embeddings[i, :-1] @ bank[j] + records.embeddings[i, -1]
+            assert other.neg_logits[i, j] == pytest.approx(logit, abs=1e-5)
+    assert other.meta["neg_labels"] == ["a", "b", "c", "d"]
+    assert records.neg_logits.shape == (5, 3), "the original stays"
+    assert "neg_labels" not in records.rescore(bank).meta
+    np.testing.assert_array_equal(other.id_logits, records.id_logits)
+
+
+def test_rescore_refusals():
+    with pytest.raises(ValueError, match="hold no embeddings"):
+        make(embeddings=None).rescore(np.zeros((2, 8)))
+    with pytest.raises(ValueError, match=r"must have the shape \[M, 8\], got \(2, 9\)"):
+        make().rescore(np.zeros((2, 9)))
+
+
+def nan_boxes():
+    boxes = np.zeros((5, 4))
+    boxes[3, 1] = np.nan
+    return boxes
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bboxes": nan_boxes()}, "bboxes holds NaN or infinity in row 3"),
+        ({"bboxes": np.zeros((5, 5))}, r"bboxes must be \[N, 4\]"),
+        ({"bboxes": np.zeros(5)}, "bboxes must have 2 axes"),
+        ({"labels": [0, 1]}, "labels has 2 rows, expected 5"),
+        ({"labels": [0, 1, 2, 0, 0]}, r"labels must lie in 0\.\.1"),
+        ({"neg_logits": np.zeros((4, 3))}, "neg_logits has 4 rows, expected 5"),
+        ({"neg_logits": np.zeros((5, 2))}, r"meta\['neg_labels'\] has 3 names for 2 columns"),
+        ({"image_ids": [0.5] * 5}, "image_ids must be a list of integers or of strings"),
+        ({"image_ids": ["a"] * 5}, "must both be integers or both strings"),
+        ({"images": [0]}, "has boxes but is not in images"),
+        ({"scores": [np.inf] * 5}, "scores holds NaN or infinity in row 0"),
+    ],
+)
+def test_refusals_name_the_field(changes, message):
+    with pytest.raises(ValueError, match=message):
+        make(**changes)
+
+
+def test_load_refusals_name_the_file(tmp_path):
+    path = tmp_path / "dump.npz"
+    with pytest.raises(FileNotFoundError, match=r"dump\.npz: no such record file"):
+        BoxRecords.load(path)
+    path.write_text("hello")
+    with pytest.raises(ValueError, match=r"dump\.npz: not a readable record file"):
+        BoxRecords.load(path)
+    make().save(path)
+    path.write_bytes(path.read_bytes()[:400])
+    with pytest.raises(ValueError, match=r"dump\.npz: not a readable record file"):
+        BoxRecords.load(path)
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    with pytest.raises(ValueError, match=r"array\.npy: not a readable record file"):
+        BoxRecords.load(tmp_path / "array.npy")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": np.array(99)}, "format version 99, this code reads version 1"),
+        ({"bboxes": nan_boxes()}, r"dump\.npz: records: bboxes holds NaN"),
+        ({"bboxes": None}, r"dump\.npz: the field 'bboxes' is missing"),
+        ({"labels": np.zeros(2)}, r"dump\.npz: records: labels has 2 rows"),
+        ({"meta": np.array("{")}, r"dump\.npz: "),
+        ({"scores": np.array([object()])}, r"dump\.npz: not a readable record file"),
+    ],
+)
+def test_damaged_files(tmp_path, change, message):
+    path = tmp_path / "dump.npz"
+    make().save(path)
+    data = {**dict(np.load(path)), **change}
+    np.savez(path, **{key: value for key, value in data.items() if value is not None})
+    with pytest.raises(ValueError, match=message):
+        BoxRecords.load(path)
+
+
+def test_a_failed_save_keeps_the_old_file(tmp_path):
+    path = tmp_path / "dump.npz"
+    make().save(path)
+    before = path.read_bytes()
+    broken = make()
+    broken.meta["oops"] = object()
+    with pytest.raises(TypeError):
+        broken.save(path)
+    assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+    assert json.loads(str(np.load(path)["meta"]))["dataset"] == "toy"
