@@ -1,0 +1,173 @@
+"""YOLO-World v2, stock: any list of names as classes.
+
+Shapes: B images, K labels of an image, D text channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from mmdet.structures import SampleList
+from mmengine.registry import MODELS
+from mmyolo.models.detectors import YOLODetector
+from torch import Tensor
+
+from negas.labels.names import read_names
+from negas.text.clip_text import encode_labels
+
+from ..checkpoint import check_state_dict, is_partial, load_base_weights
+
+
+@MODELS.register_module()
+class YOLOWorldDetector(YOLODetector):
+    """Open-vocabulary detector with a frozen CLIP text encoder.
+
+    Training reads per-image texts from the metainfo key ``texts`` (labels index into them) and
+    falls back to ``class_names``; testing uses ``class_names``.
+
+    Args:
+        class_names: ID labels, in the order of the dataset's classes; or a JSON/text file of them.
+        template: phrase around a name for the text encoder.
+        base_checkpoint: full weights (``.pth`` or ``.safetensors``) loaded when a run starts, and
+            under a checkpoint that holds only trained parameters.
+        freeze_text: keep the text encoder as it is and encode each phrase once.
+        channels_last: memory format of images and convolution weights; faster on CPUs and on
+            tensor cores.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        neck: dict,
+        bbox_head: dict,
+        class_names: Sequence[str] | str = (),
+        template: str = "{}",
+        base_checkpoint: str | None = None,
+        freeze_text: bool = True,
+        channels_last: bool = True,
+        train_cfg: dict | None = None,
+        test_cfg: dict | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(
+            backbone=backbone,
+            neck=neck,
+            bbox_head=bbox_head,
+            train_cfg=train_cfg,
+            test_cfg=test_cfg,
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg,
+            use_syncbn=False,
+        )
+        self.class_names = read_names(class_names, "class_names")
+        self.template = template
+        self.base_checkpoint = base_checkpoint
+        self.base_sha256: str | None = None
+        self._phrases: dict[str, Tensor] = {}
+        self.freeze_text = freeze_text
+        if freeze_text and self.text_model is not None:
+            self.text_model.requires_grad_(False)
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        for part in (self.backbone.image_model, self.neck, self.bbox_head):
+            part.to(memory_format=self.memory_format)
+
+    # --- weights ------------------------------------------------------------------------------
+    def init_weights(self) -> None:
+        """Initialise layers, then load ``base_checkpoint`` if there is one."""
+        super().init_weights()
+        self.load_base()
+
+    def load_base(self) -> None:
+        """Load ``base_checkpoint`` once.
+
+        Raises:
+            RuntimeError: if its names or shapes are not this model's.
+        """
+        if self.base_checkpoint and self.base_sha256 is None:
+            self.base_sha256 = load_base_weights(self, self.base_checkpoint)
+
+    def optional_keys(self) -> tuple[str, ...]:
+        """Prefixes of parameters that a checkpoint may lack as a whole."""
+        text_is_loaded = self.text_model is not None and self.text_model.pretrained
+        return ("backbone.text_model.",) if text_is_loaded else ()
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
+        # MMEngine loads with strict=False and merely logs what is missing: a detector with half
+        # its weights random would run and report AP 0. Check here, where every loader passes.
+        if not prefix:
+            if self.base_checkpoint and is_partial(state_dict):
+                self.load_base()
+            check_state_dict(self, state_dict, self.optional_keys())
+            self._phrases.clear()
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    # --- texts --------------------------------------------------------------------------------
+    @property
+    def text_model(self):
+        """The text backbone (``None`` if the model was built without one)."""
+        return self.backbone.text_model
+
+    def encode_frozen(self, phrases: Sequence[str]) -> Tensor:
+        """L2-normalised embeddings of full phrases, each encoded once, [L, D]."""
+        missing = [phrase for phrase in dict.fromkeys(phrases) if phrase not in self._phrases]
+        if missing:
+            text = self.text_model
+            # Cached for training and testing alike, so never in a training step's half precision.
+            kind = next(text.parameters()).device.type
+            with torch.no_grad(), torch.autocast(kind, enabled=False):
+                feats = encode_labels(text.model, text.tokenizer, missing, template="{}").cpu()
+            self._phrases.update(zip(missing, feats, strict=True))
+        device = next(self.bbox_head.parameters()).device
+        return torch.stack([self._phrases[phrase] for phrase in phrases]).to(device)
+
+    def label_feats(self, names: Sequence[str]) -> Tensor:
+        """L2-normalised embeddings of names in the detector's template, [L, D]."""
+        return self.encode_frozen([self.template.format(name) for name in names])
+
+    # --- forward ------------------------------------------------------------------------------
+    def image_feats(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
+        """Backbone levels [B, C_l, h_l, w_l] of normalised images [B, 3, h, w]."""
+        return self.backbone(batch_inputs.contiguous(memory_format=self.memory_format))
+
+    def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
+        """Neck levels guided by ``class_names``."""
+        return self.neck(self.image_feats(batch_inputs), self.label_feats(self.class_names)[None])
+
+    def batch_text_feats(self, data_samples: SampleList) -> Tensor:
+        """Text embeddings [1 or B, K, D] of a training batch."""
+        texts = [tuple(sample.metainfo.get("texts") or ()) for sample in data_samples]
+        if not any(texts):
+            return self.label_feats(self.class_names)[None]
+        if len({len(t) for t in texts}) != 1:
+            raise ValueError(
+                "metainfo `texts` must have the same number of texts for all images of a batch, "
+                f"got {[len(t) for t in texts]}; set num_texts of the RandomTexts transform"
+            )
+        flat = [phrase for image in texts for phrase in image]
+        return self.encode_frozen(flat).unflatten(0, (len(texts), -1))
+
+    def loss(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> dict[str, Tensor]:
+        """YOLO-World's losses."""
+        text_feats = self.batch_text_feats(batch_data_samples)
+        feats = self.neck(self.image_feats(batch_inputs), text_feats)
+        gt = [sample.gt_instances for sample in batch_data_samples]
+        return self.bbox_head.loss_by_texts(feats, text_feats, gt)[0]
+
+    def predict(
+        self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True
+    ) -> SampleList:
+        """Detections of ``class_names``; see :meth:`YOLOWorldHead.predict_by_texts`."""
+        text_feats = self.label_feats(self.class_names)[None]
+        feats = self.neck(self.image_feats(batch_inputs), text_feats)
+        metas = [sample.metainfo for sample in batch_data_samples]
+        results = self.bbox_head.predict_by_texts(feats, text_feats, metas, rescale=rescale)
+        return self.add_pred_to_datasample(batch_data_samples, results)
+
+    def _forward(self, batch_inputs: Tensor, batch_data_samples: SampleList | None = None) -> tuple:
+        """Raw outputs: logits [B, N, K] and distances per level."""
+        text_feats = self.label_feats(self.class_names)[None]
+        feats = self.neck(self.image_feats(batch_inputs), text_feats)
+        distances, _ = self.bbox_head.head_module.regress(feats)
+        return self.bbox_head.logits(feats, text_feats), distances

@@ -1,0 +1,283 @@
+"""YOLO-World's head: losses of the ID branch and boxes that carry every label's logit.
+
+Shapes: B images, N cells of all levels (fine to coarse, row-major), n kept boxes, K labels,
+M negative labels, D text channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmcv.ops import batched_nms
+from mmdet.models.utils import filter_scores_and_topk
+from mmengine.config import ConfigDict
+from mmengine.dist import get_world_size
+from mmengine.registry import MODELS
+from mmengine.structures import InstanceData
+from mmyolo.models.dense_heads import YOLOv8Head
+from mmyolo.models.utils import gt_instances_preprocess
+from torch import Tensor
+
+from ..distributed import reduce_mean_scalar
+from .assignment import Assignment
+from .head_module import flatten_levels
+
+_PRIOR_GENERATOR = dict(type="mmdet.MlvlPointGenerator", offset=0.5, strides=[8, 16, 32])
+_LOSS_CLS = dict(type="mmdet.CrossEntropyLoss", use_sigmoid=True, reduction="none", loss_weight=0.5)
+_LOSS_BBOX = dict(
+    type="mmyolo.IoULoss",
+    iou_mode="ciou",
+    bbox_format="xyxy",
+    reduction="sum",
+    loss_weight=7.5,
+    return_iou=False,
+)
+_LOSS_DFL = dict(type="mmdet.DistributionFocalLoss", reduction="mean", loss_weight=1.5 / 4)
+_ASSIGNER = dict(
+    type="mmyolo.BatchTaskAlignedAssigner",
+    num_classes=80,
+    use_ciou=True,
+    topk=10,
+    alpha=0.5,
+    beta=6.0,
+    eps=1e-9,
+)
+
+
+@MODELS.register_module()
+class YOLOWorldHead(YOLOv8Head):
+    """YOLOv8's losses and decoding for logits against any number of texts.
+
+    Takes :class:`mmyolo.models.YOLOv8Head`'s arguments (with the same defaults, spelled with their
+    scope so that the head builds under any ``default_scope``) and:
+
+    Args:
+        soft_target_thr: if given, a cell assigned to text k also gets the target
+            ``q * max(0, (cos(t_j, t_k) - thr) / (1 - thr))`` for the other texts j of the image, so
+            that related words are not taught to be opposites (used in open-vocabulary
+            pre-training; not part of YOLO-World).
+    """
+
+    def __init__(
+        self,
+        head_module: dict,
+        prior_generator: dict | None = None,
+        bbox_coder: dict | None = None,
+        loss_cls: dict | None = None,
+        loss_bbox: dict | None = None,
+        loss_dfl: dict | None = None,
+        train_cfg: dict | None = None,
+        test_cfg: dict | None = None,
+        init_cfg: dict | None = None,
+        soft_target_thr: float | None = None,
+    ) -> None:
+        super().__init__(
+            head_module=head_module,
+            prior_generator=prior_generator or _PRIOR_GENERATOR,
+            bbox_coder=bbox_coder or dict(type="mmyolo.DistancePointBBoxCoder"),
+            loss_cls=loss_cls or _LOSS_CLS,
+            loss_bbox=loss_bbox or _LOSS_BBOX,
+            loss_dfl=loss_dfl or _LOSS_DFL,
+            train_cfg=train_cfg or ConfigDict(assigner=_ASSIGNER),
+            test_cfg=test_cfg or ConfigDict(),
+            init_cfg=init_cfg,
+        )
+        self.soft_target_thr = soft_target_thr
+
+    def priors(self, featmap_sizes: Sequence[tuple[int, int]], like: Tensor) -> Tensor:
+        """Cell centres and strides (x, y, stride, stride) in input pixels, [N, 4]."""
+        return torch.cat(
+            self.prior_generator.grid_priors(
+                [torch.Size(size) for size in featmap_sizes],
+                dtype=torch.float32,
+                device=like.device,
+                with_stride=True,
+            )
+        )
+
+    def assign(
+        self,
+        logits: Tensor,
+        bboxes: Tensor,
+        priors: Tensor,
+        gt_instances: Sequence[InstanceData],
+        text_feats: Tensor | None = None,
+    ) -> Assignment:
+        """Task-aligned assignment.
+
+        Args:
+            logits: [B, N, K].
+            bboxes: decoded boxes, xyxy in input pixels, [B, N, 4].
+            priors: :meth:`priors`.
+            gt_instances: ``bboxes`` [n, 4] and ``labels`` [n] per image.
+            text_feats: [1 or B, K, D], needed for ``soft_target_thr``.
+        """
+        num_images, _, num_labels = logits.shape
+        gt = gt_instances_preprocess(list(gt_instances), num_images)
+        gt_labels, gt_bboxes = gt[..., :1], gt[..., 1:]
+        valid = (gt_bboxes.sum(-1, keepdim=True) > 0).float()
+        self.assigner.num_classes = num_labels
+        result = self.assigner(
+            bboxes.detach(), logits.detach().sigmoid(), priors, gt_labels, gt_bboxes, valid
+        )
+        scores = result["assigned_scores"]
+        # at least 1 over the whole batch, whatever the number of processes it is spread over
+        total = reduce_mean_scalar(scores.sum()).clamp(min=1 / get_world_size())
+        if self.soft_target_thr is not None and text_feats is not None:
+            unit = F.normalize(text_feats.detach().float(), dim=-1)
+            related = unit @ unit.transpose(1, 2)
+            related = (related - self.soft_target_thr).clamp(min=0) / (1 - self.soft_target_thr)
+            scores = scores @ related.expand(num_images, -1, -1).clamp(max=1)
+        return Assignment(
+            scores=scores,
+            bboxes=result["assigned_bboxes"],
+            foreground=result["fg_mask_pre_prior"].bool(),
+            avg_factor=total,
+            num_images=num_images,
+            world_size=get_world_size(),
+        )
+
+    def loss_by_texts(
+        self,
+        feats: Sequence[Tensor],
+        text_feats: Tensor,
+        gt_instances: Sequence[InstanceData],
+    ) -> tuple[dict[str, Tensor], Assignment]:
+        """Losses of the ID branch.
+
+        Args:
+            feats: neck levels, [B, C_l, h_l, w_l].
+            text_feats: [1 or B, K, D]; labels of ``gt_instances`` index them.
+            gt_instances: ground truth per image, boxes xyxy in input pixels.
+
+        Returns:
+            ``loss_cls``, ``loss_bbox``, ``loss_dfl`` and the targets they were computed from.
+        """
+        cls_maps, distances, distributions = self.head_module(feats, text_feats)
+        logits = flatten_levels(cls_maps).float()
+        ltrb = torch.cat(distances, 1).float()
+        dists = torch.cat(distributions, 1).float()
+        priors = self.priors([m.shape[-2:] for m in cls_maps], logits)
+        stride = priors[:, 2:3]
+        bboxes = self.bbox_coder.decode(priors[:, :2], ltrb, stride[:, 0])
+        target = self.assign(logits, bboxes, priors, gt_instances, text_feats)
+
+        loss_cls = self.loss_cls(logits, target.scores).sum()
+        foreground = target.foreground
+        if foreground.any():
+            weight = target.scores.amax(-1)[foreground].unsqueeze(-1)
+            grid_boxes = target.bboxes / stride
+            loss_bbox = self.loss_bbox(
+                (bboxes / stride)[foreground], grid_boxes[foreground], weight=weight
+            )
+            wanted = self.bbox_coder.encode(
+                priors[:, :2] / stride,
+                grid_boxes,
+                max_dis=self.head_module.reg_max - 1,
+                eps=0.01,
+            )[foreground]
+            loss_dfl = self.loss_dfl(
+                dists[foreground].reshape(-1, self.head_module.reg_max),
+                wanted.reshape(-1),
+                weight=weight.expand(-1, 4).reshape(-1),
+                avg_factor=1.0,
+            )
+        else:
+            loss_bbox = loss_dfl = bboxes.sum() * 0
+        losses = dict(
+            loss_cls=target.normalize(loss_cls),
+            loss_bbox=target.normalize(loss_bbox),
+            loss_dfl=target.normalize(loss_dfl),
+        )
+        return losses, target
+
+    def logits(self, feats: Sequence[Tensor], text_feats: Tensor) -> Tensor:
+        """Logits [B, N, K] of neck levels against texts [1 or B, K, D], without boxes."""
+        return flatten_levels(self.head_module.classify(self.head_module.embed(feats), text_feats))
+
+    def predict_by_texts(
+        self,
+        feats: Sequence[Tensor],
+        text_feats: Tensor,
+        img_metas: Sequence[dict],
+        neg_text_feats: Tensor | None = None,
+        rescale: bool = True,
+    ) -> list[InstanceData]:
+        """Detections with the logits of all labels.
+
+        NMS and every cut look at the ID scores only: negatives never change the set of boxes. The
+        negative logits are computed for kept boxes only, from the same region embeddings.
+
+        Args:
+            feats: neck levels of the ID branch.
+            text_feats: ID texts [1, K, D].
+            img_metas: ``ori_shape``, ``scale_factor`` and, after letterboxing, ``pad_param``.
+            neg_text_feats: negative texts [M, D].
+            rescale: return boxes in original-image pixels instead of input pixels.
+
+        Returns:
+            Per image ``bboxes [n,4]`` xyxy, ``scores [n]`` in (0,1), ``labels [n]``,
+            ``prior_inds [n]``, ``id_logits [n,K]``, ``neg_logits [n,M]`` if negatives were given,
+            and with ``test_cfg.keep_embeddings`` ``embeddings [n,D+1]``: the logit against any text
+            w of unit length is ``embeddings[:, :-1] @ w + embeddings[:, -1]``.
+        """
+        module = self.head_module
+        embed_maps = module.embed(feats)
+        cls_maps = module.classify(embed_maps, text_feats)
+        logits = flatten_levels(cls_maps).float()
+        embeds = flatten_levels(embed_maps)
+        ltrb = torch.cat(module.regress(feats)[0], 1).float()
+        sizes = [m.shape[-2:] for m in cls_maps]
+        priors = self.priors(sizes, logits)
+        bboxes = self.bbox_coder.decode(priors[:, :2], ltrb, priors[:, 2])
+        level_bias = torch.stack([c.bias for c in module.cls_contrasts]).float()
+        cells = torch.tensor([h * w for h, w in sizes], device=logits.device)
+        bias = level_bias.repeat_interleave(cells)
+        if neg_text_feats is not None:
+            neg_text_feats = F.normalize(neg_text_feats.float(), dim=-1)
+
+        results = []
+        for i, meta in enumerate(img_metas):
+            kept = self._select(logits[i], bboxes[i], meta, rescale)
+            where = kept.prior_inds
+            kept.id_logits = logits[i, where]
+            if neg_text_feats is not None or self.test_cfg.get("keep_embeddings", False):
+                regions = embeds[i, where].float()
+                if neg_text_feats is not None:
+                    kept.neg_logits = regions @ neg_text_feats.T + bias[where, None]
+                if self.test_cfg.get("keep_embeddings", False):
+                    kept.embeddings = torch.cat([regions, bias[where, None]], 1)
+            results.append(kept)
+        return results
+
+    def _select(self, logits: Tensor, bboxes: Tensor, meta: dict, rescale: bool) -> InstanceData:
+        """Threshold, top-k, rescaling and class-wise NMS of one image's cells."""
+        cfg = self.test_cfg
+        score_thr, topk = cfg.get("score_thr", 0.001), cfg.get("nms_pre", 30000)
+        probs = logits.sigmoid()
+        if cfg.get("multi_label", True) and probs.shape[1] > 1:
+            scores, labels, inds, _ = filter_scores_and_topk(probs, score_thr, topk)
+        else:
+            best, best_label = probs.max(1, keepdim=True)
+            scores, _, inds, _ = filter_scores_and_topk(best, score_thr, topk)
+            labels = best_label[inds, 0]
+        bboxes = bboxes[inds]
+        if rescale:
+            if meta.get("pad_param") is not None:
+                top, _, left, _ = meta["pad_param"]
+                bboxes = bboxes - bboxes.new_tensor([left, top, left, top])
+            bboxes = bboxes / bboxes.new_tensor(meta["scale_factor"]).repeat(2)
+        kept = InstanceData(bboxes=bboxes, scores=scores, labels=labels, prior_inds=inds)
+        if len(kept):
+            nms_cfg = dict(cfg.get("nms", dict(type="nms", iou_threshold=0.7)))
+            agnostic = nms_cfg.pop("class_agnostic", False)
+            dets, keep = batched_nms(bboxes, scores, labels, nms_cfg, class_agnostic=agnostic)
+            keep = keep[: cfg.get("max_per_img", 300)]
+            kept = kept[keep]
+            kept.scores = dets[: len(keep), 4]
+        height, width = meta["ori_shape"][:2] if rescale else meta["img_shape"][:2]
+        limit = kept.bboxes.new_tensor([width, height, width, height])
+        kept.bboxes = torch.minimum(kept.bboxes.clamp(min=0), limit)
+        return kept

@@ -1,0 +1,124 @@
+"""Layers of YOLO-World v2's head: box distances, region embeddings, contrastive classifier.
+
+Shapes: B images, K labels, D text channels, (h, w) a feature map, N cells of all levels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+from mmyolo.models.dense_heads import YOLOv8HeadModule
+from torch import Tensor, nn
+
+
+class BNContrastiveHead(BaseModule):
+    """Batch-normalised region embeddings against L2-normalised texts.
+
+    ``logit = exp(logit_scale) * <BN(x), w / |w|> + bias``: no cosine, as ``BN(x)`` has no unit
+    length. Names as in the released checkpoints.
+    """
+
+    def __init__(self, embed_dims: int, eps: float = 1e-3, momentum: float = 0.03) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(embed_dims, momentum=momentum, eps=eps)
+        self.bias = nn.Parameter(torch.zeros([]))
+        self.logit_scale = nn.Parameter(-1.0 * torch.ones([]))
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Scaled region embeddings [B, D, h, w]: logits are ``<embed, w> + bias``."""
+        return self.norm(x) * self.logit_scale.exp()
+
+    def forward(self, embeds: Tensor, text_feats: Tensor) -> Tensor:
+        """Logits [B, K, h, w] of :meth:`embed`'s output against texts [1 or B, K, D]."""
+        weights = F.normalize(text_feats, dim=-1)
+        height, width = embeds.shape[-2:]
+        logits = torch.matmul(weights, embeds.flatten(2)) + self.bias
+        return logits.unflatten(-1, (height, width))
+
+
+@MODELS.register_module()
+class YOLOWorldHeadModule(YOLOv8HeadModule):
+    """YOLOv8's decoupled head with text embeddings in place of class weights.
+
+    Args:
+        embed_dims: D.
+        num_classes: only sets the width of the classification tower (``max(C_0, num_classes)``)
+            and the prior; the number of labels comes with the texts.
+        prior_size: image side in pixels for which the classification bias is initialised.
+    """
+
+    def __init__(
+        self,
+        *args,
+        embed_dims: int = 512,
+        num_classes: int = 80,
+        prior_size: int = 640,
+        **kwargs,
+    ) -> None:
+        self.embed_dims = embed_dims
+        self.prior_size = prior_size
+        super().__init__(*args, num_classes=num_classes, **kwargs)
+
+    def _init_layers(self) -> None:
+        super()._init_layers()
+        for tower in self.cls_preds:
+            tower[-1] = nn.Conv2d(tower[-1].in_channels, self.embed_dims, 1)
+        norm = self.norm_cfg or {}
+        self.cls_contrasts = nn.ModuleList(
+            BNContrastiveHead(
+                self.embed_dims, eps=norm.get("eps", 1e-3), momentum=norm.get("momentum", 0.03)
+            )
+            for _ in range(self.num_levels)
+        )
+
+    def init_weights(self, prior_prob: float = 0.01) -> None:
+        """Box bias 1; contrastive bias so that about five objects per image fire at start."""
+        BaseModule.init_weights(self)
+        for reg_pred, contrast, stride in zip(
+            self.reg_preds, self.cls_contrasts, self.featmap_strides, strict=True
+        ):
+            reg_pred[-1].bias.data[:] = 1.0
+            cells = (self.prior_size / stride) ** 2
+            contrast.bias.data.fill_(math.log(5 / self.num_classes / cells))
+
+    def embed(self, feats: Sequence[Tensor]) -> list[Tensor]:
+        """Scaled region embeddings [B, D, h_l, w_l] per level."""
+        return [
+            contrast.embed(tower(x))
+            for x, tower, contrast in zip(feats, self.cls_preds, self.cls_contrasts, strict=True)
+        ]
+
+    def classify(self, embeds: Sequence[Tensor], text_feats: Tensor) -> list[Tensor]:
+        """Logits [B, K, h_l, w_l] per level against texts [1 or B, K, D]."""
+        return [
+            contrast(x, text_feats) for x, contrast in zip(embeds, self.cls_contrasts, strict=True)
+        ]
+
+    def regress(self, feats: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Box distances.
+
+        Returns:
+            ``ltrb`` [B, h_l*w_l, 4] per level in units of the level's stride, and the
+            distributions' logits [B, h_l*w_l, 4, reg_max].
+        """
+        distances, distributions = [], []
+        for x, reg_pred in zip(feats, self.reg_preds, strict=True):
+            dist = reg_pred(x).flatten(2).unflatten(1, (4, self.reg_max)).permute(0, 3, 1, 2)
+            distributions.append(dist)
+            distances.append(dist.softmax(-1).matmul(self.proj.to(dist.dtype)))
+        return distances, distributions
+
+    def forward(self, feats: Sequence[Tensor], text_feats: Tensor) -> tuple[list, list, list]:
+        """Logits, distances and distributions per level (:meth:`classify`, :meth:`regress`)."""
+        distances, distributions = self.regress(feats)
+        return self.classify(self.embed(feats), text_feats), distances, distributions
+
+
+def flatten_levels(maps: Sequence[Tensor]) -> Tensor:
+    """[B, C, h_l, w_l] per level -> [B, N, C], level by level, row-major."""
+    return torch.cat([x.flatten(2).transpose(1, 2) for x in maps], 1)

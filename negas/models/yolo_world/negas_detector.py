@@ -1,0 +1,177 @@
+"""NegAS on YOLO-World: NegA in training, NegS at test time.
+
+Shapes: B images, N cells, K ID labels, M negative labels, D text channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from mmdet.structures import SampleList
+from mmengine.logging import MessageHub
+from mmengine.registry import MODELS, TASK_UTILS
+from torch import Tensor
+
+from negas.labels.bank import NegativeLabelBank
+from negas.text.cache import TextFeatureCache, fingerprint
+from negas.text.clip_text import encode_labels
+from negas.text.prompt import PromptLearner
+
+from ..freeze import eval_children, freeze_except
+from ..nega_neck import NegANeck
+from ..postprocess import NegSPostProcessor
+from .detector import YOLOWorldDetector
+
+
+@MODELS.register_module()
+class NegASYOLOWorldDetector(YOLOWorldDetector):
+    """YOLO-World with a learnable prompt, the NegA branch and the NegS score.
+
+    Training moves the prompt's context vectors and nothing else:
+    ``L = L_id + L_box (ID branch only) + alpha * L_ood``.
+
+    Args:
+        neg_labels: negative labels: a :class:`~negas.labels.NegativeLabelBank` file, or a list of
+            words; empty: none (then ``use_nega`` must be off).
+        prompt: options of :class:`~negas.text.prompt.PromptLearner`; ``None``: no learnable prompt,
+            labels go into ``template`` (stock weights, training-free NegS).
+        prompt_negatives: put the learnable prompt in front of negative labels too.
+        use_nega: train with the OOD branch; ``False`` is the CoOp baseline.
+        background: config of :class:`~negas.models.background.BackgroundMask`.
+        loss_ood: config of :class:`~negas.models.losses.MaskedBCELoss`.
+        postprocessor: config of :class:`~negas.models.postprocess.NegSPostProcessor`.
+    """
+
+    def __init__(
+        self,
+        *args,
+        neg_labels: Sequence[str] | str = (),
+        prompt: dict | None = None,
+        prompt_negatives: bool = True,
+        use_nega: bool = True,
+        background: dict | None = None,
+        loss_ood: dict | None = None,
+        postprocessor: dict | None = None,
+        **kwargs,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.neg_labels = self._read_negatives(neg_labels)
+        self.use_nega = use_nega
+        self.prompt_negatives = prompt_negatives
+        self.prompt = None
+        if prompt is not None:
+            text = self.text_model
+            self.prompt = PromptLearner(text.model, text.tokenizer, **prompt)
+        if use_nega and (not self.neg_labels or not isinstance(self.neck, NegANeck)):
+            raise ValueError(
+                "use_nega=True needs neg_labels and neck=dict(type='NegANeck', neck=...), got "
+                f"{len(self.neg_labels)} labels and a {type(self.neck).__name__}; "
+                "use_nega=False trains the prompt alone (CoOp)"
+            )
+        self.background = TASK_UTILS.build(background or dict(type="BackgroundMask"))
+        self.loss_ood = MODELS.build(loss_ood or dict(type="MaskedBCELoss"))
+        self.postprocessor: NegSPostProcessor = MODELS.build(
+            postprocessor or dict(type="NegSPostProcessor")
+        )
+        if self.postprocessor.score.needs_negatives and not self.neg_labels:
+            raise ValueError(
+                f"postprocessor.score={self.postprocessor.score_name!r} needs negative labels but "
+                "neg_labels is empty; give a bank, or a score without negatives such as max_sigmoid"
+            )
+        self.text_cache = TextFeatureCache()
+        self.trained = freeze_except(self, ("prompt.",))
+        eval_children(self)
+
+    def _read_negatives(self, source: Sequence[str] | str) -> tuple[str, ...]:
+        if not source:
+            return ()
+        if isinstance(source, str):
+            bank = NegativeLabelBank.load(source)
+            bank.check_id_labels(self.class_names)
+        else:
+            bank = NegativeLabelBank(list(self.class_names), list(source), {})
+        return tuple(bank.neg_labels)
+
+    def optional_keys(self) -> tuple[str, ...]:
+        """Stock weights have no prompt."""
+        return (*super().optional_keys(), "prompt.")
+
+    def train(self, mode: bool = True) -> NegASYOLOWorldDetector:
+        """Switch the detector; its frozen parts stay in eval mode always."""
+        super().train(mode)
+        eval_children(self)
+        return self
+
+    # --- texts --------------------------------------------------------------------------------
+    def _encode(self, id_names: Sequence[str], neg_names: Sequence[str]) -> Tensor:
+        """Embeddings of ID and negative labels in one pass of the text encoder, [K+M, D]."""
+        text = self.text_model
+        if self.prompt is None:
+            return self.label_feats([*id_names, *neg_names])
+        names = [*id_names, *neg_names] if self.prompt_negatives else list(id_names)
+        feats = encode_labels(text.model, text.tokenizer, names, prompt=self.prompt)
+        if not self.prompt_negatives and neg_names:
+            feats = torch.cat([feats, self.encode_frozen(neg_names)])
+        return feats
+
+    def text_feats(self) -> tuple[Tensor, Tensor | None]:
+        """Test-time embeddings of ``class_names`` [K, D] and ``neg_labels`` [M, D], cached."""
+        names = (*self.class_names, *self.neg_labels)
+        version = fingerprint(self.prompt.ctx, self.template) if self.prompt else self.template
+        with torch.no_grad():
+            feats = self.text_cache.get(
+                names,
+                lambda _: self._encode(self.class_names, self.neg_labels),
+                version=version,
+                device=next(self.bbox_head.parameters()).device,
+            )
+        k = len(self.class_names)
+        return feats[:k], feats[k:] if self.neg_labels else None
+
+    def bank_feats(self, neg_labels: Sequence[str]) -> Tensor:
+        """Test-time embeddings of any other negative labels, [M, D]."""
+        with torch.no_grad():
+            return self._encode((), list(neg_labels))
+
+    # --- training -----------------------------------------------------------------------------
+    def loss(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> dict[str, Tensor]:
+        """``loss_cls``, ``loss_bbox``, ``loss_dfl`` and, with NegA, ``loss_ood``."""
+        with torch.no_grad():
+            image_feats = self.image_feats(batch_inputs)
+        negatives = self.neg_labels if self.use_nega else ()
+        feats = self._encode(self.class_names, negatives)
+        id_text = feats[None, : len(self.class_names)]
+        gt = [sample.gt_instances for sample in batch_data_samples]
+        if not self.use_nega:
+            return self.bbox_head.loss_by_texts(self.neck(image_feats, id_text), id_text, gt)[0]
+
+        neg_text = feats[None, len(self.class_names) :]
+        step = int(MessageHub.get_current_instance().get_info("iter", 0))
+        id_feats, ood_feats = self.neck(image_feats, id_text, neg_text, step=step)
+        losses, target = self.bbox_head.loss_by_texts(id_feats, id_text, gt)
+        mask = self.background(
+            [instances.bboxes for instances in gt],
+            [tuple(level.shape[-2:]) for level in ood_feats],
+            self.bbox_head.featmap_strides,
+        )
+        loss_ood = self.loss_ood(
+            self.bbox_head.logits(ood_feats, id_text).float(), target.scores, mask
+        )
+        losses["loss_ood"] = target.normalize(loss_ood)
+        return losses
+
+    # --- test ---------------------------------------------------------------------------------
+    def predict(
+        self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True
+    ) -> SampleList:
+        """Detections with ``id_scores`` (and ``known``); the OOD branch does not run."""
+        id_text, neg_text = self.text_feats()
+        feats = self.neck(self.image_feats(batch_inputs), id_text[None])
+        metas = [sample.metainfo for sample in batch_data_samples]
+        results = self.bbox_head.predict_by_texts(
+            feats, id_text[None], metas, neg_text_feats=neg_text, rescale=rescale
+        )
+        self.postprocessor.keep_logits = self.bbox_head.test_cfg.get("keep_logits", False)
+        results = [self.postprocessor(result) for result in results]
+        return self.add_pred_to_datasample(batch_data_samples, results)

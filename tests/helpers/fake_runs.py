@@ -1,0 +1,139 @@
+"""Test runs as ``tools/test.py`` leaves them, from made-up boxes: no detector, no training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from negas.evaluation.results import TEXT_FEATS_FILE, Bank, Evaluation, evaluate_run, write_results
+from negas.records import BoxRecords
+
+ID_NAMES = ["cat", "dog", "car"]
+OOD_NAMES = {"near": ["zebra", "truck"], "far": ["pizza", "clock"]}
+SETS = ("cut", "id", "near", "far")
+IMAGES, SIDE, CHANNELS = 12, 64, 8
+
+
+def write_data(root: Path) -> None:
+    """COCO jsons and grey images of all sets; each image has one object at (10, 12)-(30, 40)."""
+    for name in SETS:
+        names = OOD_NAMES.get(name, ID_NAMES)
+        folder = root / name
+        folder.mkdir(parents=True, exist_ok=True)
+        images = [dict(id=i, file_name=f"{i}.png", width=SIDE, height=SIDE) for i in range(IMAGES)]
+        for image in images:
+            cv2.imwrite(str(folder / image["file_name"]), np.full((SIDE, SIDE, 3), 128, np.uint8))
+        annotations = [
+            dict(
+                id=i + 1,
+                image_id=i,
+                category_id=i % len(names) + 1,
+                bbox=[10, 12, 20, 28],
+                area=560,
+                iscrowd=0,
+            )
+            for i in range(IMAGES)
+        ]
+        categories = [dict(id=i + 1, name=label) for i, label in enumerate(names)]
+        coco = dict(images=images, annotations=annotations, categories=categories)
+        (root / f"{name}.json").write_text(json.dumps(coco))
+
+
+def make_records(name: str, root: Path, rng: np.random.Generator, texts: np.ndarray, negs: int):
+    """Two boxes per image: one on the object, one beside it; ID sets get larger ID logits."""
+    boxes = np.tile([[10, 12, 30, 40], [36, 30, 60, 62]], (IMAGES, 1)).astype(np.float32)
+    count = len(boxes)
+    labels = np.repeat(np.arange(IMAGES) % len(ID_NAMES), 2)
+    regions = 0.6 * rng.standard_normal((count, CHANNELS)).astype(np.float32)
+    regions += (2.0 if name in ("id", "cut") else 0.7) * texts[labels]
+    logits = regions @ texts.T - 0.5
+    embeddings = np.concatenate([regions, np.full((count, 1), -0.5, np.float32)], 1)
+    meta = dict(
+        set=name,
+        id_labels=ID_NAMES,
+        ann_file=str(root / f"{name}.json"),
+        img_dir=str(root / name),
+    )
+    return BoxRecords(
+        image_ids=np.repeat(np.arange(IMAGES), 2),
+        bboxes=boxes,
+        labels=logits[:, : len(ID_NAMES)].argmax(1),
+        scores=1 / (1 + np.exp(-logits[:, : len(ID_NAMES)].max(1))),
+        id_logits=logits[:, : len(ID_NAMES)],
+        neg_logits=logits[:, len(ID_NAMES) : len(ID_NAMES) + negs],
+        embeddings=embeddings,
+        images=np.arange(IMAGES),
+        meta=meta,
+    )
+
+
+def fake_run(
+    path: Path,
+    config: str = "negas_tiny.py",
+    seed: int = 0,
+    prompt: bool = True,
+    use_nega: bool = True,
+    cut: float = 0.3,
+    ap50: float = 0.5,
+    class_names: list[str] | None = None,
+) -> Path:
+    """Write a run's work dir; data go to ``<parent>/data`` once."""
+    data = path.parent / "data"
+    if not data.exists():
+        write_data(data)
+    rng = np.random.default_rng([seed, len(config)])
+    texts = rng.standard_normal((len(ID_NAMES) + 4, CHANNELS)).astype(np.float32)
+    texts /= np.linalg.norm(texts, axis=1, keepdims=True)
+    k = len(ID_NAMES)
+    records = {name: make_records(name, data, rng, texts, 2) for name in SETS}
+    banks = [
+        Bank("own", ["zebra", "fork"], texts[k : k + 2]),
+        Bank("oracle", ["pizza", "clock"], texts[k + 2 :]),
+    ]
+    settings = dict(
+        scores=["max_sigmoid", "msp", "mcm", "negs", "neglabel", "negs_product"],
+        protocols=["vos", "matched"],
+        rotations=2,
+        seed=0,
+        min_score=0.05,
+    )
+    truths = {name: json.loads((data / f"{name}.json").read_text()) for name in SETS}
+    report = evaluate_run(
+        Evaluation(
+            records=records,
+            truths=truths,
+            scores=settings["scores"],
+            protocols=settings["protocols"],
+            cuts=dict(own=cut),
+            banks=banks,
+            rotations=settings["rotations"],
+        )
+    )
+    report |= dict(
+        map=dict(coco_ap=ap50 / 2, coco_ap50=ap50, coco_ap75=ap50 / 3),
+        cut=cut,
+        cut_source="id_val",
+        settings=settings,
+        run=dict(
+            config=f"configs/{config}",
+            config_sha256="c" * 64,
+            checkpoint="x.pth",
+            base_sha256="b" * 64,
+            seed=seed,
+            score="negs",
+            prompt=prompt,
+            use_nega=use_nega,
+            neg_labels="data/labels/llm.json",
+            class_names=class_names or ID_NAMES,
+        ),
+    )
+    write_results(path / "ood_results.json", report)
+    for name, kept in records.items():
+        kept.save(path / "records" / f"{name}.npz")
+    np.savez_compressed(
+        path / "records" / TEXT_FEATS_FILE, **{bank.name: bank.feats for bank in banks}
+    )
+    return path
