@@ -1,0 +1,116 @@
+# EmojiWorld: 19 ID classes, near- and far-OOD sets, all in the glyph style that pre-training does
+# not use. The files come from `python tools/make_emoji_world.py`.
+dataset_type = "EmojiWorldDataset"
+data_root = "data/emoji_world/scenes/"
+image_size = (160, 160)
+meta_keys = (
+    "img_id",
+    "img_path",
+    "ori_shape",
+    "img_shape",
+    "scale_factor",
+    "pad_param",
+    "flip",
+    "flip_direction",
+    "texts",
+)
+
+train_pipeline = [
+    dict(type="LoadImageFromFile", backend_args=None),
+    dict(type="mmdet.LoadAnnotations", with_bbox=True),
+    # The images have this size already; Resize writes the scale factor that heads read.
+    dict(type="mmdet.Resize", scale=image_size, keep_ratio=True),
+    dict(type="mmdet.RandomFlip", prob=0.5),
+    dict(type="mmdet.PackDetInputs", meta_keys=meta_keys),
+]
+test_pipeline = [
+    dict(type="LoadImageFromFile", backend_args=None),
+    dict(type="mmdet.Resize", scale=image_size, keep_ratio=True),
+    dict(type="mmdet.LoadAnnotations", with_bbox=True),
+    dict(type="mmdet.PackDetInputs", meta_keys=meta_keys),
+]
+
+train_dataloader = dict(
+    batch_size=16,
+    num_workers=1,
+    persistent_workers=True,
+    collate_fn=dict(type="pseudo_collate"),
+    sampler=dict(type="DefaultSampler", shuffle=True),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        ann_file="annotations/id_train.json",
+        data_prefix=dict(img="id_train/"),
+        filter_cfg=dict(filter_empty_gt=False),
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=16,
+    num_workers=1,
+    persistent_workers=True,
+    drop_last=False,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        ann_file="annotations/id_val.json",
+        data_prefix=dict(img="id_val/"),
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = dict(
+    batch_size=16,
+    num_workers=1,
+    persistent_workers=True,
+    drop_last=False,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        ann_file="annotations/id_test.json",
+        data_prefix=dict(img="id_test/"),
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+)
+ood_dataloaders = dict(
+    near=dict(
+        batch_size=16,
+        num_workers=1,
+        persistent_workers=True,
+        drop_last=False,
+        sampler=dict(type="DefaultSampler", shuffle=False),
+        dataset=dict(
+            type=dataset_type,
+            data_root=data_root,
+            ann_file="annotations/near_ood.json",
+            data_prefix=dict(img="near_ood/"),
+            test_mode=True,
+            pipeline=test_pipeline,
+        ),
+    ),
+    far=dict(
+        batch_size=16,
+        num_workers=1,
+        persistent_workers=True,
+        drop_last=False,
+        sampler=dict(type="DefaultSampler", shuffle=False),
+        dataset=dict(
+            type=dataset_type,
+            data_root=data_root,
+            ann_file="annotations/far_ood.json",
+            data_prefix=dict(img="far_ood/"),
+            test_mode=True,
+            pipeline=test_pipeline,
+        ),
+    ),
+)
+
+val_evaluator = dict(
+    type="mmdet.CocoMetric", ann_file=data_root + "annotations/id_val.json", metric="bbox"
+)
+test_evaluator = dict(
+    type="mmdet.CocoMetric", ann_file=data_root + "annotations/id_test.json", metric="bbox"
+)

@@ -1,0 +1,1 @@
+"""EmojiWorld, the built-in benchmark: colour emoji composed into detection scenes."""

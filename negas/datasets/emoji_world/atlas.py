@@ -1,0 +1,97 @@
+"""Glyph tiles read from the WebP atlas: one image per style, one square tile per glyph."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+
+class Atlas:
+    """Glyph tiles of some styles, as straight-alpha BGRA uint8 arrays.
+
+    Args:
+        data_dir: folder with `atlas.json` and the WebP files.
+        styles: the styles to load.
+
+    Raises:
+        FileNotFoundError: the index or an image is missing.
+        KeyError: a style is not in the index.
+        ValueError: the index or an image is damaged.
+    """
+
+    def __init__(self, data_dir: str | Path, styles: Sequence[str]) -> None:
+        index_path = Path(data_dir) / "atlas.json"
+        if not index_path.is_file():
+            raise FileNotFoundError(
+                f"{index_path} is missing: give the folder data/emoji_world of the repository."
+            )
+        try:
+            index = json.loads(index_path.read_text(encoding="utf-8"))
+            self.tile_size: int = index["tile"]
+            known = index["styles"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{index_path} is not an atlas index ({error}): rebuild it with "
+                "tools/build_emoji_atlas.py."
+            ) from None
+        if not styles:
+            raise ValueError("styles is empty: name at least one style of the atlas.")
+        self.styles = tuple(styles)
+        self._tiles: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
+        for style in self.styles:
+            if style not in known:
+                raise KeyError(
+                    f"style {style!r} is not in {index_path}: it has {', '.join(sorted(known))}."
+                )
+            self._load(Path(data_dir), style, known[style], index["columns"])
+
+    def _load(self, data_dir: Path, style: str, entry: dict, columns: int) -> None:
+        path = data_dir / entry["file"]
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing: rebuild it (tools/build_emoji_atlas.py).")
+        try:
+            sheet = np.asarray(Image.open(path).convert("RGBA"))
+        except OSError as error:
+            raise ValueError(
+                f"{path} cannot be read ({error}): rebuild it (tools/build_emoji_atlas.py)."
+            ) from None
+        sheet = cv2.cvtColor(sheet, cv2.COLOR_RGBA2BGRA)
+        side = self.tile_size
+        for glyph, number in entry["glyphs"].items():
+            top, left = number // columns * side, number % columns * side
+            tile = sheet[top : top + side, left : left + side]
+            if tile.shape[:2] != (side, side):
+                raise ValueError(
+                    f"{path} is smaller than its index says (glyph {glyph}): rebuild it "
+                    "(tools/build_emoji_atlas.py)."
+                )
+            # A half-size copy, because a plain affine warp to less than half the size aliases.
+            half = cv2.resize(premultiply(tile), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+            self._tiles[style, glyph] = (np.ascontiguousarray(tile), unpremultiply(half))
+
+    def styles_of(self, glyph: str) -> list[str]:
+        """Styles, in the order given, that draw this glyph."""
+        return [style for style in self.styles if (style, glyph) in self._tiles]
+
+    def tile(self, style: str, glyph: str, half: bool = False) -> np.ndarray:
+        """Straight-alpha BGRA tile [tile_size, tile_size, 4], or half that size."""
+        return self._tiles[style, glyph][int(half)]
+
+
+def premultiply(tile: np.ndarray) -> np.ndarray:
+    """Straight to premultiplied alpha, BGRA uint8 [H, W, 4]."""
+    out = tile.copy()
+    alpha = tile[..., 3:].astype(np.uint16)
+    out[..., :3] = (tile[..., :3] * alpha + 127) // 255
+    return out
+
+
+def unpremultiply(tile: np.ndarray) -> np.ndarray:
+    """Premultiplied to straight alpha, BGRA uint8 [H, W, 4]."""
+    out = tile.copy()
+    alpha = np.maximum(tile[..., 3:], 1).astype(np.uint16)
+    out[..., :3] = np.minimum(tile[..., :3].astype(np.uint16) * 255 // alpha, 255)
+    return out

@@ -1,0 +1,149 @@
+"""The stored splits of EmojiWorld: what is in them, and their images and COCO annotations."""
+
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from negas.datasets.emoji_world.atlas import Atlas
+from negas.datasets.emoji_world.scenes import Scene, SceneComposer, scene_generator
+from negas.datasets.emoji_world.vocabulary import (
+    HELD_OUT_STYLES,
+    SEEN_STYLES,
+    EmojiClass,
+    group_names,
+    load_classes,
+)
+
+PNG_LEVEL = 1  # zlib level: the grain hardly compresses, so more effort buys little
+ID_CATEGORIES = "id"
+
+
+@dataclass(frozen=True)
+class Split:
+    """One stored split.
+
+    `key` makes its scenes differ from the others' (1 or more: a stream of pre-training scenes has
+    none); `labelled` is `id`, `near`, `far` or `near_strict`; `unlabelled` is the (least, most)
+    number of distractors per scene, drawn from the "other" classes.
+    """
+
+    name: str
+    key: int
+    num: int
+    labelled: str
+    unlabelled: tuple[int, int] = (0, 0)
+    styles: tuple[str, ...] = HELD_OUT_STYLES
+
+    @property
+    def is_ood(self) -> bool:
+        """Whether no ID class appears."""
+        return self.labelled != ID_CATEGORIES
+
+
+SPLITS = {
+    split.name: split
+    for split in (
+        Split("id_train", 1, 600, "id", (0, 3)),
+        Split("id_val", 2, 200, "id", (0, 2)),
+        Split("id_val_seen", 3, 200, "id", (0, 2), SEEN_STYLES),
+        Split("id_test", 4, 500, "id", (0, 2)),
+        Split("id_test_clean", 5, 500, "id"),
+        Split("near_ood", 6, 500, "near"),
+        Split("far_ood", 7, 500, "far"),
+        Split("near_ood_strict", 8, 500, "near_strict"),
+    )
+}
+
+
+def labelled_names(classes: tuple[EmojiClass, ...], labelled: str) -> list[str]:
+    """Return the class names that a split of this kind annotates, in category order."""
+    if labelled == "near_strict":
+        return [entry.name for entry in classes if entry.group == "near" and not entry.seen_strict]
+    return group_names(classes, labelled)
+
+
+class SplitWriter:
+    """Draws the images and annotations of one split.
+
+    Args:
+        split: which.
+        data_dir: folder with the atlas and the class table.
+        num: number of images; by default the split's own.
+        seed: of the whole benchmark.
+    """
+
+    def __init__(self, split: Split, data_dir: Path, num: int | None = None, seed: int = 0) -> None:
+        self.split, self.data_dir, self.seed = split, Path(data_dir), seed
+        self.num = split.num if num is None else min(num, split.num)
+        self.classes = load_classes(data_dir)
+        self.names = labelled_names(self.classes, split.labelled)
+        self.others = group_names(self.classes, "other")
+
+    @cached_property
+    def composer(self) -> SceneComposer:
+        """The composer; reads the atlas on first use only."""
+        return SceneComposer(Atlas(self.data_dir, self.split.styles), self.classes)
+
+    def recipe(self) -> dict:
+        """Everything that was chosen; a stored set with another recipe is out of date."""
+        return {"version": 1, "seed": self.seed, **asdict(self.split), "num": self.num}
+
+    def scene(self, image_id: int) -> Scene:
+        """Draw one scene; `image_id` starts at 1."""
+        rng = scene_generator(self.seed, self.split.key, image_id)
+        return self.composer.compose(rng, self.names, None, self.others, self.split.unlabelled)
+
+    def file_name(self, image_id: int) -> str:
+        """Name of an image inside the split's folder."""
+        return f"{image_id:06d}.png"
+
+    def png(self, scene: Scene) -> bytes:
+        """Encode a scene's image."""
+        return cv2.imencode(".png", scene.image, [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL])[
+            1
+        ].tobytes()
+
+    def categories(self, names: list[str]) -> list[dict]:
+        """COCO categories, ids from 1."""
+        hypernym = {entry.name: entry.hypernym for entry in self.classes}
+        return [
+            {"id": i, "name": name, "supercategory": hypernym[name]}
+            for i, name in enumerate(names, start=1)
+        ]
+
+    def annotations(self, boxes: dict[int, tuple[np.ndarray, list[str]]]) -> dict[str, str]:
+        """COCO JSON texts by file name: `<split>.json`, and `<split>_noann.json` for an OOD set.
+
+        `boxes` maps an image id to its xyxy boxes [N, 4] and N names. The twin without annotations
+        lists the ID categories, as evaluators for ID classes expect.
+        """
+        side = self.composer.size
+        images = [
+            {"id": i, "file_name": self.file_name(i), "width": side, "height": side} for i in boxes
+        ]
+        category = {name: i for i, name in enumerate(self.names, start=1)}
+        rows = []
+        for image_id, (corners, names) in boxes.items():
+            for (left, top, right, bottom), name in zip(corners.tolist(), names, strict=True):
+                width, height = int(right - left), int(bottom - top)
+                rows.append(
+                    {
+                        "id": len(rows) + 1,
+                        "image_id": image_id,
+                        "category_id": category[name],
+                        "bbox": [int(left), int(top), width, height],
+                        "area": width * height,
+                        "iscrowd": 0,
+                    }
+                )
+        info = {"description": f"EmojiWorld {self.split.name}, synthetic emoji scenes"}
+        full = {"info": info, "images": images, "annotations": rows}
+        texts = {self.split.name: full | {"categories": self.categories(self.names)}}
+        if self.split.is_ood:
+            identity = self.categories(group_names(self.classes, "id"))
+            texts[f"{self.split.name}_noann"] = full | {"annotations": [], "categories": identity}
+        return {f"{name}.json": json.dumps(text) + "\n" for name, text in texts.items()}

@@ -1,0 +1,116 @@
+"""Keep splits on disk: written once, checked by hash, repaired where damaged."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from negas.datasets.emoji_world.splits import SplitWriter
+
+Progress = Callable[[int], None]
+
+
+def ensure_split(writer: SplitWriter, out: Path, progress: Progress = lambda done: None) -> str:
+    """Make one split under `out`, or leave it alone if it is complete and intact.
+
+    Layout: `<split>/000001.png`, `annotations/<split>.json`, `manifest/<split>.json` (recipe and
+    sha256 of every file; written last, so that its presence means "was finished").
+    `progress` is called with the number of images just finished.
+
+    Returns `intact`, `repaired` or `made`.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    manifest_path = out / "manifest" / f"{writer.split.name}.json"
+    manifest = _read_manifest(manifest_path)
+    if manifest and manifest["recipe"] == _recipe(writer):
+        damaged = [
+            name for name, digest in manifest["files"].items() if not _fits(out / name, digest)
+        ]
+        if not damaged:
+            progress(writer.num)
+            return "intact"
+        if _repair(writer, out, manifest["files"], damaged):
+            progress(writer.num)
+            return "repaired"
+    _make(writer, out, manifest_path, progress)
+    return "repaired" if manifest else "made"
+
+
+def _make(writer: SplitWriter, out: Path, manifest_path: Path, progress: Progress) -> None:
+    split = writer.split.name
+    manifest_path.unlink(missing_ok=True)
+    for folder in (out / split, out / "annotations", manifest_path.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    wanted = {writer.file_name(i) for i in range(1, writer.num + 1)}
+    for path in (out / split).glob("[0-9]*.png"):  # left over from a larger set
+        if path.name not in wanted:
+            path.unlink()
+    boxes, files = {}, {}
+    for image_id in range(1, writer.num + 1):
+        scene = writer.scene(image_id)
+        boxes[image_id] = (scene.boxes, scene.names)
+        name = f"{split}/{writer.file_name(image_id)}"
+        files[name] = _write(out / name, writer.png(scene))
+        progress(1)
+    for name, text in writer.annotations(boxes).items():
+        files[f"annotations/{name}"] = _write(out / "annotations" / name, text.encode())
+    _write(
+        manifest_path,
+        json.dumps({"recipe": _recipe(writer), "files": files}, indent=0).encode(),
+    )
+
+
+def _repair(writer: SplitWriter, out: Path, files: dict[str, str], damaged: list[str]) -> bool:
+    """Redraw single images; False if the split has to be made anew.
+
+    That is so when annotations are damaged, or when this machine's libraries draw other bytes than
+    the ones that made the set: mixing the two would be neither.
+    """
+    for name in damaged:
+        folder, file = name.split("/")
+        if folder != writer.split.name:
+            return False
+        png = writer.png(writer.scene(int(Path(file).stem)))
+        if hashlib.sha256(png).hexdigest() != files[name]:
+            return False
+        (out / folder).mkdir(parents=True, exist_ok=True)
+        _write(out / name, png)
+    return True
+
+
+def _recipe(writer: SplitWriter) -> dict:
+    """Recipe plus the hash of the data it draws from, in the form JSON gives back."""
+    digest = hashlib.sha256()
+    for path in [writer.data_dir / "classes.json", writer.data_dir / "atlas.json"]:
+        digest.update(path.read_bytes())
+    for style in writer.split.styles:
+        digest.update((writer.data_dir / f"atlas-{style}.webp").read_bytes())
+    return json.loads(json.dumps(writer.recipe() | {"source": digest.hexdigest()}))
+
+
+def _read_manifest(path: Path) -> dict | None:
+    """Return the manifest, or None if there is no readable one."""
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    valid = isinstance(manifest, dict) and {"recipe", "files"} <= manifest.keys()
+    return manifest if valid else None
+
+
+def _fits(path: Path, digest: str) -> bool:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest() == digest
+    except OSError:
+        return False
+
+
+def _write(path: Path, data: bytes) -> str:
+    """Write a file in one step (no half-written file after an interruption); return its sha256."""
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
+    return hashlib.sha256(data).hexdigest()

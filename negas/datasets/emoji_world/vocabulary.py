@@ -1,0 +1,62 @@
+"""The classes of EmojiWorld and which of them a detector may see in pre-training."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+GROUPS = ("id", "near", "far", "other")
+VARIANTS = ("standard", "strict")
+SEEN_STYLES = ("noto", "noto-v1", "twemoji", "emojione")
+HELD_OUT_STYLES = ("fluent-emoji-flat",)
+
+
+@dataclass(frozen=True)
+class EmojiClass:
+    """One class: its name, the group it plays in, and the glyphs (code points) that show it."""
+
+    name: str
+    group: str
+    seen: bool
+    seen_strict: bool
+    hypernym: str
+    glyphs: tuple[str, ...]
+
+
+def load_classes(data_dir: str | Path = "data/emoji_world") -> tuple[EmojiClass, ...]:
+    """Read `classes.json`, in file order (ID classes first, in label order).
+
+    Raises:
+        FileNotFoundError: `data_dir` has no classes.json.
+        ValueError: the file is not the table that this package writes.
+    """
+    path = Path(data_dir) / "classes.json"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is missing: give the folder data/emoji_world of the repository as data_dir."
+        )
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["classes"]
+        return tuple(EmojiClass(**{**row, "glyphs": tuple(row["glyphs"])}) for row in rows)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is not a class table of EmojiWorld ({error}): restore it from the repository."
+        ) from None
+
+
+def group_names(classes: tuple[EmojiClass, ...], group: str) -> list[str]:
+    """Names of one group (`id`, `near`, `far`, `other`), in file order."""
+    if group not in GROUPS:
+        raise ValueError(f"group must be one of {', '.join(GROUPS)}, but got {group!r}.")
+    return [entry.name for entry in classes if entry.group == group]
+
+
+def vocabulary(classes: tuple[EmojiClass, ...], variant: str = "standard") -> list[str]:
+    """Names that pre-training may use.
+
+    `standard`: ID, all near, half of far, others. `strict`: half of near is held out as well.
+    """
+    if variant not in VARIANTS:
+        raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, but got {variant!r}.")
+    if variant == "strict":
+        return [entry.name for entry in classes if entry.seen_strict]
+    return [entry.name for entry in classes if entry.seen]

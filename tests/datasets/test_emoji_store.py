@@ -1,0 +1,150 @@
+"""Stored splits: byte-for-byte repeatable, checked by hash, repaired, clear errors."""
+
+import hashlib
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+from negas.datasets.emoji_world.dataset import ID_NAMES
+from negas.datasets.emoji_world.splits import SPLITS, SplitWriter
+from negas.datasets.emoji_world.store import ensure_split
+
+DATA = Path("data/emoji_world")
+
+
+def writer(name="near_ood", num=5, seed=0):
+    return SplitWriter(SPLITS[name], DATA, num, seed)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def run_tool(monkeypatch, *arguments) -> None:
+    monkeypatch.setattr(sys, "argv", ["make_emoji_world.py", *map(str, arguments)])
+    runpy.run_path("tools/make_emoji_world.py", run_name="__main__")
+
+
+def test_two_generations_are_equal(tmp_path):
+    for folder in ("a", "b"):
+        assert ensure_split(writer(), tmp_path / folder) == "made"
+    assert digests(tmp_path / "a") == digests(tmp_path / "b")
+    ensure_split(writer(seed=1), tmp_path / "c")
+    assert not digests(tmp_path / "a").items() <= digests(tmp_path / "c").items()
+
+
+def test_intact_sets_are_not_touched(tmp_path):
+    ensure_split(writer(), tmp_path)
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert ensure_split(writer(), tmp_path) == "intact"
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == times
+
+
+@pytest.mark.parametrize(
+    "victim",
+    ["near_ood/000003.png", "annotations/near_ood.json", "annotations/near_ood_noann.json"],
+)
+@pytest.mark.parametrize("damage", ["cut", "delete"])
+def test_damage_is_repaired(tmp_path, victim, damage):
+    ensure_split(writer(), tmp_path)
+    before, path = digests(tmp_path), tmp_path / victim
+    path.write_bytes(path.read_bytes()[:40]) if damage == "cut" else path.unlink()
+    assert ensure_split(writer(), tmp_path) == "repaired"
+    assert digests(tmp_path) == before
+    assert ensure_split(writer(), tmp_path) == "intact"
+
+
+@pytest.mark.parametrize("manifest", [None, "{", "[]", '{"recipe": 1, "files": {}}'])
+def test_half_made_or_unreadable_is_finished(tmp_path, manifest):
+    ensure_split(writer(), tmp_path)
+    before, path = digests(tmp_path), tmp_path / "manifest" / "near_ood.json"
+    path.unlink() if manifest is None else path.write_text(manifest)
+    (tmp_path / "near_ood" / "000004.png").unlink()
+    assert ensure_split(writer(), tmp_path) in {"made", "repaired"}
+    assert digests(tmp_path) == before
+
+
+def test_bytes_that_this_machine_cannot_redraw_mean_a_new_set(tmp_path):
+    ensure_split(writer(), tmp_path)
+    before, path = digests(tmp_path), tmp_path / "manifest" / "near_ood.json"
+    manifest = json.loads(path.read_text())
+    manifest["files"]["near_ood/000002.png"] = "0" * 64
+    path.write_text(json.dumps(manifest))
+    assert ensure_split(writer(), tmp_path) == "repaired"
+    assert digests(tmp_path) == before
+
+
+def test_a_smaller_or_other_set_replaces_the_old_one(tmp_path):
+    ensure_split(writer(num=5), tmp_path)
+    ensure_split(writer(num=3), tmp_path)
+    assert len(list((tmp_path / "near_ood").iterdir())) == 3
+    assert ensure_split(writer(num=3, seed=1), tmp_path) == "repaired"
+
+
+@pytest.mark.parametrize("name", ["id_test", "far_ood"])
+def test_coco_json(tmp_path, name):
+    small = writer(name)
+    ensure_split(small, tmp_path)
+    coco = json.loads((tmp_path / "annotations" / f"{name}.json").read_text())
+    assert [image["id"] for image in coco["images"]] == [1, 2, 3, 4, 5]
+    assert [row["id"] for row in coco["annotations"]] == list(
+        range(1, len(coco["annotations"]) + 1)
+    )
+    assert [category["name"] for category in coco["categories"]] == small.names
+    assert {row["image_id"] for row in coco["annotations"]} == {1, 2, 3, 4, 5}
+    for row in coco["annotations"]:
+        left, top, width, height = row["bbox"]
+        assert 0 <= left < left + width <= 160 and 0 <= top < top + height <= 160
+        assert row["area"] == width * height
+    for image in coco["images"]:
+        assert cv2.imread(str(tmp_path / name / image["file_name"])).shape == (160, 160, 3)
+    twin = tmp_path / "annotations" / f"{name}_noann.json"
+    assert twin.exists() == (name == "far_ood")
+    if twin.exists():
+        empty = json.loads(twin.read_text())
+        assert empty["annotations"] == [] and empty["images"] == coco["images"]
+        assert tuple(category["name"] for category in empty["categories"]) == ID_NAMES
+
+
+def test_progress_counts_every_image(tmp_path):
+    for _ in range(2):
+        done = []
+        ensure_split(writer(), tmp_path, done.append)
+        assert sum(done) == 5
+
+
+def test_the_command(tmp_path, monkeypatch, capsys):
+    options = ["--out", tmp_path, "--splits", "id_val", "near_ood_strict", "--num", 2]
+    run_tool(monkeypatch, *options)
+    assert "made: id_val, near_ood_strict" in capsys.readouterr().out
+    run_tool(monkeypatch, *options)
+    assert "intact: id_val, near_ood_strict" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "options,sentence",
+    [
+        (["--out", "{tmp}/file/scenes"], "file"),
+        (["--data", "{tmp}"], "classes.json is missing"),
+        (["--num", "0"], None),
+        (["--splits", "test"], None),
+        (["--seed", "-1"], None),
+    ],
+)
+def test_user_errors_are_one_sentence(tmp_path, monkeypatch, capsys, options, sentence):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SystemExit) as stop:
+        run_tool(monkeypatch, *(option.format(tmp=tmp_path) for option in options))
+    if sentence is None:
+        assert stop.value.code == 2 and "error: argument" in capsys.readouterr().err
+    else:
+        assert stop.value.code.startswith("make_emoji_world: ") and sentence in stop.value.code
+        assert "\n" not in stop.value.code

@@ -1,0 +1,70 @@
+"""Make the tiny CLIP of the built-in benchmark: text tower by distillation, then vision tower.
+
+python tools/make_tiny_clip.py text --teacher openai/clip-vit-base-patch32 --names names.txt \
+    --out data/emoji_world/tiny_clip
+python tools/make_tiny_clip.py vision --out data/emoji_world/tiny_clip
+
+Both are seeded and resume from their work directory when they are interrupted.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    text = commands.add_parser("text", help="distil the text tower")
+    text.add_argument("--teacher", required=True, help=".npz file, hub name or directory")
+    text.add_argument("--names", help="one name per line, for a teacher that is an encoder")
+    text.add_argument("--composed", help="JSON: name -> members whose mean it takes")
+    text.add_argument("--no-center", action="store_true", help="keep the vocabulary's mean")
+    text.add_argument("--vocab-size", type=int, default=1800)
+    text.add_argument("--width", type=int, default=192)
+    text.add_argument("--layers", type=int, default=2)
+    text.add_argument("--mlp", type=int, default=192)
+    text.add_argument("--no-holdout", action="store_true", help="skip the 10%% held-out run")
+    vision = commands.add_parser("vision", help="train the vision tower on the glyph atlas")
+    vision.add_argument("--data", default="data/emoji_world", help="directory of the glyph atlas")
+    for command, steps, batch, rate in ((text, 3000, 256, 4e-3), (vision, 12000, 64, 1e-3)):
+        command.add_argument("--out", default="data/emoji_world/tiny_clip")
+        command.add_argument(
+            "--work-dir", default=f"work_dirs/tiny_clip_{command.prog.split()[-1]}"
+        )
+        command.add_argument("--seed", type=int, default=0)
+        command.add_argument("--steps", type=int, default=steps)
+        command.add_argument("--batch", type=int, default=batch)
+        command.add_argument("--lr", type=float, default=rate)
+        command.add_argument("--threads", type=int, default=1)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; a user's mistake ends in one sentence and exit code 2."""
+    args = parse_args(argv)
+    import torch
+
+    torch.set_num_threads(args.threads)
+    try:
+        if args.command == "text":
+            from negas.text.make_text_tower import make_text_tower
+
+            make_text_tower(args)
+        else:
+            from negas.datasets.emoji_world.crops import GlyphCrops
+            from negas.text.make_vision_tower import make_vision_tower
+
+            make_vision_tower(args, GlyphCrops(args.data, args.seed))
+    except (ValueError, KeyError, OSError) as error:
+        reason = error.args[0] if isinstance(error, KeyError) and error.args else error
+        print(f"make_tiny_clip: {reason}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
