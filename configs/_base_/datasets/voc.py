@@ -1,0 +1,146 @@
+# ID set PASCAL VOC 2007+2012, OOD sets from COCO and Open Images (data/README.md: what lies where).
+# The class names are COCO-style words, and the json's categories must carry these names.
+class_names = [
+    "person",
+    "bird",
+    "cat",
+    "cow",
+    "dog",
+    "horse",
+    "sheep",
+    "airplane",
+    "bicycle",
+    "boat",
+    "bus",
+    "car",
+    "motorcycle",
+    "train",
+    "bottle",
+    "chair",
+    "dining table",
+    "potted plant",
+    "couch",
+    "tv",
+]
+dataset_type = "mmdet.CocoDataset"
+data_root = "data/VOC/"
+image_size = (640, 640)
+meta_keys = (
+    "img_id",
+    "img_path",
+    "ori_shape",
+    "img_shape",
+    "scale_factor",
+    "pad_param",
+    "flip",
+    "flip_direction",
+)
+
+train_pipeline = [
+    dict(type="LoadImageFromFile", backend_args=None),
+    dict(type="mmdet.LoadAnnotations", with_bbox=True),
+    dict(type="mmyolo.YOLOv5KeepRatioResize", scale=image_size),
+    dict(type="mmyolo.LetterResize", scale=image_size, pad_val=dict(img=114)),
+    dict(type="mmdet.RandomFlip", prob=0.5),
+    dict(type="mmdet.PackDetInputs", meta_keys=meta_keys),
+]
+test_pipeline = [
+    dict(type="LoadImageFromFile", backend_args=None),
+    dict(type="mmyolo.YOLOv5KeepRatioResize", scale=image_size),
+    dict(type="mmyolo.LetterResize", scale=image_size, allow_scale_up=False, pad_val=dict(img=114)),
+    dict(type="mmdet.LoadAnnotations", with_bbox=True),
+    dict(type="mmdet.PackDetInputs", meta_keys=meta_keys),
+]
+
+train_dataloader = dict(
+    batch_size=20,
+    num_workers=4,
+    persistent_workers=True,
+    collate_fn=dict(type="pseudo_collate"),
+    sampler=dict(type="DefaultSampler", shuffle=True),
+    dataset=dict(
+        type=dataset_type,
+        metainfo=dict(classes=class_names),
+        data_root=data_root,
+        ann_file="annotations/voc0712_trainval.json",
+        data_prefix=dict(img="JPEGImages/"),
+        filter_cfg=dict(filter_empty_gt=False),
+        pipeline=train_pipeline,
+    ),
+)
+# What training is watched with. The official val lists are part of trainval: to choose between
+# settings, train on the official train lists. The test set is never a place to choose.
+val_dataloader = dict(
+    batch_size=8,
+    num_workers=4,
+    persistent_workers=True,
+    drop_last=False,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        metainfo=dict(classes=class_names),
+        data_root=data_root,
+        ann_file="annotations/voc0712_val.json",
+        data_prefix=dict(img="JPEGImages/"),
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = dict(
+    batch_size=8,
+    num_workers=4,
+    persistent_workers=True,
+    drop_last=False,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        metainfo=dict(classes=class_names),
+        data_root=data_root,
+        ann_file="annotations/voc07_test.json",
+        data_prefix=dict(img="JPEGImages/"),
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+)
+# test_mode keeps images without annotations: they count in the protocol.
+ood_dataloaders = dict(
+    coco=dict(
+        batch_size=8,
+        num_workers=4,
+        persistent_workers=True,
+        drop_last=False,
+        sampler=dict(type="DefaultSampler", shuffle=False),
+        dataset=dict(
+            type=dataset_type,
+            metainfo=dict(classes=class_names),
+            data_root="data/coco/",
+            ann_file="annotations/instances_val2017_ood_rm_overlap.json",
+            data_prefix=dict(img="val2017/"),
+            test_mode=True,
+            pipeline=test_pipeline,
+        ),
+    ),
+    openimages=dict(
+        batch_size=8,
+        num_workers=4,
+        persistent_workers=True,
+        drop_last=False,
+        sampler=dict(type="DefaultSampler", shuffle=False),
+        dataset=dict(
+            type=dataset_type,
+            metainfo=dict(classes=class_names),
+            data_root="data/openimages/ood_classes_rm_overlap/",
+            ann_file="COCO-Format/val_coco_format.json",
+            data_prefix=dict(img="images/"),
+            test_mode=True,
+            pipeline=test_pipeline,
+        ),
+    ),
+)
+
+val_cfg = dict(type="ValLoop")
+val_evaluator = dict(
+    type="mmdet.CocoMetric", ann_file=data_root + "annotations/voc0712_val.json", metric="bbox"
+)
+test_cfg = dict(type="OODTestLoop", ood_dataloaders=ood_dataloaders)
+test_evaluator = dict(type="OODMetric", cut="f1")

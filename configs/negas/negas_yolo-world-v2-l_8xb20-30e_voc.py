@@ -1,0 +1,14 @@
+_base_ = [
+    "../_base_/models/negas_yolo_world_v2_l.py",
+    "../_base_/datasets/voc.py",
+    "../_base_/schedules/prompt_30e.py",
+    "../_base_/default_runtime.py",
+]
+
+model = dict(
+    # From YOLO-World's release page (huggingface.co/wondervictor/YOLO-World), file
+    # yolo_world_v2_l_obj365v1_goldg_pretrain-a82b1fe3.pth
+    base_checkpoint="checkpoints/yolo_world_v2_l.pth",
+    class_names=_base_.class_names,
+    neg_labels="{{ fileDirname }}/../../data/labels/voc.json",
+)

@@ -1,0 +1,112 @@
+"""What all commands in ``tools/`` share: configs, overrides, errors for people."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import sys
+import traceback
+from argparse import ArgumentParser
+from collections.abc import Callable
+from pathlib import Path
+
+# MMEngine prefixes errors of constructors with where the class was registered.
+_BUILD_PREFIX = re.compile(r"^(class `\w+` in [\w/.\\-]+: )+")
+_USER_ERRORS = (ValueError, KeyError, OSError, RuntimeError, ImportError, TypeError, AssertionError)
+
+
+def user_errors(main: Callable[[], int | None]) -> Callable[[], int]:
+    """Run a command; print errors as one sentence and return 2.
+
+    The traceback is shown when the environment variable ``NEGAS_DEBUG`` is set.
+    """
+
+    @functools.wraps(main)
+    def wrapped() -> int:
+        try:
+            return main() or 0
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return 130
+        except _USER_ERRORS as error:
+            if os.environ.get("NEGAS_DEBUG"):
+                traceback.print_exc()
+            text = error.args[0] if isinstance(error, KeyError) and error.args else error
+            message = " ".join(_BUILD_PREFIX.sub("", str(text)).split())
+            print(f"error: {message or type(error).__name__}", file=sys.stderr)
+            print("(NEGAS_DEBUG=1 shows the traceback)", file=sys.stderr)
+            return 2
+
+    return wrapped
+
+
+def add_config_options(parser: ArgumentParser) -> None:
+    """Add MMDetection's ``--cfg-options``, ``--launcher`` and ``--local_rank``."""
+    from mmengine.config import DictAction
+
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        help="override settings of the config, e.g. train_cfg.max_epochs=5 model.use_nega=False",
+    )
+    parser.add_argument(
+        "--launcher",
+        choices=["none", "pytorch", "slurm", "mpi"],
+        default="none",
+        help="job launcher",
+    )
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
+
+
+def load_config(path: str, overrides: dict | None = None, launcher: str = "none"):
+    """Read a config and apply overrides.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not a valid config.
+    """
+    from mmengine.config import Config
+
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"config {path!r} does not exist; give the path of a config file")
+    try:
+        cfg = Config.fromfile(path)
+        if overrides:
+            cfg.merge_from_dict(overrides)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"config {path!r}: a base config is missing ({error})") from error
+    except Exception as error:
+        raise ValueError(
+            f"config {path!r} cannot be read ({type(error).__name__}: {error}); it must be a valid "
+            "MMEngine config in Python, JSON or YAML"
+        ) from error
+    if not isinstance(cfg.get("model"), dict) or "type" not in cfg.model:
+        raise ValueError(f"config {path!r} has no model=dict(type=...); inherit one of configs/")
+    cfg.launcher = launcher
+    return cfg
+
+
+def prepare_work_dir(cfg, config_path: str, work_dir: str | None) -> Path:
+    """Choose and create the work directory (MMDetection's rule) and check that it can be written.
+
+    Raises:
+        OSError: if it cannot.
+    """
+    if work_dir is not None:
+        cfg.work_dir = work_dir
+    elif cfg.get("work_dir") is None:
+        cfg.work_dir = str(Path("work_dirs") / Path(config_path).stem)
+    path = Path(cfg.work_dir)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".write_probe_{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OSError(
+            f"work dir {str(path)!r} cannot be written ({error.strerror}); choose another with "
+            "--work-dir"
+        ) from error
+    return path

@@ -1,0 +1,112 @@
+"""Does a detector's text space carry meaning beyond the words it was trained with?
+
+Works on records with embeddings (see :class:`negas.records.BoxRecords`): for every annotated object
+the box that fits it best is read against any list of words.
+
+Shapes: N objects, W words, D text channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from negas.boxes import box_iou
+from negas.records import BoxRecords
+
+
+@dataclass(frozen=True)
+class WordTest:
+    """How objects of one group of classes answer to words.
+
+    Attributes:
+        objects: annotated objects that some box fits (IoU > 0.5).
+        classes: classes with such an object.
+        top1: share of objects whose own name has the largest logit among all class names.
+        top10: share with the own name among the ten largest.
+        chance: ``top1`` of guessing.
+        trained_r: mean over classes of the Pearson correlation between the class's mean logit on a
+            word and the cosine of that word to the class name, over words of the pre-training
+            vocabulary (own name left out).
+        untrained_r: the same over words that pre-training never used.
+    """
+
+    objects: int
+    classes: int
+    top1: float
+    top10: float
+    chance: float
+    trained_r: float
+    untrained_r: float
+
+
+def object_embeddings(records: BoxRecords, truth: dict) -> dict[str, np.ndarray]:
+    """Embeddings [N, D+1] of the best box of every object, by class name.
+
+    Args:
+        records: with embeddings.
+        truth: COCO dict of the same set.
+
+    Raises:
+        ValueError: the records hold no embeddings.
+    """
+    if records.embeddings is None:
+        raise ValueError("these records hold no embeddings; test with test_cfg.keep_embeddings")
+    names = {category["id"]: category["name"] for category in truth["categories"]}
+    rows_of: dict = {}
+    for row, image in enumerate(records.image_ids.tolist()):
+        rows_of.setdefault(image, []).append(row)
+    found: dict[str, list[np.ndarray]] = {}
+    for ann in truth["annotations"]:
+        rows = rows_of.get(ann["image_id"])
+        if not rows:
+            continue
+        x, y, w, h = ann["bbox"]
+        box = np.array([[x, y, x + w, y + h]], dtype=np.float64)
+        ious = box_iou(records.bboxes[rows].astype(np.float64), box)[:, 0]
+        if ious.max() > 0.5:
+            row = rows[int(ious.argmax())]
+            found.setdefault(names[ann["category_id"]], []).append(records.embeddings[row])
+    return {name: np.stack(rows).astype(np.float32) for name, rows in found.items()}
+
+
+def read_words(
+    objects: Mapping[str, np.ndarray],
+    feats: Mapping[str, np.ndarray],
+    class_names: Sequence[str],
+    trained: Sequence[str],
+    untrained: Sequence[str],
+) -> WordTest:
+    """Read the objects of a group of classes against words.
+
+    Args:
+        objects: embeddings [N, D+1] by class name (:func:`object_embeddings`).
+        feats: L2-normalised text embedding [D] of every word.
+        class_names: candidates of the naming test.
+        trained: words of the pre-training vocabulary.
+        untrained: words it does not hold.
+    """
+    candidates = np.stack([feats[name] for name in class_names])
+    place = {name: i for i, name in enumerate(class_names)}
+    ranks, correlations = [], {"trained": [], "untrained": []}
+    for name, embeds in objects.items():
+        logits = embeds[:, :-1] @ candidates.T + embeds[:, -1:]
+        own = logits[:, place[name]][:, None]
+        ranks.append((logits > own).sum(1))
+        for kind, words in (("trained", trained), ("untrained", untrained)):
+            others = [word for word in words if word != name]
+            matrix = np.stack([feats[word] for word in others])
+            mean_logits = (embeds[:, :-1] @ matrix.T).mean(0)
+            correlations[kind].append(np.corrcoef(mean_logits, matrix @ feats[name])[0, 1])
+    ranks = np.concatenate(ranks)
+    return WordTest(
+        objects=len(ranks),
+        classes=len(objects),
+        top1=float((ranks == 0).mean()),
+        top10=float((ranks < 10).mean()),
+        chance=1 / len(class_names),
+        trained_r=float(np.mean(correlations["trained"])),
+        untrained_r=float(np.mean(correlations["untrained"])),
+    )

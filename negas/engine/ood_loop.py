@@ -1,0 +1,136 @@
+"""Test and validation loops that run the ID set, then every OOD set."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.dist import is_main_process
+from mmengine.model import is_model_wrapper
+from mmengine.registry import LOOPS
+from mmengine.runner import Runner, TestLoop, ValLoop
+from mmengine.runner.amp import autocast
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from negas.evaluation.ood_metric import OODMetric
+
+
+class _OODLoopMixin:
+    """What the test and the validation loop share."""
+
+    def _setup_ood(
+        self, runner: Runner, ood_dataloaders: dict | None, cut_dataloader: dict | None
+    ) -> None:
+        def build(loader: dict | DataLoader) -> DataLoader:
+            seed = runner.seed if runner.seed is not None else 0
+            return (
+                loader
+                if isinstance(loader, DataLoader)
+                else runner.build_dataloader(loader, seed=seed)
+            )
+
+        self.ood_dataloaders = {name: build(cfg) for name, cfg in (ood_dataloaders or {}).items()}
+        self.cut_dataloader = build(cut_dataloader) if cut_dataloader else None
+        self.ood_metrics = [m for m in self.evaluator.metrics if isinstance(m, OODMetric)]
+        if not self.ood_metrics:
+            raise ValueError(
+                f"{type(self).__name__} needs an OODMetric among its evaluators, got "
+                f"{[type(m).__name__ for m in self.evaluator.metrics]}"
+            )
+
+    @torch.no_grad()
+    def _run_set(self, name: str, loader: DataLoader) -> dict:
+        """Collect the detections of one more set (only the OOD metrics see it)."""
+        for metric in self.ood_metrics:
+            metric.begin_set(name, loader.dataset)
+        # disable=None: no bar where standard error is no terminal
+        bar = tqdm(loader, desc=name, leave=False, disable=None if is_main_process() else True)
+        for data_batch in bar:
+            with autocast(enabled=self.fp16):
+                outputs = self.runner.model.test_step(data_batch)
+            samples = [sample.to_dict() for sample in outputs]
+            for metric in self.ood_metrics:
+                metric.process(data_batch, samples)
+        size = len(loader.dataset)
+        return {key: v for m in self.ood_metrics for key, v in m.evaluate(size).items()}
+
+    def _begin(self) -> None:
+        model = self.runner.model
+        model = model.module if is_model_wrapper(model) else model
+        model.eval()
+        for metric in self.ood_metrics:
+            metric.begin_run(model, self.runner)
+        if self.cut_dataloader is not None:
+            self._run_set("cut", self.cut_dataloader)
+        for metric in self.ood_metrics:
+            metric.begin_set("id", self.dataloader.dataset)
+
+    def _finish(self, metrics: dict) -> dict:
+        for name, loader in self.ood_dataloaders.items():
+            self._run_set(name, loader)
+        for metric in self.ood_metrics:
+            metrics.update(metric.summarize())
+        return metrics
+
+
+@LOOPS.register_module()
+class OODTestLoop(_OODLoopMixin, TestLoop):
+    """ID test set first, then each OOD set with the same model and post-processing.
+
+    Args:
+        ood_dataloaders: name of the OOD set -> dataloader config.
+        cut_dataloader: ID validation set from which :class:`OODMetric` takes the confidence cut and
+            tau; without it they come from the ID test set, as in VOS's protocol.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: dict | DataLoader,
+        evaluator: dict | list,
+        ood_dataloaders: dict | None = None,
+        cut_dataloader: dict | None = None,
+        fp16: bool = False,
+    ) -> None:
+        super().__init__(runner, dataloader, evaluator, fp16)
+        self._setup_ood(runner, ood_dataloaders, cut_dataloader)
+
+    def run(self) -> dict:
+        """Run all sets; returns mAP, the cut and every OOD metric."""
+        self.runner.call_hook("before_test")
+        self.runner.call_hook("before_test_epoch")
+        self._begin()
+        for idx, data_batch in enumerate(self.dataloader):
+            self.run_iter(idx, data_batch)
+        metrics = self._finish(self.evaluator.evaluate(len(self.dataloader.dataset)))
+        self.runner.call_hook("after_test_epoch", metrics=metrics)
+        self.runner.call_hook("after_test")
+        return metrics
+
+
+@LOOPS.register_module()
+class OODValLoop(_OODLoopMixin, ValLoop):
+    """:class:`OODTestLoop` during training; give it validation sets, never the test sets."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: dict | DataLoader,
+        evaluator: dict | list,
+        ood_dataloaders: dict | None = None,
+        cut_dataloader: dict | None = None,
+        fp16: bool = False,
+    ) -> None:
+        super().__init__(runner, dataloader, evaluator, fp16)
+        self._setup_ood(runner, ood_dataloaders, cut_dataloader)
+
+    def run(self) -> dict:
+        """Run all sets; returns mAP, the cut and every OOD metric."""
+        self.runner.call_hook("before_val")
+        self.runner.call_hook("before_val_epoch")
+        self._begin()
+        for idx, data_batch in enumerate(self.dataloader):
+            self.run_iter(idx, data_batch)
+        metrics = self._finish(self.evaluator.evaluate(len(self.dataloader.dataset)))
+        self.runner.call_hook("after_val_epoch", metrics=metrics)
+        self.runner.call_hook("after_val")
+        return metrics

@@ -1,0 +1,101 @@
+"""Score histograms and ROC curves of OOD sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from sklearn.metrics import roc_curve
+
+from negas.metrics import ood_metrics
+
+
+def plot_histogram(
+    id_scores: np.ndarray, ood_scores: Mapping[str, np.ndarray], score: str, path: Path
+) -> None:
+    """Density of a score on ID and OOD samples, with the threshold that keeps 95% of ID.
+
+    Args:
+        id_scores: [n].
+        ood_scores: [m] per OOD set.
+        score: its name, for the axis.
+        path: image file to write.
+    """
+    figure, axes = _figure(len(ood_scores), width=5)
+    everything = np.concatenate([id_scores, *ood_scores.values()])
+    bins = np.linspace(everything.min(), everything.max() + 1e-9, 41)
+    for axis, (name, values) in zip(axes, ood_scores.items(), strict=True):
+        result = ood_metrics(id_scores, values)
+        axis.hist(id_scores, bins, density=True, alpha=0.6, color="#1b7837", label="ID (known)")
+        axis.hist(values, bins, density=True, alpha=0.6, color="#d95f02", label=f"{name} (unknown)")
+        axis.axvline(result.threshold, color="black", linestyle="--", label="95% of ID above")
+        axis.set_title(f"{name}: FPR95 {100 * result.fpr95:.1f}, AUROC {100 * result.auroc:.1f}")
+        axis.set_xlabel(score)
+        axis.legend(fontsize=8)
+    axes[0].set_ylabel("density")
+    _save(figure, path)
+
+
+def plot_roc(curves: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], path: Path) -> None:
+    """ROC curves, ID positive.
+
+    Args:
+        curves: OOD set -> label -> (ID scores [n], OOD scores [m]).
+        path: image file to write.
+    """
+    figure, axes = _figure(len(curves), width=4.5)
+    for axis, (name, by_label) in zip(axes, curves.items(), strict=True):
+        for label, (id_scores, ood_scores) in by_label.items():
+            truth = np.r_[np.ones(len(id_scores)), np.zeros(len(ood_scores))]
+            fpr, tpr, _ = roc_curve(truth, np.r_[id_scores, ood_scores], drop_intermediate=False)
+            auroc = ood_metrics(id_scores, ood_scores).auroc
+            axis.plot(fpr, tpr, label=f"{label} ({100 * auroc:.1f})")
+        axis.axhline(0.95, color="gray", linestyle=":", linewidth=1)
+        axis.plot([0, 1], [0, 1], color="gray", linewidth=0.5)
+        axis.set(title=name, xlabel="OOD kept (FPR)", ylabel="ID kept (TPR)", aspect="equal")
+        axis.legend(fontsize=8, loc="lower right", title="AUROC")
+    _save(figure, path)
+
+
+def plot_scores(
+    id_scores: Mapping[str, np.ndarray],
+    ood_scores: Mapping[str, Mapping[str, np.ndarray]],
+    main: str,
+    out_dir: Path,
+) -> list[Path]:
+    """Both pictures of a run: ``scores.png`` and ``roc.png``.
+
+    Args:
+        id_scores: [n] per score name.
+        ood_scores: OOD set -> score name -> [m].
+        main: score of the histogram.
+        out_dir: where to write.
+    """
+    filled = {name: by for name, by in ood_scores.items() if all(len(v) for v in by.values())}
+    if not filled or not all(len(values) for values in id_scores.values()):
+        return []
+    paths = [out_dir / "scores.png", out_dir / "roc.png"]
+    plot_histogram(id_scores[main], {n: by[main] for n, by in filled.items()}, main, paths[0])
+    curves = {
+        name: {score: (id_scores[score], values) for score, values in by.items()}
+        for name, by in filled.items()
+    }
+    plot_roc(curves, paths[1])
+    return paths
+
+
+def _figure(panels: int, width: float):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    # Figure without pyplot: no global state, no display.
+    figure = Figure(figsize=(width * panels, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, panels, squeeze=False)[0]
+    return figure, axes
+
+
+def _save(figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)

@@ -1,0 +1,47 @@
+"""As MMDetection users do: an own config elsewhere, MMEngine's stock Runner, custom_imports."""
+
+import json
+import sys
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from tests.helpers.commands import run_command
+from tests.helpers.tiny_coco import user_config, write_base, write_data
+from tests.helpers.yolo_world import ROOT
+
+VOC = ROOT / "configs/negas/negas_yolo-world-v2-s_8xb20-30e_voc.py"
+SCRIPT = """
+import sys
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+cfg = Config.fromfile(sys.argv[1])
+Runner.from_cfg(cfg).train()
+cfg.load_from = f"{cfg.work_dir}/epoch_1.pth"
+Runner.from_cfg(cfg).test()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scope", ["mmdet", "mmyolo"])
+def test_stock_runner_trains_and_tests_an_inherited_config(tmp_path, monkeypatch, scope):
+    config = user_config(
+        VOC,
+        tmp_path,
+        size=64,
+        default_scope=scope,
+        train_cfg__max_epochs=1,
+        train_cfg__val_interval=1,
+    )
+    assert str(ROOT) in config.read_text() and tmp_path not in ROOT.parents
+    write_data(Config.fromfile(VOC), tmp_path, count=2)
+    write_base(Config.fromfile(config).model, tmp_path / "base.pth")
+    done = run_command(sys.executable, "-c", SCRIPT, config, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "missing keys in source state_dict" not in done.stdout + done.stderr
+    checkpoint = torch.load(tmp_path / "work/epoch_1.pth", weights_only=False)
+    assert list(checkpoint["state_dict"]) == ["prompt.ctx"]
+    report = json.loads((tmp_path / "work/ood_results.json").read_text())
+    assert {row["ood_set"] for row in report["rows"]} == {"coco", "openimages"}

@@ -1,0 +1,102 @@
+"""tools/train.py, then tools/test.py, on tiny data of EmojiWorld's format."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from negas.metrics.protocol import evaluate_scores
+from negas.records import BoxRecords
+from tests.helpers.commands import run_tool
+from tests.helpers.tiny_coco import emoji_project
+from tests.helpers.yolo_world import ROOT
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Folder of a project that was trained once and tested twice."""
+    folder = tmp_path_factory.mktemp("project")
+    config = emoji_project(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        assert run_tool("train", config) == 0
+        for name in ("first", "second"):
+            out = folder / name
+            assert run_tool("test", config, folder / "work/epoch_3.pth", "--work-dir", out) == 0
+    return folder
+
+
+def load(path):
+    return torch.load(path, weights_only=False)
+
+
+def test_checkpoint_is_small_and_holds_the_prompt_and_a_reference(run):
+    path = run / "work/epoch_3.pth"
+    assert path.stat().st_size < 200_000
+    checkpoint = load(path)
+    assert list(checkpoint["state_dict"]) == ["prompt.ctx"]
+    reference = checkpoint["meta"]["negas"]
+    assert reference["base_checkpoint"] == f"{run}/base.pth"
+    assert len(reference["base_sha256"]) == 64
+    assert reference["trained"] == ["prompt.ctx"]
+
+
+def test_training_moved_the_prompt(run):
+    ctx = [load(run / f"work/epoch_{e}.pth")["state_dict"]["prompt.ctx"] for e in (1, 2, 3)]
+    assert all(c.isfinite().all() for c in ctx)
+    assert not torch.equal(ctx[0], ctx[1]) and not torch.equal(ctx[1], ctx[2])
+
+
+def test_the_log_history_in_checkpoints_does_not_grow_with_training(run):
+    scalars = load(run / "work/epoch_3.pth")["message_hub"]["log_scalars"]
+    assert "train/loss_ood" in scalars
+    assert all(len(buffer.data[0]) <= 100 for buffer in scalars.values())
+
+
+def test_results_records_and_plots_are_written(run):
+    for name in ("ood_results.json", "scores.png", "roc.png"):
+        assert (run / "first" / name).stat().st_size > 0
+    report = json.loads((run / "first/ood_results.json").read_text())
+    rows = [row for row in report["rows"] if row["control"] == "none"]
+    assert {row["ood_set"] for row in rows} == {"near", "far"}
+    assert {"max_sigmoid", "mcm", "negs", "neglabel"} <= {row["score"] for row in rows}
+    for row in rows:
+        assert all(math.isfinite(row[key]) for key in ("auroc", "fpr95", "aupr", "tpr"))
+        assert 0 <= row["auroc"] <= 1 and row["num_id"] > 0 and row["num_ood"] > 0
+    assert report["sets"]["id"]["images"] == 4, "the image without objects counts"
+
+
+def test_the_same_command_twice_gives_the_same_numbers(run):
+    first, second = (
+        json.loads((run / name / "ood_results.json").read_text()) for name in ("first", "second")
+    )
+    assert first["rows"] == second["rows"]
+    assert first["map"] == second["map"]
+
+
+def test_records_alone_reproduce_the_rows(run):
+    records = {name: BoxRecords.load(run / f"first/records/{name}.npz") for name in ("id", "near")}
+    report = json.loads((run / "first/ood_results.json").read_text())
+    scores = ["max_sigmoid", "mcm", "negs", "neglabel"]
+    rows = evaluate_scores(records["id"], {"near": records["near"]}, scores, report["cut"])
+    for row in rows:
+        (written,) = [
+            r
+            for r in report["rows"]
+            if (r["score"], r["ood_set"], r["protocol"]) == (row["score"], "near", "vos")
+            and r["control"] == "none"
+        ]
+        for key in ("auroc", "fpr95", "fpr95_closest", "num_id", "num_ood"):
+            assert written[key] == row[key]
+
+
+def test_checkpoint_changes_the_predictions(run, monkeypatch):
+    """The small file is read: other prompts give other logits on the same boxes' images."""
+    monkeypatch.chdir(ROOT)
+    out = run / "epoch_1"
+    config = run / "mine.py"
+    assert run_tool("test", config, run / "work/epoch_1.pth", "--work-dir", out) == 0
+    first, other = (BoxRecords.load(path / "records/id.npz") for path in (run / "first", out))
+    assert np.abs(np.sort(first.scores)[:5] - np.sort(other.scores)[:5]).max() > 1e-6

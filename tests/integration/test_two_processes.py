@@ -1,0 +1,91 @@
+"""Two gloo processes on the CPU are one process with the same global batch."""
+
+import json
+import socket
+
+import numpy as np
+import pytest
+import torch
+
+from tests.helpers.commands import run_command, run_tool
+from tests.helpers.tiny_coco import emoji_project
+from tests.helpers.yolo_world import ROOT
+
+RECORDER = """
+import json
+from pathlib import Path
+
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+
+@HOOKS.register_module()
+class RecordLosses(Hook):
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        path = Path(runner.work_dir) / f"losses{get_rank()}.json"
+        rows = json.loads(path.read_text()) if path.exists() else []
+        ids = [sample.img_id for sample in data_batch["data_samples"]]
+        row = {key: float(value) for key, value in outputs.items() if "loss" in key}
+        path.write_text(json.dumps(rows + [row | dict(ids=ids)]))
+"""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def losses(folder, rank=0):
+    return json.loads((folder / f"losses{rank}.json").read_text())
+
+
+@pytest.mark.slow
+def test_two_gloo_processes_equal_one_process(tmp_path, monkeypatch):
+    (tmp_path / "recorder.py").write_text(RECORDER)
+    monkeypatch.syspath_prepend(tmp_path)
+    kinds = ("TrainedOnlyCheckpointHook", "EpochSeedHook", "RecordLosses")
+    config = emoji_project(
+        tmp_path,
+        count=8,
+        custom_imports=dict(imports=["negas.register", "recorder"], allow_failed_imports=False),
+        custom_hooks=[dict(type=kind) for kind in kinds],
+        train_cfg__max_epochs=1,
+        train_dataloader__sampler__shuffle=False,
+    )
+    # A fixed order and no flips: both runs see the same four images in each of the two steps.
+    options = {"train_dataloader.dataset.pipeline.3.prob": 0.0}
+    monkeypatch.chdir(ROOT)
+    one = tmp_path / "one"
+    batch = {"train_dataloader.batch_size": 4}
+    assert run_tool("train", config, "--work-dir", one, options=options | batch) == 0
+
+    two = tmp_path / "two"
+    settings = [f"{key}={value}" for key, value in options.items()]
+    done = run_command(
+        ROOT / "tools/dist_train.sh",
+        config,
+        2,
+        *("--work-dir", two, "--cfg-options", "env_cfg.dist_cfg.backend=gloo", *settings),
+        cwd=ROOT,
+        PORT=free_port(),
+        PYTHONPATH=f"{tmp_path}:{ROOT}",
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+    single, ranks = losses(one), [losses(two, rank) for rank in (0, 1)]
+    assert len(single) == 2
+    for step, row in enumerate(single):
+        parts = [rank[step] for rank in ranks]
+        assert sorted(row.pop("ids")) == sorted(parts[0]["ids"] + parts[1]["ids"])
+        assert row["loss_ood"] > 0
+        for key, value in row.items():
+            mean = np.mean([part[key] for part in parts])
+            np.testing.assert_allclose(mean, value, rtol=1e-4, err_msg=f"{key}, step {step}")
+
+    before, after = (
+        torch.load(path / "epoch_1.pth", weights_only=False)["state_dict"]["prompt.ctx"]
+        for path in (one, two)
+    )
+    torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5)

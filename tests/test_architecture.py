@@ -1,0 +1,158 @@
+"""The shape of the code: who may import whom, what stays light, how long a file may be."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "negas"
+PURE = {"scores", "metrics", "labels", "text", "records", "boxes"}
+# Imports point downwards: a room may import its own level (without a circle) and lower ones.
+LEVELS = [
+    {"boxes", "records", "compat"},
+    {"scores", "metrics"},
+    {"labels", "text"},
+    {"models", "datasets", "visualization"},
+    {"engine", "evaluation", "image_level"},
+    {"apis", "register", "doctor"},
+]
+ONLY = {  # rooms with a shorter list than their level gives
+    "compat": set(),
+    "boxes": set(),
+    "records": set(),
+    "scores": {"boxes", "records"},
+    "visualization": {"boxes", "records", "scores", "metrics"},
+}
+LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
+TOP = len(LEVELS)  # any other module of the package: imports what it likes, imported by none below
+FILES = sorted(PACKAGE.rglob("*.py"))
+TOOLS = sorted((ROOT / "tools").rglob("*.py"))
+
+
+def relative(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def room_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path):
+    """Full names of all modules a file imports, anywhere in it, with line numbers."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                package = path.relative_to(ROOT).with_suffix("").parts[: -node.level]
+                base = ".".join([*package, *([base] if base else [])])
+            yield base, node.lineno
+            if base == "negas":  # `from negas import scores` names a room
+                yield from ((f"negas.{alias.name}", node.lineno) for alias in node.names)
+
+
+def rooms_imported(path):
+    for name, line in imported(path):
+        parts = name.split(".")
+        if parts[0] == "negas" and len(parts) > 1 and not parts[1].startswith("__"):
+            yield parts[1], line
+
+
+def test_pure_rooms_import_no_mm():
+    found = [
+        f"{relative(path)}:{line} imports {name}"
+        for path in FILES
+        if room_of(path) in PURE
+        for name, line in imported(path)
+        if name.startswith("mm")
+    ]
+    assert found == []
+
+
+def test_nothing_imports_torchvision():
+    found = [
+        f"{relative(path)}:{line}"
+        for path in [*FILES, *TOOLS]
+        for name, line in imported(path)
+        if name.split(".")[0] == "torchvision"
+    ]
+    assert found == []
+
+
+def test_pure_rooms_import_transformers_only_inside_functions():
+    found = []
+    for path in (path for path in FILES if room_of(path) in PURE):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            found += [relative(path) for name in names if name.split(".")[0] == "transformers"]
+    assert found == []
+
+
+def test_imports_point_downwards():
+    found = []
+    for path in FILES:
+        room = room_of(path)
+        for other, line in rooms_imported(path):
+            if other == room:
+                continue
+            allowed = LEVEL.get(other, TOP) <= LEVEL.get(room, TOP)
+            if room in ONLY:
+                allowed = other in ONLY[room]
+            if not allowed:
+                found.append(f"{relative(path)}:{line}: {room} must not import {other}")
+    assert found == []
+
+
+def test_rooms_import_each_other_in_one_direction_only():
+    edges = {(room_of(path), other) for path in FILES for other, _ in rooms_imported(path)}
+    circles = sorted((a, b) for a, b in edges if a < b and (b, a) in edges)
+    assert circles == []
+
+
+def test_the_package_itself_imports_nothing():
+    assert list(imported(PACKAGE / "__init__.py")) == []
+
+
+@pytest.mark.parametrize(("paths", "limit"), [(FILES, 300), (TOOLS, 200)], ids=["negas", "tools"])
+def test_files_are_short(paths, limit):
+    lengths = {relative(path): len(path.read_text("utf-8").splitlines()) for path in paths}
+    assert {name: length for name, length in lengths.items() if length >= limit} == {}
+
+
+SUBPROCESS = """
+import sys
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"mmengine", "mmcv", "mmdet", "mmyolo", "torchvision"}:
+            raise ImportError(f"{name} is blocked")
+
+sys.meta_path.insert(0, Block())
+import negas
+heavy = {"torch", "numpy", "sklearn", "transformers"} & set(sys.modules)
+assert not heavy, f"import negas imports {heavy}"
+for room in sys.argv[1:]:
+    __import__(f"negas.{room}")
+print(negas.__version__)
+"""
+
+
+def test_pure_rooms_work_without_mm_and_import_negas_is_light():
+    present = sorted({room_of(path) for path in FILES} & PURE)
+    assert {"scores", "metrics", "records", "boxes", "labels"} <= set(present)
+    done = subprocess.run(
+        [sys.executable, "-c", SUBPROCESS, *present],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().count(".") == 2

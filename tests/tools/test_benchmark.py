@@ -1,0 +1,51 @@
+"""tools/benchmark.py runs and reports ratios of what it measured (no claim about their size)."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+import negas.register  # noqa: F401
+from negas.apis import benchmark
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_all_ratios_are_measured(tmp_path, monkeypatch, capsys):
+    spec = importlib.util.spec_from_file_location("benchmark_tool", ROOT / "tools/benchmark.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    monkeypatch.chdir(ROOT)
+    out = tmp_path / "numbers.json"
+    command = "benchmark.py --model configs/_base_/models/yolo_world_tiny.py --size 64 --batch 1"
+    monkeypatch.setattr("sys.argv", [*command.split(), "--rounds", "2", "--out", str(out)])
+    # fresh processes cost an import each; memory has its own test below
+    monkeypatch.setattr(benchmark, "peak_memory", lambda setting, nega: (100.0, 150.0 + 30 * nega))
+    assert tool.main() == 0
+    report = json.loads(out.read_text())
+    assert len(report["rows"]) == 3
+    for row in report["rows"].values():
+        assert row["seconds_a"] > 0 and row["seconds_b"] > 0 and row["ratio"] > 0
+    assert report["memory"]["ratio"] == pytest.approx(180 / 150)
+    assert report["memory"]["ratio_above_start"] == pytest.approx(80 / 50)
+    assert "two passes" in capsys.readouterr().out
+
+
+def test_pairs_alternate_and_the_first_round_is_not_counted():
+    calls = []
+    result = benchmark.interleaved(
+        lambda: calls.append("a"), lambda: calls.append("b"), 3, "cpu", lambda items: items
+    )
+    assert "".join(calls) == "baabbaab"
+    assert set(result) == {"seconds_a", "seconds_b", "ratio"}
+
+
+@pytest.mark.slow
+def test_peak_memory_of_a_fresh_process(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    setting = benchmark.Setting(
+        model="configs/_base_/models/yolo_world_tiny.py", size=64, batch=1, labels=3
+    )
+    start, peak = benchmark.peak_memory(setting, True)
+    assert 0 < start <= peak

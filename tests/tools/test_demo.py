@@ -1,0 +1,179 @@
+"""The demo and the seeds command on a few scenes with a random detector."""
+
+import importlib.util
+import json
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from safetensors.torch import save_file
+
+import negas.register  # noqa: F401
+from negas.apis import demo, demo_run
+from negas.apis.report_runs import load_run
+from negas.apis.seeds import plan, report_seeds, run_seeds
+from tests.helpers.detector import build_detector
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / "configs" / "negas"
+NEGAS = CONFIGS / "negas_yolo-world-tiny_1xb16-8e_emoji-world.py"
+COOP = CONFIGS / "coop_yolo-world-tiny_1xb16-8e_emoji-world.py"
+STOCK = CONFIGS / "stock_yolo-world-tiny_emoji-world.py"
+SHORT = {
+    "train_cfg.max_epochs": 1,
+    "train_cfg.val_interval": 1,
+    "train_dataloader.batch_size": 4,
+    "train_dataloader.num_workers": 0,
+    "train_dataloader.persistent_workers": False,
+    "test_evaluator.rotations": 1,
+    "test_evaluator.cut": 0.05,
+}
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder with the repository's data, 8 scenes a split and random weights."""
+    root = tmp_path_factory.mktemp("demo")
+    data = root / "data" / "emoji_world"
+    data.mkdir(parents=True)
+    for source in (ROOT / "data" / "emoji_world").iterdir():
+        if source.name not in ("scenes", "yolo_world_tiny.safetensors"):
+            (data / source.name).symlink_to(source)
+    (root / "data" / "labels").symlink_to(ROOT / "data" / "labels")
+    model = build_detector(prompt=None, use_nega=False)
+    weights = {
+        key: value.contiguous()
+        for key, value in model.state_dict().items()
+        if not key.startswith("backbone.text_model.")
+    }
+    weights = {key.replace("neck.neck.", "neck."): value for key, value in weights.items()}
+    save_file(weights, data / "yolo_world_tiny.safetensors")
+    before = Path.cwd()
+    os.chdir(root)
+    demo.make_scenes(num=8)
+    yield root
+    os.chdir(before)
+
+
+@pytest.fixture(scope="module")
+def finished(workplace):
+    """The demo run once: the files it names."""
+    return demo.run_demo(Path("work_dirs/demo"), CONFIGS, overrides=dict(SHORT))
+
+
+@pytest.mark.slow
+def test_files_of_the_demo(finished):
+    names = {file.name for file in finished}
+    assert {"report.md", "ood_results.json", "records", "scores.png", "roc.png"} <= names
+    assert all(file.exists() for file in finished)
+    with Image.open("work_dirs/demo/detections.png") as page:
+        assert page.width > 300
+    for name, role in (("stock", "stock"), ("coop", "coop"), ("negas", "negas")):
+        run = load_run(Path("work_dirs/demo") / name)
+        assert run.role == role
+        assert run.results["sets"]["near"]["images"] == 8
+    stock, negas = (load_run(Path("work_dirs/demo") / n) for n in ("stock", "negas"))
+    assert stock.info["checkpoint_sha256"] == negas.info["base_sha256"]
+    assert not stock.info["prompt"] and negas.info["prompt"]
+
+
+@pytest.mark.slow
+def test_second_demo_does_nothing_again(finished, capsys, monkeypatch):
+    def never(*_, **__):
+        raise AssertionError("a finished step ran again")
+
+    monkeypatch.setattr(demo_run, "train", never)
+    monkeypatch.setattr(demo_run, "test", never)
+    demo.run_demo(Path("work_dirs/demo"), CONFIGS, overrides=dict(SHORT))
+    assert capsys.readouterr().out.count("done already") == 3
+    changed = dict(SHORT) | {"model.loss_ood.alpha": 1.0}
+    with pytest.raises(AssertionError, match="ran again"):
+        demo_run.train_and_test(NEGAS, "work_dirs/demo/negas", "x", changed)
+    assert json.loads(Path("work_dirs/demo/negas/stamp.json").read_text())["state"] == "training"
+
+
+@pytest.mark.slow
+def test_seeds_give_a_table_with_deviations(workplace, capsys):
+    folders = run_seeds([STOCK, COOP], [0, 1], Path("work_dirs/seeds"), dict(SHORT))
+    assert [folder.name for folder in folders] == ["seed0", "seed0", "seed1"]
+    first, second = (load_run(folder) for folder in folders[1:])
+    assert (first.info["seed"], second.info["seed"]) == (0, 1)
+    report_seeds(folders, "stock", Path("work_dirs/seeds"))
+    text = Path("work_dirs/seeds/report.md").read_text()
+    assert "±" in text and "+ CoOp prompts: 2" in text
+    assert "one shared confidence cut" in capsys.readouterr().out
+
+
+def test_plan_runs_untrained_configs_once():
+    runs = plan([STOCK, NEGAS], [3, 4])
+    assert [(config.stem.split("_")[0], seed) for config, seed in runs] == [
+        ("stock", 3),
+        ("negas", 3),
+        ("negas", 4),
+    ]
+    with pytest.raises(ValueError, match="3 is given twice"):
+        plan([STOCK], [3, 3])
+    with pytest.raises(FileNotFoundError, match="nothing.py"):
+        plan(["nothing.py"], [0])
+
+
+def test_test_only_needs_a_checkpoint(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no checkpoint to test"):
+        demo_run.train_and_test(NEGAS, tmp_path, "x", test_only=True)
+
+
+def test_overrides_go_where_they_fit():
+    options = {"train_cfg.max_epochs": 1, "model.neck.sigma": 0.1, "seedling": 1}
+    assert set(demo_run.applicable(STOCK, options)) == {"model.neck.sigma", "seedling"}
+    assert demo_run.applicable(NEGAS, options) == options
+    demo_run.check_overrides([STOCK, NEGAS], options)
+    with pytest.raises(ValueError, match="none of the configs has a section 'optimwrapper'"):
+        demo_run.check_overrides([STOCK, NEGAS], {"optimwrapper.lr": 1})
+
+
+def test_seed_reaches_the_noise():
+    cfg = demo_run.load_config(str(NEGAS))
+    demo_run.set_seed(cfg, 7)
+    assert cfg.randomness.seed == 7
+    assert cfg.model.neck.seed == 7
+    coop = demo_run.load_config(str(COOP))
+    demo_run.set_seed(coop, 7)
+    assert "seed" not in coop.model.neck
+
+
+def test_stamp(tmp_path):
+    stamp = demo_run.Stamp(tmp_path / "stamp.json", "abc")
+    assert stamp.read() is None
+    stamp.write(demo_run.TRAINED)
+    assert stamp.read() == demo_run.TRAINED
+    assert demo_run.Stamp(stamp.path, "other").read() is None
+    stamp.path.write_text("{")
+    assert stamp.read() is None
+
+
+def test_fingerprint_sees_settings_and_files(tmp_path):
+    cfg = demo_run.load_config(str(NEGAS))
+    bank = tmp_path / "bank.json"
+    bank.write_text("one")
+    cfg.model.neg_labels = str(bank)
+    first = demo_run.fingerprint(cfg)
+    cfg.work_dir = "elsewhere"
+    assert demo_run.fingerprint(cfg) == first
+    bank.write_text("two")
+    second = demo_run.fingerprint(cfg)
+    assert second != first
+    cfg.model.loss_ood.alpha = 1.0
+    assert demo_run.fingerprint(cfg) not in (first, second)
+
+
+def test_command_reports_missing_weights_in_one_sentence(capsys, monkeypatch, tmp_path):
+    spec = importlib.util.spec_from_file_location("demo_tool", ROOT / "tools" / "demo.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    monkeypatch.chdir(ROOT)
+    options = ["--cfg-options", "model.base_checkpoint=nowhere.safetensors"]
+    monkeypatch.setattr("sys.argv", ["demo.py", "--work-dir", str(tmp_path), *options])
+    assert tool.main() == 2
+    error = capsys.readouterr().err
+    assert "error: base_checkpoint='nowhere.safetensors' does not exist" in error

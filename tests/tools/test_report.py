@@ -1,0 +1,227 @@
+"""The comparison of runs, from made-up runs with known numbers."""
+
+import importlib.util
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from negas.apis.report import make_report, print_report
+from negas.apis.report_runs import display_name, group_runs, load_run
+from tests.helpers.fake_runs import fake_run
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Stock, two seeds of CoOp, two seeds of NegAS, one ablation."""
+    root = tmp_path_factory.mktemp("runs")
+    fake_run(root / "stock", "stock_tiny.py", 0, prompt=False, use_nega=False, cut=0.2)
+    for seed in (0, 1):
+        fake_run(root / f"coop{seed}", "coop_tiny.py", seed, use_nega=False, ap50=0.6 + 0.1 * seed)
+        fake_run(root / f"negas{seed}", "negas_tiny.py", seed)
+    fake_run(root / "no-mask", "negas-no-mask_tiny.py", 0)
+    return root
+
+
+@pytest.fixture(scope="module")
+def folders(runs):
+    return [runs / name for name in ("stock", "coop0", "coop1", "negas0", "negas1", "no-mask")]
+
+
+@pytest.fixture(scope="module")
+def tables(folders):
+    return make_report(folders, shared_cut="stock", progress=False)
+
+
+def number(folder, cut_kind="own", run=None, **wanted):
+    rows = (run or load_run(folder)).rows
+    wanted = dict(protocol="vos", bank="none", control="none", cut_kind=cut_kind) | wanted
+    found = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+    assert len(found) == 1
+    return found[0]
+
+
+def row_of(table, section, label):
+    (rows,) = [s.rows for s in table.sections if s.title.startswith(section)]
+    (row,) = [row for row in rows if row.label == label]
+    return row.values
+
+
+def test_one_table_and_one_bank_table_per_protocol_and_cut(tables):
+    assert len(tables) == 8
+    titles = [table.title for table in tables]
+    assert sum("Label banks" in title for title in titles) == 4
+    assert sum("one shared" in title for title in titles) == 4
+    assert sum("matched protocol" in title for title in titles) == 4
+
+
+def test_rows_of_the_main_table(tables):
+    labels = {s.title: [row.label for row in s.rows] for s in tables[0].sections}
+    assert labels["methods"] == [
+        "YOLO-World (stock) [max sigmoid]",
+        "YOLO-World (stock) [NegS]",
+        "+ CoOp prompts [max sigmoid]",
+        "+ NegAS [NegS]",
+        "+ NegAS, no mask [NegS]",
+    ]
+    assert labels["NegA x NegS"] == [
+        f"NegA {nega}, NegS {negs}" for nega in ("no", "yes") for negs in ("no", "yes")
+    ]
+    assert {"MSP", "MCM", "NegLabel", "NegS", "NegS product"} <= set(
+        labels["scores on the boxes of + NegAS"]
+    )
+
+
+def test_numbers_are_means_and_deviations_over_seeds(tables, folders):
+    values = row_of(tables[0], "methods", "+ NegAS [NegS]")
+    seeds = [number(f, score="negs", bank="own", ood_set="near") for f in folders[3:5]]
+    for key in ("fpr95", "auroc"):
+        expected = [row[key] for row in seeds]
+        assert values[f"near/{key}"].mean == pytest.approx(np.mean(expected))
+        assert values[f"near/{key}"].std == pytest.approx(np.std(expected, ddof=1))
+        assert values[f"near/{key}"].n == 2
+    coop = row_of(tables[0], "methods", "+ CoOp prompts [max sigmoid]")
+    assert coop["ap50"].mean == pytest.approx(0.65)
+    assert coop["ap50"].std == pytest.approx(math.sqrt(0.005))
+    square = row_of(tables[0], "NegA x NegS", "NegA no, NegS yes")
+    expected = [number(f, score="negs", bank="own", ood_set="far")["auroc"] for f in folders[1:3]]
+    assert square["far/auroc"].mean == pytest.approx(np.mean(expected))
+
+
+def test_shared_cut_is_the_stock_runs_and_counts_grow(tables, folders):
+    own, shared = tables[0], tables[2]
+    assert {row.values["cut"].mean for row in shared.sections[0].rows} == {0.2}
+    before = row_of(own, "methods", "+ NegAS [NegS]")["num_id"].mean
+    after = row_of(shared, "methods", "+ NegAS [NegS]")["num_id"].mean
+    assert after >= before
+    stock = "YOLO-World (stock) [max sigmoid]"
+    assert row_of(own, "methods", stock) == row_of(shared, "methods", stock)
+
+
+def test_rows_at_another_cut_equal_a_test_at_that_cut(tmp_path):
+    first = load_run(fake_run(tmp_path / "a", cut=0.3))
+    first.add_cut("shared", 0.6)
+    second = load_run(fake_run(tmp_path / "b", cut=0.6))
+    for row in second.rows:
+        keys = ("score", "bank", "control", "protocol", "ood_set")
+        same = number(None, "shared", first, **{key: row[key] for key in keys})
+        for key in ("fpr95", "auroc", "num_id", "num_ood"):
+            assert same[key] == pytest.approx(row[key], rel=1e-6, nan_ok=True)
+
+
+def test_bank_table_has_rotated_control_and_overlap(tables, folders):
+    table = tables[1]
+    (section,) = [s for s in table.sections if s.title == "NegS"]
+    values = {row.label: row.values for row in section.rows}
+    assert set(values) == {"llm (own)", "oracle"}
+    rotated = [
+        number(f, score="negs", bank="oracle", control="rotated", ood_set="far")
+        for f in folders[3:5]
+    ]
+    assert values["oracle"]["rotated/far/fpr95"].mean == pytest.approx(
+        np.mean([row["fpr95"] for row in rotated])
+    )
+    assert any("near 1 (zebra), far 0" in note for note in table.notes)
+    assert any("far 2 (pizza, clock)" in note for note in table.notes)
+
+
+def test_files(tmp_path, folders, capsys):
+    made = make_report(folders[:2], out=tmp_path / "out", progress=False)
+    print_report(made, brief=True)
+    printed = capsys.readouterr().out
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "YOLO-World (stock) [max sigmoid]" in printed and "[max sigmoid]" in text
+    assert "**" in text and "seed 0" in text
+    data = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert len(data["tables"]) == len(made) == 4
+    assert [run["method"] for run in data["runs"]] == ["YOLO-World (stock)", "+ CoOp prompts"]
+
+
+def test_names_group_runs(folders):
+    runs = [load_run(folder) for folder in folders[3:5]]
+    assert display_name(runs[0]) == "+ NegAS"
+    assert [m.name for m in group_runs(runs)] == ["+ NegAS"]
+    assert [len(m.runs) for m in group_runs(runs, ["a", "b"])] == [1, 1]
+    with pytest.raises(ValueError, match="expected 2 names, one per run, got 1"):
+        group_runs(runs, ["a"])
+    with pytest.raises(ValueError, match="different methods"):
+        group_runs([load_run(folders[0]), runs[0]], ["a", "a"])
+
+
+def test_missing_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no ood_results.json in this folder"):
+        make_report([tmp_path / "nothing"])
+
+
+def test_damaged_results(tmp_path):
+    (tmp_path / "ood_results.json").write_text("{")
+    with pytest.raises(ValueError, match="not valid JSON"):
+        make_report([tmp_path])
+    (tmp_path / "ood_results.json").write_text('{"rows": []}')
+    with pytest.raises(ValueError, match="the key 'banks' is missing"):
+        make_report([tmp_path])
+
+
+def test_other_classes(tmp_path):
+    runs = [
+        fake_run(tmp_path / "a"),
+        fake_run(tmp_path / "b", "coop_tiny.py", class_names=["cat", "dog", "bus"]),
+    ]
+    with pytest.raises(ValueError, match="different ID class names"):
+        make_report(runs)
+
+
+def strip_embeddings(folder):
+    from dataclasses import replace
+
+    from negas.records import BoxRecords
+
+    for file in (folder / "records").glob("*.npz"):
+        if file.stem in ("cut", "id", "near", "far"):
+            replace(BoxRecords.load(file), embeddings=None).save(file)
+
+
+def test_records_without_embeddings(tmp_path):
+    folder = fake_run(tmp_path / "a")
+    strip_embeddings(folder)
+    assert len(make_report([folder])) == 4, "own-cut tables need no records"
+    with pytest.raises(ValueError, match="records hold no embeddings"):
+        make_report([folder], shared_cut=0.5, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("cut", "message"),
+    [
+        ("stock", "none of the runs is the stock detector"),
+        ("1.5", "expected 'stock' or a number"),
+        ("abc", "expected 'stock' or a number"),
+        ("0.01", "below the least confidence in its records"),
+    ],
+)
+def test_bad_shared_cut(folders, cut, message):
+    with pytest.raises(ValueError, match=message):
+        make_report(folders[3:4], shared_cut=cut, progress=False)
+
+
+def test_lost_annotations(tmp_path):
+    folder = fake_run(tmp_path / "a")
+    (tmp_path / "data" / "near.json").unlink()
+    with pytest.raises(FileNotFoundError, match="near.json' of the set 'near' do not exist"):
+        make_report([folder], shared_cut=0.5, progress=False)
+
+
+def test_command(tmp_path, folders, capsys, monkeypatch):
+    spec = importlib.util.spec_from_file_location("report_tool", ROOT / "tools" / "report.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    arguments = ["report.py", str(folders[3]), "--out", str(tmp_path), "--brief"]
+    monkeypatch.setattr("sys.argv", arguments)
+    assert tool.main() == 0
+    assert "report.md" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", ["report.py", str(tmp_path / "none")])
+    assert tool.main() == 2
+    assert capsys.readouterr().err.startswith("error: ")

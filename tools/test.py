@@ -1,0 +1,42 @@
+"""Test a detector: ``python tools/test.py CONFIG CHECKPOINT [--work-dir DIR]``."""
+
+import argparse
+import os
+import sys
+
+from negas.apis.cli import add_config_options, load_config, prepare_work_dir, user_errors
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Test a detector on the ID set and the OOD sets")
+    parser.add_argument("config", help="config file")
+    parser.add_argument("checkpoint", help="checkpoint file (.pth or .safetensors)")
+    parser.add_argument("--work-dir", help="where to put results, records and plots")
+    parser.add_argument("--show", action="store_true", help="show detections in a window")
+    parser.add_argument("--show-dir", help="folder below the work dir for painted images")
+    parser.add_argument("--amp", action="store_true", help="test with mixed precision (GPU)")
+    add_config_options(parser)
+    args = parser.parse_args()
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    return args
+
+
+@user_errors
+def main() -> int:
+    args = parse_args()
+    cfg = load_config(args.config, args.cfg_options, args.launcher)
+    prepare_work_dir(cfg, args.config, args.work_dir)
+    if args.show or args.show_dir:
+        hook = cfg.default_hooks.visualization
+        hook.draw, hook.show, hook.test_out_dir = True, args.show, args.show_dir
+    if args.amp:
+        cfg.test_cfg.fp16 = True
+
+    from negas.apis.run import test
+
+    test(cfg, args.checkpoint)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

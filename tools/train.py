@@ -1,0 +1,43 @@
+"""Train a detector: ``python tools/train.py CONFIG [--work-dir DIR] [--resume [CHECKPOINT]]``."""
+
+import argparse
+import os
+import sys
+
+from negas.apis.cli import add_config_options, load_config, prepare_work_dir, user_errors
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Train a detector")
+    parser.add_argument("config", help="config file")
+    parser.add_argument("--work-dir", help="where to put logs and checkpoints")
+    parser.add_argument("--amp", action="store_true", help="train with mixed precision")
+    parser.add_argument(
+        "--auto-scale-lr", action="store_true", help="scale the learning rate with the batch size"
+    )
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        help="resume from this checkpoint, or from the last one in the work dir",
+    )
+    add_config_options(parser)
+    args = parser.parse_args()
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    return args
+
+
+@user_errors
+def main() -> int:
+    args = parse_args()
+    cfg = load_config(args.config, args.cfg_options, args.launcher)
+    prepare_work_dir(cfg, args.config, args.work_dir)
+
+    from negas.apis.run import train
+
+    train(cfg, amp=args.amp, auto_scale_lr=args.auto_scale_lr, resume=args.resume)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
