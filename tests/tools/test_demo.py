@@ -177,3 +177,31 @@ def test_command_reports_missing_weights_in_one_sentence(capsys, monkeypatch, tm
     assert tool.main() == 2
     error = capsys.readouterr().err
     assert "error: base_checkpoint='nowhere.safetensors' does not exist" in error
+
+
+@pytest.mark.parametrize(
+    ("state", "other_settings", "expected"),
+    [
+        ("training", False, ["train auto", "test epoch_3.pth"]),
+        ("training", True, ["train None", "test epoch_3.pth"]),
+        ("trained", False, ["test epoch_3.pth"]),
+        (None, False, ["train None", "test epoch_3.pth"]),
+    ],
+)
+def test_interrupted_runs_go_on_where_they_were(
+    tmp_path, monkeypatch, state, other_settings, expected
+):
+    cfg = demo_run.load_config(str(NEGAS))
+    demo_run.set_seed(cfg, 1 if other_settings else 0)
+    if state:
+        demo_run.Stamp(tmp_path / "stamp.json", demo_run.fingerprint(cfg)).write(state)
+    (tmp_path / "epoch_3.pth").touch()
+    (tmp_path / "last_checkpoint").write_text("/moved/away/epoch_3.pth")
+    calls = []
+    monkeypatch.setattr(demo_run, "train", lambda cfg, resume: calls.append(f"train {resume}"))
+    monkeypatch.setattr(
+        demo_run, "test", lambda cfg, checkpoint: calls.append(f"test {Path(checkpoint).name}")
+    )
+    demo_run.train_and_test(NEGAS, tmp_path, "x")
+    assert calls == expected
+    assert json.loads((tmp_path / "stamp.json").read_text())["state"] == "tested"

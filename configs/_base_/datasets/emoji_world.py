@@ -33,7 +33,7 @@ test_pipeline = [
 train_dataloader = dict(
     batch_size=16,
     num_workers=1,
-    persistent_workers=True,
+    persistent_workers=False,
     collate_fn=dict(type="pseudo_collate"),
     sampler=dict(type="DefaultSampler", shuffle=True),
     dataset=dict(
@@ -48,7 +48,7 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=16,
     num_workers=1,
-    persistent_workers=True,
+    persistent_workers=False,
     drop_last=False,
     sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
@@ -63,7 +63,7 @@ val_dataloader = dict(
 test_dataloader = dict(
     batch_size=16,
     num_workers=1,
-    persistent_workers=True,
+    persistent_workers=False,
     drop_last=False,
     sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
@@ -79,7 +79,7 @@ ood_dataloaders = dict(
     near=dict(
         batch_size=16,
         num_workers=1,
-        persistent_workers=True,
+        persistent_workers=False,
         drop_last=False,
         sampler=dict(type="DefaultSampler", shuffle=False),
         dataset=dict(
@@ -94,7 +94,7 @@ ood_dataloaders = dict(
     far=dict(
         batch_size=16,
         num_workers=1,
-        persistent_workers=True,
+        persistent_workers=False,
         drop_last=False,
         sampler=dict(type="DefaultSampler", shuffle=False),
         dataset=dict(

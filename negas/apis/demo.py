@@ -1,0 +1,122 @@
+"""The demo: stock, CoOp and NegAS on EmojiWorld, from nothing to the table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from negas.datasets.emoji_world.splits import SPLITS, SplitWriter
+from negas.datasets.emoji_world.store import ensure_split
+from negas.scores import get_score
+from negas.visualization.boxes import detections_page, known_threshold
+
+from .cli import load_config
+from .demo_run import check_overrides, train_and_test
+from .report import make_report, print_report
+from .report_runs import load_run
+
+CONFIG_DIR = Path("configs/negas")
+DATA_DIR = Path("data/emoji_world")
+RUN_SPLITS = ("id_train", "id_val", "id_test", "near_ood", "far_ood")
+CONFIGS = {
+    "stock": ("YOLO-World (stock)", "stock_yolo-world-tiny_emoji-world.py"),
+    "coop": ("+ CoOp prompts", "coop_yolo-world-tiny_1xb16-8e_emoji-world.py"),
+    "negas": ("+ NegAS", "negas_yolo-world-tiny_1xb16-8e_emoji-world.py"),
+}
+
+
+def check_weights(config_dir: Path, overrides: dict | None = None) -> None:
+    """Look for the base weights before any work.
+
+    Raises:
+        FileNotFoundError: naming the file.
+    """
+    cfg = load_config(str(config_dir / CONFIGS["negas"][1]))
+    weights = (overrides or {}).get("model.base_checkpoint", cfg.model.base_checkpoint)
+    if not Path(weights).is_file():
+        raise FileNotFoundError(
+            f"base_checkpoint={weights!r} does not exist; it is part of the repository: restore it "
+            "with git, or make it with the command in data/emoji_world/README.md"
+        )
+
+
+def make_scenes(data_dir: Path = DATA_DIR, num: int | None = None) -> None:
+    """Write the splits that the demo needs; intact ones stay.
+
+    Args:
+        data_dir: folder of the atlas; scenes go to ``scenes`` in it.
+        num: at most this many images a split.
+    """
+    writers = [SplitWriter(SPLITS[name], data_dir, num) for name in RUN_SPLITS]
+    with tqdm(total=sum(w.num for w in writers), desc="EmojiWorld scenes", unit="img") as bar:
+        for writer in writers:
+            ensure_split(writer, data_dir / "scenes", bar.update)
+
+
+def draw_detections(run_dir: Path, path: Path, title: str, score: str = "negs") -> Path:
+    """The page of detections of a run; tau keeps 95% of the ID validation boxes.
+
+    Raises:
+        FileNotFoundError: records, annotations or images are missing.
+    """
+    run = load_run(run_dir)
+    records = run.records
+    validation = records.get("cut", records["id"])
+    validation = validation.select(validation.scores >= run.cut)
+    tau = known_threshold(get_score(score)(validation.id_logits, validation.neg_logits))
+    shown = {name: part for name, part in records.items() if name != "cut"}
+    return detections_page(shown, score, run.cut, tau, path, title=title)
+
+
+def run_demo(
+    work_dir: Path,
+    config_dir: Path = CONFIG_DIR,
+    overrides: dict | None = None,
+    fresh: bool = False,
+    methods: Sequence[str] = tuple(CONFIGS),
+    seed: int = 0,
+) -> list[Path]:
+    """Train and test the methods, print the table, draw; returns the files worth a look.
+
+    Args:
+        work_dir: one folder per method goes there.
+        config_dir: where the configs are.
+        overrides: as ``--cfg-options``, for all methods.
+        fresh: do again what is done.
+        methods: of :data:`CONFIGS`.
+        seed: of the trainings.
+    """
+    start = time.monotonic()
+    check_overrides([config_dir / CONFIGS[name][1] for name in methods], overrides)
+
+    def log(text: str) -> None:
+        print(f"[{time.monotonic() - start:4.0f} s] {text}", flush=True)
+
+    folders = [
+        train_and_test(
+            config_dir / CONFIGS[name][1],
+            work_dir / name,
+            CONFIGS[name][0],
+            overrides=overrides,
+            seed=seed,
+            fresh=fresh,
+            log=log,
+        )
+        for name in methods
+    ]
+    log("scoring all boxes at one shared cut")
+    cut = "stock" if "stock" in methods else None
+    tables = make_report(folders, shared_cut=cut, out=work_dir)
+    print()
+    print_report(tables, brief=True)
+    last = folders[-1]
+    page = draw_detections(last, work_dir / "detections.png", CONFIGS[methods[-1]][0])
+    files = [work_dir / "report.md", work_dir / "report.json", page]
+    files += [last / name for name in ("ood_results.json", "records", "scores.png", "roc.png")]
+    log("written:")
+    for file in files:
+        print(f"  {file}")
+    return files

@@ -1,0 +1,199 @@
+"""A page of detections: known boxes green, unknown ones red and dashed."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from negas.records import BoxRecords
+from negas.scores import get_score
+
+KNOWN = (27, 150, 60)
+UNKNOWN = (215, 25, 40)
+TITLES = {"id": "ID test", "cut": "ID validation"}
+_DASH, _GAP = 9, 5  # pixels
+_MARGIN, _FONT = 8, 15
+
+
+def known_threshold(id_scores: np.ndarray, recall: float = 0.95) -> float:
+    """The largest tau that at least a share ``recall`` of the ID scores [n] reaches.
+
+    Raises:
+        ValueError: there are no scores.
+    """
+    if not len(id_scores):
+        raise ValueError("no ID validation box is over the confidence cut, so there is no tau")
+    ordered = np.sort(np.asarray(id_scores, dtype=np.float64))[::-1]
+    return float(ordered[math.ceil(recall * len(ordered)) - 1])
+
+
+def draw_scene(
+    image: Image.Image,
+    bboxes: np.ndarray,
+    known: Sequence[bool],
+    captions: Sequence[str],
+    scale: float = 1,
+) -> Image.Image:
+    """Enlarge an image and draw boxes on it.
+
+    Args:
+        image: the scene.
+        bboxes: [n, 4] xyxy in pixels of ``image``.
+        known: verdict per box.
+        captions: text per box.
+        scale: enlargement, so that text is legible on small scenes.
+    """
+    size = (round(image.width * scale), round(image.height * scale))
+    page = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    draw = ImageDraw.Draw(page)
+    font = ImageFont.load_default(size=_FONT)
+    # Unknown boxes last: they are the fewer and the more important ones.
+    for i in sorted(range(len(bboxes)), key=lambda i: not known[i]):
+        box = [
+            float(np.clip(value * scale, 0, limit - 1))
+            for value, limit in zip(bboxes[i], size * 2, strict=True)
+        ]
+        _rectangle(draw, box, KNOWN if known[i] else UNKNOWN, dashed=not known[i])
+    for i in range(len(bboxes)):  # captions over all boxes
+        _caption(draw, bboxes[i] * scale, captions[i], KNOWN if known[i] else UNKNOWN, font, size)
+    return page
+
+
+def detections_page(
+    records: Mapping[str, BoxRecords],
+    score: str,
+    cut: float,
+    tau: float,
+    path: Path,
+    per_set: int = 6,
+    scale: float = 2,
+    title: str = "",
+) -> Path:
+    """Draw some scenes of every set, one set per row.
+
+    Args:
+        records: boxes by set name, with ``meta`` keys ``img_dir``, ``ann_file`` and ``id_labels``.
+        score: name of :data:`negas.scores.SCORES`.
+        cut: least confidence of a box that is drawn.
+        tau: a box is known iff its score is at least this.
+        path: image file to write.
+        per_set: scenes per set; scenes without a box are passed over.
+        scale: enlargement of the scenes.
+        title: line on top of the page.
+
+    Raises:
+        FileNotFoundError: an image or annotation file is missing.
+        ValueError: no set has a box over the cut.
+    """
+    strips = []
+    for name, part in records.items():
+        kept = part.select(part.scores >= np.float32(cut))
+        scenes = _some_scenes(kept, per_set)
+        if not scenes:
+            continue
+        values = get_score(score)(kept.id_logits, kept.neg_logits)
+        known = np.asarray(values) >= tau
+        files = _image_files(part)
+        tiles = []
+        for image_id in scenes:
+            rows = np.flatnonzero(kept.image_ids == image_id)
+            captions = [
+                f"{kept.meta['id_labels'][kept.labels[i]]} {float(values[i]):.2f}" for i in rows
+            ]
+            tiles.append(
+                draw_scene(_open(files, image_id), kept.bboxes[rows], known[rows], captions, scale)
+            )
+        share = f"{int(known.sum())} of {len(known)} boxes known"
+        strips.append((f"{TITLES.get(name, name + '-OOD')}: {share}", tiles))
+    if not strips:
+        raise ValueError(f"no set has a box over the confidence cut {cut:.3f}; nothing to draw")
+    rule = f"green: known ({score} >= {tau:.3f}), red and dashed: unknown"
+    page = _page(f"{title}   {rule}".strip(), strips)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    page.save(path)
+    return path
+
+
+def _some_scenes(kept: BoxRecords, count: int) -> list:
+    """Ids of ``count`` scenes with a box, evenly spread over the set."""
+    ids = np.unique(kept.image_ids)
+    if not len(ids):
+        return []
+    places = np.unique(np.linspace(0, len(ids) - 1, min(count, len(ids))).round().astype(int))
+    return [ids[i].item() for i in places]
+
+
+def _image_files(records: BoxRecords) -> dict:
+    """Image id -> file."""
+    ann_file, folder = Path(records.meta["ann_file"]), Path(records.meta["img_dir"])
+    if not ann_file.is_file():
+        raise FileNotFoundError(f"annotations {str(ann_file)!r} do not exist; prepare the data set")
+    images = json.loads(ann_file.read_text(encoding="utf-8"))["images"]
+    return {image["id"]: folder / image["file_name"] for image in images}
+
+
+def _open(files: Mapping, image_id: int | str) -> Image.Image:
+    file = files.get(image_id)
+    if file is None or not file.is_file():
+        raise FileNotFoundError(
+            f"image {image_id!r} ({str(file)!r}) does not exist; prepare the data set again"
+        )
+    return Image.open(file)
+
+
+def _rectangle(draw: ImageDraw.ImageDraw, box: list[float], colour: tuple, dashed: bool) -> None:
+    left, top, right, bottom = (round(value) for value in box)
+    if not dashed:
+        draw.rectangle((left, top, right, bottom), outline=colour, width=2)
+        return
+    width = 3
+    for start in range(left, right + 1, _DASH + _GAP):
+        end = min(start + _DASH, right)
+        draw.rectangle((start, top, end, top + width - 1), fill=colour)
+        draw.rectangle((start, bottom - width + 1, end, bottom), fill=colour)
+    for start in range(top, bottom + 1, _DASH + _GAP):
+        end = min(start + _DASH, bottom)
+        draw.rectangle((left, start, left + width - 1, end), fill=colour)
+        draw.rectangle((right - width + 1, start, right, end), fill=colour)
+
+
+def _caption(
+    draw: ImageDraw.ImageDraw,
+    box: np.ndarray,
+    text: str,
+    colour: tuple,
+    font: ImageFont.ImageFont,
+    size: tuple[int, int],
+) -> None:
+    """White text on the box's colour: above the box, or inside it at the image's upper edge."""
+    width, height = math.ceil(draw.textlength(text, font=font)) + 4, _FONT + 3
+    left = int(np.clip(box[0], 0, max(size[0] - width, 0)))
+    top = int(box[1]) - height if box[1] >= height else int(max(box[1], 0)) + 3
+    top = min(top, size[1] - height)
+    draw.rectangle((left, top, left + width, top + height - 1), fill=colour)
+    draw.text((left + 2, top + height / 2), text, fill="white", font=font, anchor="lm")
+
+
+def _page(title: str, strips: Sequence[tuple[str, list[Image.Image]]]) -> Image.Image:
+    """Rows of tiles under headings on white."""
+    heading = _FONT + 2 * _MARGIN
+    width = max(sum(tile.width + _MARGIN for tile in tiles) for _, tiles in strips) + _MARGIN
+    heights = [max(tile.height for tile in tiles) for _, tiles in strips]
+    page = Image.new("RGB", (width, heading + sum(h + heading for h in heights)), "white")
+    draw = ImageDraw.Draw(page)
+    font = ImageFont.load_default(size=_FONT + 1)
+    draw.text((_MARGIN, heading / 2), title, fill="black", font=font, anchor="lm")
+    top = heading
+    for (text, tiles), height in zip(strips, heights, strict=True):
+        draw.text((_MARGIN, top + heading / 2), text, fill="black", font=font, anchor="lm")
+        left = _MARGIN
+        for tile in tiles:
+            page.paste(tile, (left, top + heading))
+            left += tile.width + _MARGIN
+        top += heading + height
+    return page

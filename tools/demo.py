@@ -1,0 +1,48 @@
+"""EmojiWorld demo: train CoOp prompts and NegAS, test both beside the stock detector, compare."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from negas.apis.cli import user_errors
+
+ROOT = Path(__file__).resolve().parents[1]
+DEFAULT = Path("work_dirs/demo")
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    from mmengine.config import DictAction
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work-dir", type=Path, default=DEFAULT, metavar="DIR")
+    parser.add_argument("--fresh", action="store_true", help="do again what is done already")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        help="override settings of all three configs, e.g. train_cfg.max_epochs=2",
+    )
+    return parser.parse_args()
+
+
+@user_errors
+def main() -> int:
+    """Run the demo."""
+    args = parse_args()
+    if args.work_dir != DEFAULT:
+        args.work_dir = args.work_dir.absolute()
+    os.chdir(ROOT)  # configs name their data relative to the repository
+    print("loading libraries ...", flush=True)
+    from negas.apis.demo import CONFIG_DIR, check_weights, make_scenes, run_demo
+
+    check_weights(CONFIG_DIR, args.cfg_options)
+    make_scenes()
+    run_demo(args.work_dir, overrides=args.cfg_options, fresh=args.fresh, seed=args.seed)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""Train and test configs with several seeds, then compare: mean and standard deviation.
+
+Example:
+    python tools/run_seeds.py --seeds 0 1 2 --work-dir work_dirs/seeds --configs \
+        configs/negas/stock_yolo-world-tiny_emoji-world.py \
+        configs/negas/coop_yolo-world-tiny_1xb16-8e_emoji-world.py \
+        configs/negas/negas_yolo-world-tiny_1xb16-8e_emoji-world.py
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from negas.apis.cli import user_errors
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    from mmengine.config import DictAction
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--configs", nargs="+", required=True, metavar="CONFIG")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED")
+    parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/seeds"), metavar="DIR")
+    parser.add_argument("--test-only", action="store_true", help="test existing checkpoints again")
+    parser.add_argument("--fresh", action="store_true", help="do again what is done already")
+    parser.add_argument(
+        "--shared-cut",
+        metavar="VALUE",
+        help="one confidence cut for all: a number, or 'stock' (default if the stock detector is "
+        "among the configs)",
+    )
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="for all configs")
+    return parser.parse_args()
+
+
+@user_errors
+def main() -> int:
+    """Run all seeds."""
+    args = parse_args()
+    print("loading libraries ...", flush=True)
+    from negas.apis.report_runs import load_run
+    from negas.apis.seeds import report_seeds, run_seeds
+
+    folders = run_seeds(
+        args.configs, args.seeds, args.work_dir, args.cfg_options, args.test_only, args.fresh
+    )
+    shared = args.shared_cut
+    if shared is None and any(load_run(folder).role == "stock" for folder in folders):
+        shared = "stock"
+    report_seeds(folders, shared, args.work_dir)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
