@@ -207,6 +207,26 @@ class BoxRecords:
         logits = embeddings[:, :-1] @ feats.T + embeddings[:, -1:]
         return self.with_neg_logits(logits, neg_labels)
 
+    def as_cosines(self) -> BoxRecords:
+        """The same boxes with cosines between region and text embeddings in place of logits.
+
+        YOLO-World's batch-normalised head has no cosine; dividing its logits (without the bias) by
+        the length of the region embedding defines one, in [-1, 1].
+
+        Raises:
+            ValueError: the records hold no embeddings.
+        """
+        if self.embeddings is None:
+            raise ValueError(
+                "these records hold no embeddings, so cosines cannot be computed; test again with "
+                "embeddings kept."
+            )
+        embeddings = self.embeddings.astype(np.float32)
+        length = np.linalg.norm(embeddings[:, :-1], axis=1, keepdims=True).clip(min=1e-12)
+        bias = embeddings[:, -1:]
+        neg = None if self.neg_logits is None else (self.neg_logits - bias) / length
+        return replace(self, id_logits=(self.id_logits - bias) / length, neg_logits=neg)
+
     def _validate(self) -> None:
         for name in _ARRAYS:
             value = getattr(self, name)

@@ -1,6 +1,7 @@
 """Records: round trip, joining, selecting, another bank, and what they refuse."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -194,3 +195,26 @@ def test_a_failed_save_keeps_the_old_file(tmp_path):
         broken.save(path)
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
     assert json.loads(str(np.load(path)["meta"]))["dataset"] == "toy"
+
+
+def test_cosines_are_logits_without_bias_over_the_length_of_the_embedding():
+    rng = np.random.default_rng(0)
+    texts = rng.normal(size=(5, 8))
+    texts /= np.linalg.norm(texts, axis=1, keepdims=True)
+    regions, bias = rng.normal(size=(4, 8)) * 7, rng.normal(size=(4, 1))
+    logits = regions @ texts.T + bias
+    records = BoxRecords(
+        image_ids=[1, 1, 2, 2],
+        bboxes=np.zeros((4, 4)),
+        labels=[0] * 4,
+        scores=[0.5] * 4,
+        id_logits=logits[:, :3],
+        neg_logits=logits[:, 3:],
+        embeddings=np.concatenate([regions, bias], 1).astype(np.float32),
+    )
+    want = regions @ texts.T / np.linalg.norm(regions, axis=1, keepdims=True)
+    cosines = records.as_cosines()
+    np.testing.assert_allclose(cosines.id_logits, want[:, :3], atol=1e-5)
+    np.testing.assert_allclose(cosines.neg_logits, want[:, 3:], atol=1e-5)
+    with pytest.raises(ValueError, match="embeddings"):
+        replace(records, embeddings=None).as_cosines()

@@ -27,6 +27,17 @@ test_cfg = dict(
 test_evaluator = dict(
     _delete_=True,
     type="OODMetric",
+    # MCM and NegLabel are defined on cosines; on the head's logits MCM would be MSP.
+    scores=[
+        "max_sigmoid",
+        "msp",
+        "energy",
+        "joint_energy",
+        dict(type="mcm", logits="cosine"),
+        dict(type="neglabel", logits="cosine", temperature=0.01),
+        "negs",
+        "negs_product",
+    ],
     protocols=("vos", "matched"),
     cut="f1",
     banks=dict(

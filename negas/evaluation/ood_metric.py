@@ -40,7 +40,8 @@ class OODMetric(BaseMetric):
     """Collects kept boxes of the ID set and of OOD sets; scores them all at the end.
 
     Args:
-        scores: names of :data:`negas.scores.SCORES`, or ``dict(type=name, **options)``.
+        scores: names of :data:`negas.scores.SCORES`, or ``dict(type=name, **options)``;
+            ``logits="cosine"`` scores cosines in place of head logits (needs embeddings).
         protocols: ``vos`` (every box over the cut is a sample) and/or ``matched`` (boxes that hit
             ground truth; OOD sets need annotations).
         cut: ``f1``: confidence of the best F1 on the loop's ``cut_dataloader`` (ID validation), or
@@ -212,9 +213,7 @@ class OODMetric(BaseMetric):
     def _plot(self) -> None:
         from negas.visualization.curves import plot_scores
 
-        names = list(dict.fromkeys(["max_sigmoid", "mcm", self.run_info["score"]]))
-        if self.neg_labels and "neglabel" not in names:
-            names.append("neglabel")
+        names = list(dict.fromkeys(["max_sigmoid", "energy", self.run_info["score"]]))
         values = {}
         for name, records in self.records.items():
             kept = records.select(records.scores >= self.cut)

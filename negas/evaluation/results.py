@@ -37,7 +37,8 @@ class Evaluation:
     Attributes:
         records: ``id`` and every OOD set (``cut`` too if there was one).
         truths: COCO dicts of the same sets.
-        scores: names or (name, options).
+        scores: names or (name, options); the option ``logits="cosine"`` scores cosines in place of
+            head logits (needs embeddings).
         protocols: ``vos``, ``matched``.
         cuts: kind of cut -> confidence.
         banks: the run's own bank first; others need records with embeddings.
@@ -60,8 +61,20 @@ class Evaluation:
         return [name for name in self.records if name not in ("id", "cut")]
 
 
-def _needs_negatives(score: str | tuple[str, dict]) -> bool:
-    name, options = (score, {}) if isinstance(score, str) else score
+ScoreSpec = str | tuple[str, dict]
+
+
+def _split(spec: ScoreSpec) -> tuple[str, dict, bool]:
+    """Name, options of the score itself, and whether it reads cosines."""
+    name, options = (spec, {}) if isinstance(spec, str) else spec
+    source = options.get("logits", "head")
+    if source not in ("head", "cosine"):
+        raise ValueError(f"score {name!r}: logits must be 'head' or 'cosine', got {source!r}")
+    return name, {k: v for k, v in options.items() if k != "logits"}, source == "cosine"
+
+
+def _needs_negatives(spec: ScoreSpec) -> bool:
+    name, options, _ = _split(spec)
     return get_score(name, **options).needs_negatives
 
 
@@ -78,22 +91,35 @@ def evaluate_run(run: Evaluation) -> dict:
     with_neg = [s for s in run.scores if _needs_negatives(s)]
     rows = []
 
-    def add(scores, records, bank: str, control: str) -> list[dict]:
-        if not scores:
-            return []
+    def add(scores: Sequence[ScoreSpec], records, bank: str, control: str) -> list[dict]:
         made = []
-        for kind, cut in run.cuts.items():
-            for protocol in run.protocols:
-                for row in evaluate_scores(
-                    records["id"],
-                    {name: records[name] for name in run.ood_sets},
-                    list(scores),
-                    cut,
-                    protocol,
-                    run.truths if protocol == "matched" else None,
-                    on_empty="nan",  # one empty set must not cost the other sets' numbers
-                ):
-                    made.append(row | dict(cut_kind=kind, bank=bank, control=control))
+        for cosine in (False, True):
+            chosen = [_split(s) for s in scores if _split(s)[2] == cosine]
+            if not chosen:
+                continue
+            names = [name for name, *_ in chosen]
+            used = {
+                key: records[key].as_cosines() if cosine else records[key]
+                for key in ("id", *run.ood_sets)
+            }
+            for kind, cut in run.cuts.items():
+                for protocol in run.protocols:
+                    rows = evaluate_scores(
+                        used["id"],
+                        {name: used[name] for name in run.ood_sets},
+                        [(name, options) for name, options, _ in chosen],
+                        cut,
+                        protocol,
+                        run.truths if protocol == "matched" else None,
+                        on_empty="nan",  # one empty set must not cost the other sets' numbers
+                    )
+                    extra = dict(cut_kind=kind, bank=bank, control=control)
+                    extra["logits"] = "cosine" if cosine else "head"
+                    for i, row in enumerate(rows):
+                        name, options, _ = chosen[i % len(chosen)]
+                        once = names.count(name) == 1
+                        label = name if once else row["score"]
+                        made.append(row | extra | dict(score=label, options=options))
         return made
 
     rows += add(plain, run.records, "none", "none")

@@ -1,0 +1,101 @@
+"""From records to the rows of a result file."""
+
+import json
+
+import numpy as np
+import pytest
+
+from negas.evaluation.results import Bank, Evaluation, evaluate_run, write_results
+from negas.metrics import evaluate_scores
+from negas.records import BoxRecords
+
+ID, NEG, OTHER = ["dog", "cat"], ["fox", "kite"], ["zebra", "tent", "fox"]
+
+
+def unit(rng, n):
+    feats = rng.normal(size=(n, 6))
+    return feats / np.linalg.norm(feats, axis=1, keepdims=True)
+
+
+@pytest.fixture
+def run():
+    rng = np.random.default_rng(0)
+    id_text, neg_text = unit(rng, 2), unit(rng, 2)
+    records = {}
+    for name, strength in (("id", 3.0), ("near", 1.0), ("empty", 1.0)):
+        n = 40
+        regions = rng.normal(size=(n, 6)) + strength * id_text[rng.integers(0, 2, n)]
+        embeds = np.concatenate([regions, np.full((n, 1), -0.5)], 1).astype(np.float32)
+        logits = regions @ id_text.T - 0.5
+        records[name] = BoxRecords(
+            image_ids=np.arange(n),
+            bboxes=np.tile([0, 0, 10, 10], (n, 1)),
+            labels=logits.argmax(1),
+            scores=np.zeros(n) if name == "empty" else 1 / (1 + np.exp(-logits.max(1))),
+            id_logits=logits,
+            neg_logits=regions @ neg_text.T - 0.5,
+            embeddings=embeds,
+            meta=dict(id_labels=ID, neg_labels=NEG),
+        )
+    truth = dict(
+        images=[dict(id=i) for i in range(40)],
+        annotations=[dict(id=1, image_id=0, category_id=5, bbox=[0, 0, 10, 10])],
+        categories=[dict(id=5, name="foxes"), dict(id=6, name="unused")],
+    )
+    return Evaluation(
+        records=records,
+        truths=dict.fromkeys(records, truth),
+        scores=["max_sigmoid", ("neglabel", dict(logits="cosine", temperature=0.01)), "negs"],
+        cuts=dict(own=0.3),
+        banks=[Bank("own", NEG, neg_text), Bank("other", OTHER, unit(rng, 3))],
+        rotations=2,
+    )
+
+
+def pick(rows, **wanted):
+    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+
+
+def test_rows_of_every_score_bank_and_control(run):
+    report = evaluate_run(run)
+    near = pick(report["rows"], ood_set="near")
+    kinds = sorted((r["score"], r["bank"], r["control"], r["logits"]) for r in near)
+    want = [("max_sigmoid", "none", "none", "head")]
+    for bank in ("own", "other"):
+        for control in ("none", "rotated"):
+            want += [("negs", bank, control, "head"), ("neglabel", bank, control, "cosine")]
+    assert kinds == sorted(want)
+    assert all(r["draws"] == 2 and r["auroc_std"] > 0 for r in pick(near, control="rotated"))
+    assert report["banks"]["own"]["overlap"]["near"] == ["fox"]
+    assert report["banks"]["other"]["overlap"]["near"] == ["fox"]
+    assert report["sets"]["near"] == dict(images=40, boxes=40)
+
+
+def test_cosine_scores_read_cosines(run):
+    rows = evaluate_run(run)["rows"]
+    got = pick(rows, ood_set="near", score="neglabel", bank="own", control="none")[0]
+    want = evaluate_scores(
+        run.records["id"].as_cosines(),
+        {"near": run.records["near"].as_cosines()},
+        [("neglabel", dict(temperature=0.01))],
+        0.3,
+    )[0]
+    assert got["auroc"] == want["auroc"] and got["fpr95"] == want["fpr95"]
+    assert got["options"] == dict(temperature=0.01)
+
+
+def test_an_empty_set_costs_only_its_own_numbers(run, tmp_path):
+    report = evaluate_run(run)
+    write_results(tmp_path / "ood_results.json", report)
+    text = (tmp_path / "ood_results.json").read_text()
+    assert "NaN" not in text
+    rows = json.loads(text)["rows"]
+    empty = pick(rows, ood_set="empty", score="max_sigmoid")[0]
+    assert empty["auroc"] is None and empty["num_ood"] == 0
+    assert 0 < pick(rows, ood_set="near", score="max_sigmoid")[0]["auroc"] <= 1
+
+
+def test_unknown_source_of_logits(run):
+    run.scores = [("mcm", dict(logits="sine"))]
+    with pytest.raises(ValueError, match="sine"):
+        evaluate_run(run)
