@@ -1,0 +1,148 @@
+"""The shipped weights on small EmojiWorld sets: losses fall, numbers are finite, an oracle helps.
+
+No test here ranks methods: see docs/emoji_world.md for what was measured.
+"""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from mmengine.config import ConfigDict
+
+import negas.register  # noqa: F401
+from negas.apis import run as runs
+from negas.apis.cli import load_config
+from negas.boxes import box_iou
+from negas.datasets.emoji_world.splits import SPLITS, SplitWriter
+from negas.datasets.emoji_world.store import ensure_split
+from negas.labels import NegativeLabelBank
+from negas.metrics import ood_metrics
+from negas.records import BoxRecords
+from negas.scores import get_score
+from tests.helpers.yolo_world import ROOT
+
+pytestmark = pytest.mark.slow
+SCENES = "data/emoji_world/scenes/"
+ORACLE = "data/labels/emoji_world/oracle.json"
+
+
+def relocate(node, scenes):
+    """Point every path of a config at other scenes."""
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        if isinstance(value, dict | list):
+            relocate(value, scenes)
+        elif isinstance(value, str) and value.startswith(SCENES):
+            node[key] = value.replace(SCENES, f"{scenes}/")
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    out = tmp_path_factory.mktemp("scenes")
+    for name, num in (("id_val", 100), ("id_val_seen", 8), ("id_test", 150)):
+        ensure_split(SplitWriter(SPLITS[name], ROOT / "data/emoji_world", num), out)
+    for name in ("near_ood", "far_ood"):
+        ensure_split(SplitWriter(SPLITS[name], ROOT / "data/emoji_world", 250), out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def run(scenes, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        cfg = load_config("configs/negas/stock_yolo-world-tiny_emoji-world.py")
+        relocate(cfg._cfg_dict, scenes)
+        cfg.work_dir = str(tmp_path_factory.mktemp("stock"))
+        cfg.experiment_name = "shipped"
+        cfg.test_evaluator.update(banks=dict(oracle=ORACLE), rotations=1, plots=False)
+        runs.test(cfg, "data/emoji_world/yolo_world_tiny.safetensors")
+    return cfg.work_dir
+
+
+def test_every_number_is_finite_and_the_detector_detects(run):
+    report = json.loads(open(f"{run}/ood_results.json").read())
+    assert report["map"]["coco_ap50"] > 0.4
+    assert 0 < report["cut"] < 1
+    assert report["cut_source"] == "id_val"
+    assert len(report["rows"]) > 50
+    for row in report["rows"]:
+        assert 0 <= row["auroc"] <= 1 and 0 <= row["fpr95"] <= 1
+        assert row["tpr"] >= 0.95 and row["num_id"] > 20 and row["num_ood"] > 20
+        assert math.isfinite(row["threshold"])
+
+
+def test_the_oracle_bank_beats_no_bank_on_what_it_names(run, scenes):
+    named = set(NegativeLabelBank.load(ROOT / ORACLE).neg_labels)
+    cut = json.loads(open(f"{run}/ood_results.json").read())["cut"]
+    records = {}
+    for name, split in (("id", None), ("near", "near_ood"), ("far", "far_ood")):
+        record = BoxRecords.load(f"{run}/records/{name}.npz")
+        keep = record.scores >= cut
+        if split:
+            truth = json.loads((scenes / f"annotations/{split}.json").read_text())
+            keep &= on_named_objects(record, truth, named)
+        records[name] = record.select(keep)
+    feats = oracle_feats()
+    auroc = {}
+    for name in ("max_sigmoid", "negs"):
+        score = get_score(name)
+        values = {}
+        for key, record in records.items():
+            record = record.rescore(feats)
+            values[key] = score(record.id_logits, record.neg_logits)
+        ood = np.concatenate([values["near"], values["far"]])
+        assert len(ood) > 30
+        auroc[name] = ood_metrics(values["id"], ood).auroc
+    assert auroc["negs"] > auroc["max_sigmoid"]
+
+
+def oracle_feats():
+    from transformers import AutoTokenizer, CLIPTextModelWithProjection
+
+    from negas.text.clip_text import encode_labels
+
+    clip = ROOT / "data/emoji_world/tiny_clip"
+    tower = CLIPTextModelWithProjection.from_pretrained(clip).float().eval()
+    labels = NegativeLabelBank.load(ROOT / ORACLE).neg_labels
+    feats = encode_labels(tower, AutoTokenizer.from_pretrained(clip), labels)
+    return feats.detach().numpy()
+
+
+def on_named_objects(record, truth, named):
+    names = {category["id"]: category["name"] for category in truth["categories"]}
+    boxes = {}
+    for ann in truth["annotations"]:
+        if names[ann["category_id"]] in named:
+            x, y, w, h = ann["bbox"]
+            boxes.setdefault(ann["image_id"], []).append([x, y, x + w, y + h])
+    hit = np.zeros(len(record), bool)
+    for image, wanted in boxes.items():
+        rows = np.flatnonzero(record.image_ids == image)
+        if len(rows):
+            ious = box_iou(record.bboxes[rows].astype(float), np.array(wanted, float))
+            hit[rows] = ious.max(1) > 0.5
+    return hit
+
+
+def test_pre_training_loss_falls(scenes, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    cfg = load_config("configs/negas/yolo-world-tiny_1xb16-16e-pretrain_emoji-world.py")
+    cfg.merge_from_dict(
+        {
+            "work_dir": str(tmp_path),
+            "experiment_name": "pretrain",
+            "train_dataloader.batch_size": 8,
+            "train_dataloader.num_workers": 0,
+            "train_dataloader.persistent_workers": False,
+            "train_dataloader.sampler.epoch_length": 8 * 40,
+            "train_cfg.max_epochs": 1,
+            "param_scheduler": [ConfigDict(type="ConstantLR", factor=1.0)],
+        }
+    )
+    relocate(cfg._cfg_dict, scenes)
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    runner = runs.build_runner(cfg)
+    runner.train()
+    losses, _ = runner.message_hub.get_scalar("train/loss_cls").data
+    assert len(losses) == 40 and np.isfinite(losses).all()
+    assert np.mean(losses[-5:]) < 0.85 * np.mean(losses[:5])
