@@ -10,6 +10,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 export TORCH ?= torch==2.13.0
 export TORCH_INDEX_URL ?=
+export OMP_WAIT_POLICY ?= PASSIVE
 BIN := $(VENV)/bin
 
 .PHONY: help setup demo test test-fast lint format doctor clean

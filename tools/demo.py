@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from negas.apis.cli import user_errors
+from negas.apis.cli import leave_room_for_workers, user_errors
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULT = Path("work_dirs/demo")
@@ -31,6 +31,7 @@ def parse_args() -> argparse.Namespace:
 @user_errors
 def main() -> int:
     """Run the demo."""
+    leave_room_for_workers()
     args = parse_args()
     if args.work_dir != DEFAULT:
         args.work_dir = args.work_dir.absolute()

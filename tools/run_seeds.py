@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from negas.apis.cli import user_errors
+from negas.apis.cli import leave_room_for_workers, user_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -37,6 +37,7 @@ def parse_args() -> argparse.Namespace:
 @user_errors
 def main() -> int:
     """Run all seeds."""
+    leave_room_for_workers()
     args = parse_args()
     print("loading libraries ...", flush=True)
     from negas.apis.report_runs import load_run

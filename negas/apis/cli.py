@@ -11,6 +11,10 @@ from argparse import ArgumentParser
 from collections.abc import Callable
 from pathlib import Path
 
+# Threads of a parallel region that wait for a core should not burn one: with data loading workers, or
+# another job on the machine, spinning made CPU runs many times slower. Read when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # MMEngine prefixes errors of constructors with where the class was registered.
 _BUILD_PREFIX = re.compile(r"^(class `\w+` in [\w/.\\-]+: )+")
 _USER_ERRORS = (ValueError, KeyError, OSError, RuntimeError, ImportError, TypeError, AssertionError)
@@ -39,6 +43,14 @@ def user_errors(main: Callable[[], int | None]) -> Callable[[], int]:
             return 2
 
     return wrapped
+
+
+def leave_room_for_workers() -> None:
+    """Let torch compute on half of the cores unless the user said otherwise; before its import.
+
+    The other half draws and loads images; more threads than cores slow small networks down.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
 
 
 def add_config_options(parser: ArgumentParser) -> None:
