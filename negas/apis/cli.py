@@ -11,8 +11,8 @@ from argparse import ArgumentParser
 from collections.abc import Callable
 from pathlib import Path
 
-# Threads of a parallel region that wait for a core should not burn one: with data loading workers, or
-# another job on the machine, spinning made CPU runs many times slower. Read when torch is imported.
+# Threads that wait for a core should not burn one: with data loading workers, or another job on the
+# machine, spinning made CPU runs many times slower. Read when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # MMEngine prefixes errors of constructors with where the class was registered.
