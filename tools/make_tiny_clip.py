@@ -30,7 +30,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     text.add_argument("--no-holdout", action="store_true", help="skip the 10%% held-out run")
     vision = commands.add_parser("vision", help="train the vision tower on the glyph atlas")
     vision.add_argument("--data", default="data/emoji_world", help="directory of the glyph atlas")
-    for command, steps, batch, rate in ((text, 3000, 256, 4e-3), (vision, 12000, 64, 1e-3)):
+    for command, steps, batch, rate in ((text, 3000, 256, 4e-3), (vision, 3600, 64, 1e-3)):
         command.add_argument("--out", default="data/emoji_world/tiny_clip")
         command.add_argument(
             "--work-dir", default=f"work_dirs/tiny_clip_{command.prog.split()[-1]}"

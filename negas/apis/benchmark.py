@@ -14,6 +14,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from mmdet.structures import DetDataSample
@@ -160,6 +161,15 @@ def interleaved(
     )
 
 
+def _peak_rss() -> float:
+    """Largest resident set of this process so far, MiB."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # ru_maxrss would start at the parent's peak: exec does not reset it
+        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def _peak(nega: bool, options: dict, queue) -> None:
     setting = Setting(**options)
     step = step_of(build(setting, nega), setting)
@@ -169,11 +179,10 @@ def _peak(nega: bool, options: dict, queue) -> None:
         step()
         queue.put(torch.cuda.max_memory_allocated() / 2**20)
     else:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = _peak_rss()
         step()
         step()
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        queue.put((before / 1024, peak / 1024))
+        queue.put((before, _peak_rss()))
 
 
 def peak_memory(setting: Setting, nega: bool) -> float | tuple[float, float]:

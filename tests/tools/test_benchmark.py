@@ -48,4 +48,4 @@ def test_peak_memory_of_a_fresh_process(monkeypatch):
         model="configs/_base_/models/yolo_world_tiny.py", size=64, batch=1, labels=3
     )
     start, peak = benchmark.peak_memory(setting, True)
-    assert 0 < start <= peak
+    assert 100 < start < peak

@@ -37,8 +37,10 @@ class BNContrastiveHead(BaseModule):
         """Logits [B, K, h, w] of :meth:`embed`'s output against texts [1 or B, K, D]."""
         weights = F.normalize(text_feats, dim=-1)
         height, width = embeds.shape[-2:]
-        logits = torch.matmul(weights, embeds.flatten(2)) + self.bias
-        return logits.unflatten(-1, (height, width))
+        # Cells first: in channels_last memory this is a view, and so is its gradient.
+        cells = embeds.permute(0, 2, 3, 1).flatten(1, 2)
+        logits = torch.matmul(cells, weights.transpose(1, 2)) + self.bias
+        return logits.transpose(1, 2).unflatten(-1, (height, width))
 
 
 @MODELS.register_module()

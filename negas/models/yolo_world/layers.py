@@ -64,12 +64,14 @@ class MaxSigmoidAttnBlock(BaseModule):
         Returns:
             Values in (0, 1), [B, H, h, w].
         """
-        batch, _, height, width = embed.shape
-        keys = self.guide_fc(guide).unflatten(-1, (self.num_heads, self.head_channels))
-        queries = embed.reshape(batch, self.num_heads, self.head_channels, height * width)
-        # [1 or B, H, K, c] @ [B, H, c, h*w]: shared texts are projected once, not per image
-        similarity = torch.matmul(keys.transpose(1, 2), queries)
-        best = similarity.amax(dim=2).unflatten(-1, (height, width))
+        height, width = embed.shape[-2:]
+        heads = (self.num_heads, self.head_channels)
+        keys = self.guide_fc(guide).unflatten(-1, heads).permute(0, 2, 3, 1)
+        # Cells first, as they lie in channels_last memory: so does the gradient then.
+        queries = embed.permute(0, 2, 3, 1).flatten(1, 2).unflatten(-1, heads).transpose(1, 2)
+        # [B, H, h*w, c] @ [1 or B, H, c, K]: shared texts are projected once, not per image
+        similarity = torch.matmul(queries, keys)
+        best = similarity.amax(dim=-1).unflatten(-1, (height, width))
         best = best / math.sqrt(self.head_channels) + self.bias[None, :, None, None]
         return best.sigmoid()
 
@@ -156,5 +158,5 @@ class TextGuidedCSPLayer(CSPLayerWithTwoConv):
             parts.append(block(parts[-1]))
         attended = self.attn_block(parts[-1], guides, split)
         if not split and len(guides) > 1:
-            parts = [part.repeat(len(guides), 1, 1, 1) for part in parts]
+            parts = [torch.cat([part] * len(guides)) for part in parts]  # keeps the memory format
         return self.final_conv(torch.cat([*parts, attended], 1))

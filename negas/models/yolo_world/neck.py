@@ -95,7 +95,8 @@ class YOLOWorldPAFPN(YOLOv8PAFPN):
         if len(img_feats) != levels:
             raise ValueError(f"expected {levels} feature levels, got {len(img_feats)}")
         branches = len(guides)
-        laterals = [x.repeat(branches, 1, 1, 1) if branches > 1 else x for x in img_feats]
+        # cat, not repeat: it keeps the memory format, and convolutions their fast path
+        laterals = [torch.cat([x] * branches) if branches > 1 else x for x in img_feats]
 
         coarse = img_feats[-1]
         inner = [laterals[-1]]
