@@ -28,6 +28,9 @@ class _OODLoopMixin:
                 else runner.build_dataloader(loader, seed=seed)
             )
 
+        taken = {"id", "cut"} & set(ood_dataloaders or {})
+        if taken:
+            raise ValueError(f"ood_dataloaders: {taken.pop()!r} names the ID set; choose another")
         self.ood_dataloaders = {name: build(cfg) for name, cfg in (ood_dataloaders or {}).items()}
         self.cut_dataloader = build(cut_dataloader) if cut_dataloader else None
         self.ood_metrics = [m for m in self.evaluator.metrics if isinstance(m, OODMetric)]

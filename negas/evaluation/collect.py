@@ -43,7 +43,9 @@ def to_arrays(sample: dict, min_score: float, one_per_box: bool = True) -> dict[
             _, first = np.unique(arrays["query_inds"][order], return_index=True)
             best = np.zeros(len(keep), bool)
             best[order[first]] = True
-            keep &= best
+            # NMS is class-wise: it may drop a candidate's best label as a duplicate of another box
+            # and keep a lesser label, whose confidence its logits would contradict.
+            keep &= best & (arrays["labels"] == arrays["id_logits"].argmax(1))
     return {key: value[keep] for key, value in arrays.items()}
 
 

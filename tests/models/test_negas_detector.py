@@ -225,6 +225,26 @@ def test_prompt_on_negatives_is_an_option():
     with torch.no_grad():
         bare = model.encode_frozen(NEG_NAMES)
         torch.testing.assert_close(model.text_feats()[1], bare)
+        torch.testing.assert_close(model.bank_feats(["zebra"]), model.encode_frozen(["zebra"]))
+
+
+def test_features_outside_predict_are_guided_by_the_learned_prompt_too():
+    model = build_detector().eval()
+    inputs, _ = batch()
+    with torch.no_grad():
+        before = model.extract_feat(inputs)[0]
+        generator = torch.Generator().manual_seed(0)
+        model.prompt.ctx.copy_(torch.randn(model.prompt.ctx.shape, generator=generator))
+        after = model.extract_feat(inputs)[0]
+        want = model.neck(model.image_feats(inputs), model.text_feats()[0][None])[0]
+    assert not torch.equal(before, after)
+    torch.testing.assert_close(after, want)
+
+
+def test_a_partial_checkpoint_without_base_weights_is_refused():
+    model = build_detector()
+    with pytest.raises(RuntimeError, match="base_checkpoint"):
+        model.load_state_dict({"prompt.ctx": model.prompt.ctx.detach()}, strict=False)
 
 
 @pytest.mark.parametrize(

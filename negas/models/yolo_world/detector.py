@@ -88,6 +88,9 @@ class YOLOWorldDetector(YOLODetector):
         if self.base_checkpoint and self.base_sha256 is None:
             self.base_sha256 = load_base_weights(self, self.base_checkpoint)
 
+    def forget_texts(self) -> None:
+        """Called after weights were loaded: cached embeddings may be of other text weights."""
+
     def optional_keys(self) -> tuple[str, ...]:
         """Prefixes of parameters that a checkpoint may lack as a whole."""
         text_is_loaded = self.text_model is not None and self.text_model.pretrained
@@ -97,10 +100,16 @@ class YOLOWorldDetector(YOLODetector):
         # MMEngine loads with strict=False and merely logs what is missing: a detector with half
         # its weights random would run and report AP 0. Check here, where every loader passes.
         if not prefix:
-            if self.base_checkpoint and is_partial(state_dict):
+            if is_partial(state_dict) and not self.base_checkpoint:
+                raise RuntimeError(
+                    "the checkpoint holds only trained parameters and the config has no "
+                    "model.base_checkpoint to put them on; set it to the weights it was trained on"
+                )
+            if is_partial(state_dict):
                 self.load_base()
             check_state_dict(self, state_dict, self.optional_keys())
             self._phrases.clear()
+            self.forget_texts()
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     # --- texts --------------------------------------------------------------------------------
@@ -126,6 +135,10 @@ class YOLOWorldDetector(YOLODetector):
         """L2-normalised embeddings of names in the detector's template, [L, D]."""
         return self.encode_frozen([self.template.format(name) for name in names])
 
+    def id_text_feats(self) -> Tensor:
+        """Test-time embeddings of ``class_names``, [K, D]."""
+        return self.label_feats(self.class_names)
+
     # --- forward ------------------------------------------------------------------------------
     def image_feats(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """Backbone levels [B, C_l, h_l, w_l] of normalised images [B, 3, h, w]."""
@@ -133,7 +146,7 @@ class YOLOWorldDetector(YOLODetector):
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """Neck levels guided by ``class_names``."""
-        return self.neck(self.image_feats(batch_inputs), self.label_feats(self.class_names)[None])
+        return self.neck(self.image_feats(batch_inputs), self.id_text_feats()[None])
 
     def batch_text_feats(self, data_samples: SampleList) -> Tensor:
         """Text embeddings [1 or B, K, D] of a training batch."""
@@ -159,7 +172,7 @@ class YOLOWorldDetector(YOLODetector):
         self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True
     ) -> SampleList:
         """Detections of ``class_names``; see :meth:`YOLOWorldHead.predict_by_texts`."""
-        text_feats = self.label_feats(self.class_names)[None]
+        text_feats = self.id_text_feats()[None]
         feats = self.neck(self.image_feats(batch_inputs), text_feats)
         metas = [sample.metainfo for sample in batch_data_samples]
         results = self.bbox_head.predict_by_texts(feats, text_feats, metas, rescale=rescale)
@@ -167,7 +180,7 @@ class YOLOWorldDetector(YOLODetector):
 
     def _forward(self, batch_inputs: Tensor, batch_data_samples: SampleList | None = None) -> tuple:
         """Raw outputs: logits [B, N, K] and distances per level."""
-        text_feats = self.label_feats(self.class_names)[None]
+        text_feats = self.id_text_feats()[None]
         feats = self.neck(self.image_feats(batch_inputs), text_feats)
         distances, _ = self.bbox_head.head_module.regress(feats)
         return self.bbox_head.logits(feats, text_feats), distances

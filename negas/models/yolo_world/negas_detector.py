@@ -93,6 +93,10 @@ class NegASYOLOWorldDetector(YOLOWorldDetector):
             bank = NegativeLabelBank(list(self.class_names), list(source), {})
         return tuple(bank.neg_labels)
 
+    def forget_texts(self) -> None:
+        """Drop the cached label embeddings."""
+        self.text_cache.clear()
+
     def optional_keys(self) -> tuple[str, ...]:
         """Stock weights have no prompt."""
         return (*super().optional_keys(), "prompt.")
@@ -109,11 +113,17 @@ class NegASYOLOWorldDetector(YOLOWorldDetector):
         text = self.text_model
         if self.prompt is None:
             return self.label_feats([*id_names, *neg_names])
+        if not self.prompt_negatives and not id_names:
+            return self.label_feats(neg_names)
         names = [*id_names, *neg_names] if self.prompt_negatives else list(id_names)
         feats = encode_labels(text.model, text.tokenizer, names, prompt=self.prompt)
         if not self.prompt_negatives and neg_names:
-            feats = torch.cat([feats, self.encode_frozen(neg_names)])
+            feats = torch.cat([feats, self.label_feats(neg_names)])
         return feats
+
+    def id_text_feats(self) -> Tensor:
+        """Embeddings of ``class_names`` behind the learned prompt, [K, D]."""
+        return self.text_feats()[0]
 
     def text_feats(self) -> tuple[Tensor, Tensor | None]:
         """Test-time embeddings of ``class_names`` [K, D] and ``neg_labels`` [M, D], cached."""
@@ -172,6 +182,6 @@ class NegASYOLOWorldDetector(YOLOWorldDetector):
         results = self.bbox_head.predict_by_texts(
             feats, id_text[None], metas, neg_text_feats=neg_text, rescale=rescale
         )
-        self.postprocessor.keep_logits = self.bbox_head.test_cfg.get("keep_logits", False)
+        self.postprocessor.keep_logits |= self.bbox_head.test_cfg.get("keep_logits", False)
         results = [self.postprocessor(result) for result in results]
         return self.add_pred_to_datasample(batch_data_samples, results)
