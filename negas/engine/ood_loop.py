@@ -17,6 +17,32 @@ from negas.evaluation.ood_metric import OODMetric
 class _OODLoopMixin:
     """What the test and the validation loop share."""
 
+    stage: str  # names the hooks
+
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: dict | DataLoader,
+        evaluator: dict | list,
+        ood_dataloaders: dict | None = None,
+        cut_dataloader: dict | None = None,
+        fp16: bool = False,
+    ) -> None:
+        super().__init__(runner, dataloader, evaluator, fp16)
+        self._setup_ood(runner, ood_dataloaders, cut_dataloader)
+
+    def run(self) -> dict:
+        """Run all sets; returns mAP, the cut and every OOD metric."""
+        self.runner.call_hook(f"before_{self.stage}")
+        self.runner.call_hook(f"before_{self.stage}_epoch")
+        self._begin()
+        for idx, data_batch in enumerate(self.dataloader):
+            self.run_iter(idx, data_batch)
+        metrics = self._finish(self.evaluator.evaluate(len(self.dataloader.dataset)))
+        self.runner.call_hook(f"after_{self.stage}_epoch", metrics=metrics)
+        self.runner.call_hook(f"after_{self.stage}")
+        return metrics
+
     def _setup_ood(
         self, runner: Runner, ood_dataloaders: dict | None, cut_dataloader: dict | None
     ) -> None:
@@ -85,55 +111,11 @@ class OODTestLoop(_OODLoopMixin, TestLoop):
             tau; without it they come from the ID test set, as in VOS's protocol.
     """
 
-    def __init__(
-        self,
-        runner: Runner,
-        dataloader: dict | DataLoader,
-        evaluator: dict | list,
-        ood_dataloaders: dict | None = None,
-        cut_dataloader: dict | None = None,
-        fp16: bool = False,
-    ) -> None:
-        super().__init__(runner, dataloader, evaluator, fp16)
-        self._setup_ood(runner, ood_dataloaders, cut_dataloader)
-
-    def run(self) -> dict:
-        """Run all sets; returns mAP, the cut and every OOD metric."""
-        self.runner.call_hook("before_test")
-        self.runner.call_hook("before_test_epoch")
-        self._begin()
-        for idx, data_batch in enumerate(self.dataloader):
-            self.run_iter(idx, data_batch)
-        metrics = self._finish(self.evaluator.evaluate(len(self.dataloader.dataset)))
-        self.runner.call_hook("after_test_epoch", metrics=metrics)
-        self.runner.call_hook("after_test")
-        return metrics
+    stage = "test"
 
 
 @LOOPS.register_module()
 class OODValLoop(_OODLoopMixin, ValLoop):
     """:class:`OODTestLoop` during training; give it validation sets, never the test sets."""
 
-    def __init__(
-        self,
-        runner: Runner,
-        dataloader: dict | DataLoader,
-        evaluator: dict | list,
-        ood_dataloaders: dict | None = None,
-        cut_dataloader: dict | None = None,
-        fp16: bool = False,
-    ) -> None:
-        super().__init__(runner, dataloader, evaluator, fp16)
-        self._setup_ood(runner, ood_dataloaders, cut_dataloader)
-
-    def run(self) -> dict:
-        """Run all sets; returns mAP, the cut and every OOD metric."""
-        self.runner.call_hook("before_val")
-        self.runner.call_hook("before_val_epoch")
-        self._begin()
-        for idx, data_batch in enumerate(self.dataloader):
-            self.run_iter(idx, data_batch)
-        metrics = self._finish(self.evaluator.evaluate(len(self.dataloader.dataset)))
-        self.runner.call_hook("after_val_epoch", metrics=metrics)
-        self.runner.call_hook("after_val")
-        return metrics
+    stage = "val"
