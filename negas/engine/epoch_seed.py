@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 import torch
-from mmengine.dataset import worker_init_fn
-from mmengine.dist import get_rank, get_world_size
+from mmengine.dataset import DefaultSampler, worker_init_fn
+from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
@@ -25,17 +25,23 @@ class EpochSeedHook(Hook):
     priority = "VERY_HIGH"
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Seed everything that draws in this epoch."""
+        """Seed everything that draws in this epoch, the order of the samples included."""
         loader = runner.train_dataloader
-        workers = max(loader.num_workers, 1)
-        # A worker's seed is `seed + workers * rank + worker`: give each epoch its own block.
-        seed = (runner.seed or 0) + (runner.epoch + 1) * workers * get_world_size()
-        own = seed + workers * get_rank()
+        seed = epoch_seed(runner.seed or 0, runner.epoch)
+        own = epoch_seed(runner.seed or 0, runner.epoch, get_rank())
         random.seed(own)
-        np.random.seed(own % 2**32)
+        np.random.seed(own)
         torch.manual_seed(own)
+        if isinstance(loader.sampler, DefaultSampler):
+            # It draws from seed + epoch, so neighbouring seeds would repeat each other's orders.
+            loader.sampler.seed = seed - runner.epoch
         if loader.num_workers:
             loader.worker_init_fn = partial(
                 worker_init_fn, num_workers=loader.num_workers, rank=get_rank(), seed=seed
             )
             loader._iterator = None  # persistent workers end with their iterator
+
+
+def epoch_seed(seed: int, *position: int) -> int:
+    """A seed in 0..2**31-1 that shares nothing with that of another run, epoch or process."""
+    return int(np.random.SeedSequence([seed, *position]).generate_state(1)[0] >> 1)

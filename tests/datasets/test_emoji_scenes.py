@@ -5,7 +5,7 @@ import pytest
 
 from negas.datasets.emoji_world.atlas import Atlas
 from negas.datasets.emoji_world.backgrounds import KINDS, background
-from negas.datasets.emoji_world.glyphs import PLAIN, STRONG, VISIBLE_ALPHA, draw_glyph
+from negas.datasets.emoji_world.glyphs import PLAIN, STRONG, WIDE, VISIBLE_ALPHA, draw_glyph
 from negas.datasets.emoji_world.scenes import (
     MAX_OVERLAP,
     SceneComposer,
@@ -58,7 +58,7 @@ def test_a_scene_is_a_function_of_its_generator():
     assert not np.array_equal(forward[0].image, other_seed.image)
 
 
-@pytest.mark.parametrize("photometry", [PLAIN, STRONG])
+@pytest.mark.parametrize("photometry", [PLAIN, STRONG, WIDE])
 @pytest.mark.parametrize("size", [22.0, 50.0, 92.0])
 def test_a_drawn_glyph_fills_its_patch(photometry, size):
     for i, name in enumerate(("person", "airplane", "bicycle", "couch")):

@@ -1,4 +1,4 @@
-"""Draw one glyph: colours, size, rotation, aspect. Pure functions of the tile and a generator."""
+"""Draw one glyph: colours, shape, size, rotation. Pure functions of the tile and a generator."""
 
 from dataclasses import dataclass
 
@@ -12,11 +12,13 @@ VISIBLE_ALPHA = 48  # of 255; fainter pixels (soft shadows, anti-aliasing) do no
 
 @dataclass(frozen=True)
 class Photometry:
-    """How far the colours of a glyph may move.
+    """How far the colours and the shape of a glyph may move.
 
-    Sigmas of a normal around "no change"; hue in degrees; saturation, contrast and gamma as the
-    sigma of a log factor; brightness as a share of full scale; flatten_prob is the probability of
-    removing gradients (median filter, then few steps), which makes one style look like another.
+    Sigmas of a normal around "no change"; hue in degrees; saturation, contrast, gamma (of all
+    channels) and tint (gamma of each channel) as the sigma of a log factor; brightness as a share
+    of full scale; shear as a slope; bend as the amplitude of a smooth wave, in tile sides.
+    flatten_prob is the probability of removing gradients (median filter, then few steps), which
+    makes one style look like another; gray_prob that of removing all colour.
     """
 
     hue: float = 8.0
@@ -25,12 +27,29 @@ class Photometry:
     contrast: float = 0.08
     gamma: float = 0.0
     flatten_prob: float = 0.0
+    tint: float = 0.0
+    gray_prob: float = 0.0
+    shear: float = 0.0
+    bend: float = 0.0
 
 
 PLAIN = Photometry()
 STRONG = Photometry(
     hue=18.0, saturation=0.3, brightness=0.08, contrast=0.15, gamma=0.25, flatten_prob=0.3
 )
+WIDE = Photometry(
+    hue=28.0,
+    saturation=0.4,
+    brightness=0.1,
+    contrast=0.2,
+    gamma=0.3,
+    flatten_prob=0.4,
+    tint=0.2,
+    gray_prob=0.1,
+    shear=0.12,
+    bend=0.03,
+)
+PHOTOMETRIES = {"plain": PLAIN, "strong": STRONG, "wide": WIDE}
 
 # ITU-R BT.601 luma and chroma axes (YIQ), written for BGR vectors.
 _TO_YIQ = np.array([[0.114, 0.587, 0.299], [-0.322, -0.274, 0.596], [0.312, -0.523, 0.211]])
@@ -45,6 +64,8 @@ def colour_matrix(rng: np.random.Generator, photometry: Photometry) -> np.ndarra
     hue, saturation, contrast, brightness = rng.normal(size=4)
     angle = np.deg2rad(photometry.hue * hue)
     chroma = np.exp(photometry.saturation * saturation)
+    if photometry.gray_prob and rng.random() < photometry.gray_prob:
+        chroma = 0.0
     turn = np.eye(3)
     turn[1:, 1:] = chroma * np.array(
         [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
@@ -62,24 +83,44 @@ def recolour(
     """Non-linear part of the photometry: straight BGRA in, straight BGRA and colour matrix out."""
     flatten, gamma = rng.random(), rng.normal()
     levels = int(rng.integers(4, 8))
-    table = np.arange(256, dtype=np.float64) / 255
-    if photometry.gamma > 0:
-        table = table ** np.exp(photometry.gamma * gamma)
+    exponent = np.exp(photometry.gamma * gamma)
+    if photometry.tint:
+        exponent = exponent * np.exp(photometry.tint * rng.normal(size=3))
+    # one column per channel
+    table = (np.arange(256)[:, None] / 255) ** np.broadcast_to(exponent, 3)
     if flatten < photometry.flatten_prob:
         table = np.round(table * levels) / levels
         tile = np.dstack([cv2.medianBlur(np.ascontiguousarray(tile[..., :3]), 5), tile[..., 3]])
-    if photometry.gamma > 0 or flatten < photometry.flatten_prob:
-        lookup = np.round(table * 255).astype(np.uint8)
+    if photometry.gamma > 0 or photometry.tint > 0 or flatten < photometry.flatten_prob:
+        lookup = np.round(table * 255).astype(np.uint8)[None]
         tile = np.dstack([cv2.LUT(np.ascontiguousarray(tile[..., :3]), lookup), tile[..., 3]])
     return tile, colour_matrix(rng, photometry)
 
 
-def warp(tile: np.ndarray, size: float, angle: float, aspect: float, flip: bool) -> np.ndarray:
+def bend(tile: np.ndarray, rng: np.random.Generator, amplitude: float) -> np.ndarray:
+    """Shift rows and columns by smooth random waves of `amplitude` tile sides (sigma)."""
+    side = tile.shape[0]
+    amplitudes = rng.normal(0, amplitude * side, 2)
+    periods, phases = rng.uniform(0.7, 1.6, 2), rng.uniform(0, 2 * np.pi, 2)
+    at = np.arange(side, dtype=np.float32)
+    shift_x, shift_y = (
+        (a * np.sin(2 * np.pi * at / (side * period) + phase)).astype(np.float32)
+        for a, period, phase in zip(amplitudes, periods, phases, strict=True)
+    )
+    map_x = at[None, :] + shift_x[:, None]
+    map_y = at[:, None] + shift_y[None, :]
+    return cv2.remap(tile, map_x, map_y, cv2.INTER_LINEAR)  # transparent outside
+
+
+def warp(
+    tile: np.ndarray, size: float, angle: float, aspect: float, flip: bool, shear: float = 0.0
+) -> np.ndarray:
     """Scale a tile to `size` pixels, turn it by `angle` degrees; the whole result is in view."""
     side = tile.shape[0]
     scale_x, scale_y = size / side * np.sqrt(aspect), size / side / np.sqrt(aspect)
     cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
     linear = np.array([[cos, -sin], [sin, cos]]) @ np.diag([-scale_x if flip else scale_x, scale_y])
+    linear = linear @ np.array([[1.0, shear], [0.0, 1.0]])
     width, height = (int(np.ceil(extent)) + 2 for extent in np.abs(linear) @ [side, side])
     centre = np.array([(width - 1) / 2, (height - 1) / 2])
     shift = centre - linear @ np.array([(side - 1) / 2, (side - 1) / 2])
@@ -101,7 +142,11 @@ def draw_glyph(
     angle, aspect, flip = rng.normal(0, 14), np.exp(rng.normal(0, 0.1)), rng.random() < 0.5
     tile = atlas.tile(style, glyph, half=size <= 0.6 * atlas.tile_size)
     tile, matrix = recolour(tile, rng, photometry)
-    patch = warp(premultiply(tile), size, angle, float(np.clip(aspect, 0.75, 1.33)), flip)
+    tile = premultiply(tile)
+    if photometry.bend:
+        tile = bend(tile, rng, photometry.bend)
+    shear = photometry.shear * rng.normal() if photometry.shear else 0.0
+    patch = warp(tile, size, angle, float(np.clip(aspect, 0.75, 1.33)), flip, shear)
     patch = cv2.transform(patch, matrix)
     patch[..., :3] = np.minimum(patch[..., :3], patch[..., 3:])
     left, top, width, height = cv2.boundingRect((patch[..., 3] >= VISIBLE_ALPHA).astype(np.uint8))

@@ -8,7 +8,7 @@ from mmengine.registry import DATASETS, TRANSFORMS
 from torch.utils.data import Dataset
 
 from negas.datasets.emoji_world.atlas import Atlas
-from negas.datasets.emoji_world.glyphs import PLAIN, STRONG
+from negas.datasets.emoji_world.glyphs import PHOTOMETRIES
 from negas.datasets.emoji_world.scenes import Scene, SceneComposer, scene_generator
 from negas.datasets.emoji_world.vocabulary import (
     SEEN_STYLES,
@@ -32,7 +32,8 @@ class EmojiWorldScenes(Dataset):
         vocabulary: `standard` or `strict` (see `vocabulary.vocabulary`), or a list of names.
         dense_prob: share of dense scenes.
         id_oversample: how much likelier an ID class is than any other.
-        strong_colours: the wide colour changes that make a new style less of a shock.
+        photometry: how far colours and shapes move (``plain``, ``strong`` or ``wide``); more makes
+            a new style less of a shock.
         size: image side in pixels.
         seed: of the whole dataset.
         pipeline: transforms, as in MMDetection, applied to the sample.
@@ -49,7 +50,7 @@ class EmojiWorldScenes(Dataset):
         vocabulary: str | Sequence[str] = "standard",
         dense_prob: float = 0.65,
         id_oversample: float = 3.0,
-        strong_colours: bool = True,
+        photometry: str = "wide",
         size: int = 160,
         seed: int = 0,
         pipeline: Sequence[dict] = (),
@@ -58,6 +59,10 @@ class EmojiWorldScenes(Dataset):
             raise ValueError(f"length must be 1 or more, but got {length}.")
         if id_oversample <= 0:
             raise ValueError(f"id_oversample must be above 0, but got {id_oversample}.")
+        if photometry not in PHOTOMETRIES:
+            raise ValueError(
+                f"photometry must be one of {', '.join(PHOTOMETRIES)}, but got {photometry!r}."
+            )
         classes = load_classes(atlas_dir)
         self.length, self.seed = length, seed
         self.names = _names(classes, vocabulary)
@@ -65,7 +70,7 @@ class EmojiWorldScenes(Dataset):
             Atlas(atlas_dir, styles),
             classes,
             size=size,
-            photometry=STRONG if strong_colours else PLAIN,
+            photometry=PHOTOMETRIES[photometry],
             dense_prob=dense_prob,
         )
         missing = sorted(set(self.names) - set(self.composer.drawable(self.names)))
