@@ -12,8 +12,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("config", help="config file")
     parser.add_argument("checkpoint", help="checkpoint file (.pth or .safetensors)")
     parser.add_argument("--work-dir", help="where to put results, records and plots")
-    parser.add_argument("--show", action="store_true", help="show detections in a window")
-    parser.add_argument("--show-dir", help="folder below the work dir for painted images")
+    parser.add_argument("--show", action="store_true", help="show ID detections in a window")
+    parser.add_argument(
+        "--show-dir", help="folder below the work dir for painted images, one folder per set"
+    )
     parser.add_argument("--amp", action="store_true", help="test with mixed precision (GPU)")
     add_config_options(parser)
     args = parser.parse_args()
@@ -26,15 +28,14 @@ def main() -> int:
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options, args.launcher)
     prepare_work_dir(cfg, args.config, args.work_dir)
-    if args.show or args.show_dir:
-        hook = cfg.default_hooks.visualization
-        hook.draw, hook.show, hook.test_out_dir = True, args.show, args.show_dir
+    if args.show:
+        cfg.default_hooks.visualization.update(draw=True, show=True)
     if args.amp:
         cfg.test_cfg.fp16 = True
 
     from negas.apis.run import test
 
-    test(cfg, args.checkpoint)
+    test(cfg, args.checkpoint, args.show_dir)
     return 0
 
 

@@ -1,9 +1,9 @@
-# NegAS on EmojiWorld: CoOp prompts plus the OOD branch on background cells (NegA).
-_base_ = "./coop_yolo-world-tiny_1xb16-8e_emoji-world.py"
+# NegAS on EmojiWorld: prompts trained with the OOD branch on background cells (NegA).
+_base_ = [
+    "../_base_/models/negas_yolo_world_tiny.py",
+    "../_base_/datasets/emoji_world.py",
+    "../_base_/schedules/prompt_emoji_world.py",
+    "../_base_/default_runtime.py",
+]
 
-model = dict(
-    neck=dict(_delete_=True, type="NegANeck", neck={{_base_.model.neck}}, sigma=0.05),
-    use_nega=True,
-    background=dict(type="BackgroundMask"),
-    loss_ood=dict(type="MaskedBCELoss", alpha=3.0),
-)
+model = dict(class_names=_base_.class_names, neg_labels=_base_.banks + "llm.json")

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from negas.datasets.emoji_world.splits import SPLITS, SplitWriter
 from negas.datasets.emoji_world.store import ensure_split
 from negas.scores import get_score
-from negas.visualization.boxes import detections_page, known_threshold
+from negas.visualization.boxes import detections_page, validation_threshold
 
 from .cli import load_config
 from .demo_run import check_overrides, train_and_test
@@ -64,9 +64,7 @@ def draw_detections(run_dir: Path, path: Path, title: str, score: str = "negs") 
     """
     run = load_run(run_dir)
     records = run.records
-    validation = records.get("cut", records["id"])
-    validation = validation.select(validation.scores >= run.cut)
-    tau = known_threshold(get_score(score)(validation.id_logits, validation.neg_logits))
+    tau = validation_threshold(records, get_score(score), run.cut)
     shown = {name: part for name, part in records.items() if name != "cut"}
     return detections_page(shown, score, run.cut, tau, path, title=title)
 

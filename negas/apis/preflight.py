@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 from mmengine.config import Config
+from mmengine.dist import all_gather_object
 from mmengine.logging import print_log
-from PIL import Image
-from tqdm import tqdm
 
 from negas.labels.bank import NegativeLabelBank
 from negas.labels.names import read_names
 
-_END_MARKS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
-_TAIL = 1 << 12  # some cameras and tools write bytes after the end mark
+from .coco_check import check_coco
 
 
 def _datasets(cfg: Config, dataloaders: Sequence[str]) -> Iterator[tuple[str, dict]]:
@@ -44,36 +43,79 @@ def _datasets(cfg: Config, dataloaders: Sequence[str]) -> Iterator[tuple[str, di
 
 
 def check_data(cfg: Config, dataloaders: Sequence[str]) -> None:
-    """Check annotation files and images of COCO-format datasets.
+    """Check annotation files and images of COCO-format datasets; others are let through.
+
+    In a distributed run each process looks at its share of the images, and all of them fail with
+    the first error that any has found.
 
     Raises:
         FileNotFoundError: an annotation file or an image does not exist.
         ValueError: a file is no COCO json, its categories or boxes do not make sense, or lack a
-            class of the config.
+            class of the config; an image cannot be read.
     """
-    seen = set()
+    error, unended = None, {}
+    try:
+        unended = _check_sets(cfg, dataloaders)
+    except (ValueError, OSError) as found:
+        error = found
+    outcomes = all_gather_object((error, unended))
+    for found, _ in outcomes:
+        if found is not None:
+            raise found
+    for where in unended:
+        images = [path for _, by_set in outcomes for path in by_set[where]]
+        if images:
+            print_log(
+                f"{where}: {len(images)} JPEG files do not end with an end mark, the first is "
+                f"{images[0]!r}; they can be decoded, but what may be missing of them is grey",
+                "current",
+                logging.WARNING,
+            )
+
+
+def _check_sets(cfg: Config, dataloaders: Sequence[str]) -> dict[str, list[str]]:
+    """Check every set once; returns the JPEGs without end mark by config key."""
+    seen, unended = set(), {}
     for key, dataset in _datasets(cfg, dataloaders):
         ann = dataset.get("ann_file")
         if not ann:
             continue
         root = Path(dataset.get("data_root") or "")
         prefix = (dataset.get("data_prefix") or {}).get("img", "")
-        identity = (str(root / ann), str(root / prefix), key.startswith("ood"))
+        is_id = not key.startswith("ood")
+        identity = (str(root / ann), str(root / prefix), is_id)
         if identity in seen:
             continue
         seen.add(identity)
-        is_id = not key.startswith("ood")
         classes = _classes(dataset)
         if is_id:
             _check_model_classes(cfg, key, dataset, classes)
-        check_coco(root / ann, root / prefix, key, classes if is_id else None)
+        if not _is_local_coco(dataset):
+            kind = dataset["type"]
+            print_log(
+                f"{key} ({kind}): no local COCO json, so its files are not checked", "current"
+            )
+            continue
+        unended[key] = check_coco(root / ann, root / prefix, key, classes if is_id else None)
+    return unended
+
+
+def _type_of(dataset: dict) -> type | None:
+    kind = dataset["type"]
+    return kind if isinstance(kind, type) else DATASETS.get(kind)
+
+
+def _is_local_coco(dataset: dict) -> bool:
+    kind = _type_of(dataset)
+    remote = any("://" in str(dataset.get(key) or "") for key in ("data_root", "ann_file"))
+    return isinstance(kind, type) and issubclass(kind, CocoDataset) and not remote
 
 
 def _classes(dataset: dict) -> list[str] | None:
     """Classes of a dataset: its ``metainfo``'s, or those that its type brings along."""
     given = (dataset.get("metainfo") or {}).get("classes")
     if given is None:
-        given = getattr(DATASETS.get(dataset["type"]), "METAINFO", {}).get("classes")
+        given = getattr(_type_of(dataset), "METAINFO", {}).get("classes")
     return list(given) if given is not None else None
 
 
@@ -106,108 +148,6 @@ def check_bank(cfg: Config) -> None:
         bank.check_id_labels(read_names(cfg.model.class_names, "model.class_names"))
     except ValueError as error:
         raise ValueError(f"model.neg_labels={source!r}: {error}") from error
-
-
-def _read_json(path: Path, key: str) -> dict:
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{key}.ann_file: {str(path)!r} does not exist; prepare the dataset or correct "
-            "data_root/ann_file"
-        )
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{key}.ann_file: {str(path)!r} is not valid JSON ({error})") from error
-    for field in ("images", "annotations", "categories"):
-        if not isinstance(data, dict) or not isinstance(data.get(field), list):
-            raise ValueError(f"{key}.ann_file: {str(path)!r} has no list {field!r}; expected COCO")
-    if not data["images"]:
-        raise ValueError(f"{key}.ann_file: {str(path)!r} lists no images")
-    return data
-
-
-def check_coco(
-    ann_file: Path, image_dir: Path, key: str, classes: Sequence[str] | None = None
-) -> None:
-    """Check one COCO json and its images; see :func:`check_data`.
-
-    Args:
-        ann_file: the json.
-        image_dir: folder that its file names are relative to.
-        key: where the config names it, for the error.
-        classes: names that must all be categories of the json; ``None``: any.
-    """
-    data = _read_json(ann_file, key)
-    where = f"{key}.ann_file: {str(ann_file)!r}"
-    names = {category.get("id"): category.get("name") for category in data["categories"]}
-    if classes:
-        lost = [name for name in classes if name not in names.values()]
-        if lost:
-            raise ValueError(
-                f"{where} has no category {lost[0]!r} ({len(lost)} of {len(classes)} classes are "
-                f"missing; it has {sorted(map(str, names.values()))[:8]}...); rename the "
-                "categories or set metainfo.classes to the json's names"
-            )
-        extra = [name for name in names.values() if name not in classes]
-        if extra:
-            print_log(f"{where}: ignoring categories that are no class: {extra[:8]}", "current")
-    image_ids = {image.get("id") for image in data["images"]}
-    if len(image_ids) != len(data["images"]):
-        raise ValueError(f"{where} has two images with the same id")
-    for ann in data["annotations"]:
-        if ann.get("category_id") not in names:
-            raise ValueError(
-                f"{where}: annotation {ann.get('id')} has unknown category_id "
-                f"{ann.get('category_id')!r}; the json's categories have ids {sorted(names)[:8]}..."
-            )
-        if ann.get("image_id") not in image_ids:
-            raise ValueError(
-                f"{where}: annotation {ann.get('id')} belongs to image {ann.get('image_id')!r}, "
-                "which the json does not list"
-            )
-        box = ann.get("bbox")
-        if not isinstance(box, list) or len(box) != 4 or not all(_finite(v) for v in box):
-            raise ValueError(f"{where}: annotation {ann.get('id')} has no finite bbox [x, y, w, h]")
-    missing = [
-        image["file_name"]
-        for image in data["images"]
-        if not (image_dir / image["file_name"]).is_file()
-    ]
-    if missing:
-        raise FileNotFoundError(
-            f"{where}: {len(missing)} of {len(data['images'])} images do not exist, the first is "
-            f"{str(image_dir / missing[0])!r}; correct data_prefix.img or complete the dataset"
-        )
-    # Seconds on a large set, minutes on a slow disk: a bar appears after the first two.
-    bar = tqdm(data["images"], f"checking {ann_file.name}", leave=False, delay=2)
-    for image in bar:
-        path = image_dir / image["file_name"]
-        if not _is_image(path):
-            raise ValueError(
-                f"{where}: image {str(path)!r} cannot be read (damaged or no image); replace it or "
-                "take it out of the json"
-            )
-
-
-def _is_image(path: Path) -> bool:
-    """Whether a file looks like an image, from its header and a JPEG's or PNG's last bytes.
-
-    Cheap enough for a hundred thousand files; damage in between shows only when it is decoded.
-    """
-    try:
-        with Image.open(path) as image:
-            kind = image.format
-    except (OSError, SyntaxError, ValueError):
-        return False
-    if kind not in _END_MARKS:
-        return True
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _TAIL))
-        return _END_MARKS[kind] in file.read()
-
-
-def _finite(value: object) -> bool:
-    return isinstance(value, int | float) and value == value and abs(value) != float("inf")
 
 
 def check_checkpoint(path: str) -> None:

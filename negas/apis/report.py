@@ -59,11 +59,18 @@ def make_report(
 
     Raises:
         FileNotFoundError: results, records or annotations are missing.
-        ValueError: files that cannot be read, or runs that cannot stand in one table.
+        ValueError: files that cannot be read, runs without OOD sets, or runs that cannot stand in
+            one table.
     """
     from tqdm import tqdm
 
     runs = [load_run(path) for path in paths]
+    for run in runs:
+        if not set(run.results["sets"]) - {"id", "cut"}:
+            raise ValueError(
+                f"{run.path}: tested without OOD sets, so there is nothing to compare but its mAP "
+                f"(AP {run.results['map'].get('coco_ap', float('nan')):.3f})"
+            )
     methods = group_runs(runs, names)
     kinds = ["own"]
     if shared_cut is not None:

@@ -32,6 +32,12 @@ _NOTE = (
     "FPR95 (lower is better), AUROC, AP in percent; ID is the positive class. Best of each block "
     "in bold."
 )
+_ROTATED = (
+    "rotated: the bank's embeddings turned at random (same geometry, no meaning), mean of several "
+    "draws; a gain that survives it is not semantic."
+)
+_LEAKS = "leaks: how many of the bank's negatives name a class of the OOD set, synonyms included."
+_NO_LEAKS = "without leaks: the same without these negatives; empty where there are none."
 
 
 class Picker:
@@ -63,12 +69,25 @@ class Picker:
                     )
         return {key: Stat.of(values) for key, values in found.items()} or None
 
-    def row(self, label: str, method: Method, score: str) -> Row | None:
-        """A row for a score with the method's own bank, if it needs one."""
-        for bank in ("none", "own"):
-            if values := self.values(method, score, bank, "none"):
-                return Row(label, values)
-        return None
+    def rows(self, label: str, method: Method, score: str) -> list[Row]:
+        """The row of a score; with negatives (the method's own bank) its controls, too.
+
+        The controls are the number of negatives that name an OOD class, in the row itself, and
+        below it the bank without these and the rotated bank, if the run has them.
+        """
+        if values := self.values(method, score, "none", "none"):
+            return [Row(label, values)]
+        values = self.values(method, score, "own", "none")
+        if not values:
+            return []
+        named = leaks_of(method.runs[0].results["banks"]["own"])
+        values |= {f"{name}/leaks": Stat(len(words)) for name, words in named.items()}
+        rows = [Row(label, values)]
+        if clean := self.values(method, score, "own", "no_leaks"):
+            rows.append(Row(f"{label}, without leaks", _per_set(clean), control=True))
+        if turned := self.values(method, score, "own", "rotated"):
+            rows.append(Row(f"{label}, rotated", _per_set(turned), control=True))
+        return rows
 
     def columns(self) -> list[Column]:
         """FPR95 and AUROC of each OOD set, ID AP, counts."""
@@ -81,6 +100,9 @@ class Picker:
         counts = tuple(f"{name}/num_ood" for name in self.ood_sets)
         title = "boxes " + "/".join(["ID", *self.ood_sets])
         columns.append(Column("num_id", title, percent=False, more=counts))
+        leaks, *others = (f"{name}/leaks" for name in self.ood_sets)
+        title = "leaks " + "/".join(self.ood_sets)
+        columns.append(Column(leaks, title, percent=False, more=tuple(others)))
         return columns
 
 
@@ -124,41 +146,49 @@ def main_table(methods: Sequence[Method], protocol: str, cut_kind: str) -> Table
     pick = Picker(protocol, cut_kind, ood_sets_of(methods))
     coop, negas = by_role(methods, "coop"), by_role(methods, "negas")
     shown = {"stock": ("max_sigmoid", "negs"), "coop": ("max_sigmoid",), "negas": ("negs",)}
-    sections = [
-        ("methods", [pick.row(_with(m.name, s), m, s) for m in methods for s in shown[m.role]])
-    ]
+    cells = [(_with(m.name, s), m, s) for m in methods for s in shown[m.role]]
+    sections = [("methods", [row for cell in cells for row in pick.rows(*cell)])]
     if coop and negas:
         square = [
             (f"NegA {nega}, NegS {negs}", method, score)
             for nega, method in (("no", coop), ("yes", negas))
             for negs, score in (("no", "max_sigmoid"), ("yes", "negs"))
         ]
-        sections.append(("NegA x NegS", [pick.row(*cell) for cell in square]))
+        sections.append(("NegA x NegS", [row for cell in square for row in pick.rows(*cell)]))
     boxes = negas or coop or methods[-1]
-    sections.append(
-        (
-            f"scores on the boxes of {boxes.name}",
-            [_scores_only(pick.row(SCORE_NAMES.get(s, s), boxes, s)) for s in scores_of(boxes)],
-        )
-    )
-    filled = [Section(title, [row for row in rows if row]) for title, rows in sections]
+    found = [row for s in scores_of(boxes) for row in pick.rows(score_name(s), boxes, s)]
+    found = [Row(row.label, _per_set(row.values), row.control) for row in found]
+    sections.append((f"scores on the boxes of {boxes.name}", found))
+    notes = [_NOTE, seeds_note(methods)]
+    labels = [row.label for _, rows in sections for row in rows if row.control]
+    if any(label.endswith("rotated") for label in labels):
+        notes.append(_ROTATED)
+    if any(method.runs[0].results["banks"] for method in methods):
+        notes.append(_LEAKS)
+    if any(label.endswith("without leaks") for label in labels):
+        notes.append(_NO_LEAKS)
     return Table(
         title=f"{PROTOCOLS.get(protocol, protocol)}; {CUTS[cut_kind]}",
         columns=pick.columns(),
-        sections=[section for section in filled if section.rows],
-        notes=[_NOTE, seeds_note(methods)],
+        sections=[Section(title, rows) for title, rows in sections if rows],
+        notes=notes,
     )
 
 
-def _scores_only(row: Row | None) -> Row | None:
+def _per_set(values: dict[str, Stat]) -> dict[str, Stat]:
     """Without what is the same for all scores of the same boxes."""
-    return row and Row(
-        row.label, {k: v for k, v in row.values.items() if "/" in k and "num" not in k}
-    )
+    return {k: v for k, v in values.items() if "/" in k and "num" not in k}
+
+
+def score_name(label: str) -> str:
+    """How tables call a score: ``MCM (logits=cosine)`` for ``mcm(logits=cosine)``."""
+    name, bracket, options = label.partition("(")
+    shown = SCORE_NAMES.get(name, name)
+    return f"{shown} ({options}" if bracket else shown
 
 
 def _with(name: str, score: str) -> str:
-    return f"{name} [{SCORE_NAMES.get(score, score)}]"
+    return f"{name} [{score_name(score)}]"
 
 
 def bank_table(methods: Sequence[Method], protocol: str, cut_kind: str) -> Table | None:
@@ -178,9 +208,8 @@ def bank_table(methods: Sequence[Method], protocol: str, cut_kind: str) -> Table
         columns.append(Column(f"{name}/auroc", f"{name} AUROC", "higher"))
         columns.append(Column(f"rotated/{name}/auroc", "rotated"))
     sections = []
-    reference = pick.row(SCORE_NAMES["max_sigmoid"], method, "max_sigmoid")
-    if reference:
-        sections.append(Section("no negatives", [reference]))
+    if reference := pick.rows(SCORE_NAMES["max_sigmoid"], method, "max_sigmoid"):
+        sections.append(Section("no negatives", reference))
     for score in needs_bank:
         rows = []
         for bank in banks:
@@ -189,15 +218,14 @@ def bank_table(methods: Sequence[Method], protocol: str, cut_kind: str) -> Table
                 turned = pick.values(method, score, bank, "rotated") or {}
                 values |= {f"rotated/{key}": stat for key, stat in turned.items()}
                 rows.append(Row(bank_label(method, bank), values))
-        sections.append(Section(SCORE_NAMES.get(score, score), rows))
+        sections.append(Section(score_name(score), rows))
     return Table(
         title=f"Label banks on the boxes of {method.name}. {PROTOCOLS.get(protocol, protocol)}; "
         f"{CUTS[cut_kind]}",
         columns=columns,
         sections=sections,
         notes=[
-            "rotated: the bank's embeddings turned at random (same geometry, no meaning), mean of "
-            "several draws; a gain that survives it is not semantic.",
+            _ROTATED,
             *overlap_notes(method),
         ],
     )
@@ -213,13 +241,20 @@ def overlap_notes(method: Method) -> list[str]:
     for bank, about in method.runs[0].results["banks"].items():
         named = [
             f"{name} {len(words)}" + (f" ({_some(words)})" if words else "")
-            for name, words in about["overlap"].items()
+            for name, words in leaks_of(about).items()
         ]
         notes.append(
             f"{bank_label(method, bank)}: {about['size']} negatives; of these name an OOD class: "
             + ", ".join(named)
         )
     return notes
+
+
+def leaks_of(bank: dict) -> dict[str, list[str]]:
+    """OOD set -> negatives that name one of its classes; equal names only in older results."""
+    if "leakage" not in bank:
+        return bank["overlap"]
+    return {name: found["leaks"] for name, found in bank["leakage"].items()}
 
 
 def _some(words: Sequence[str], limit: int = 6) -> str:

@@ -8,17 +8,23 @@ import torch
 from mmengine.config import Config
 from mmengine.config import config as config_module
 from mmengine.device import get_device
+from mmengine.dist import init_dist, is_main_process
+from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from mmengine.utils.dl_utils import set_multi_processing
 
 import negas.register  # noqa: F401
+from negas.evaluation import OODMetric
+from negas.visualization.boxes import validation_threshold
+from negas.visualization.painting import paint_sets
 
 from .preflight import check_bank, check_checkpoint, check_data
 
 
 def build_runner(cfg: Config) -> Runner:
     """MMEngine's runner for a config, as MMDetection's tools build it."""
-    _join_cpu_processes(cfg)
+    join_processes(cfg)
     _format_config_once()
     runner_type = cfg.get("runner_type")
     return Runner.from_cfg(cfg) if runner_type is None else RUNNERS.build(cfg)
@@ -42,12 +48,21 @@ def _format_config_once() -> None:
     config_module.FormatCode = remembering
 
 
-def _join_cpu_processes(cfg: Config) -> None:
-    """Connect the processes of ``--launcher pytorch`` where there is no accelerator.
+def join_processes(cfg: Config) -> None:
+    """Connect the processes of ``--launcher``; does nothing without one or a second time.
 
-    MMEngine asks for a CUDA device in every process, and hands its number to the wrapper.
+    MMEngine does so in its runner, but the checks before that share their work, too. Where there is
+    no accelerator it would ask for a CUDA device in every process, and hand its number to the
+    wrapper.
     """
-    if cfg.get("launcher") != "pytorch" or get_device() != "cpu":
+    launcher = cfg.get("launcher") or "none"
+    if launcher == "none":
+        return
+    env = cfg.get("env_cfg") or {}
+    if launcher != "pytorch" or get_device() != "cpu":
+        if not torch.distributed.is_initialized():
+            set_multi_processing(**env.get("mp_cfg", {}), distributed=True)
+            init_dist(launcher, **env.get("dist_cfg", {}))
         return
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group(backend="gloo")
@@ -90,6 +105,7 @@ def train(
             f"config {str(cfg.filename)!r} has train_cfg=None: it is for tools/test.py only"
         )
     check_bank(cfg)
+    join_processes(cfg)
     check_data(cfg, ("train_dataloader", "val_dataloader"))
     if amp:
         use_amp(cfg)
@@ -107,10 +123,37 @@ def train(
     return runner
 
 
-def test(cfg: Config, checkpoint: str | Path) -> dict:
-    """Check data and checkpoint, then test; returns the metrics."""
+def test(cfg: Config, checkpoint: str | Path, show_dir: str | None = None) -> dict:
+    """Check data and checkpoint, then test; returns the metrics.
+
+    Args:
+        cfg: with ``work_dir``.
+        checkpoint: file.
+        show_dir: folder below the work dir for painted images: of all sets, known and unknown boxes
+            apart, with ``OODTestLoop``; else what MMDetection's hook paints.
+    """
     check_checkpoint(str(checkpoint))
     check_bank(cfg)
+    join_processes(cfg)
     check_data(cfg, ("test_dataloader",))
     cfg.load_from = str(checkpoint)
-    return build_runner(cfg).test()
+    paints = show_dir and cfg.test_cfg.get("type") == "OODTestLoop"
+    folder = Path(cfg.work_dir).resolve() / (show_dir or "")
+    if show_dir and not paints:
+        # Absolute: the hook would join a relative one to its own path anew at every image.
+        cfg.default_hooks.visualization.update(draw=True, test_out_dir=str(folder))
+    runner = build_runner(cfg)
+    metrics = runner.test()
+    if paints and is_main_process():
+        paint(runner.test_loop.ood_metrics[0], folder)
+    return metrics
+
+
+def paint(metric: OODMetric, folder: Path) -> None:
+    """Paint the images of a finished test, one folder per set."""
+    tau = metric.tau
+    if tau is None:
+        tau = validation_threshold(metric.records, metric.score, metric.cut)
+    shown = {name: part for name, part in metric.records.items() if name != "cut"}
+    count = paint_sets(shown, metric.score, metric.cut, tau, folder)
+    print_log(f"{count} painted images are in {folder}", "current")

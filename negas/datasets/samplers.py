@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sized
 
 from mmengine.dist import get_dist_info
@@ -16,6 +17,9 @@ class EpochWindowSampler(Sampler):
     Epoch e yields indices ``e*epoch_length .. (e+1)*epoch_length - 1``, so a run resumed at an
     epoch sees exactly the samples an uninterrupted run would have seen, without
     skipping through the earlier ones.
+
+    Like MMEngine's ``DefaultSampler`` it gives every process the same number of samples: where the
+    window does not divide evenly, the last ones start again at its beginning.
 
     Args:
         dataset: its length bounds the windows.
@@ -37,11 +41,12 @@ class EpochWindowSampler(Sampler):
 
     def __iter__(self) -> Iterator[int]:
         start = self.epoch * self.epoch_length
-        for i in range(self.rank, self.epoch_length, self.world_size):
-            yield (start + i) % self.dataset_length
+        for i in range(self.rank, len(self) * self.world_size, self.world_size):
+            yield (start + i % self.epoch_length) % self.dataset_length
 
     def __len__(self) -> int:
-        return len(range(self.rank, self.epoch_length, self.world_size))
+        # Rounded up: with unequal lengths one process would wait for the others' gradients forever.
+        return math.ceil(self.epoch_length / self.world_size)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the window; called by MMEngine before each epoch."""

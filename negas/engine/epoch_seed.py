@@ -20,9 +20,16 @@ class EpochSeedHook(Hook):
 
     Otherwise augmentations continue random streams whose state no checkpoint holds. Persistent
     workers are started again once per epoch (they keep their streams as long as they live).
+    Modules with a ``set_run_seed`` method are told the run's seed once, when training starts.
     """
 
     priority = "VERY_HIGH"
+
+    def before_train(self, runner: Runner) -> None:
+        """Hand the run's seed to the model; without one in the config a resumed run has its own."""
+        for module in runner.model.modules():
+            if hasattr(module, "set_run_seed"):
+                module.set_run_seed(runner.seed or 0)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Seed everything that draws in this epoch, the order of the samples included."""
@@ -44,4 +51,5 @@ class EpochSeedHook(Hook):
 
 def epoch_seed(seed: int, *position: int) -> int:
     """A seed in 0..2**31-1 that shares nothing with that of another run, epoch or process."""
-    return int(np.random.SeedSequence([seed, *position]).generate_state(1)[0] >> 1)
+    # As a spawn key: a sequence [seed, 2] would be padded with zeros, and so equal [seed, 2, 0].
+    return int(np.random.SeedSequence(seed, spawn_key=position).generate_state(1)[0] >> 1)

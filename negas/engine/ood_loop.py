@@ -70,7 +70,7 @@ class _OODLoopMixin:
     def _run_set(self, name: str, loader: DataLoader) -> dict:
         """Collect the detections of one more set (only the OOD metrics see it)."""
         for metric in self.ood_metrics:
-            metric.begin_set(name, loader.dataset)
+            metric.begin_set(name)
         # disable=None: no bar where standard error is no terminal
         bar = tqdm(loader, desc=name, leave=False, disable=None if is_main_process() else True)
         for data_batch in bar:
@@ -86,12 +86,16 @@ class _OODLoopMixin:
         model = self.runner.model
         model = model.module if is_model_wrapper(model) else model
         model.eval()
+        sets = {"id": self.dataloader.dataset}
+        if self.cut_dataloader is not None:
+            sets["cut"] = self.cut_dataloader.dataset
+        sets |= {name: loader.dataset for name, loader in self.ood_dataloaders.items()}
         for metric in self.ood_metrics:
-            metric.begin_run(model, self.runner)
+            metric.begin_run(model, self.runner, sets, self.stage)
         if self.cut_dataloader is not None:
             self._run_set("cut", self.cut_dataloader)
         for metric in self.ood_metrics:
-            metric.begin_set("id", self.dataloader.dataset)
+            metric.begin_set("id")
 
     def _finish(self, metrics: dict) -> dict:
         for name, loader in self.ood_dataloaders.items():
@@ -116,6 +120,10 @@ class OODTestLoop(_OODLoopMixin, TestLoop):
 
 @LOOPS.register_module()
 class OODValLoop(_OODLoopMixin, ValLoop):
-    """:class:`OODTestLoop` during training; give it validation sets, never the test sets."""
+    """:class:`OODTestLoop` during training; writes to ``<work_dir>/val``.
+
+    Give it ID validation and held-out sets: choosing a checkpoint by the OOD test sets would be
+    tuning on them.
+    """
 
     stage = "val"

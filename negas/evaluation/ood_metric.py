@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
-import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmengine.registry import METRICS
@@ -16,12 +15,23 @@ from torch import nn
 
 from negas.labels.bank import NegativeLabelBank
 from negas.metrics import coco_map, f1_threshold
-from negas.models.checkpoint import file_sha256
+from negas.metrics.coco import category_ids
 from negas.records import BoxRecords
 from negas.scores import get_score
 
 from .collect import to_arrays, to_coco_results, to_records
-from .results import TEXT_FEATS_FILE, Bank, Evaluation, evaluate_run, write_results
+from .dump import RecordDump
+from .results import (
+    RESERVED_BANKS,
+    Bank,
+    Evaluation,
+    evaluate_run,
+    leakage_lines,
+    name_scores,
+    write_results,
+)
+from .run_info import run_info
+from .sets import ID_SETS, files_of, read_truths
 
 DEFAULT_SCORES = (
     "max_sigmoid",
@@ -49,7 +59,7 @@ class OODMetric(BaseMetric):
         shared_cut: a second cut, the same for all methods to be compared.
         min_score: boxes of lower confidence are not recorded; must be at most the cuts.
         banks: further label banks (name -> file) to score the same boxes with; needs
-            ``test_cfg.keep_embeddings``.
+            ``test_cfg.keep_embeddings``. ``own`` is the name of the model's bank.
         rotations: draws of the rotated-bank control (same geometry, no meaning); needs embeddings.
         seed: of the rotations.
         dump: write the records of every set to ``<work_dir>/records/<set>.npz``.
@@ -79,12 +89,26 @@ class OODMetric(BaseMetric):
         unknown = set(protocols) - {"vos", "matched"}
         if unknown:
             raise ValueError(f"OODMetric: unknown protocols {sorted(unknown)}; use vos, matched")
+        taken = sorted({*RESERVED_BANKS} & {*(banks or {})})
+        if taken:
+            raise ValueError(
+                f"OODMetric: banks: the name {taken[0]!r} is reserved for the model's own rows; "
+                "choose another"
+            )
+        for key, value in (("cut", cut), ("shared_cut", shared_cut)):
+            if isinstance(value, int | float) and value < min_score:
+                raise ValueError(
+                    f"OODMetric: {key}={value} is below min_score={min_score}, so boxes would be "
+                    "missing; lower min_score (and test_cfg.score_thr)"
+                )
         self.scores = [
             name
             if isinstance(name, str)
             else (name["type"], {k: v for k, v in name.items() if k != "type"})
             for name in scores
         ]
+        named = name_scores(self.scores)  # finds what is wrong with them before any inference
+        self.needs_embeddings = bool(banks or rotations or any(score.cosine for score in named))
         self.protocols = tuple(protocols)
         self.cut_rule = cut
         self.shared_cut = shared_cut
@@ -97,18 +121,47 @@ class OODMetric(BaseMetric):
         self.plots = plots
 
     # --- collecting ---------------------------------------------------------------------------
-    def begin_run(self, model: nn.Module, runner: Runner) -> None:
-        """Start anew with a model; called by the loops."""
+    def begin_run(
+        self,
+        model: nn.Module,
+        runner: Runner,
+        datasets: Mapping[str, object],
+        stage: Literal["test", "val"] = "test",
+    ) -> None:
+        """Start anew with a model; called by the loops before any inference.
+
+        Args:
+            model: a NegAS detector.
+            runner: of the loop.
+            datasets: ``id``, perhaps ``cut``, and every OOD set, with the paths of their jsons.
+            stage: ``val`` writes to ``<work_dir>/val`` and does not stop a training.
+
+        Raises:
+            ValueError: the jsons of the sets do not fit, see :func:`~.sets.read_truths`, or the
+                model keeps no embeddings although banks, rotations or cosines need them.
+            FileNotFoundError: a json does not exist.
+        """
+        self.stage = stage
+        self.out_dir = Path(runner.work_dir) / ("val" if stage == "val" else "")
         self.records: dict[str, BoxRecords] = {}
-        self.truths: dict[str, dict] = {}
         self.maps: dict[str, float] = {}
-        self.files: dict[str, dict[str, str]] = {}
         self.cut: float | None = None if self.cut_rule == "f1" else float(self.cut_rule)
         self.cut_source = "fixed" if self.cut is not None else None
-        self.out_dir = Path(runner.work_dir)
-        self.run_info = run_info(runner, model)
         self.class_names = list(model.class_names)
         self.neg_labels = list(getattr(model, "neg_labels", ()))
+        self.truths = read_truths(datasets, self.class_names)
+        self.files = {name: files_of(dataset) for name, dataset in datasets.items()}
+        self.dumped = RecordDump(self.out_dir) if self.dump else None
+        test_cfg = getattr(model.bbox_head, "test_cfg", None)
+        if self.needs_embeddings and test_cfg and not test_cfg.get("keep_embeddings"):
+            raise ValueError(
+                "OODMetric: banks, rotations and logits='cosine' need the boxes' embeddings; set "
+                "model.test_cfg.keep_embeddings=True"
+            )
+        self.run_info = run_info(runner, model)
+        postprocessor = getattr(model, "postprocessor", None)
+        self.score = getattr(postprocessor, "score", None) or get_score("max_sigmoid")
+        self.tau: float | None = getattr(postprocessor, "tau", None)
         self.feats = {}
         id_feats, neg_feats = model.text_feats()
         if neg_feats is not None:
@@ -116,19 +169,15 @@ class OODMetric(BaseMetric):
         for name, bank in self.banks.items():
             self.feats[name] = model.bank_feats(bank.neg_labels).detach().cpu().numpy()
 
-    def begin_set(self, name: str, dataset) -> None:
+    def begin_set(self, name: str) -> None:
         """Start collecting a set: ``cut``, ``id`` or the name of an OOD set."""
         self.set_name = name
-        with open(dataset.ann_file, encoding="utf-8") as file:
-            self.truths[name] = json.load(file)
-        by_name = {c["name"]: c["id"] for c in self.truths[name]["categories"]}
-        self.category_ids = [by_name.get(label, -1) for label in self.class_names]
-        images = (getattr(dataset, "data_prefix", None) or {}).get("img", "")
-        self.files[name] = dict(ann_file=str(dataset.ann_file), img_dir=str(images))
+        if name in ID_SETS:
+            self.category_ids = category_ids(self.truths[name], self.class_names)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Record one batch of predictions."""
-        need_coco = self.set_name in ("id", "cut")
+        need_coco = self.set_name in ID_SETS
         for sample in data_samples:
             arrays = to_arrays(sample, self.min_score)
             coco = to_coco_results(sample, self.category_ids) if need_coco else []
@@ -140,18 +189,42 @@ class OODMetric(BaseMetric):
         meta = dict(set=self.set_name, id_labels=self.class_names, neg_labels=self.neg_labels)
         meta.update(self.files[self.set_name])
         self.records[self.set_name] = to_records(parts, ids, meta)
-        if self.set_name not in ("id", "cut"):
+        if self.dumped:
+            self.dumped.add(self.set_name, self.records[self.set_name])
+        if self.set_name not in ID_SETS:
             return {}
         detections = [d for image in coco for d in image]
         truth = self.truths[self.set_name]
         if self.cut is None:
-            self.cut = f1_threshold(truth, detections).threshold
-            self.cut_source = "id_val" if self.set_name == "cut" else "id_test"
+            self._find_cut(truth, detections)
         if self.set_name == "cut":
             return {}
-        result = coco_map(truth, detections)
+        result = coco_map(truth, detections, self.class_names)
         self.maps = dict(coco_ap=result.ap, coco_ap50=result.ap50, coco_ap75=result.ap75)
         return {f"id/{key}": value for key, value in self.maps.items()}
+
+    def _find_cut(self, truth: dict, detections: list[dict]) -> None:
+        try:
+            cut = f1_threshold(truth, detections, class_names=self.class_names).threshold
+        except ValueError as error:
+            self._refuse(str(error))
+            return
+        if cut < self.min_score:
+            self._refuse(
+                f"OODMetric: the cut {cut:.4f} is below min_score={self.min_score}, so boxes are "
+                "missing; lower min_score (and test_cfg.score_thr)"
+            )
+            return
+        self.cut = cut
+        self.cut_source = "id_val" if self.set_name == "cut" else "id_test"
+
+    def _refuse(self, problem: str) -> None:
+        """End a test; in a training, go on without OOD numbers."""
+        if self.stage == "val":
+            print_log(f"no OOD numbers in this validation: {problem}", "current", logging.WARNING)
+            return
+        kept = f" The boxes are kept in {self.dumped.part}." if self.dumped else ""
+        raise ValueError(problem + kept)
 
     # --- summary ------------------------------------------------------------------------------
     def summarize(self) -> dict[str, float]:
@@ -165,16 +238,10 @@ class OODMetric(BaseMetric):
         return metrics[0]
 
     def _summarize(self) -> dict[str, float]:
-        if self.dump:  # first: whatever fails later, the inference is not lost
-            for name, records in self.records.items():
-                records.save(self.out_dir / "records" / f"{name}.npz")
-            np.savez_compressed(self.out_dir / "records" / TEXT_FEATS_FILE, **self.feats)
-        lowest = min(c for c in (self.cut, self.shared_cut) if c is not None)
-        if lowest < self.min_score:
-            raise ValueError(
-                f"OODMetric: the cut {lowest:.4f} is below min_score={self.min_score}; lower "
-                "min_score (and test_cfg.score_thr)"
-            )
+        if self.dumped:  # first: whatever fails later, the inference is not lost
+            self.dumped.finish(self.feats)
+        if self.cut is None:
+            return {}
         banks = [Bank("own", self.neg_labels, self.feats.get("own"))]
         banks += [Bank(n, list(b.neg_labels), self.feats[n]) for n, b in self.banks.items()]
         evaluation = Evaluation(
@@ -200,6 +267,8 @@ class OODMetric(BaseMetric):
         write_results(self.out_dir / "ood_results.json", report)
         if self.plots:
             self._plot()
+        for line in leakage_lines(report):
+            print_log(line, "current")
         print_log(f"OOD results, records and plots are in {self.out_dir}", "current")
         metrics = {"id/cut": float(self.cut)}
         for row in report["rows"]:
@@ -213,47 +282,11 @@ class OODMetric(BaseMetric):
     def _plot(self) -> None:
         from negas.visualization.curves import plot_scores
 
-        names = list(dict.fromkeys(["max_sigmoid", "energy", self.run_info["score"]]))
+        main = self.run_info["score"]
+        scores = {name: get_score(name) for name in ("max_sigmoid", "energy")} | {main: self.score}
         values = {}
         for name, records in self.records.items():
             kept = records.select(records.scores >= self.cut)
-            values[name] = {n: get_score(n)(kept.id_logits, kept.neg_logits) for n in names}
+            values[name] = {n: s(kept.id_logits, kept.neg_logits) for n, s in scores.items()}
         ood = {n: v for n, v in values.items() if n not in ("id", "cut")}
-        plot_scores(values["id"], ood, self.run_info["score"], self.out_dir)
-
-
-def run_info(runner: Runner, model: nn.Module) -> dict:
-    """What a number depends on: config, checkpoint, seed, post-processing, package versions."""
-    import hashlib
-
-    import mmdet
-    import mmengine
-    import mmyolo
-    import transformers
-
-    import negas
-
-    checkpoint = str(runner.cfg.get("load_from") or "")
-    test_cfg = dict(model.bbox_head.test_cfg)
-    postprocessor = getattr(model, "postprocessor", None)
-    versions = {m.__name__: m.__version__ for m in (mmdet, mmengine, mmyolo, transformers, negas)}
-    return dict(
-        config=str(getattr(runner.cfg, "filename", None) or ""),
-        config_sha256=hashlib.sha256(runner.cfg.pretty_text.encode()).hexdigest(),
-        checkpoint=checkpoint,
-        checkpoint_sha256=file_sha256(checkpoint) if Path(checkpoint).is_file() else None,
-        base_sha256=getattr(model, "base_sha256", None),
-        seed=runner.seed,
-        test_cfg=json.loads(json.dumps(test_cfg, default=str)),
-        score=getattr(postprocessor, "score_name", "max_sigmoid"),
-        prompt=getattr(model, "prompt", None) is not None,
-        use_nega=bool(getattr(model, "use_nega", False)),
-        class_names=list(model.class_names),
-        neg_labels=_source(runner.cfg.get("model", {}).get("neg_labels")),
-        versions=versions | dict(torch=torch.__version__, numpy=np.__version__),
-    )
-
-
-def _source(neg_labels: object) -> str | None:
-    """The bank's file, if the config names one."""
-    return neg_labels if isinstance(neg_labels, str) else None
+        plot_scores(values["id"], ood, main, self.out_dir)

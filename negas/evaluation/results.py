@@ -11,14 +11,16 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from negas.labels.audit import leakage
+from negas.labels.ood_names import used_categories
 from negas.labels.overlap import overlap
 from negas.metrics.controls import rotated_bank
-from negas.metrics.protocol import evaluate_scores
+from negas.metrics.protocol import ROW_METRICS, ScoreSpec, evaluate_scores, score_label
 from negas.records import BoxRecords
 from negas.scores import get_score
 
 TEXT_FEATS_FILE = "text_feats.npz"  # beside the records: embeddings [M, D] of every bank
-_METRICS = ("auroc", "fpr95", "fpr95_closest", "aupr", "tpr", "threshold")
+RESERVED_BANKS = ("own", "none")  # the model's own bank, and rows without any
 
 
 @dataclass
@@ -48,7 +50,7 @@ class Evaluation:
 
     records: dict[str, BoxRecords]
     truths: dict[str, dict]
-    scores: Sequence[str | tuple[str, dict]]
+    scores: Sequence[ScoreSpec]
     protocols: Sequence[str] = ("vos",)
     cuts: dict[str, float] = field(default_factory=dict)
     banks: Sequence[Bank] = ()
@@ -61,43 +63,65 @@ class Evaluation:
         return [name for name in self.records if name not in ("id", "cut")]
 
 
-ScoreSpec = str | tuple[str, dict]
+@dataclass(frozen=True)
+class NamedScore:
+    """A score as the rows name it.
+
+    Attributes:
+        label: unique among the scores of a run.
+        name: of :data:`negas.scores.SCORES`.
+        options: of the score itself.
+        cosine: whether it reads cosines in place of head logits.
+        needs_negatives: whether it reads negative logits.
+    """
+
+    label: str
+    name: str
+    options: dict
+    cosine: bool
+    needs_negatives: bool
 
 
-def _split(spec: ScoreSpec) -> tuple[str, dict, bool]:
-    """Name, options of the score itself, and whether it reads cosines."""
-    name, options = (spec, {}) if isinstance(spec, str) else spec
-    source = options.get("logits", "head")
-    if source not in ("head", "cosine"):
-        raise ValueError(f"score {name!r}: logits must be 'head' or 'cosine', got {source!r}")
-    return name, {k: v for k, v in options.items() if k != "logits"}, source == "cosine"
+def name_scores(specs: Sequence[ScoreSpec]) -> list[NamedScore]:
+    """Label scores: by their name, or by name and options where a name occurs more than once.
 
-
-def _needs_negatives(spec: ScoreSpec) -> bool:
-    name, options, _ = _split(spec)
-    return get_score(name, **options).needs_negatives
-
-
-def ood_names(truth: dict) -> list[str]:
-    """Names of the categories that occur in an OOD set."""
-    used = {ann["category_id"] for ann in truth["annotations"]}
-    names = [c["name"] for c in truth["categories"] if c["id"] in used]
-    return names or [c["name"] for c in truth["categories"]]
+    Raises:
+        ValueError: a score is listed twice, its source of logits is unknown, or it does not exist.
+    """
+    pairs = [(spec, {}) if isinstance(spec, str) else (spec[0], dict(spec[1])) for spec in specs]
+    names = [name for name, _ in pairs]
+    scores: list[NamedScore] = []
+    for name, given in pairs:
+        source = given.get("logits", "head")
+        if source not in ("head", "cosine"):
+            raise ValueError(f"score {name!r}: logits must be 'head' or 'cosine', got {source!r}")
+        options = {key: value for key, value in given.items() if key != "logits"}
+        telling = options | (dict(logits="cosine") if source == "cosine" else {})
+        label = name if names.count(name) == 1 else score_label((name, telling))
+        if any(score.label == label for score in scores):
+            raise ValueError(f"the score {label!r} is listed twice; give each once")
+        needs_negatives = get_score(name, **options).needs_negatives
+        scores.append(NamedScore(label, name, options, source == "cosine", needs_negatives))
+    return scores
 
 
 def evaluate_run(run: Evaluation) -> dict:
-    """Rows of all protocols, cuts, banks and controls, with counts and label overlap."""
-    plain = [s for s in run.scores if not _needs_negatives(s)]
-    with_neg = [s for s in run.scores if _needs_negatives(s)]
+    """Rows of all protocols, cuts, banks and controls, with counts and label leakage.
+
+    The control ``rotated`` turns the bank at random; ``no_leaks`` leaves out the negatives that
+    name a class of the row's OOD set (absent where there is none, or no other).
+    """
+    scores = name_scores(run.scores)
+    plain = [score for score in scores if not score.needs_negatives]
+    with_neg = [score for score in scores if score.needs_negatives]
     rows = []
 
-    def add(scores: Sequence[ScoreSpec], records, bank: str, control: str) -> list[dict]:
+    def add(scores: Sequence[NamedScore], records, bank: str, control: str) -> list[dict]:
         made = []
         for cosine in (False, True):
-            chosen = [_split(s) for s in scores if _split(s)[2] == cosine]
+            chosen = [score for score in scores if score.cosine == cosine]
             if not chosen:
                 continue
-            names = [name for name, *_ in chosen]
             used = {
                 key: records[key].as_cosines() if cosine else records[key]
                 for key in ("id", *run.ood_sets)
@@ -107,7 +131,7 @@ def evaluate_run(run: Evaluation) -> dict:
                     rows = evaluate_scores(
                         used["id"],
                         {name: used[name] for name in run.ood_sets},
-                        [(name, options) for name, options, _ in chosen],
+                        [(score.name, score.options) for score in chosen],
                         cut,
                         protocol,
                         run.truths if protocol == "matched" else None,
@@ -116,10 +140,8 @@ def evaluate_run(run: Evaluation) -> dict:
                     extra = dict(cut_kind=kind, bank=bank, control=control)
                     extra["logits"] = "cosine" if cosine else "head"
                     for i, row in enumerate(rows):
-                        name, options, _ = chosen[i % len(chosen)]
-                        once = names.count(name) == 1
-                        label = name if once else row["score"]
-                        made.append(row | extra | dict(score=label, options=options))
+                        score = chosen[i % len(chosen)]
+                        made.append(row | extra | dict(score=score.label, options=score.options))
         return made
 
     rows += add(plain, run.records, "none", "none")
@@ -138,12 +160,18 @@ def evaluate_run(run: Evaluation) -> dict:
             draws.append(add(with_neg, turned, bank.name, "rotated"))
             bar.update()
         rows += mean_rows(draws)
+        names = {name: used_categories(run.truths[name]) for name in run.ood_sets}
+        named = {name: leakage(bank.labels, used) for name, used in names.items()}
+        for name, found in named.items():
+            keep = [i for i, label in enumerate(bank.labels) if label not in found["leaks"]]
+            if 0 < len(keep) < len(bank.labels):
+                clean = add(with_neg, _keep_negatives(records, keep), bank.name, "no_leaks")
+                rows += [row for row in clean if row["ood_set"] == name]
         banks[bank.name] = dict(
             size=len(bank.labels),
             labels=bank.labels,
-            overlap={
-                name: overlap(bank.labels, ood_names(run.truths[name])) for name in run.ood_sets
-            },
+            overlap={name: overlap(bank.labels, used) for name, used in names.items()},
+            leakage=named,
         )
     bar.close()
     sets = {
@@ -158,18 +186,39 @@ def _rescore(run: Evaluation, feats: np.ndarray, labels: Sequence[str]) -> dict[
     return {name: run.records[name].rescore(feats, labels) for name in wanted}
 
 
+def _keep_negatives(records: dict[str, BoxRecords], keep: Sequence[int]) -> dict[str, BoxRecords]:
+    return {
+        name: each.with_neg_logits(each.neg_logits[:, list(keep)])
+        for name, each in records.items()
+        if each.neg_logits is not None
+    }
+
+
 def mean_rows(draws: Sequence[list[dict]]) -> list[dict]:
     """Average the metrics of equal tables, row by row, with their standard deviation."""
     merged = []
     for same in zip(*draws, strict=True):
         row = dict(same[0])
-        for key in _METRICS:
+        for key in ROW_METRICS:
             values = [r[key] for r in same]
             row[key] = float(np.mean(values))
             row[f"{key}_std"] = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
         row["draws"] = len(same)
         merged.append(row)
     return merged
+
+
+def leakage_lines(report: dict) -> list[str]:
+    """For people: how many negatives of each bank name a class of each OOD set, and which."""
+    lines = []
+    for bank, about in report["banks"].items():
+        for name, found in about["leakage"].items():
+            words = ", ".join(found["leaks"][:8]) + (", ..." if len(found["leaks"]) > 8 else "")
+            lines.append(
+                f"{name}: {len(found['leaks'])} of {about['size']} negative labels (bank {bank}) "
+                "name an OOD class" + (f": {words}" if words else "")
+            )
+    return lines
 
 
 def write_results(path: Path, report: dict) -> None:

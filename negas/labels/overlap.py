@@ -22,6 +22,10 @@ _IRREGULAR = {
     "shelves": "shelf",
     "wolves": "wolf",
     "calves": "calf",
+    "skis": "ski",
+    "taxis": "taxi",
+    "bikinis": "bikini",
+    "kiwis": "kiwi",
 }
 
 
@@ -34,6 +38,19 @@ def overlap(neg_labels: Sequence[str], ood_names: Sequence[str]) -> list[str]:
     """
     classes = [_tokens(name) for name in ood_names]
     return [label for label in neg_labels if any(_same(_tokens(label), c) for c in classes)]
+
+
+def name_forms(name: str) -> frozenset[str]:
+    """Spellings that stand for a name; two names mean the same word if they share one.
+
+    What :func:`overlap` ignores is ignored here too: "Wine_Glasses" has the form "wineglass". Of
+    names of more than 6 words only the last word may be a plural.
+    """
+    tokens = _tokens(name)
+    joined = [""]
+    for token in tokens if len(tokens) <= 6 else ["".join(tokens)]:
+        joined = [start + form for start in joined for form in sorted(_singulars(token))]
+    return frozenset(joined) | _singulars("".join(tokens))
 
 
 def _tokens(name: str) -> list[str]:

@@ -10,7 +10,7 @@ FPR95 is the share of OOD samples kept at the threshold that keeps at least 95% 
 
 from negas.metrics.bootstrap import BootstrapResult, Interval, bootstrap
 from negas.metrics.coco import AveragePrecision, coco_map, records_to_coco
-from negas.metrics.controls import rotated_bank, rotation_control
+from negas.metrics.controls import rotated_bank
 from negas.metrics.f1_cut import ClassCut, F1Cut, f1_threshold
 from negas.metrics.protocol import evaluate_scores, select_samples
 from negas.metrics.roc import OODResult, ood_metrics
@@ -29,6 +29,5 @@ __all__ = [
     "ood_metrics",
     "records_to_coco",
     "rotated_bank",
-    "rotation_control",
     "select_samples",
 ]

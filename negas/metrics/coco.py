@@ -29,15 +29,19 @@ class AveragePrecision:
 
 
 def coco_map(
-    coco_gt: CocoSource, detections: Sequence[dict] | str | os.PathLike
+    coco_gt: CocoSource,
+    detections: Sequence[dict] | str | os.PathLike,
+    class_names: Sequence[str] | None = None,
 ) -> AveragePrecision:
     """AP@[.50:.95], AP50 and AP75 of COCO results; no detections give 0.
 
     Args:
         coco_gt: a COCO dict, ``COCO`` object or json path.
         detections: COCO results (``image_id, category_id, bbox [x, y, w, h], score``) or a path.
+        class_names: average over these categories only, as a json may hold more than the model
+            knows; ``None``: over all.
     """
-    return average_precision(evaluate_coco(coco_gt, detections))
+    return average_precision(evaluate_coco(coco_gt, detections, class_names))
 
 
 def average_precision(evaluation: COCOeval) -> AveragePrecision:
@@ -50,12 +54,17 @@ def average_precision(evaluation: COCOeval) -> AveragePrecision:
     return AveragePrecision(*values)
 
 
-def evaluate_coco(coco_gt: CocoSource, detections: Sequence[dict] | str | os.PathLike) -> COCOeval:
-    """Run COCOeval (bbox) up to ``accumulate``.
+def evaluate_coco(
+    coco_gt: CocoSource,
+    detections: Sequence[dict] | str | os.PathLike,
+    class_names: Sequence[str] | None = None,
+) -> COCOeval:
+    """Run COCOeval (bbox) up to ``accumulate``; see :func:`coco_map`.
 
     Raises:
         FileNotFoundError: a path leads nowhere.
-        ValueError: malformed json, or detections on unknown images or categories.
+        ValueError: malformed json, detections on unknown images or categories, or a class name that
+            is no category.
     """
     truth = load_coco(coco_gt)
     results = _load_results(detections)
@@ -75,6 +84,8 @@ def evaluate_coco(coco_gt: CocoSource, detections: Sequence[dict] | str | os.Pat
             found.dataset = {**truth.dataset, "annotations": []}
             found.createIndex()
         evaluation = COCOeval(truth, found, "bbox")
+        if class_names is not None:
+            evaluation.params.catIds = sorted(category_ids(truth, class_names))
         evaluation.evaluate()
         evaluation.accumulate()
     return evaluation
@@ -120,8 +131,7 @@ def records_to_coco(records: BoxRecords, coco_gt: CocoSource) -> list[dict]:
     Raises:
         ValueError: an ID label is no category of the ground truth, or the records name no labels.
     """
-    by_name = {cat["name"]: cat["id"] for cat in load_coco(coco_gt).dataset["categories"]}
-    ids = [category_of(name, by_name) for name in id_labels_of(records)]
+    ids = category_ids(load_coco(coco_gt), id_labels_of(records))
     sizes = records.bboxes[:, 2:] - records.bboxes[:, :2]
     boxes = np.concatenate([records.bboxes[:, :2], sizes], axis=1).astype(np.float64)
     rows = zip(
@@ -144,14 +154,23 @@ def id_labels_of(records: BoxRecords) -> list[str]:
     return list(names)
 
 
-def category_of(name: str, by_name: dict[str, int]) -> int:
-    """The category id of an ID label, or a ValueError that lists the categories."""
-    if name not in by_name:
+def category_ids(truth: COCO | dict, names: Sequence[str]) -> list[int]:
+    """The category id of every ID label, by name.
+
+    Raises:
+        ValueError: a label is no category of the ground truth.
+    """
+    data = truth.dataset if isinstance(truth, COCO) else truth
+    by_name = {category["name"]: category["id"] for category in data["categories"]}
+    lost = [name for name in names if name not in by_name]
+    if lost:
+        known = list(by_name)
         raise ValueError(
-            f"the ID label {name!r} is no category of the ground truth ({', '.join(by_name)}); "
-            f"names must agree letter by letter."
+            f"the ID label {lost[0]!r} is no category of the ground truth "
+            f"({', '.join(known[:8])}{', ...' if len(known) > 8 else ''}); names must agree letter "
+            f"by letter."
         )
-    return by_name[name]
+    return [by_name[name] for name in names]
 
 
 def _load_results(detections: Sequence[dict] | str | os.PathLike) -> list[dict]:

@@ -52,6 +52,7 @@ def f1_threshold(
     coco_gt: CocoSource,
     detections: Sequence[dict] | str | os.PathLike,
     vos: bool = False,
+    class_names: Sequence[str] | None = None,
 ) -> F1Cut:
     """Find the cut on the ID set.
 
@@ -65,11 +66,13 @@ def f1_threshold(
         detections: COCO results or the path of a json with them.
         vos: reproduce the VOS code to the digit: round to 4 decimals, and let a class without
             ground truth enter the mean with -1 (we leave it out).
+        class_names: average over these categories only, as a json may hold more than the model
+            knows; ``None``: over all.
 
     Raises:
         ValueError: no class gives a score, so there is no cut; or malformed input.
     """
-    evaluation = evaluate_coco(coco_gt, detections)
+    evaluation = evaluate_coco(coco_gt, detections, class_names)
     precision = evaluation.eval["precision"][:, :, :, 0, -1].mean(axis=0)  # [101 recalls, K]
     scores = evaluation.eval["scores"][:, :, :, 0, -1].mean(axis=0)
     recall = evaluation.params.recThrs[:, None]

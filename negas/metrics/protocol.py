@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from negas.boxes import box_iou
-from negas.metrics.coco import CocoSource, category_of, id_labels_of, load_coco
+from negas.metrics.coco import CocoSource, category_ids, id_labels_of, load_coco
 from negas.metrics.roc import ood_metrics
 from negas.records import BoxRecords
 from negas.scores import Score, get_score
@@ -20,6 +20,7 @@ from negas.scores import Score, get_score
 Protocol = Literal["vos", "matched"]
 ScoreSpec = str | tuple[str, Mapping[str, Any]]
 ID_SET = "id"  # the key of the ID ground truth among the OOD sets'
+ROW_METRICS = ("auroc", "fpr95", "fpr95_closest", "aupr", "tpr", "threshold")  # of a row
 
 
 def select_samples(
@@ -69,9 +70,8 @@ def select_samples(
         )
     labels = None
     if role == "id":
-        by_name = {category["name"]: category["id"] for category in truth.dataset["categories"]}
-        names = id_labels_of(records)
-        labels = {category_of(name, by_name): label for label, name in enumerate(names)}
+        ids = category_ids(truth, id_labels_of(records))
+        labels = {category: label for label, category in enumerate(ids)}
     samples = np.zeros(len(records), dtype=bool)
     for image, rows in _rows_by_image(records, confident):
         objects = truth.imgToAnns.get(image, [])
@@ -113,7 +113,7 @@ def evaluate_scores(
     """
     if ID_SET in ood_records:
         raise ValueError(f"an OOD set cannot be called {ID_SET!r}: that names the ID set.")
-    built = [(_score_label(spec), _build(spec)) for spec in scores]
+    built = [(score_label(spec), _build(spec)) for spec in scores]
     gts = gts or {}
     id_samples, share_id = _samples(ID_SET, id_records, cut, protocol, gts)
     id_values = {label: _apply(score, id_samples) for label, score in built}
@@ -137,14 +137,11 @@ def evaluate_scores(
     return rows
 
 
-_REPORTED = ("auroc", "fpr95", "fpr95_closest", "aupr", "tpr", "threshold")
-
-
 def _numbers(id_values: np.ndarray, ood_values: np.ndarray) -> dict[str, float]:
     if not len(id_values) or not len(ood_values):
-        return dict.fromkeys(_REPORTED, float("nan"))
+        return dict.fromkeys(ROW_METRICS, float("nan"))
     result = ood_metrics(id_values, ood_values)
-    return {key: getattr(result, key) for key in _REPORTED}
+    return {key: getattr(result, key) for key in ROW_METRICS}
 
 
 def _samples(
@@ -172,7 +169,7 @@ def _build(spec: ScoreSpec) -> Score:
     return get_score(spec) if isinstance(spec, str) else get_score(spec[0], **spec[1])
 
 
-def _score_label(spec: ScoreSpec) -> str:
+def score_label(spec: ScoreSpec) -> str:
     """``negs``, or ``negs(weight=0.5)`` with options."""
     if isinstance(spec, str):
         return spec

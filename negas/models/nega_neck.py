@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from negas.text.noise import gaussian_noise
 
 _INNER = "neck."
+_NOISE_STREAM = 0x6E656761  # keeps the noise apart from what else is seeded with (seed, number)
 
 
 @MODELS.register_module()
@@ -31,7 +33,7 @@ class NegANeck(BaseModule):
         relative: scale ``sigma`` by the embeddings' root mean square.
         renormalize: bring noisy embeddings back to unit length.
         seed: of the noise; the draw of a step depends on (seed, step) only, so a resumed run sees
-            the noise of an uninterrupted one.
+            the noise of an uninterrupted one. ``None``: the run's ``randomness.seed``.
     """
 
     def __init__(
@@ -40,7 +42,7 @@ class NegANeck(BaseModule):
         sigma: float = 0.05,
         relative: bool = False,
         renormalize: bool = False,
-        seed: int = 0,
+        seed: int | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -50,15 +52,24 @@ class NegANeck(BaseModule):
         self.sigma = sigma
         self.relative = relative
         self.renormalize = renormalize
-        self.seed = seed
+        self._follows_run = seed is None
+        # The runner seeds PyTorch before it builds the model; EpochSeedHook confirms it, as a
+        # resumed run may learn its seed from the checkpoint only.
+        self.seed = torch.initial_seed() if seed is None else seed
         self._register_state_dict_hook(_strip_inner)
         self._register_load_state_dict_pre_hook(_add_inner, with_module=False)
+
+    def set_run_seed(self, seed: int) -> None:
+        """Take the run's seed unless the config gave one; called when a training starts."""
+        if self._follows_run:
+            self.seed = seed
 
     def noisy(self, neg_text_feats: Tensor, step: int) -> Tensor:
         """Negative texts [..., M, D] with the noise of step ``step``."""
         if self.sigma == 0:
             return neg_text_feats
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        mixed = np.random.SeedSequence(self.seed, spawn_key=(_NOISE_STREAM, step))
+        generator = torch.Generator().manual_seed(int(mixed.generate_state(1)[0]))
         return gaussian_noise(
             neg_text_feats,
             sigma=self.sigma,

@@ -56,15 +56,23 @@ class NegLabel(NegativeScore):
             )
 
     def compute(self, ids: Tensor, negatives: Tensor | None) -> Tensor:
-        grouped = self._group(negatives)
+        order = self.group_order(negatives.shape[-1])
+        if len(order) > 1:
+            negatives = negatives[..., order.flatten().to(negatives.device)]
+        grouped = negatives.unflatten(-1, order.shape)
         # lse(positives) - lse(negatives) is the log-odds of the ratio of sums
         odds = ids.logsumexp(dim=-1, keepdim=True) - grouped.logsumexp(dim=-1)
         odds = odds.squeeze(-1) if odds.shape[-1] == 1 else mean_log_odds(odds)
         return odds if self.log_odds else odds.sigmoid()
 
-    def _group(self, negatives: Tensor) -> Tensor:
-        """``[..., M] -> [..., groups, M // groups]``."""
-        count = negatives.shape[-1]
+    def group_order(self, count: int) -> Tensor:
+        """Which of ``count`` negatives form which group: indices [groups, count // groups].
+
+        A ``torch.Generator`` as ``generator`` moves on with every call; a seed does not.
+
+        Raises:
+            ValueError: there are fewer negatives than groups, or ``permutation`` does not fit.
+        """
         groups = self.groups
         if self.group_length is not None:
             groups = max(1, count // self.group_length)
@@ -74,13 +82,9 @@ class NegLabel(NegativeScore):
                 f"lower groups or use a larger bank."
             )
         kept = count - count % groups
-        order = self._order(kept, groups)
-        negatives = negatives[..., :kept]
-        if order is not None:
-            negatives = negatives[..., order.to(negatives.device)]
-        return negatives.unflatten(-1, (groups, kept // groups))
+        return self._order(kept, groups).view(groups, kept // groups)
 
-    def _order(self, kept: int, groups: int) -> Tensor | None:
+    def _order(self, kept: int, groups: int) -> Tensor:
         if self.permutation is not None:
             order = torch.as_tensor(self.permutation, dtype=torch.int64)
             if order.shape != (kept,) or not torch.equal(order.sort().values, torch.arange(kept)):
@@ -91,7 +95,7 @@ class NegLabel(NegativeScore):
                 )
             return order
         if not self.shuffle or groups == 1:
-            return None
+            return torch.arange(kept)
         generator = self.generator
         if not isinstance(generator, torch.Generator):
             generator = torch.Generator().manual_seed(int(generator))

@@ -11,6 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def top_and_rest(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest of ``logits [..., K]`` and the log-sum-exp of the others, both ``[...]``."""
+    top, index = logits.max(dim=-1, keepdim=True)
+    rest = logits.scatter(-1, index, -torch.inf).logsumexp(dim=-1)
+    return top.squeeze(-1), rest
+
+
 def softmax_max_log_odds(logits: Tensor, others: Tensor | None = None) -> Tensor:
     """Log-odds of the largest softmax entry of ``logits [..., K]``, shape ``[...]``.
 
@@ -20,11 +27,10 @@ def softmax_max_log_odds(logits: Tensor, others: Tensor | None = None) -> Tensor
         logits: the candidates for the maximum.
         others: ``[..., M]``, more entries of the same softmax that are no candidates.
     """
-    top, index = logits.max(dim=-1, keepdim=True)
-    rest = logits.scatter(-1, index, -torch.inf)
+    top, rest = top_and_rest(logits)
     if others is not None:
-        rest = torch.cat([rest, others], dim=-1)
-    return top.squeeze(-1) - rest.logsumexp(dim=-1)
+        rest = torch.logaddexp(rest, others.logsumexp(dim=-1))
+    return top - rest
 
 
 def mean_log_odds(log_odds: Tensor, dim: int = -1) -> Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from negas.records import BoxRecords
-from negas.scores import get_score
+from negas.scores import Score, get_score
 
 KNOWN = (27, 150, 60)
 UNKNOWN = (215, 25, 40)
@@ -30,6 +30,13 @@ def known_threshold(id_scores: np.ndarray, recall: float = 0.95) -> float:
         raise ValueError("no ID validation box is over the confidence cut, so there is no tau")
     ordered = np.sort(np.asarray(id_scores, dtype=np.float64))[::-1]
     return float(ordered[math.ceil(recall * len(ordered)) - 1])
+
+
+def validation_threshold(records: Mapping[str, BoxRecords], score: Score, cut: float) -> float:
+    """:func:`known_threshold` of the ID validation boxes over the cut, or of ID test if none."""
+    validation = records.get("cut", records["id"])
+    validation = validation.select(validation.scores >= np.float32(cut))
+    return known_threshold(score(validation.id_logits, validation.neg_logits))
 
 
 def draw_scene(
@@ -98,16 +105,13 @@ def detections_page(
             continue
         values = get_score(score)(kept.id_logits, kept.neg_logits)
         known = np.asarray(values) >= tau
-        files = _image_files(part)
+        files = image_files(part)
         tiles = []
         for image_id in scenes:
             rows = np.flatnonzero(kept.image_ids == image_id)
-            captions = [
-                f"{kept.meta['id_labels'][kept.labels[i]]} {float(values[i]):.2f}" for i in rows
-            ]
-            tiles.append(
-                draw_scene(_open(files, image_id), kept.bboxes[rows], known[rows], captions, scale)
-            )
+            texts = captions(kept, rows, values)
+            with open_image(files, image_id) as image:
+                tiles.append(draw_scene(image, kept.bboxes[rows], known[rows], texts, scale))
         share = f"{int(known.sum())} of {len(known)} boxes known"
         strips.append((f"{TITLES.get(name, name + '-OOD')}: {share}", tiles))
     if not strips:
@@ -128,8 +132,18 @@ def _some_scenes(kept: BoxRecords, count: int) -> list:
     return [ids[i].item() for i in places]
 
 
-def _image_files(records: BoxRecords) -> dict:
-    """Image id -> file."""
+def captions(records: BoxRecords, rows: np.ndarray, values: np.ndarray) -> list[str]:
+    """``label score`` for some rows; ``values`` [N] are the scores of all records."""
+    names = records.meta["id_labels"]
+    return [f"{names[records.labels[i]]} {float(values[i]):.2f}" for i in rows]
+
+
+def image_files(records: BoxRecords) -> dict[int | str, Path]:
+    """Image id -> file, from the json that the records name.
+
+    Raises:
+        FileNotFoundError: the json does not exist.
+    """
     ann_file, folder = Path(records.meta["ann_file"]), Path(records.meta["img_dir"])
     if not ann_file.is_file():
         raise FileNotFoundError(f"annotations {str(ann_file)!r} do not exist; prepare the data set")
@@ -137,7 +151,12 @@ def _image_files(records: BoxRecords) -> dict:
     return {image["id"]: folder / image["file_name"] for image in images}
 
 
-def _open(files: Mapping, image_id: int | str) -> Image.Image:
+def open_image(files: Mapping, image_id: int | str) -> Image.Image:
+    """Open an image of :func:`image_files`.
+
+    Raises:
+        FileNotFoundError: it does not exist.
+    """
     file = files.get(image_id)
     if file is None or not file.is_file():
         raise FileNotFoundError(

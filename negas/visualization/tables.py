@@ -66,10 +66,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """A label and numbers by column key."""
+    """A label and numbers by column key.
+
+    Attributes:
+        label: what stands in front.
+        values: by column key.
+        control: the row is there for comparison and does not compete for the bold print.
+    """
 
     label: str
     values: dict[str, Stat]
+    control: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,9 @@ def best_rows(section: Section, column: Column) -> set[int]:
     shown = {
         i: float(column.text(row.values).split(" ")[0])
         for i, row in enumerate(section.rows)
-        if (stat := row.values.get(column.key)) is not None and not math.isnan(stat.mean)
+        if not row.control
+        and (stat := row.values.get(column.key)) is not None
+        and not math.isnan(stat.mean)
     }
     if len(set(shown.values())) < 2:
         return set()

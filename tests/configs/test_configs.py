@@ -2,17 +2,19 @@
 
 import pytest
 from mmengine.config import Config
-from mmengine.registry import MODELS
+from mmengine.registry import DATASETS, MODELS, DefaultScope
 
 import negas.register  # noqa: F401
+from negas.datasets.emoji_world.dataset import ID_NAMES
 from negas.labels.bank import NegativeLabelBank
 from negas.labels.names import read_names
-from tests.helpers.tiny_coco import TINY_CLIP
+from tests.helpers.tiny_coco import EMOJI, TINY_CLIP, write_data
 from tests.helpers.yolo_world import ROOT
 
 CONFIGS = sorted((ROOT / "configs/negas").glob("*.py"))
 REAL = [path for path in CONFIGS if "yolo-world-v2" in path.name]
 TRAINED = [path for path in REAL if "8xb20" in path.name]
+TESTED = [path for path in CONFIGS if "pretrain" not in path.name]
 names = pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 
 
@@ -102,10 +104,47 @@ def test_all_data_sets_share_the_class_names_of_model_and_bank(path):
     assert all(loader.dataset.test_mode for loader in cfg.test_cfg.ood_dataloaders.values())
 
 
+@pytest.mark.parametrize("path", TESTED, ids=lambda path: path.stem)
+def test_every_table_carries_the_rotated_bank(path):
+    cfg = Config.fromfile(path)
+    assert cfg.test_evaluator.type == "OODMetric" and cfg.test_evaluator.rotations >= 1
+    assert cfg.model.test_cfg.keep_logits and cfg.model.test_cfg.keep_embeddings
+    assert cfg.model.test_cfg.score_thr <= cfg.test_evaluator.min_score
+
+
+def test_emoji_world_has_one_list_of_id_names():
+    listed = read_names("data/emoji_world/id_names.txt")
+    assert listed == ID_NAMES
+    for path in CONFIGS:
+        if "emoji" in path.name:
+            assert read_names(Config.fromfile(path).model.class_names) == listed
+    for bank in (ROOT / "data/labels/emoji_world").glob("*.json"):
+        assert tuple(NegativeLabelBank.load(bank).id_labels) == listed
+
+
+@pytest.mark.parametrize("scope", ["mmyolo", "mmdet", "mmengine"])
+@pytest.mark.parametrize("name", ["negas", "stock", "yolo-world-tiny"])
+def test_emoji_world_builds_under_any_default_scope(tmp_path, scope, name):
+    path = next(path for path in CONFIGS if "emoji" in path.name and path.name.startswith(name))
+    write_data(Config.fromfile(EMOJI), tmp_path, count=2)
+    with DefaultScope.overwrite_default_scope(scope):
+        model, cfg = build(path)
+        assert len(model.class_names) == 19
+        for key in ("train_dataloader", "val_dataloader", "test_dataloader"):
+            if cfg.get(key) and name != "yolo-world-tiny":
+                dataset = cfg[key].dataset
+                dataset.data_root = f"{tmp_path}/{dataset.data_root}"
+                sample = DATASETS.build(dataset)[0]
+                assert sample["inputs"].shape[0] == 3
+        if name == "yolo-world-tiny":
+            sample = DATASETS.build(cfg.train_dataloader.dataset)[0]
+            assert len(sample["data_samples"].texts) == 48
+
+
 @pytest.mark.parametrize("name", ["voc", "bdd100k"])
 def test_banks_say_where_they_come_from(name):
     bank = NegativeLabelBank.load(ROOT / f"data/labels/{name}.json")
     assert {"generator", "date", "prompt", "selection"} <= set(bank.provenance)
-    assert "not selected with CLIP" in bank.provenance["selection"]
+    assert "not with CLIP" in bank.provenance["selection"].replace("selected ", "")
     assert set(bank.provenance["resembles"]) == set(bank.neg_labels)
     assert set(bank.provenance["resembles"].values()) <= set(bank.id_labels)

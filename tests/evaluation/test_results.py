@@ -5,8 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from negas.evaluation.results import Bank, Evaluation, evaluate_run, write_results
-from negas.metrics import evaluate_scores
+from negas.evaluation.results import (
+    Bank,
+    Evaluation,
+    evaluate_run,
+    leakage_lines,
+    mean_rows,
+    name_scores,
+    write_results,
+)
+from negas.metrics import evaluate_scores, rotated_bank
 from negas.records import BoxRecords
 
 ID, NEG, OTHER = ["dog", "cat"], ["fox", "kite"], ["zebra", "tent", "fox"]
@@ -62,13 +70,78 @@ def test_rows_of_every_score_bank_and_control(run):
     kinds = sorted((r["score"], r["bank"], r["control"], r["logits"]) for r in near)
     want = [("max_sigmoid", "none", "none", "head")]
     for bank in ("own", "other"):
-        for control in ("none", "rotated"):
+        for control in ("none", "rotated", "no_leaks"):
             want += [("negs", bank, control, "head"), ("neglabel", bank, control, "cosine")]
     assert kinds == sorted(want)
     assert all(r["draws"] == 2 and r["auroc_std"] > 0 for r in pick(near, control="rotated"))
     assert report["banks"]["own"]["overlap"]["near"] == ["fox"]
     assert report["banks"]["other"]["overlap"]["near"] == ["fox"]
     assert report["sets"]["near"] == dict(images=40, boxes=40)
+
+
+def test_rows_without_the_negatives_that_name_an_ood_class(run):
+    report = evaluate_run(run)
+    (row,) = pick(report["rows"], ood_set="near", score="negs", bank="own", control="no_leaks")
+    keep = [i for i, label in enumerate(NEG) if label != "fox"]
+    clean = {
+        name: run.records[name].with_neg_logits(run.records[name].neg_logits[:, keep])
+        for name in ("id", "near")
+    }
+    want = evaluate_scores(clean["id"], {"near": clean["near"]}, ["negs"], 0.3)[0]
+    assert row["auroc"] == pytest.approx(want["auroc"], abs=1e-12)
+    assert report["banks"]["own"]["leakage"]["near"]["leaks"] == ["fox"]
+    assert f"near: 1 of {len(NEG)} negative labels (bank own) name an OOD class: fox" in (
+        leakage_lines(report)
+    )
+
+
+def test_a_bank_of_leaks_alone_has_no_rows_without_them(run):
+    run.banks = [Bank("own", ["fox"], run.banks[0].feats[:1])]
+    run.records = {
+        name: each.with_neg_logits(each.neg_logits[:, :1]) for name, each in run.records.items()
+    }
+    rows = pick(evaluate_run(run)["rows"], ood_set="near")
+    assert not pick(rows, control="no_leaks") and pick(rows, control="rotated")
+
+
+def test_rotated_rows_are_the_mean_of_their_draws(run):
+    run.seed = 5
+    (row,) = pick(
+        evaluate_run(run)["rows"], ood_set="near", score="negs", bank="own", control="rotated"
+    )
+    draws = []
+    for seed in (5, 6):
+        turned = rotated_bank(run.banks[0].feats, seed)
+        near = {"near": run.records["near"].rescore(turned)}
+        draws += evaluate_scores(run.records["id"].rescore(turned), near, ["negs"], 0.3)
+    for key in ("auroc", "fpr95"):
+        values = [draw[key] for draw in draws]
+        assert row[key] == pytest.approx(np.mean(values), abs=1e-12)
+        assert row[f"{key}_std"] == pytest.approx(np.std(values, ddof=1), abs=1e-12)
+    assert mean_rows([[draws[0]]])[0]["auroc_std"] == 0
+
+
+def test_one_score_with_two_sources_has_two_labels(run):
+    run.scores = ["mcm", ("mcm", dict(logits="cosine")), ("mcm", dict(temperature=2.0)), "negs"]
+    rows = pick(evaluate_run(run)["rows"], ood_set="near", control="none", cut_kind="own")
+    found = {row["score"]: row for row in rows}
+    assert set(found) == {"mcm", "mcm(logits=cosine)", "mcm(temperature=2.0)", "negs"}
+    assert found["mcm"]["logits"] == "head" and found["mcm"]["options"] == {}
+    assert found["mcm(logits=cosine)"]["logits"] == "cosine"
+    assert found["mcm"]["auroc"] != found["mcm(logits=cosine)"]["auroc"]
+
+
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        (["mcm", "negs", ("mcm", dict(logits="head"))], "'mcm' is listed twice"),
+        ([("mcm", dict(logits="cosine"))] * 2, r"'mcm\(logits=cosine\)' is listed twice"),
+        (["mcm", ("negs", dict(wait=1))], "no option 'wait'"),
+    ],
+)
+def test_scores_that_cannot_be_named(scores, message):
+    with pytest.raises(ValueError, match=message):
+        name_scores(scores)
 
 
 def test_cosine_scores_read_cosines(run):

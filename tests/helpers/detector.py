@@ -27,8 +27,25 @@ def detector_config(**changes) -> dict:
 
 def build_detector(seed: int = 0, **changes) -> torch.nn.Module:
     """The detector with seeded random weights that carry signal through all layers."""
+    config = detector_config(**changes)
+    if config.type == "YOLOWorldDetector":  # the stock class knows nothing of NegAS
+        config.neck = config.neck.neck
+        for key in ("neg_labels", "prompt"):
+            config.pop(key)
     torch.manual_seed(seed)
-    model = MODELS.build(detector_config(**changes))
+    model = MODELS.build(config)
+    fill_with_signal(model, seed)
+    return model
+
+
+def fill_with_signal(model: torch.nn.Module, seed: int = 0, logit_scale: float = 0.0) -> None:
+    """Seeded random weights in all but the text encoder, scaled so that signal passes all layers.
+
+    Args:
+        model: detector.
+        seed: of the weights.
+        logit_scale: of the classifier; more makes logits differ more between cells.
+    """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for part in (model.backbone.image_model, model.neck, model.bbox_head):
@@ -37,9 +54,8 @@ def build_detector(seed: int = 0, **changes) -> torch.nn.Module:
                     fan_in = param[0].numel()
                     param.copy_(torch.randn(param.shape, generator=generator) * (2 / fan_in) ** 0.5)
         for contrast in model.bbox_head.head_module.cls_contrasts:
-            contrast.logit_scale.fill_(0.0)
+            contrast.logit_scale.fill_(logit_scale)
             contrast.bias.fill_(-1.0)
-    return model
 
 
 def batch(

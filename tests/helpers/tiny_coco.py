@@ -15,6 +15,7 @@ from PIL import Image
 import negas.register  # noqa: F401
 from negas.labels.names import read_names
 
+from .detector import fill_with_signal
 from .yolo_world import ROOT
 
 TINY_CLIP = str(ROOT / "data/emoji_world/tiny_clip")
@@ -101,19 +102,13 @@ def write_data(cfg: Config, folder: Path, count: int = 4) -> None:
 def write_base(model_config: dict, path: Path, seed: int = 0) -> None:
     """Full weights of a model, as a release would give them: random, but with signal throughout."""
     config = Config(dict(model=model_config)).copy().model
-    config.update(base_checkpoint=None, prompt=None)
+    config.update(base_checkpoint=None)
+    if "prompt" in config:
+        config.prompt = None
     torch.manual_seed(seed)
     model = MODELS.build(config)
-    generator = torch.Generator().manual_seed(seed)
+    fill_with_signal(model, seed, logit_scale=3.0)
     with torch.no_grad():
-        for part in (model.backbone.image_model, model.neck, model.bbox_head):
-            for param in part.parameters():
-                if param.dim() > 1:
-                    fan_in = param[0].numel()
-                    param.copy_(torch.randn(param.shape, generator=generator) * (2 / fan_in) ** 0.5)
-        for contrast in model.bbox_head.head_module.cls_contrasts:
-            contrast.logit_scale.fill_(3.0)
-            contrast.bias.fill_(-1.0)
         for branch in model.bbox_head.head_module.reg_preds:  # boxes of some 5 cells' size
             reg_max = model.bbox_head.head_module.reg_max
             branch[-1].weight.mul_(0.1)

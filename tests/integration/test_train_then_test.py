@@ -6,11 +6,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from negas.labels.names import read_names
 from negas.metrics.protocol import evaluate_scores
 from negas.records import BoxRecords
+from negas.visualization.boxes import KNOWN, UNKNOWN
 from tests.helpers.commands import run_tool
-from tests.helpers.tiny_coco import emoji_project
+from tests.helpers.tiny_coco import emoji_project, write_set
 from tests.helpers.yolo_world import ROOT
 
 
@@ -100,3 +103,63 @@ def test_checkpoint_changes_the_predictions(run, monkeypatch):
     assert run_tool("test", config, run / "work/epoch_1.pth", "--work-dir", out) == 0
     first, other = (BoxRecords.load(path / "records/id.npz") for path in (run / "first", out))
     assert np.abs(np.sort(first.scores)[:5] - np.sort(other.scores)[:5]).max() > 1e-6
+
+
+def test_painted_images_of_every_set_and_a_clean_id_set(run, monkeypatch):
+    """--show-dir, and the documented way to test on another ID set."""
+    monkeypatch.chdir(ROOT)
+    scenes, out = run / "data/emoji_world/scenes", run / "clean"
+    write_set(
+        scenes / "annotations/id_test_clean.json",
+        scenes / "id_test_clean",
+        read_names("data/emoji_world/id_names.txt"),
+        count=3,
+        seed=40,
+        suffix=".png",
+    )
+    options = {
+        "test_dataloader.dataset.ann_file": "annotations/id_test_clean.json",
+        "test_dataloader.dataset.data_prefix.img": "id_test_clean/",
+    }
+    args = (run / "mine.py", run / "work/epoch_3.pth", "--work-dir", out, "--show-dir", "painted")
+    assert run_tool("test", *args, options=options) == 0
+    report = json.loads((out / "ood_results.json").read_text())
+    assert report["sets"]["id"]["images"] == 3
+    assert BoxRecords.load(out / "records/id.npz").meta["ann_file"].endswith("id_test_clean.json")
+    seen = set()
+    for name, folder in (("id", "id_test_clean"), ("near", "near_ood"), ("far", "far_ood")):
+        painted = sorted((out / "painted" / name).iterdir())
+        assert [p.name for p in painted] == sorted(p.name for p in (scenes / folder).iterdir())
+        for path in painted:
+            with Image.open(path) as image:
+                seen |= {colour for _, colour in image.getcolors(1 << 20)}
+    assert {KNOWN, UNKNOWN} <= seen
+
+
+def test_an_id_set_alone(run, monkeypatch):
+    """Without OOD sets only mAP and the cut are reported."""
+    monkeypatch.chdir(ROOT)
+    out = run / "id_only"
+    args = (run / "mine.py", run / "work/epoch_3.pth", "--work-dir", out)
+    assert run_tool("test", *args, options={"test_cfg.ood_dataloaders": None}) == 0
+    report = json.loads((out / "ood_results.json").read_text())
+    assert report["rows"] == [] and set(report["sets"]) == {"cut", "id"}
+    assert report["map"] == json.loads((run / "first/ood_results.json").read_text())["map"]
+
+
+def test_painting_with_a_plain_test_loop(run, monkeypatch):
+    """MMDetection's loop and metric: its hook paints the ID set, in one folder."""
+    monkeypatch.chdir(ROOT)
+    config = run / "plain.py"
+    config.write_text(
+        """_base_ = "mine.py"
+test_cfg = dict(_delete_=True, type="TestLoop")
+test_evaluator = dict(
+    _delete_=True, type="mmdet.CocoMetric", metric="bbox", ann_file={ann_file!r}
+)
+""".format(ann_file=f"{run}/data/emoji_world/scenes/annotations/id_test.json")
+    )
+    out = run / "plain"
+    args = (config, run / "work/epoch_3.pth", "--work-dir", out, "--show-dir", "painted")
+    assert run_tool("test", *args) == 0
+    assert len(list((out / "painted").glob("*.png"))) == 4

@@ -89,3 +89,17 @@ def test_two_gloo_processes_equal_one_process(tmp_path, monkeypatch):
         for path in (one, two)
     )
     torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_an_image_that_one_process_misses_ends_both(tmp_path):
+    config = emoji_project(tmp_path, count=4)
+    image = sorted((tmp_path / "data/emoji_world/scenes/id_train").iterdir())[1]
+    image.unlink()  # in the share of the second process
+    done = run_command(
+        ROOT / "tools/dist_train.sh", config, 2, cwd=ROOT, PORT=free_port(), PYTHONPATH=str(ROOT)
+    )
+    assert done.returncode != 0
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 2 and errors[0] == errors[1]
+    assert "1 of 2 images do not exist" in errors[0] and image.name in errors[0]

@@ -97,6 +97,27 @@ def test_no_detections():
         f1_threshold(CASE["gt"], [])
 
 
+def test_categories_that_are_no_class_of_the_model_do_not_count():
+    """By name: the json has more categories, between and after the model's, in another order."""
+    names = {1: "c1", 2: "c2", 3: "c3"}
+    assert {c["id"]: c["name"] for c in CASE["gt"]["categories"]} == names
+    image = CASE["gt"]["images"][0]["id"]
+    box = {"image_id": image, "bbox": [0, 0, 9, 9], "area": 81, "iscrowd": 0}
+    more = copy.deepcopy(CASE["gt"])
+    more["categories"] = [{"id": 9, "name": "extra"}, *more["categories"][::-1]]
+    more["annotations"] = [*more["annotations"], {**box, "id": 999, "category_id": 9}]
+    found = [*CASE["detections"], {**box, "category_id": 9, "score": 0.001}]
+    known = ["c3", "c1", "c2"]
+    cut = f1_threshold(more, found, class_names=known)
+    assert cut.threshold == pytest.approx(f1_threshold(CASE["gt"], CASE["detections"]).threshold)
+    assert set(cut.per_class) == set(known)
+    assert f1_threshold(more, found).threshold != pytest.approx(cut.threshold)
+    assert coco_map(more, found, known) == coco_map(CASE["gt"], CASE["detections"])
+    assert coco_map(more, CASE["detections"]).ap < coco_map(more, CASE["detections"], known).ap
+    with pytest.raises(ValueError, match="'c4' is no category of the ground truth"):
+        coco_map(more, found, ["c1", "c4"])
+
+
 def test_records_give_the_same_ap():
     found = CASE["detections"]
     boxes = np.array([d["bbox"] for d in found])

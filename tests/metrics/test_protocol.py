@@ -8,7 +8,6 @@ from negas.metrics import (
     evaluate_scores,
     ood_metrics,
     rotated_bank,
-    rotation_control,
     select_samples,
 )
 from negas.records import BoxRecords
@@ -205,22 +204,3 @@ def test_rotations_are_uniform():
     first_axis = np.stack([rotated_bank(np.eye(3)[:1], seed)[0] for seed in range(2000)])
     np.testing.assert_allclose(first_axis.mean(0), 0, atol=0.05)
     np.testing.assert_allclose((first_axis**2).mean(0), 1 / 3, atol=0.03)
-
-
-def test_rotation_control_is_the_mean_of_its_draws_and_takes_the_meaning_away():
-    (near, _) = rotation_control(ID, OODS, BANK, ["negs"], 0.3, draws=3, seed=5)
-    values = [
-        evaluate_scores(
-            ID.rescore(rotated_bank(BANK, seed)),
-            {"near": OODS["near"].rescore(rotated_bank(BANK, seed))},
-            ["negs"],
-            0.3,
-        )[0]["auroc"]
-        for seed in (5, 6, 7)
-    ]
-    assert near["auroc"] == pytest.approx(np.mean(values), abs=1e-12)
-    assert near["auroc_std"] == pytest.approx(np.std(values, ddof=1), abs=1e-12)
-    assert near["draws"] == 3 and near["ood_set"] == "near"
-    assert evaluate_scores(ID, OODS, ["negs"], 0.3)[0]["auroc"] > near["auroc"]
-    with pytest.raises(ValueError, match="at least one draw"):
-        rotation_control(ID, OODS, BANK, ["negs"], 0.3, draws=0)

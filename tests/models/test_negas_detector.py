@@ -78,6 +78,7 @@ def test_loss_ood_is_alpha_times_the_masked_bce_of_the_second_branch():
 
 def test_noise_depends_on_seed_and_step_only():
     model = build_detector()
+    model.neck.sigma = 0.5  # the loss of random weights hardly feels less
     losses = []
     for step in (0, 1, 0):
         set_step(step)
@@ -218,6 +219,16 @@ def test_prompt_starts_as_the_template():
     with torch.no_grad():
         torch.testing.assert_close(model.text_feats()[0], stock.text_feats()[0])
         torch.testing.assert_close(model.text_feats()[1], stock.text_feats()[1])
+
+
+def test_prompt_starts_at_random_if_the_config_says_so():
+    def start(**options):
+        return build_detector(prompt=dict(ctx_init=None, num_ctx=4, **options)).prompt.ctx.detach()
+
+    assert start(seed=1).shape == (4, start(seed=1).shape[1])
+    assert torch.equal(start(seed=1), start(seed=1))
+    assert not torch.equal(start(seed=1), start(seed=2))
+    assert torch.equal(start(), start(seed=0)), "by default the seed of the run"
 
 
 def test_prompt_on_negatives_is_an_option():

@@ -1,10 +1,12 @@
 """YOLO-World v2 and the NegAS forward pass against reference numbers of the authors' network."""
 
+import copy
 import json
 
 import numpy as np
 import pytest
 import torch
+from mmcv.cnn import ConvModule
 from mmengine.registry import MODELS
 
 import negas.register  # noqa: F401
@@ -94,6 +96,59 @@ def test_dual_branch_equals_two_passes(model):
     for got, want in zip(both, single, strict=True):
         for a, b in zip(got, want, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_merged_layers_equal_the_plain_ones(model):
+    """Norms folded into convolutions, and the last convolution into the texts: same logits."""
+    images, id_text, neg_text, _ = inputs(reference("v2_s_128"))
+    module = model.bbox_head.head_module
+    texts = torch.cat([id_text, neg_text], 1)
+    with torch.no_grad():
+        feats = model.image_feats(images)
+        feats = model.neck(feats, id_text)
+        hidden = module.hidden(feats)
+        merged = module.classify(hidden, texts)
+        plain = [
+            contrast(tower(x), texts)
+            for x, tower, contrast in zip(
+                feats, module.cls_preds, module.cls_contrasts, strict=True
+            )
+        ]
+        cells = torch.tensor([300, 0, 255, 256, 335, 17])  # 16x16, 8x8 and 4x4 cells
+        embeds = module.embed_cells(hidden, 1, cells)
+    for a, b in zip(merged, plain, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+    unit = torch.nn.functional.normalize(texts[0], dim=-1)
+    want = torch.cat([x[1].flatten(1).T for x in plain])[cells]
+    torch.testing.assert_close(embeds[:, :-1] @ unit.T + embeds[:, -1:], want, rtol=1e-4, atol=1e-4)
+
+    blocks = [m for m in model.modules() if isinstance(m, ConvModule) and m.with_norm]
+    with torch.no_grad(), torch.random.fork_rng():
+        block = next(b for b in blocks if b.conv.in_channels > 3)
+        x = torch.randn(1, block.conv.in_channels, 8, 8)
+        want = block.activate(block.norm(block.conv(x)))
+        torch.testing.assert_close(block(x), want, rtol=1e-4, atol=1e-4)
+    names = ("fast_conv_bn_eval_forward", "efficient_conv_bn_eval_forward")  # by mmcv's version
+    assert all(any(getattr(block, name, None) for name in names) for block in blocks)
+
+
+def test_layers_in_training_mode_are_not_merged(model):
+    """Batch statistics are those of the region embeddings, and they move."""
+    contrast = copy.deepcopy(model.bbox_head.head_module.cls_contrasts[0]).train()
+    conv = model.bbox_head.head_module.cls_preds[0][-1]
+    before = contrast.norm.running_mean.clone()
+    x = torch.linspace(-1, 1, 2 * conv.in_channels * 16).reshape(2, conv.in_channels, 4, 4)
+    text = torch.eye(512)[None, :3]
+    got = contrast(x, text, conv)
+    z = conv(x)
+    z = (z - z.mean((0, 2, 3), keepdim=True)) / (
+        z.var((0, 2, 3), keepdim=True, correction=0) + 1e-3
+    ).sqrt()
+    norm = contrast.norm
+    z = z * norm.weight[:, None, None] + norm.bias[:, None, None]
+    want = z[:, :3] * contrast.logit_scale.exp() + contrast.bias
+    torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-3)
+    assert not torch.equal(norm.running_mean, before)
 
 
 def test_per_image_texts_equal_shared_ones(model):

@@ -10,6 +10,7 @@ import pytest
 
 from negas.apis.report import make_report, print_report
 from negas.apis.report_runs import display_name, group_runs, load_run
+from negas.apis.report_table import score_name
 from tests.helpers.fake_runs import fake_run
 
 ROOT = Path(__file__).parents[2]
@@ -64,16 +65,46 @@ def test_rows_of_the_main_table(tables):
     assert labels["methods"] == [
         "YOLO-World (stock) [max sigmoid]",
         "YOLO-World (stock) [NegS]",
+        "YOLO-World (stock) [NegS], without leaks",
+        "YOLO-World (stock) [NegS], rotated",
         "+ CoOp prompts [max sigmoid]",
         "+ NegAS [NegS]",
+        "+ NegAS [NegS], without leaks",
+        "+ NegAS [NegS], rotated",
         "+ NegAS, no mask [NegS]",
+        "+ NegAS, no mask [NegS], without leaks",
+        "+ NegAS, no mask [NegS], rotated",
     ]
     assert labels["NegA x NegS"] == [
-        f"NegA {nega}, NegS {negs}" for nega in ("no", "yes") for negs in ("no", "yes")
+        f"NegA {nega}, NegS {negs}"
+        for nega in ("no", "yes")
+        for negs in ("no", "yes", "yes, without leaks", "yes, rotated")
     ]
     assert {"MSP", "MCM", "NegLabel", "NegS", "NegS product"} <= set(
         labels["scores on the boxes of + NegAS"]
     )
+
+
+def test_controls_stand_in_every_main_table(tables, folders):
+    for table in tables[::2]:
+        with_negatives = [r for s in table.sections for r in s.rows if "Neg" in r.label]
+        assert any(row.control for row in with_negatives)
+        assert any("survives" in note for note in table.notes)
+    rotated = row_of(tables[0], "methods", "+ NegAS [NegS], rotated")
+    seeds = [
+        number(f, score="negs", bank="own", control="rotated", ood_set="near") for f in folders[3:5]
+    ]
+    assert rotated["near/auroc"].mean == pytest.approx(np.mean([row["auroc"] for row in seeds]))
+    assert "ap" not in rotated and "cut" not in rotated
+    values = row_of(tables[0], "methods", "+ NegAS [NegS]")
+    column = tables[0].columns[-1]
+    assert column.title == "leaks near/far" and column.text(values) == "1/0"
+    assert column.text(row_of(tables[0], "methods", "+ CoOp prompts [max sigmoid]")) == ""
+
+
+def test_scores_with_options_have_readable_names():
+    assert score_name("mcm(logits=cosine)") == "MCM (logits=cosine)"
+    assert score_name("negs") == "NegS" and score_name("mine") == "mine"
 
 
 def test_numbers_are_means_and_deviations_over_seeds(tables, folders):
@@ -94,7 +125,8 @@ def test_numbers_are_means_and_deviations_over_seeds(tables, folders):
 
 def test_shared_cut_is_the_stock_runs_and_counts_grow(tables, folders):
     own, shared = tables[0], tables[2]
-    assert {row.values["cut"].mean for row in shared.sections[0].rows} == {0.2}
+    methods = [row for row in shared.sections[0].rows if not row.control]
+    assert {row.values["cut"].mean for row in methods} == {0.2}
     before = row_of(own, "methods", "+ NegAS [NegS]")["num_id"].mean
     after = row_of(shared, "methods", "+ NegAS [NegS]")["num_id"].mean
     assert after >= before
@@ -155,6 +187,15 @@ def test_names_group_runs(folders):
 def test_missing_run(tmp_path):
     with pytest.raises(FileNotFoundError, match="no ood_results.json in this folder"):
         make_report([tmp_path / "nothing"])
+
+
+def test_a_run_without_ood_sets(tmp_path):
+    file = fake_run(tmp_path / "a", ap50=0.5) / "ood_results.json"
+    results = json.loads(file.read_text())
+    results["sets"] = {name: results["sets"][name] for name in ("id", "cut")}
+    file.write_text(json.dumps(results | dict(rows=[])))
+    with pytest.raises(ValueError, match=r"tested without OOD sets.*AP 0\.250"):
+        make_report([tmp_path / "a"])
 
 
 def test_damaged_results(tmp_path):

@@ -55,6 +55,13 @@ def test_best_is_lowest_fpr_and_highest_auroc():
     assert best_rows(section, BOXES) == set()
 
 
+def test_controls_do_not_compete():
+    rows = [*table().sections[0].rows, Row("rotated", dict(fpr=Stat(0.1)), control=True)]
+    assert best_rows(Section("block", rows), FPR) == {1}
+    text = to_markdown(Table("title", [FPR], [Section("block", rows)]))
+    assert "| rotated | 10.0 |" in text
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [((0.4, 0.4), set()), ((0.40001, 0.39999, 0.5), {0, 1}), ((0.4,), set())],

@@ -14,6 +14,7 @@ class_names = [
     "traffic sign",
 ]
 data_root = "data/bdd100k/"
+eval_set = dict(metainfo=dict(classes=class_names))
 id_set = dict(metainfo=dict(classes=class_names), data_root=data_root)
 train_images = dict(img="images/100k/train/")
 

@@ -1,11 +1,9 @@
-# NegAS on YOLO-World v2-L: the prompt "a photo of" is trained, all else is frozen.
-_base_ = "./yolo_world_v2_l.py"
+_base_ = ["./yolo_world_v2_l.py", "./nega.py"]
 
 model = dict(
-    type="NegASYOLOWorldDetector",
-    prompt=dict(ctx_init="a photo of", num_ctx=3),
-    neck=dict(_delete_=True, type="NegANeck", neck=_base_.model.neck, sigma=0.05),
-    background=dict(type="BackgroundMask", rule="overlap"),
-    loss_ood=dict(type="MaskedBCELoss", alpha=3.0),
-    postprocessor=dict(type="NegSPostProcessor", score="negs"),
+    **_base_.nega,
+    neck=dict(_delete_=True, **_base_.nega_neck, neck=_base_.model.neck),
+    # From YOLO-World's release page (huggingface.co/wondervictor/YOLO-World), file
+    # yolo_world_v2_l_obj365v1_goldg_pretrain-a82b1fe3.pth
+    base_checkpoint="checkpoints/yolo_world_v2_l.pth",
 )

@@ -1,7 +1,11 @@
 """Registered COCO-style dataset for EmojiWorld's ID and OOD sets."""
 
-from mmdet.datasets import CocoDataset
-from mmengine.registry import DATASETS
+from negas import compat
+
+compat.install()  # before mmdet, whoever imports this module first
+
+from mmdet.datasets import CocoDataset  # noqa: E402
+from mmengine.registry import DATASETS  # noqa: E402
 
 ID_NAMES = (
     "person",

@@ -2,15 +2,19 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-from mmdet.structures.bbox import HorizontalBoxes
-from mmengine.registry import DATASETS, TRANSFORMS
-from torch.utils.data import Dataset
+from negas import compat
 
-from negas.datasets.emoji_world.atlas import Atlas
-from negas.datasets.emoji_world.glyphs import PHOTOMETRIES
-from negas.datasets.emoji_world.scenes import Scene, SceneComposer, scene_generator
-from negas.datasets.emoji_world.vocabulary import (
+compat.install()  # before mmdet, whoever imports this module first
+
+import numpy as np  # noqa: E402
+from mmdet.structures.bbox import HorizontalBoxes  # noqa: E402
+from mmengine.registry import DATASETS, TRANSFORMS  # noqa: E402
+from torch.utils.data import Dataset  # noqa: E402
+
+from negas.datasets.emoji_world.atlas import Atlas  # noqa: E402
+from negas.datasets.emoji_world.glyphs import PHOTOMETRIES  # noqa: E402
+from negas.datasets.emoji_world.scenes import Scene, SceneComposer, scene_generator  # noqa: E402
+from negas.datasets.emoji_world.vocabulary import (  # noqa: E402
     SEEN_STYLES,
     group_names,
     load_classes,

@@ -33,7 +33,7 @@ class CLIPTextBackbone(BaseModule):
         try:
             self.tokenizer = CLIPTokenizer.from_pretrained(self.model_name)
             if pretrained:
-                model = CLIPTextModelWithProjection.from_pretrained(self.model_name)
+                model = _load_text_tower(CLIPTextModelWithProjection, self.model_name)
             else:
                 config = CLIPTextConfig.from_pretrained(self.model_name)
                 model = CLIPTextModelWithProjection(config)
@@ -56,6 +56,22 @@ class CLIPTextBackbone(BaseModule):
     def context_length(self) -> int:
         """Longest token sequence, begin and end tokens included."""
         return self.model.config.max_position_embeddings
+
+
+def _load_text_tower(model_class: type, name: str) -> nn.Module:
+    """Pretrained weights, without the table of the vision tower's that are left over."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        model, report = model_class.from_pretrained(name, output_loading_info=True)
+    finally:
+        logging.set_verbosity(level)
+    missing = sorted(key for key in report["missing_keys"] if not key.endswith("position_ids"))
+    if missing:
+        raise ValueError(f"no weights for {missing[0]} and {len(missing) - 1} more")
+    return model
 
 
 @MODELS.register_module()

@@ -17,6 +17,7 @@ from negas.labels.names import read_names
 from negas.text.clip_text import encode_labels
 
 from ..checkpoint import check_state_dict, is_partial, load_base_weights
+from ..freeze import merge_norms_in_eval
 
 
 @MODELS.register_module()
@@ -31,7 +32,6 @@ class YOLOWorldDetector(YOLODetector):
         template: phrase around a name for the text encoder.
         base_checkpoint: full weights (``.pth`` or ``.safetensors``) loaded when a run starts, and
             under a checkpoint that holds only trained parameters.
-        freeze_text: keep the text encoder as it is and encode each phrase once.
         channels_last: memory format of images and convolution weights; faster on CPUs and on
             tensor cores.
     """
@@ -44,7 +44,6 @@ class YOLOWorldDetector(YOLODetector):
         class_names: Sequence[str] | str = (),
         template: str = "{}",
         base_checkpoint: str | None = None,
-        freeze_text: bool = True,
         channels_last: bool = True,
         train_cfg: dict | None = None,
         test_cfg: dict | None = None,
@@ -66,12 +65,12 @@ class YOLOWorldDetector(YOLODetector):
         self.base_checkpoint = base_checkpoint
         self.base_sha256: str | None = None
         self._phrases: dict[str, Tensor] = {}
-        self.freeze_text = freeze_text
-        if freeze_text and self.text_model is not None:
+        if self.text_model is not None:  # frozen: each phrase is encoded once
             self.text_model.requires_grad_(False)
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         for part in (self.backbone.image_model, self.neck, self.bbox_head):
             part.to(memory_format=self.memory_format)
+            merge_norms_in_eval(part)
 
     # --- weights ------------------------------------------------------------------------------
     def init_weights(self) -> None:
@@ -138,6 +137,14 @@ class YOLOWorldDetector(YOLODetector):
     def id_text_feats(self) -> Tensor:
         """Test-time embeddings of ``class_names``, [K, D]."""
         return self.label_feats(self.class_names)
+
+    def text_feats(self) -> tuple[Tensor, Tensor | None]:
+        """Test-time embeddings of ID labels [K, D] and of negative labels: the stock has none."""
+        return self.id_text_feats(), None
+
+    def bank_feats(self, neg_labels: Sequence[str]) -> Tensor:
+        """Test-time embeddings of any negative labels, [M, D]."""
+        return self.label_feats(neg_labels)
 
     # --- forward ------------------------------------------------------------------------------
     def image_feats(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:

@@ -195,7 +195,7 @@ class YOLOWorldHead(YOLOv8Head):
 
     def logits(self, feats: Sequence[Tensor], text_feats: Tensor) -> Tensor:
         """Logits [B, N, K] of neck levels against texts [1 or B, K, D], without boxes."""
-        return flatten_levels(self.head_module.classify(self.head_module.embed(feats), text_feats))
+        return flatten_levels(self.head_module.classify(self.head_module.hidden(feats), text_feats))
 
     def predict_by_texts(
         self,
@@ -224,17 +224,13 @@ class YOLOWorldHead(YOLOv8Head):
             w of unit length is ``embeddings[:, :-1] @ w + embeddings[:, -1]``.
         """
         module = self.head_module
-        embed_maps = module.embed(feats)
-        cls_maps = module.classify(embed_maps, text_feats)
+        hidden = module.hidden(feats)
+        cls_maps = module.classify(hidden, text_feats)
         logits = flatten_levels(cls_maps).float()
-        embeds = flatten_levels(embed_maps)
         ltrb = torch.cat(module.regress(feats)[0], 1).float()
         sizes = [m.shape[-2:] for m in cls_maps]
         priors = self.priors(sizes, logits)
         bboxes = self.bbox_coder.decode(priors[:, :2], ltrb, priors[:, 2])
-        level_bias = torch.stack([c.bias for c in module.cls_contrasts]).float()
-        cells = torch.tensor([h * w for h, w in sizes], device=logits.device)
-        bias = level_bias.repeat_interleave(cells)
         if neg_text_feats is not None:
             neg_text_feats = F.normalize(neg_text_feats.float(), dim=-1)
 
@@ -244,11 +240,11 @@ class YOLOWorldHead(YOLOv8Head):
             where = kept.prior_inds
             kept.id_logits = logits[i, where]
             if neg_text_feats is not None or self.test_cfg.get("keep_embeddings", False):
-                regions = embeds[i, where].float()
+                embeds = module.embed_cells(hidden, i, where)
                 if neg_text_feats is not None:
-                    kept.neg_logits = regions @ neg_text_feats.T + bias[where, None]
+                    kept.neg_logits = embeds[:, :-1] @ neg_text_feats.T + embeds[:, -1:]
                 if self.test_cfg.get("keep_embeddings", False):
-                    kept.embeddings = torch.cat([regions, bias[where, None]], 1)
+                    kept.embeddings = embeds
             results.append(kept)
         return results
 

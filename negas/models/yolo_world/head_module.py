@@ -33,14 +33,39 @@ class BNContrastiveHead(BaseModule):
         """Scaled region embeddings [B, D, h, w]: logits are ``<embed, w> + bias``."""
         return self.norm(x) * self.logit_scale.exp()
 
-    def forward(self, embeds: Tensor, text_feats: Tensor) -> Tensor:
-        """Logits [B, K, h, w] of :meth:`embed`'s output against texts [1 or B, K, D]."""
+    def forward(self, x: Tensor, text_feats: Tensor, conv: nn.Conv2d | None = None) -> Tensor:
+        """Logits against texts [1 or B, K, D].
+
+        Args:
+            x: what ``norm`` takes, [B, D, h, w]; with ``conv`` what that takes, [B, C, h, w].
+            text_feats: any length; normalised here.
+            conv: the 1x1 convolution before ``norm``. With frozen statistics all from it to the
+                logits is linear, so it is merged with the texts: K products per cell in place of D.
+
+        Returns:
+            [B, K, h, w].
+        """
         weights = F.normalize(text_feats, dim=-1)
-        height, width = embeds.shape[-2:]
+        bias = self.bias
+        if conv is not None and not self.norm.training:
+            with torch.autocast(x.device.type, enabled=False):  # constants of all cells: exact
+                matrix, shift = self.affine(conv)
+                weights = weights.float()
+                bias = bias + (weights @ shift)[:, None]  # [1 or B, 1, K]
+                weights = weights @ matrix  # [1 or B, K, C]
+        else:
+            x = self.embed(x if conv is None else conv(x))
+        height, width = x.shape[-2:]
         # Cells first: in channels_last memory this is a view, and so is its gradient.
-        cells = embeds.permute(0, 2, 3, 1).flatten(1, 2)
-        logits = torch.matmul(cells, weights.transpose(1, 2)) + self.bias
+        logits = torch.matmul(x.permute(0, 2, 3, 1).flatten(1, 2), weights.transpose(1, 2)) + bias
         return logits.transpose(1, 2).unflatten(-1, (height, width))
+
+    def affine(self, conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
+        """``embed(conv(x))`` of a cell in eval mode as matrix [D, C] and shift [D]."""
+        norm = self.norm
+        factor = norm.weight * torch.rsqrt(norm.running_var + norm.eps) * self.logit_scale.exp()
+        shift = norm.bias * self.logit_scale.exp() + factor * (conv.bias - norm.running_mean)
+        return conv.weight.flatten(1) * factor[:, None], shift
 
 
 @MODELS.register_module()
@@ -88,18 +113,40 @@ class YOLOWorldHeadModule(YOLOv8HeadModule):
             cells = (self.prior_size / stride) ** 2
             contrast.bias.data.fill_(math.log(5 / self.num_classes / cells))
 
-    def embed(self, feats: Sequence[Tensor]) -> list[Tensor]:
-        """Scaled region embeddings [B, D, h_l, w_l] per level."""
+    def hidden(self, feats: Sequence[Tensor]) -> list[Tensor]:
+        """The classification towers up to their last, linear layer, [B, C, h_l, w_l] per level."""
+        return [tower[:-1](x) for x, tower in zip(feats, self.cls_preds, strict=True)]
+
+    def classify(self, hidden: Sequence[Tensor], text_feats: Tensor) -> list[Tensor]:
+        """Logits [B, K, h_l, w_l] per level of :meth:`hidden` against texts [1 or B, K, D]."""
         return [
-            contrast.embed(tower(x))
-            for x, tower, contrast in zip(feats, self.cls_preds, self.cls_contrasts, strict=True)
+            contrast(x, text_feats, tower[-1])
+            for x, tower, contrast in zip(hidden, self.cls_preds, self.cls_contrasts, strict=True)
         ]
 
-    def classify(self, embeds: Sequence[Tensor], text_feats: Tensor) -> list[Tensor]:
-        """Logits [B, K, h_l, w_l] per level against texts [1 or B, K, D]."""
-        return [
-            contrast(x, text_feats) for x, contrast in zip(embeds, self.cls_contrasts, strict=True)
-        ]
+    def embed_cells(self, hidden: Sequence[Tensor], image: int, cells: Tensor) -> Tensor:
+        """Scaled region embeddings and biases of some cells of an image (in eval mode).
+
+        Args:
+            hidden: :meth:`hidden` of the batch.
+            image: index into the batch.
+            cells: [n], indices over all levels (fine to coarse, row-major).
+
+        Returns:
+            [n, D + 1]: the logit against a text w of unit length is ``e[:-1] @ w + e[-1]``.
+        """
+        out = hidden[0].new_zeros((len(cells), self.embed_dims + 1), dtype=torch.float32)
+        start = 0
+        for x, tower, contrast in zip(hidden, self.cls_preds, self.cls_contrasts, strict=True):
+            count = x.shape[-2] * x.shape[-1]
+            here = (cells >= start) & (cells < start + count)
+            regions = x[image].flatten(1).T[cells[here] - start].float()  # [n_l, C]
+            matrix, shift = contrast.affine(tower[-1])
+            with torch.autocast(x.device.type, enabled=False):
+                out[here, :-1] = regions @ matrix.T + shift
+            out[here, -1] = contrast.bias
+            start += count
+        return out
 
     def regress(self, feats: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Box distances.
@@ -118,7 +165,7 @@ class YOLOWorldHeadModule(YOLOv8HeadModule):
     def forward(self, feats: Sequence[Tensor], text_feats: Tensor) -> tuple[list, list, list]:
         """Logits, distances and distributions per level (:meth:`classify`, :meth:`regress`)."""
         distances, distributions = self.regress(feats)
-        return self.classify(self.embed(feats), text_feats), distances, distributions
+        return self.classify(self.hidden(feats), text_feats), distances, distributions
 
 
 def flatten_levels(maps: Sequence[Tensor]) -> Tensor:

@@ -75,25 +75,20 @@ class MaxSigmoidAttnBlock(BaseModule):
         best = best / math.sqrt(self.head_channels) + self.bias[None, :, None, None]
         return best.sigmoid()
 
-    def forward(self, x: Tensor, guides: Sequence[Tensor], split: bool = False) -> Tensor:
-        """Attend ``x`` to every branch's texts.
+    def forward(self, x: Tensor, guides: Sequence[Tensor]) -> list[Tensor]:
+        """Attend ``x`` to the texts of each branch.
 
         Args:
-            x: [B, C, h, w] shared by all branches, or [R*B, C, h, w] with ``split``.
+            x: [B, C, h, w].
             guides: R tensors [1 or B, K_r, D].
-            split: whether ``x`` already holds one slice per branch.
 
         Returns:
-            [R*B, C', h, w], branch by branch.
+            R tensors [B, C', h, w].
         """
-        branches = len(guides)
         embed = self.embed_conv(x) if self.embed_conv is not None else x
-        embeds = embed.chunk(branches) if split else [embed] * branches
-        maps = [self.attention(e, guide) for e, guide in zip(embeds, guides, strict=True)]
         values = self.project_conv(x).unflatten(1, (self.num_heads, -1))
-        if split or branches == 1:
-            return (values * torch.cat(maps).unsqueeze(2)).flatten(1, 2)
-        return torch.cat([(values * m.unsqueeze(2)).flatten(1, 2) for m in maps])
+        maps = [self.attention(embed, guide) for guide in guides]
+        return [(values * weights.unsqueeze(2)).flatten(1, 2) for weights in maps]
 
 
 class TextGuidedCSPLayer(CSPLayerWithTwoConv):
@@ -139,24 +134,23 @@ class TextGuidedCSPLayer(CSPLayerWithTwoConv):
             norm_cfg=norm_cfg,
         )
 
-    def forward(self, x: Tensor, guides: Sequence[Tensor], split: bool = False) -> Tensor:
-        """Run all branches.
+    def forward(self, x: Tensor, guides: Sequence[Tensor]) -> list[Tensor]:
+        """Run the layer for each branch.
 
-        Only the attention and what follows it depend on the texts, so with ``split=False`` the
-        convolutions before it run once for all branches.
+        Only the attention and what follows it depend on the texts: the convolutions before it run
+        once for all branches.
 
         Args:
-            x: [B, C, h, w], or [R*B, C, h, w] with ``split``.
+            x: [B, C, h, w].
             guides: R tensors [1 or B, K_r, D].
-            split: whether ``x`` already holds one slice per branch.
 
         Returns:
-            [R*B, C', h, w], branch by branch.
+            R tensors [B, C', h, w].
         """
         parts = list(self.main_conv(x).split((self.mid_channels, self.mid_channels), 1))
         for block in self.blocks:
             parts.append(block(parts[-1]))
-        attended = self.attn_block(parts[-1], guides, split)
-        if not split and len(guides) > 1:
-            parts = [torch.cat([part] * len(guides)) for part in parts]  # keeps the memory format
-        return self.final_conv(torch.cat([*parts, attended], 1))
+        return [
+            self.final_conv(torch.cat([*parts, attended], 1))
+            for attended in self.attn_block(parts[-1], guides)
+        ]

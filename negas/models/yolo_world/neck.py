@@ -91,27 +91,34 @@ class YOLOWorldPAFPN(YOLOv8PAFPN):
         """
         single = isinstance(txt_feats, Tensor)
         guides = [txt_feats] if single else list(txt_feats)
-        levels = len(self.in_channels)
-        if len(img_feats) != levels:
-            raise ValueError(f"expected {levels} feature levels, got {len(img_feats)}")
-        branches = len(guides)
-        # cat, not repeat: it keeps the memory format, and convolutions their fast path
-        laterals = [torch.cat([x] * branches) if branches > 1 else x for x in img_feats]
+        if len(img_feats) != len(self.in_channels):
+            raise ValueError(
+                f"expected {len(self.in_channels)} feature levels, got {len(img_feats)}"
+            )
+        # The first merge sees image features only: all branches share what precedes the texts.
+        # From there each runs on its own, as larger batches would fit caches less.
+        firsts = self._top_down(0, img_feats[-1], img_feats, guides)
+        outs = [
+            self._rest(img_feats, first, guide) for first, guide in zip(firsts, guides, strict=True)
+        ]
+        return outs[0] if single else outs
 
-        coarse = img_feats[-1]
-        inner = [laterals[-1]]
-        for step, idx in enumerate(range(levels - 1, 0, -1)):
-            split = step > 0  # the first merge sees image features only: shared by all branches
-            fine = laterals[idx - 1] if split else img_feats[idx - 1]
-            merged = torch.cat([self.upsample_layers[step](coarse), fine], 1)
-            coarse = self.top_down_layers[step](merged, guides, split)
-            inner.insert(0, coarse)
+    def _top_down(
+        self, step: int, coarse: Tensor, img_feats: Sequence[Tensor], guides: Sequence[Tensor]
+    ) -> list[Tensor]:
+        fine = img_feats[len(img_feats) - 2 - step]
+        merged = torch.cat([self.upsample_layers[step](coarse), fine], 1)
+        return self.top_down_layers[step](merged, guides)
 
+    def _rest(
+        self, img_feats: Sequence[Tensor], first: Tensor, guide: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Output levels of one branch after its first merge."""
+        inner = [first, img_feats[-1]]  # fine to coarse
+        for step in range(1, len(img_feats) - 1):
+            inner.insert(0, *self._top_down(step, inner[0], img_feats, [guide]))
         outs = [inner[0]]
-        for idx in range(levels - 1):
-            merged = torch.cat([self.downsample_layers[idx](outs[-1]), inner[idx + 1]], 1)
-            outs.append(self.bottom_up_layers[idx](merged, guides, True))
-        if single:
-            return tuple(outs)
-        chunks = [out.chunk(branches) for out in outs]
-        return [tuple(level[r] for level in chunks) for r in range(branches)]
+        for idx, coarse in enumerate(inner[1:]):
+            merged = torch.cat([self.downsample_layers[idx](outs[-1]), coarse], 1)
+            outs += self.bottom_up_layers[idx](merged, [guide])
+        return tuple(outs)

@@ -35,7 +35,8 @@ class NegASYOLOWorldDetector(YOLOWorldDetector):
         neg_labels: negative labels: a :class:`~negas.labels.NegativeLabelBank` file, or a list of
             words; empty: none (then ``use_nega`` must be off).
         prompt: options of :class:`~negas.text.prompt.PromptLearner`; ``None``: no learnable prompt,
-            labels go into ``template`` (stock weights, training-free NegS).
+            labels go into ``template`` (stock weights, training-free NegS). For a random start
+            ``ctx_init=None``, ``num_ctx`` and, if it shall not be the run's, a ``seed``.
         prompt_negatives: put the learnable prompt in front of negative labels too.
         use_nega: train with the OOD branch; ``False`` is the CoOp baseline.
         background: config of :class:`~negas.models.background.BackgroundMask`.
@@ -61,8 +62,7 @@ class NegASYOLOWorldDetector(YOLOWorldDetector):
         self.prompt_negatives = prompt_negatives
         self.prompt = None
         if prompt is not None:
-            text = self.text_model
-            self.prompt = PromptLearner(text.model, text.tokenizer, **prompt)
+            self.prompt = self._build_prompt(**prompt)
         if use_nega and (not self.neg_labels or not isinstance(self.neck, NegANeck)):
             raise ValueError(
                 "use_nega=True needs neg_labels and neck=dict(type='NegANeck', neck=...), got "
@@ -82,6 +82,12 @@ class NegASYOLOWorldDetector(YOLOWorldDetector):
         self.text_cache = TextFeatureCache()
         self.trained = freeze_except(self, ("prompt.",))
         eval_children(self)
+
+    def _build_prompt(self, seed: int | None = None, **options: object) -> PromptLearner:
+        # The runner seeds PyTorch with the run's seed before it builds the model.
+        start = torch.Generator().manual_seed(torch.initial_seed() if seed is None else seed)
+        text = self.text_model
+        return PromptLearner(text.model, text.tokenizer, generator=start, **options)
 
     def _read_negatives(self, source: Sequence[str] | str) -> tuple[str, ...]:
         if not source:

@@ -1,0 +1,135 @@
+"""Is a COCO json sound, and are its images there?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import mmcv
+from mmengine.dist import get_rank, get_world_size
+from mmengine.logging import print_log
+from PIL import Image
+from tqdm import tqdm
+
+_END_MARKS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
+_TAIL = 1 << 12  # some cameras and tools write bytes after the end mark
+
+
+def _read_json(path: Path, key: str) -> dict:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{key}.ann_file: {str(path)!r} does not exist; prepare the dataset or correct "
+            "data_root/ann_file"
+        )
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{key}.ann_file: {str(path)!r} is not valid JSON ({error})") from error
+    for field in ("images", "annotations", "categories"):
+        if not isinstance(data, dict) or not isinstance(data.get(field), list):
+            raise ValueError(f"{key}.ann_file: {str(path)!r} has no list {field!r}; expected COCO")
+    if not data["images"]:
+        raise ValueError(f"{key}.ann_file: {str(path)!r} lists no images")
+    return data
+
+
+def check_coco(
+    ann_file: Path, image_dir: Path, key: str, classes: Sequence[str] | None = None
+) -> list[str]:
+    """Check one COCO json and this process's share of its images.
+
+    Args:
+        ann_file: the json.
+        image_dir: folder that its file names are relative to.
+        key: where the config names it, for the error.
+        classes: names that must all be categories of the json; ``None``: any.
+
+    Returns:
+        JPEG files without an end mark at their end that can be decoded all the same.
+
+    Raises:
+        FileNotFoundError: the json or an image does not exist.
+        ValueError: the json is not sound, or an image cannot be read.
+    """
+    data = _read_json(ann_file, key)
+    where = f"{key}.ann_file: {str(ann_file)!r}"
+    names = {category.get("id"): category.get("name") for category in data["categories"]}
+    if classes:
+        lost = [name for name in classes if name not in names.values()]
+        if lost:
+            raise ValueError(
+                f"{where} has no category {lost[0]!r} ({len(lost)} of {len(classes)} classes are "
+                f"missing; it has {sorted(map(str, names.values()))[:8]}...); rename the "
+                "categories or set metainfo.classes to the json's names"
+            )
+        extra = [name for name in names.values() if name not in classes]
+        if extra:
+            print_log(f"{where}: ignoring categories that are no class: {extra[:8]}", "current")
+    image_ids = {image.get("id") for image in data["images"]}
+    if len(image_ids) != len(data["images"]):
+        raise ValueError(f"{where} has two images with the same id")
+    for ann in data["annotations"]:
+        if ann.get("category_id") not in names:
+            raise ValueError(
+                f"{where}: annotation {ann.get('id')} has unknown category_id "
+                f"{ann.get('category_id')!r}; the json's categories have ids {sorted(names)[:8]}..."
+            )
+        if ann.get("image_id") not in image_ids:
+            raise ValueError(
+                f"{where}: annotation {ann.get('id')} belongs to image {ann.get('image_id')!r}, "
+                "which the json does not list"
+            )
+        box = ann.get("bbox")
+        if not isinstance(box, list) or len(box) != 4 or not all(_finite(v) for v in box):
+            raise ValueError(f"{where}: annotation {ann.get('id')} has no finite bbox [x, y, w, h]")
+    if not all("file_name" in image for image in data["images"]):
+        print_log(f"{where}: its images have no file_name and are not checked", "current")
+        return []
+    share = [image_dir / image["file_name"] for image in data["images"]]
+    share = share[get_rank() :: get_world_size()]
+    missing = [path for path in share if not path.is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{where}: {len(missing)} of {len(share)} images do not exist, the first is "
+            f"{str(missing[0])!r}; correct data_prefix.img or complete the dataset"
+        )
+    # Seconds on a large set, minutes on a slow disk: a bar appears after the first two.
+    bar = tqdm(share, f"checking {ann_file.name}", leave=False, delay=2, disable=get_rank() > 0)
+    unended = []
+    for path in bar:
+        state = _look_at(path)
+        if state == "broken":
+            raise ValueError(
+                f"{where}: image {str(path)!r} cannot be read (damaged or no image); replace it or "
+                "take it out of the json"
+            )
+        if state == "unended":
+            unended.append(str(path))
+    return unended
+
+
+def _look_at(path: Path) -> Literal["whole", "unended", "broken"]:
+    """State of an image file, from its header and a JPEG's or PNG's last bytes.
+
+    Cheap enough for a hundred thousand files; damage in between shows only when it is decoded.
+    """
+    try:
+        with Image.open(path) as image:
+            kind = image.format
+    except (OSError, SyntaxError, ValueError):
+        return "broken"
+    if kind not in _END_MARKS:
+        return "whole"
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL))
+        if _END_MARKS[kind] in file.read():
+            return "whole"
+    # JPEGs without the mark, or with much behind it, may be fine: ask the pipelines' decoder.
+    readable = kind == "JPEG" and mmcv.imfrombytes(path.read_bytes()) is not None
+    return "unended" if readable else "broken"
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, int | float) and value == value and abs(value) != float("inf")

@@ -1,0 +1,4 @@
+"""Whole images and crops: CLIP-style encoders and the scores that work on their features.
+
+Shape letters: N images, T texts, D channels of the joint space, H and W pixels.
+"""

@@ -1,0 +1,154 @@
+"""AdaNeg: proxies of labels that follow the test images (Zhang & Zhang, NeurIPS 2024).
+
+Shape letters: B images, K ID labels, M negative labels, R labels with images in memory, L slots,
+D channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from negas.image_level.checks import Features
+from negas.image_level.memory import SlotMemory
+from negas.image_level.online import OnlineBatch, OnlineScorer
+from negas.image_level.scorers import CLIP_SCALE
+from negas.scores import NegLabel
+
+
+class AdaNeg(OnlineScorer):
+    """``S1 + static_weight * S0``, in (0, 1 + static_weight).
+
+    S0 is NegLabel's score. Images that it finds clearly ID (clearly OOD) are stored with their
+    best ID (negative) label; S1 is the same score with each label's text replaced by the mean of
+    its text and its images. A batch is taken in before it is scored, so the batch size matters.
+
+    The defaults are those of the released ImageNet setting as its code takes them: its beta of 5.5
+    is cut to 5, and one of its 10 slots for images is never used.
+
+    Args:
+        id_feats: [K, D].
+        neg_feats: [M, D].
+        scale: multiple of the cosine.
+        proxies: ``task`` weighs text and images equally; ``sample`` weighs them by
+            ``exp(-beta * (1 - cosine to the test image))``.
+        threshold: centre of the scores S0.
+        gap: images with ``S0 > threshold + gap * (1 - threshold)`` or ``S0 < threshold - gap *
+            threshold`` are stored; in [0, 1].
+        images_per_label: slots of a label besides its text; 0 stores nothing.
+        static_weight: of S0, at least 0.
+        beta: sharpness of ``sample``.
+        groups: of negatives, as in NegLabel.
+        seed: of the groups' permutation.
+    """
+
+    name = "adaneg"
+
+    def __init__(
+        self,
+        id_feats: Features,
+        neg_feats: Features,
+        scale: float = CLIP_SCALE,
+        *,
+        proxies: Literal["task", "sample"] = "task",
+        threshold: float = 0.5,
+        gap: float = 0.5,
+        images_per_label: int = 9,
+        static_weight: float = 0.1,
+        beta: float = 5.0,
+        groups: int = 5,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(id_feats, neg_feats, scale)
+        self._require("proxies", proxies, proxies in ("task", "sample"), "'task' or 'sample'")
+        self._require("threshold", threshold, 0 <= threshold <= 1, "in [0, 1]")
+        self._require("gap", gap, 0 <= gap <= 1, "in [0, 1]")
+        self._require("images_per_label", images_per_label, images_per_label >= 0, "at least 0")
+        self._require("static_weight", static_weight, static_weight >= 0, "at least 0")
+        self._options = dict(
+            scale=self.scale,
+            proxies=proxies,
+            threshold=threshold,
+            gap=gap,
+            images_per_label=images_per_label,
+            static_weight=static_weight,
+            beta=beta,
+            groups=groups,
+            seed=seed,
+        )
+        self._score = NegLabel(groups=groups, generator=seed)
+        self._score.group_order(len(self.neg_feats))  # too many groups: say so before the stream
+        self._texts = torch.cat([self.id_feats, self.neg_feats])
+        self.reset()
+
+    def reset(self) -> None:  # noqa: D102
+        labels, channels = self._texts.shape
+        slots = self._options["images_per_label"]
+        self.memory = SlotMemory(labels, slots, channels, self._texts.device)
+
+    def settings(self) -> dict[str, Any]:  # noqa: D102
+        return dict(self._options)
+
+    def _update(self, images: Tensor, sources: Sequence[Any] | None) -> OnlineBatch:
+        count, weight = len(self.id_feats), self._options["static_weight"]
+        static = self.scale * images @ self._texts.T
+        initial = self._score(static[:, :count], static[:, count:])
+        stored = self._store(images, static, initial)
+        adaptive = self._adaptive_logits(images, static)
+        scores = self._score(adaptive[:, :count], adaptive[:, count:]) + weight * initial
+        share = static.double().softmax(dim=1) + weight * adaptive.double().softmax(dim=1)
+        return OnlineBatch(scores, initial, share[:, :count].argmax(dim=1), stored)
+
+    def _store(self, images: Tensor, static: Tensor, initial: Tensor) -> dict[str, int]:
+        """Offer the clearly ID images to the memory, then the clearly OOD ones."""
+        threshold, gap = self._options["threshold"], self._options["gap"]
+        count = len(self.id_feats)
+        sides = {
+            "id": (initial > threshold + gap * (1 - threshold), 0, static[:, :count]),
+            "ood": (initial < threshold - gap * threshold, count, static[:, count:]),
+        }
+        log = {}
+        for side, (gate, offset, logits) in sides.items():
+            chosen = gate.nonzero()[:, 0]
+            logits = logits[chosen].double()
+            labels = (logits.argmax(dim=1) + offset).tolist()
+            log_share = logits.log_softmax(dim=1)
+            entropies = -(log_share.exp() * log_share).sum(dim=1)
+            taken = [
+                self.memory.offer(label, images[i], entropy)
+                for i, label, entropy in zip(
+                    chosen.tolist(), labels, entropies.tolist(), strict=True
+                )
+            ]
+            log |= {f"gated_{side}": len(taken), f"stored_{side}": sum(taken)}
+        return log
+
+    def _adaptive_logits(self, images: Tensor, static: Tensor) -> Tensor:
+        """[B, K + M] logits against the proxies; labels without images keep their text's."""
+        labels = self.memory.labels.to(images.device)
+        if len(labels) == 0:
+            return static
+        slots = torch.cat([self._texts[labels, None], self.memory.feats], dim=1)
+        logits = static.clone()
+        if self._options["proxies"] == "task":
+            proxies = F.normalize(slots.sum(dim=1), dim=-1)
+            logits[:, labels] = self.scale * images @ proxies.T
+            return logits
+        # sample: the proxy of image b is sum_l w_bl slot_l. Its length follows from the slots'
+        # inner products, so that no [B, R, L, D] tensor is needed; empty slots are zero vectors
+        cosines = torch.einsum("bd,rld->brl", images, slots)
+        weights = torch.exp(-self._options["beta"] * (1 - cosines))
+        inner = torch.einsum("rld,rmd->rlm", slots, slots)
+        length = torch.einsum("brl,rlm,brm->br", weights, inner, weights).clamp_min(1e-12).sqrt()
+        logits[:, labels] = self.scale * (weights * cosines).sum(dim=-1) / length
+        return logits
+
+    def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        return self.memory.tensors(), {}
+
+    def _restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        self.memory.restore(tensors)

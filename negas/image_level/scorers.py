@@ -1,0 +1,177 @@
+"""Offline OOD scores of whole images: any score of `negas.scores` on ``scale * cosine``.
+
+Larger = more in-distribution. Shape letters: N images, K ID labels, M negative labels, D channels.
+CSP (Chen et al., NeurIPS 2024) is NegLabel's score with other texts, so it is an alias here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from negas.image_level.checks import Features, unit_features
+from negas.scores import (
+    Energy,
+    EnvisionedOutlierExposure,
+    MaximumConceptMatching,
+    MaxLogit,
+    MaxSoftmaxProbability,
+    NegLabel,
+    Score,
+    get_score,
+)
+from negas.scores.stable import top_and_rest
+
+CLIP_SCALE = 100.0
+# Logits of one chunk: they should stay in the cache of a CPU core, and fill a GPU.
+_CHUNK_LOGITS = {"cpu": 2**22, "cuda": 2**26}
+
+
+class Method(NamedTuple):
+    """A published image-level method: which score, on which multiple of the cosine."""
+
+    score: str
+    scale: float
+
+
+# MCM's and EOE's own code works on plain cosines with temperature 1, the others on CLIP's logits.
+METHODS = {
+    "mcm": Method("mcm", 1.0),
+    "msp": Method("msp", CLIP_SCALE),
+    "max_logit": Method("max_logit", CLIP_SCALE),
+    "energy": Method("energy", CLIP_SCALE),
+    "neglabel": Method("neglabel", CLIP_SCALE),
+    "csp": Method("neglabel", CLIP_SCALE),
+    "eoe": Method("eoe", 1.0),
+}
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """A callable ``(image_feats [N, D], id_feats [K, D], neg_feats [M, D] | None) -> [N]``.
+
+    Works in chunks of images, so that memory does not grow with N times M; the result does not
+    depend on the chunks.
+
+    Args:
+        score: of logits; its ``temperature`` is in units of ``scale * cosine``.
+        scale: multiple of the cosine, 100 for CLIP's logits (``exp(logit_scale)``).
+        chunk: images at a time; ``None`` chooses by the number of labels.
+    """
+
+    score: Score
+    scale: float = CLIP_SCALE
+    chunk: int | None = None
+
+    def __call__(
+        self,
+        image_feats: Features,
+        id_feats: Features,
+        neg_feats: Features | None = None,
+        progress: bool = False,
+    ) -> Tensor:
+        """Score every image, in float64 on the device of the image features.
+
+        Cosines and sums over thousands of negatives are taken in float32, where the features have
+        their precision; what distinguishes scores near 0 and 1 is float64.
+
+        Raises:
+            ValueError: empty, NaN or mismatched features, or no negatives where they are needed.
+        """
+        ids = unit_features("id_feats", id_feats)
+        images = unit_features("image_feats", image_feats, ids.shape[1])
+        ids = ids.to(images.device)
+        negatives = None
+        if neg_feats is not None and self.score.needs_negatives:
+            negatives = unit_features("neg_feats", neg_feats, ids.shape[1]).to(images.device)
+        elif self.score.needs_negatives:
+            self.score(torch.zeros(1, len(ids)))  # raises the sentence about missing negatives
+        score_chunk = self._chunk_score(ids, negatives)
+        rows = self.chunk or _rows(images, len(ids) + (0 if negatives is None else len(negatives)))
+        scores = torch.empty(len(images), dtype=torch.float64, device=images.device)
+        for start in _steps(0, len(images), rows, progress):
+            scores[start : start + rows] = score_chunk(images[start : start + rows])
+        return scores
+
+    def _chunk_score(self, ids: Tensor, negatives: Tensor | None) -> Callable[[Tensor], Tensor]:
+        """``unit images [n, D] -> [n]``: the score, in float32 where that loses nothing.
+
+        NegLabel needs of the ID labels and of each group of negatives only the log-sum-exp, the
+        softmax scores the largest logit and the log-sum-exp of the rest. Float32 finds them as well
+        as float64 and several times as fast; log-odds of them do not saturate. NegLabel's texts
+        are reordered once instead of the logits of every chunk.
+        """
+        score, scale = self.score, self.scale
+        sharpness = scale / score.temperature
+        if isinstance(score, NegLabel):
+            order = score.group_order(len(negatives)).to(negatives.device)
+            texts = negatives[order.flatten()]
+            one_per_group = replace(
+                score, groups=len(order), group_length=None, permutation=None, shuffle=False
+            )
+
+            def neglabel(images: Tensor) -> Tensor:
+                logits = (sharpness * images @ texts.T).unflatten(1, order.shape)
+                sums = logits.logsumexp(dim=-1) * score.temperature
+                positive = (sharpness * images @ ids.T).logsumexp(dim=1, keepdim=True)
+                return one_per_group(positive * score.temperature, sums)
+
+            return neglabel
+        if isinstance(score, EnvisionedOutlierExposure) and score.rule == "difference":
+
+            def eoe(images: Tensor) -> Tensor:
+                sides = (top_and_rest(sharpness * images @ texts.T) for texts in (ids, negatives))
+                return score.compute_from_parts(*(part.double() for side in sides for part in side))
+
+            return eoe
+        if isinstance(score, MaxSoftmaxProbability | MaximumConceptMatching):
+            log_odds = replace(score, log_odds=True)
+
+            def softmax_max(images: Tensor) -> Tensor:
+                odds = log_odds.compute(sharpness * images @ ids.T, None).double()
+                return odds if score.log_odds else odds.sigmoid()
+
+            return softmax_max
+        if isinstance(score, Energy | MaxLogit):
+            return lambda images: score.compute(sharpness * images @ ids.T, None).double()
+        if negatives is None:
+            return lambda images: score(scale * images @ ids.T)
+        return lambda images: score(scale * images @ ids.T, scale * images @ negatives.T)
+
+
+def get_image_score(
+    name: str, scale: float | None = None, chunk: int | None = None, **options: object
+) -> ImageScore:
+    """Build an image score by the name of a method or of any score.
+
+    Args:
+        name: a key of :data:`METHODS` (authors' settings) or of ``negas.scores.SCORES``.
+        scale: instead of the method's own.
+        chunk: images at a time.
+        **options: of the score, say ``groups=100`` for NegLabel with 10,000 negatives.
+
+    Raises:
+        KeyError: no such score.
+        ValueError: no such option, or not with that value.
+    """
+    method = METHODS.get(name, Method(name, CLIP_SCALE))
+    scale = method.scale if scale is None else scale
+    if not 0 < scale < float("inf"):
+        raise ValueError(f"image score '{name}': scale must be a positive number, got {scale!r}.")
+    if chunk is not None and chunk < 1:
+        raise ValueError(f"image score '{name}': chunk must be at least 1, got {chunk!r}.")
+    return ImageScore(get_score(method.score, **options), scale, chunk)
+
+
+def _rows(images: Tensor, labels: int) -> int:
+    return max(16, _CHUNK_LOGITS.get(images.device.type, _CHUNK_LOGITS["cuda"]) // labels)
+
+
+def _steps(start: int, stop: int, step: int, progress: bool):
+    from tqdm import tqdm
+
+    return tqdm(range(start, stop, step), desc="score images", disable=not progress, leave=False)

@@ -1,0 +1,178 @@
+"""Candidate negatives from untrusted text: cleaned, without repeats, without ID labels."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from negas.labels.overlap import name_forms
+
+MAX_CHARACTERS = 40
+MAX_WORDS = 4
+_MAX_FILE = 50_000_000  # bytes
+
+_LEAD = re.compile(r"^(?:[-*+•‣–>#]+\s*|\(?\d{1,4}[.):]\s+)+")
+_ALLOWED = re.compile(r"[^\W_][\w '’&./-]*")
+# Words that belong to a sentence, not to the name of a thing: the answer was prose or a refusal.
+_PROSE = frozenset(
+    "i i'm i'll i've you your we our they is are was were be can't cannot could should would "
+    "won't don't doesn't sorry please sure okay here there this that these those which what "
+    "ignore http https www".split()
+)
+
+
+def clean_name(raw: str) -> str:
+    """A raw name in plain lower-case form, or "" if what is left is no name.
+
+    Control and format characters, Markdown, HTML tags, list marks, brackets at the ends and
+    punctuation behind the name are removed; underscores become spaces. Refused: over 40 characters
+    or 4 words, other characters than letters, digits and ``' & . / -``, nothing but digits, and
+    words that only sentences have.
+    """
+    text = unicodedata.normalize("NFKC", raw[: 10 * MAX_CHARACTERS])
+    text = re.sub(r"<[^<>]*>", " ", text).replace("_", " ")
+    text = "".join(
+        " " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c)[0] != "C"
+    )
+    text = re.sub(r"[*`~#|\\]+", "", _LEAD.sub("", text.strip()))
+    text = text.strip(" \t.,;:!?-–—\"'’‘“”()[]{}<>/&").replace("’", "'")
+    text = " ".join(text.split()).lower()
+    words = text.split()
+    if not words or len(text) > MAX_CHARACTERS or len(words) > MAX_WORDS:
+        return ""
+    if not _ALLOWED.fullmatch(text) or not any(c.isalpha() for c in text):
+        return ""
+    if any(word.strip(".") in _PROSE for word in words):
+        return ""
+    return text
+
+
+class Candidates:
+    """Names in the order they came, each once, none of them an ID label.
+
+    Repeats are found case- and plural-insensitively, with the rules of
+    :func:`~negas.labels.overlap.overlap`; the first spelling stays.
+
+    Args:
+        id_labels: the K labels that no candidate may name.
+        drop_shared_words: also drop a candidate that shares any word with an ID label, as EOE does
+            for near-OOD ("police car" with "car").
+    """
+
+    def __init__(self, id_labels: Sequence[str], drop_shared_words: bool = False) -> None:
+        self.names: list[str] = []
+        self._id_forms = {form: name for name in id_labels for form in name_forms(name)}
+        self._id_words = {
+            form for name in id_labels for word in _words(name) for form in name_forms(word)
+        }
+        self._drop_shared_words = drop_shared_words
+        self._seen: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.names)
+
+    def add(self, raw_names: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+        """Take what is new.
+
+        Returns:
+            What was added, and why each other raw name was not (by its raw text, shortened).
+        """
+        added: list[str] = []
+        refused: dict[str, str] = {}
+        for raw in raw_names:
+            name = clean_name(raw)
+            reason = self._reason_against(name)
+            if reason is None:
+                added.append(name)
+                for form in name_forms(name):
+                    self._seen.setdefault(form, name)
+            else:
+                refused[_shown(raw)] = reason
+        self.names += added
+        return added, refused
+
+    def _reason_against(self, name: str) -> str | None:
+        if not name:
+            return "not a name"
+        forms = name_forms(name)
+        for form in sorted(forms):
+            if form in self._id_forms:
+                return f"is the ID label {self._id_forms[form]!r}"
+        if self._drop_shared_words:
+            shared = [word for word in _words(name) if name_forms(word) & self._id_words]
+            if shared:
+                return f"shares the word {shared[0]!r} with an ID label"
+        for form in sorted(forms):
+            if form in self._seen:
+                return f"repeats {self._seen[form]!r}"
+        return None
+
+
+class FileCandidates:
+    """A plain file of candidates: one per line (``#`` starts a comment line), or a JSON list.
+
+    A JSON object is read too if its values hold such lists: the candidate files of this project,
+    or a bank (its ``neg_labels`` or ``candidates``).
+
+    Args:
+        path: the file; JSON if it ends in ``.json``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is too large, not UTF-8 text, or holds no list of texts.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise FileNotFoundError(
+                f"the candidate file {str(path)!r} does not exist; give a text file with one "
+                f"candidate per line, or a JSON list"
+            )
+        if self.path.stat().st_size > _MAX_FILE:
+            raise ValueError(f"the candidate file {str(path)!r} is over {_MAX_FILE // 10**6} MB")
+        try:
+            text = self.path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"the candidate file {str(path)!r} is not UTF-8 text") from error
+        self.raw_names = self._from_json(text) if self.path.suffix == ".json" else _lines(text)
+        if not self.raw_names:
+            raise ValueError(f"the candidate file {str(path)!r} holds no candidate")
+
+    def _from_json(self, text: str) -> list[str]:
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(
+                f"the candidate file {str(self.path)!r} is not valid JSON ({error})"
+            ) from error
+        if isinstance(data, dict):
+            lists = [data[key] for key in ("candidates", "neg_labels") if key in data]
+            data = lists[0] if lists else None
+        if isinstance(data, dict):  # candidates in groups
+            data = [name for group in data.values() for name in group]
+        if not isinstance(data, list) or not all(isinstance(name, str) for name in data):
+            raise ValueError(
+                f"the candidate file {str(self.path)!r} must hold a list of texts, or an object "
+                f"with such a list under 'candidates' or 'neg_labels'"
+            )
+        return data
+
+
+def _lines(text: str) -> list[str]:
+    lines = (line.strip() for line in text.splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[^\W_]+", name.casefold())
+
+
+def _shown(raw: str) -> str:
+    """A raw name that is safe to print and to store."""
+    text = "".join(c if c.isprintable() else " " for c in raw)
+    return text if len(text) <= 60 else text[:57] + "..."

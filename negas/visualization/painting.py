@@ -1,0 +1,68 @@
+"""Every image of every set with its boxes: known ones green, unknown ones red and dashed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from negas.records import BoxRecords
+from negas.scores import Score
+
+from .boxes import captions, draw_scene, image_files, open_image
+
+_LEGIBLE = 320  # pixels of the longer side: smaller images are enlarged for the captions' sake
+
+
+def paint_sets(
+    records: Mapping[str, BoxRecords],
+    score: Score,
+    cut: float,
+    tau: float,
+    folder: Path,
+) -> int:
+    """Write ``<folder>/<set>/<file name>`` for every image, also those without a box.
+
+    Args:
+        records: boxes by set name, with ``meta`` keys ``img_dir``, ``ann_file`` and ``id_labels``.
+        score: its values stand in the captions.
+        cut: least confidence of a box that is drawn, in [0, 1].
+        tau: a box is known iff its score is at least this.
+        folder: of all sets.
+
+    Returns:
+        The number of images.
+
+    Raises:
+        FileNotFoundError: an image or annotation file is missing.
+    """
+    total = sum(len(part.images) for part in records.values())
+    # disable=None: no bar where standard error is no terminal
+    bar = tqdm(total=total, desc=f"painting {folder.name}", leave=False, disable=None)
+    for name, part in records.items():
+        kept = part.select(part.scores >= np.float32(cut))
+        values = np.asarray(score(kept.id_logits, kept.neg_logits))
+        files = image_files(part)
+        for image_id in part.images.tolist():
+            rows = np.flatnonzero(kept.image_ids == image_id)
+            with open_image(files, image_id) as image:
+                scale = max(1.0, _LEGIBLE / max(image.size))
+                texts = captions(kept, rows, values)
+                page = draw_scene(image, kept.bboxes[rows], values[rows] >= tau, texts, scale)
+            target = folder / name / _place(files[image_id], Path(part.meta["img_dir"]))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            page.save(target)
+            bar.update()
+    bar.close()
+    return total
+
+
+def _place(file: Path, img_dir: Path) -> PurePosixPath:
+    """Where an image goes: its path below the set's folder, never out of it."""
+    inside = file.is_relative_to(img_dir) and ".." not in file.relative_to(img_dir).parts
+    place = PurePosixPath(file.relative_to(img_dir).as_posix() if inside else file.name)
+    writable = place.suffix.lower() in Image.registered_extensions()
+    return place if writable else place.with_suffix(".png")

@@ -1,0 +1,30 @@
+"""Registered datasets can be imported on their own, before anything else of negas."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.helpers.commands import environment
+from tests.helpers.yolo_world import ROOT
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("negas.datasets.emoji_world.stream", "EmojiWorldScenes"),
+        ("negas.datasets.emoji_world.dataset", "EmojiWorldDataset"),
+    ],
+)
+def test_a_module_that_needs_mmdet_comes_first(module, name):
+    code = f"from mmengine.registry import DATASETS; import {module}; assert {name!r} in DATASETS"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-500:]

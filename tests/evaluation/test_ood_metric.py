@@ -1,0 +1,187 @@
+"""What the metric refuses before any inference, and what it keeps when something fails later."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from negas.evaluation import OODMetric
+from negas.records import BoxRecords
+
+CLASSES = ["cat", "dog"]
+
+
+def write_json(path, names, categories=None):
+    """Two images with one object of each class; ``names`` are the json's categories."""
+    content = dict(
+        images=[dict(id=1, file_name="1.png"), dict(id=2, file_name="2.png")],
+        categories=[dict(id=i + 1, name=name) for i, name in enumerate(names)],
+        annotations=[
+            dict(id=i + 1, image_id=i + 1, category_id=i + 1, bbox=[0, 0, 10, 10]) for i in (0, 1)
+        ],
+    )
+    path.write_text(json.dumps(content))
+    return SimpleNamespace(ann_file=str(path), data_prefix=dict(img=str(path.parent)))
+
+
+class Model:
+    """As much of a detector as the metric looks at."""
+
+    class_names, neg_labels, prompt = CLASSES, ["fox"], None
+
+    def __init__(self, **test_cfg):
+        self.bbox_head = SimpleNamespace(test_cfg=dict(keep_logits=True) | test_cfg)
+
+    def text_feats(self):
+        return torch.eye(3)[:2], torch.eye(3)[2:]
+
+
+@pytest.fixture
+def runner(tmp_path):
+    return SimpleNamespace(work_dir=str(tmp_path), cfg=Config(dict(model=dict(type="x"))), seed=0)
+
+
+@pytest.fixture
+def sets(tmp_path):
+    return {
+        "id": write_json(tmp_path / "id.json", CLASSES),
+        "near": write_json(tmp_path / "near.json", ["wolf", "fox"]),
+    }
+
+
+def feed(metric, name, boxes=1, label=None, score=0.8):
+    """Predictions on both images of a set: ``boxes`` boxes on each object."""
+    metric.begin_set(name)
+    for image in (1, 2):
+        labels = torch.full((boxes,), image - 1 if label is None else label)
+        logits = torch.zeros(boxes, 2)
+        logits[:, labels] = torch.logit(torch.tensor(score))
+        pred = dict(
+            bboxes=torch.tensor([[0.0, 0, 10, 10]]).repeat(boxes, 1),
+            scores=torch.full((boxes,), score),
+            labels=labels,
+            id_logits=logits,
+            neg_logits=torch.zeros(boxes, 1),
+        )
+        metric.process({}, [dict(img_id=image, pred_instances=pred)])
+    return metric.evaluate(2)
+
+
+# --- refused when the config is read --------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(banks=dict(own="bank.json")), "the name 'own' is reserved"),
+        (dict(banks=dict(none="bank.json")), "the name 'none' is reserved"),
+        (dict(cut=0.005, min_score=0.01), "cut=0.005 is below min_score=0.01"),
+        (dict(shared_cut=0.1, min_score=0.2), "shared_cut=0.1 is below min_score=0.2"),
+        (dict(scores=["negs", dict(type="negs", weight=1), "negs"]), "'negs' is listed twice"),
+        (dict(scores=[dict(type="mcm", logits="sine")]), "'sine'"),
+    ],
+)
+def test_refused_settings(options, message):
+    with pytest.raises(ValueError, match=message):
+        OODMetric(**options)
+
+
+def test_misspelt_score():
+    with pytest.raises(KeyError, match="there is no score 'nags'"):
+        OODMetric(scores=["nags"])
+
+
+# --- refused when the run starts ------------------------------------------------------------------
+@pytest.mark.parametrize("name", ["id", "cut"])
+def test_a_class_that_an_id_set_lacks_is_found_before_inference(tmp_path, runner, sets, name):
+    sets[name] = write_json(tmp_path / "lacks.json", ["cat", "wolf"])
+    with pytest.raises(ValueError, match=f"the set '{name}', .*lacks.json.* 'dog' is no category"):
+        OODMetric().begin_run(Model(), runner, sets)
+
+
+def test_every_sets_json_is_read_before_inference(tmp_path, runner, sets):
+    (tmp_path / "near.json").unlink()
+    with pytest.raises(FileNotFoundError, match="near.json"):
+        OODMetric().begin_run(Model(), runner, sets)
+    sets["near"] = SimpleNamespace()
+    with pytest.raises(ValueError, match="the set 'near' .* has no ann_file"):
+        OODMetric().begin_run(Model(), runner, sets)
+
+
+@pytest.mark.parametrize(
+    "options", [dict(rotations=1), dict(scores=[dict(type="mcm", logits="cosine")])]
+)
+def test_embeddings_are_asked_for_before_inference(runner, sets, options):
+    with pytest.raises(ValueError, match="keep_embeddings=True"):
+        OODMetric(**options).begin_run(Model(), runner, sets)
+
+
+# --- during a run ---------------------------------------------------------------------------------
+def test_map_and_cut_look_at_the_models_classes_only(tmp_path, runner, sets):
+    sets["id"] = write_json(tmp_path / "more.json", [*CLASSES, "truck"])
+    content = json.loads((tmp_path / "more.json").read_text())
+    content["annotations"].append(dict(id=9, image_id=1, category_id=3, bbox=[50, 50, 9, 9]))
+    (tmp_path / "more.json").write_text(json.dumps(content))
+    metric = OODMetric(scores=["negs"], plots=False)
+    metric.begin_run(Model(), runner, sets)
+    assert feed(metric, "id")["id/coco_ap50"] == pytest.approx(1)
+    feed(metric, "near")
+    assert metric.summarize()["id/cut"] == pytest.approx(0.8)
+
+
+def test_boxes_are_kept_when_there_is_no_f1_cut(tmp_path, runner, sets):
+    metric = OODMetric()
+    metric.begin_run(Model(), runner, sets)
+    with pytest.raises(ValueError, match="no F1 cut exists.*kept in .*records.part"):
+        feed(metric, "id", boxes=0)
+    assert BoxRecords.load(tmp_path / "records.part/id.npz").images.tolist() == [1, 2]
+    assert not (tmp_path / "records").exists()
+
+
+def test_a_cut_below_the_recorded_boxes_is_refused(tmp_path, runner, sets):
+    metric = OODMetric(min_score=0.9)
+    metric.begin_run(Model(), runner, sets)
+    with pytest.raises(ValueError, match=r"the cut 0\.8000 is below min_score=0\.9"):
+        feed(metric, "id")
+
+
+def test_boxes_are_kept_when_scoring_fails(tmp_path, runner, sets, monkeypatch):
+    metric = OODMetric(cut=0.5, plots=False)
+    metric.begin_run(Model(), runner, sets)
+    feed(metric, "id")
+    feed(metric, "near")
+
+    def fail(evaluation):
+        raise RuntimeError("scoring")
+
+    monkeypatch.setattr("negas.evaluation.ood_metric.evaluate_run", fail)
+    with pytest.raises(RuntimeError, match="scoring"):
+        metric.summarize()
+    for name in ("id", "near"):
+        assert len(BoxRecords.load(tmp_path / f"records/{name}.npz")) == 2
+    assert (tmp_path / "records/text_feats.npz").is_file()
+    assert not (tmp_path / "records.part").exists()
+
+
+def test_a_run_that_fails_leaves_an_older_runs_records_alone(tmp_path, runner, sets):
+    for boxes, cut in ((3, 0.5), (0, "f1")):
+        metric = OODMetric(cut=cut, plots=False)
+        metric.begin_run(Model(), runner, sets)
+        if boxes:
+            feed(metric, "id", boxes)
+            feed(metric, "near", boxes)
+            metric.summarize()
+        else:
+            with pytest.raises(ValueError, match="no F1 cut"):
+                feed(metric, "id", boxes)
+    assert len(BoxRecords.load(tmp_path / "records/id.npz")) == 6
+
+
+def test_a_validation_without_a_cut_goes_on(tmp_path, runner, sets):
+    metric = OODMetric(plots=False)
+    metric.begin_run(Model(), runner, sets, stage="val")
+    assert feed(metric, "id", boxes=0)["id/coco_ap"] == 0
+    feed(metric, "near", boxes=0)
+    assert metric.summarize() == {}
+    assert (tmp_path / "val/records/near.npz").is_file()
+    assert not (tmp_path / "val/ood_results.json").exists()

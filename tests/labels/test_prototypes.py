@@ -1,0 +1,229 @@
+"""Prototypes of a tiny COCO set whose objects are plain colours; crops by hand."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from negas.image_level.encoders import build_encoder
+from negas.labels import prototypes as room
+from negas.labels.crops import crop_box, load_image
+from negas.labels.names import read_names
+from negas.labels.prototypes import class_prototypes
+from tests.helpers.yolo_world import ROOT
+
+COLOURS = {"apple": (255, 0, 0), "leaf": (0, 255, 0), "sky": (0, 0, 255)}
+
+
+def mean_colour(images):
+    """The embedding of these tests: the mean colour of a crop."""
+    return np.stack([np.asarray(image.convert("RGB")).mean((0, 1)) + 1e-3 for image in images])
+
+
+@pytest.fixture
+def scenes(tmp_path):
+    """Three images with coloured boxes; what is drawn is kept in `data`, to be changed."""
+    data = dict(
+        images=[dict(id=i, file_name=f"{i}.png", width=80, height=60) for i in (1, 2, 3)],
+        categories=[dict(id=i, name=n) for i, n in enumerate(["other", *COLOURS], 3)],
+        annotations=[],
+    )
+    drawn = {
+        1: [("apple", (0, 0, 20, 20)), ("leaf", (40, 10, 30, 20))],
+        2: [("leaf", (5, 5, 30, 40)), ("sky", (50, 0, 30, 60))],
+        3: [("apple", (30, 30, 40, 20)), ("sky", (0, 0, 5, 5))],
+    }
+    (tmp_path / "images").mkdir()
+    for image_id, things in drawn.items():
+        canvas = Image.new("RGB", (80, 60))
+        for name, (x, y, w, h) in things:
+            canvas.paste(COLOURS[name], (x, y, x + w, y + h))
+            category = 4 + list(COLOURS).index(name)
+            data["annotations"].append(
+                dict(id=len(data["annotations"]) + 1, image_id=image_id, category_id=category,
+                     bbox=[x, y, w, h], iscrowd=0)
+            )  # fmt: skip
+        canvas.save(tmp_path / "images" / f"{image_id}.png")
+    return tmp_path, data
+
+
+def make(scenes, embed=mean_colour, names=tuple(COLOURS), **options):
+    root, data = scenes
+    (root / "train.json").write_text(json.dumps(data))
+    return class_prototypes(root / "train.json", root / "images", names, embed, **options)
+
+
+def test_each_class_gets_the_mean_of_its_crops(scenes):
+    found = make(scenes, margin=0, square=False)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, np.eye(3), atol=1e-4)
+    back = make(scenes, names=["sky", "apple"], margin=0, square=False)
+    np.testing.assert_allclose(back, np.eye(3)[[2, 0]], atol=1e-4)
+
+
+def test_the_mean_is_of_normalised_embeddings(scenes):
+    """A crop that answers loudly must not outweigh the others."""
+    loud = [[100.0, 0], [0, 1], [0, 1], [1, 1], [100, 0], [3, 4]]
+
+    def embed(images):
+        assert len(images) == 5  # the small sky is left out
+        return np.array(loud[: len(images)])
+
+    found = make(scenes, embed)
+    # in order of file and box: apple, leaf, leaf, sky, apple
+    np.testing.assert_allclose(found[0], np.array([2, 0]) / 2, atol=1e-6)
+    np.testing.assert_allclose(found[1], [0, 1], atol=1e-6)
+    np.testing.assert_allclose(found[2], [0.5**0.5] * 2, atol=1e-6)
+
+
+def test_small_and_marked_boxes_are_left_out(scenes):
+    seen = []
+    make(scenes, lambda images: seen.append(len(images)) or mean_colour(images), min_size=1)
+    scenes[1]["annotations"][0]["iscrowd"] = 1
+    scenes[1]["annotations"][1]["difficult"] = True
+    make(scenes, lambda images: seen.append(len(images)) or mean_colour(images))
+    assert seen == [6, 3]
+
+
+def test_a_seeded_share_of_each_class(scenes):
+    def crops(**options):
+        sizes = []
+
+        def embed(images):
+            sizes.extend(image.size for image in images)
+            return mean_colour(images)
+
+        make(scenes, embed, margin=0, square=False, **options)
+        return sizes
+
+    draws = {tuple(crops(max_per_class=1, seed=seed)) for seed in range(8)}
+    assert all(len(draw) == 3 for draw in draws)
+    assert len(draws) > 1
+    assert crops(max_per_class=1, seed=5) == crops(max_per_class=1, seed=5)
+    assert len(crops(max_per_class=9)) == 5
+
+
+def test_the_cache_is_used_and_knows_what_it_depends_on(scenes, tmp_path):
+    calls = []
+
+    def embed(images):
+        calls.append(len(images))
+        return mean_colour(images)
+
+    cache = dict(cache_dir=tmp_path / "cache", embed_key="model A")
+    first = make(scenes, embed, **cache)
+    assert np.array_equal(first, make(scenes, embed, **cache)) and calls == [5]
+    make(scenes, embed, **cache | dict(embed_key="model B"))
+    make(scenes, embed, margin=0.3, **cache)
+    scenes[1]["annotations"][0]["bbox"] = [0, 0, 18, 20]
+    make(scenes, embed, **cache)
+    image = scenes[0] / "images/1.png"
+    load_image(image).rotate(180).save(image)
+    make(scenes, embed, **cache)
+    assert calls == [5] * 5
+    with pytest.raises(ValueError, match="needs embed_key"):
+        make(scenes, embed, cache_dir=tmp_path / "cache")
+
+
+def test_a_killed_run_goes_on_and_a_damaged_cache_is_made_again(
+    scenes, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(room, "_BATCH", 2)
+    calls = []
+
+    def embed(images):
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        calls.append(len(images))
+        return mean_colour(images)
+
+    cache = dict(cache_dir=tmp_path / "cache", embed_key="model")
+    with pytest.raises(KeyboardInterrupt):
+        make(scenes, embed, **cache)
+    rest = []
+    found = make(scenes, lambda images: rest.append(len(images)) or mean_colour(images), **cache)
+    assert (calls, rest) == ([2, 2], [1])
+    np.testing.assert_array_equal(found, make(scenes))
+    (file,) = (tmp_path / "cache").iterdir()
+    file.write_bytes(file.read_bytes()[:150])
+    np.testing.assert_array_equal(found, make(scenes, **cache))
+    assert "damaged" in capsys.readouterr().out
+
+
+def test_bad_input(scenes, tmp_path):
+    with pytest.raises(ValueError, match=r"train\.json: the class 'sky' has no box of at least 35"):
+        make(scenes, names=["sky"], min_size=35)
+    with pytest.raises(ValueError, match="'cloud' is no category"):
+        make(scenes, names=["apple", "cloud"])
+    with pytest.raises(ValueError, match="embed gave 1 rows for 5"):
+        make(scenes, lambda images: np.ones((1, 4)))
+    with pytest.raises(ValueError, match=r"embeddings of crops holds NaN.* row 2\)"):
+        make(scenes, lambda images: np.where(np.arange(5)[:, None] == 2, np.nan, np.ones((5, 3))))
+    with pytest.raises(FileNotFoundError, match=r"no\.json: no such annotation"):
+        class_prototypes(tmp_path / "no.json", tmp_path, ["apple"], mean_colour)
+    scenes[1]["annotations"][1]["bbox"] = [500, 10, 30, 20]
+    with pytest.raises(ValueError, match=r"1\.png: the box \[500.0.* no area in an image of 80x60"):
+        make(scenes, margin=0, square=False)
+    (scenes[0] / "images/1.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"1\.png: not a readable image"):
+        make(scenes)
+    (scenes[0] / "images/1.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"1\.png: no such image \(1 of those"):
+        make(scenes)
+
+
+@pytest.mark.parametrize(
+    ("box", "margin", "square", "size"),
+    [
+        ((10, 10, 30, 20), 0, False, (20, 10)),
+        ((10, 10, 30, 20), 0, True, (20, 20)),
+        ((10, 10, 30, 20), 0.25, False, (30, 20)),
+        ((10, 10, 30, 20), 0.25, True, (30, 30)),
+        ((0, 0, 10, 4), 0, True, (10, 10)),  # moved inside
+        ((0, 0, 10, 4), 0.2, False, (12, 6)),  # cut at the border
+        ((-5, 20, 75, 40), 0, True, (50, 40)),  # wider than the image is high
+    ],
+)
+def test_crop_sizes(box, margin, square, size):
+    image = Image.new("RGB", (50, 40))
+    assert crop_box(image, box, margin, square).size == size
+
+
+def test_a_square_crop_holds_the_box():
+    image = Image.fromarray(np.arange(40 * 50, dtype=np.int32).reshape(40, 50) % 251)
+    whole = np.asarray(image)
+    crop = np.asarray(crop_box(image, (30, 30, 48, 38), 0, True))
+    assert crop.shape == (18, 18)
+    np.testing.assert_array_equal(crop, whole[22:40, 30:48])
+
+
+def test_shipped_encoder_on_glyph_scenes(tmp_path):
+    """Real weights: most prototypes are closest to the name of their own class."""
+    from negas.datasets.emoji_world.crops import GlyphCrops
+
+    clip = ROOT / "data/emoji_world/tiny_clip"
+    source = GlyphCrops(str(clip.parent), seed=1)
+    names = list(read_names(str(clip.parent / "id_names.txt")))
+    data = dict(images=[], annotations=[], categories=[dict(id=i, name=n) for i, n in
+                                                       enumerate(names)])  # fmt: skip
+    (tmp_path / "images").mkdir()
+    for image, label in zip(*source.draw(220, step=0), strict=True):
+        name = source.names[label]
+        if name in names:
+            number = len(data["images"])
+            data["images"].append(dict(id=number, file_name=f"{number}.png"))
+            box = dict(image_id=number, category_id=names.index(name), bbox=[8, 8, 48, 48])
+            data["annotations"].append(box)
+            Image.fromarray(image).save(tmp_path / "images" / f"{number}.png")
+    shown = {names[ann["category_id"]] for ann in data["annotations"]}
+    names = [name for name in names if name in shown]
+    (tmp_path / "train.json").write_text(json.dumps(data))
+    encoder = build_encoder(clip)
+    found = class_prototypes(
+        tmp_path / "train.json", tmp_path / "images", names, encoder.images,
+        cache_dir=tmp_path / "cache", max_per_class=4,
+    )  # fmt: skip
+    texts = encoder.text(names, "a photo of {}").numpy()
+    own = (found @ texts.T).argmax(1) == np.arange(len(names))
+    assert len(names) > 12 and own.mean() > 0.6
