@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
-import resource
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import torch
 from mmdet.structures import DetDataSample
@@ -24,6 +22,7 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 import negas.register  # noqa: F401
+from negas.image_level.benchmark import peak_rss
 
 
 @dataclass(frozen=True)
@@ -161,15 +160,6 @@ def interleaved(
     )
 
 
-def _peak_rss() -> float:
-    """Largest resident set of this process so far, MiB."""
-    status = Path("/proc/self/status")
-    if status.is_file():  # ru_maxrss would start at the parent's peak: exec does not reset it
-        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def _peak(nega: bool, options: dict, queue) -> None:
     setting = Setting(**options)
     step = step_of(build(setting, nega), setting)
@@ -179,10 +169,10 @@ def _peak(nega: bool, options: dict, queue) -> None:
         step()
         queue.put(torch.cuda.max_memory_allocated() / 2**20)
     else:
-        before = _peak_rss()
+        before = peak_rss()
         step()
         step()
-        queue.put((before, _peak_rss()))
+        queue.put((before, peak_rss()))
 
 
 def peak_memory(setting: Setting, nega: bool) -> float | tuple[float, float]:

@@ -50,7 +50,7 @@ def train_and_test(
         FileNotFoundError: ``test_only`` without a checkpoint; data or weights are missing.
     """
     cfg = load_config(str(config), overrides and applicable(config, overrides))
-    set_seed(cfg, seed)
+    cfg.merge_from_dict({"randomness.seed": seed})
     folder = prepare_work_dir(cfg, str(config), str(work_dir))
     stamp = Stamp(folder / STAMP_FILE, fingerprint(cfg))
     state = None if fresh else stamp.read()
@@ -105,14 +105,6 @@ def check_overrides(configs: Sequence[str | Path], overrides: dict | None) -> No
                 f"--cfg-options: none of the configs has a section {key.rpartition('.')[0]!r} for "
                 f"{key!r}; correct the name"
             )
-
-
-def set_seed(cfg: Config, seed: int) -> None:
-    """Seed the run and NegA's noise."""
-    cfg.merge_from_dict({"randomness.seed": seed})
-    neck = cfg.model.get("neck") or {}
-    if neck.get("type") == "NegANeck":
-        neck.seed = seed
 
 
 def fingerprint(cfg: Config) -> str:

@@ -82,12 +82,13 @@ def peak_memory(method: str, sizes: Sizes, **options: object) -> dict[str, float
 
 def _peak(method: str, sizes: Sizes, options: dict, queue) -> None:
     score = sides(method, sizes, **options)[0]
-    start = _peak_rss()
+    start = peak_rss()
     score()
-    queue.put((start, _peak_rss()))
+    queue.put((start, peak_rss()))
 
 
-def _peak_rss() -> float:
+def peak_rss() -> float:
+    """Largest resident set of this process so far, MiB."""
     status = Path("/proc/self/status")
     if status.is_file():  # ru_maxrss would start at the parent's peak
         line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))

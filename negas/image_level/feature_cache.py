@@ -81,12 +81,12 @@ def encode_files(
             part = target = None
             if folder is not None:
                 target = folder / f"{_files_key(some)}.safetensors"
-                part = _read(target)
+                part = read_chunk(target)
             reused = part is not None
             if part is None:
                 part = _encode(encoder, some, bar)
                 if target is not None:
-                    _write(part, target)
+                    write_chunk(part, target)
             else:
                 bar.update(len(some))
             shifted = {start + i: why for i, why in part.broken.items()}
@@ -130,7 +130,7 @@ def _files_key(paths: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path) -> FileFeatures | None:
+def read_chunk(path: Path) -> FileFeatures | None:
     """A chunk of the cache, or nothing if there is none or it is damaged."""
     if not path.is_file():
         return None
@@ -145,7 +145,8 @@ def _read(path: Path) -> FileFeatures | None:
     return FileFeatures(feats, index, {int(i): why for i, why in broken.items()})
 
 
-def _write(part: FileFeatures, path: Path) -> None:
+def write_chunk(part: FileFeatures, path: Path) -> None:
+    """Write a chunk of the cache, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:

@@ -5,7 +5,7 @@ import pytest
 
 from negas.datasets.emoji_world.atlas import Atlas
 from negas.datasets.emoji_world.backgrounds import KINDS, background
-from negas.datasets.emoji_world.glyphs import PLAIN, STRONG, WIDE, VISIBLE_ALPHA, draw_glyph
+from negas.datasets.emoji_world.glyphs import PLAIN, STRONG, VISIBLE_ALPHA, WIDE, draw_glyph
 from negas.datasets.emoji_world.scenes import (
     MAX_OVERLAP,
     SceneComposer,

@@ -126,7 +126,7 @@ def on_named_objects(record, truth, named):
 
 def test_pre_training_loss_falls(scenes, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    cfg = load_config("configs/negas/yolo-world-tiny_1xb16-20e-pretrain_emoji-world.py")
+    cfg = load_config("configs/negas/yolo-world-tiny_1xb16-16e-pretrain_emoji-world.py")
     cfg.merge_from_dict(
         {
             "work_dir": str(tmp_path),

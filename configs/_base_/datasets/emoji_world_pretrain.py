@@ -43,7 +43,7 @@ train_dataloader = dict(
         vocabulary="standard",
         dense_prob=0.65,
         id_oversample=3,
-        photometry="wide",
+        photometry="strong",
         seed=0,
         pipeline=train_pipeline,
     ),

@@ -54,7 +54,7 @@ class EmojiWorldScenes(Dataset):
         vocabulary: str | Sequence[str] = "standard",
         dense_prob: float = 0.65,
         id_oversample: float = 3.0,
-        photometry: str = "wide",
+        photometry: str = "strong",
         size: int = 160,
         seed: int = 0,
         pipeline: Sequence[dict] = (),

@@ -82,7 +82,8 @@ class LocalChat:
 
         inputs = self._inputs(messages)
         length = inputs["input_ids"].shape[1]
-        room = getattr(self._network.config, "max_position_embeddings", None)
+        config = self._network.config  # models that also read images keep it one level down
+        room = getattr(getattr(config, "text_config", config), "max_position_embeddings", None)
         if room is not None and length >= room:
             raise ChatError(
                 f"the prompt has {length} tokens and the model reads {room}; ask for fewer "

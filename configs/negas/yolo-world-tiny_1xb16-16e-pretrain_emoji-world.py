@@ -6,7 +6,7 @@ _base_ = [
 ]
 
 epoch_length = 8000  # images
-max_epochs = 20
+max_epochs = 16
 batch_size = 16
 
 model = dict(

@@ -1,0 +1,238 @@
+"""Table, result file and histograms of an image-level OOD run."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+import negas
+from negas.apis.image_ood import ImageOodRun
+from negas.apis.image_ood_methods import is_online, template_of
+from negas.apis.image_ood_options import GROUPS
+from negas.apis.mining_stages import write_atomically
+from negas.apis.report_table import SCORE_NAMES
+from negas.image_level.scorers import METHODS
+from negas.labels.audit import leakage
+from negas.visualization.curves import plot_histogram
+from negas.visualization.tables import Column, Row, Section, Stat, Table, to_markdown
+
+NAMES = SCORE_NAMES | {"csp": "CSP", "adaneg": "AdaNeg", "interneg": "InterNeg", "ants": "ANTS"}
+NAMES |= {"tanl": "TANL"}
+_PACKAGES = ("torch", "transformers", "numpy", "scikit-learn", "pillow", "safetensors")
+
+
+def make_table(run: ImageOodRun) -> Table:
+    """FPR95 and AUROC of each OOD set, means of near, far and all sets."""
+    sections = []
+    for title, online in (("offline", False), ("online", True)):
+        rows = []
+        for method in run.options.methods:
+            if is_online(method) != online:
+                continue
+            for control in ("none", "rotated"):
+                values = _values(run, method, control)
+                if values:
+                    suffix = ", rotated" if control == "rotated" else ""
+                    rows.append(Row(NAMES.get(method, method) + suffix, values, bool(suffix)))
+        if rows:
+            sections.append(Section(title, rows))
+    columns = [
+        Column(f"{name}/{key}", f"{name} {title}", better)
+        for name in (*[one.name for one in run.ood_sets], *_means(run))
+        for key, title, better in (("fpr95", "FPR95", "lower"), ("auroc", "AUROC", "higher"))
+    ]
+    what = {"images": "whole images", "gt_crops": "crops of annotated objects"}
+    view = what.get(run.options.view, "crops of detected boxes")
+    title = f"Image-level OOD: {view}; bank {Path(run.options.bank).stem}"
+    return Table(title, columns, sections, _notes(run))
+
+
+def _means(run: ImageOodRun) -> dict[str, list[str]]:
+    """Title -> names of the sets that the mean is over; only means of several sets."""
+    means = {
+        f"{group} mean": [one.name for one in run.ood_sets if one.group == group]
+        for group in GROUPS
+    }
+    means["mean"] = [one.name for one in run.ood_sets]
+    return {title: names for title, names in means.items() if len(names) > 1}
+
+
+def _values(run: ImageOodRun, method: str, control: str) -> dict[str, Stat]:
+    """Numbers by column, over seeds (or rotations)."""
+    by_set: dict[str, dict[str, list[float]]] = {}
+    for row in run.rows:
+        if (row["method"], row["control"]) == (method, control):
+            place = by_set.setdefault(row["ood_set"], {"fpr95": [], "auroc": []})
+            for key, values in place.items():
+                values.append(row[key])
+    if not by_set:
+        return {}
+    for title, names in _means(run).items():
+        by_set[title] = {
+            key: np.mean([by_set[name][key] for name in names], axis=0).tolist()
+            for key in ("fpr95", "auroc")
+        }
+    return {f"{n}/{key}": Stat.of(v) for n, found in by_set.items() for key, v in found.items()}
+
+
+def _notes(run: ImageOodRun) -> list[str]:
+    options = run.options
+    counts = [f"{one.name} {len(one.items)}" for one in (run.id_set, *run.ood_sets)]
+    notes = [
+        "FPR95 (lower is better) and AUROC in percent; ID is the positive class. Best of each "
+        "block in bold.",
+        f"Encoder {run.encoder['name']}; samples: {', '.join(counts)}.",
+    ]
+    known = {t: v for t, v in run.id_accuracy.items() if not math.isnan(v)}
+    if known:
+        share = ", ".join(f"{100 * v:.1f}% ({t})" for t, v in known.items())
+        notes.append(f"ID images of one class named right among the ID labels: {share}.")
+    if any(map(is_online, options.methods)):
+        seeds = ", ".join(map(str, options.seeds))
+        notes.append(
+            f"Online: one pass over the shuffle of ID and one OOD set, then reset; batch size "
+            f"{options.batch_size}, order seeds {seeds} (mean ± standard deviation)."
+        )
+    if run.captions:
+        notes.append(f"ANTS' captions: {_captioner(run.captions)}.")
+    if any(row["control"] == "rotated" for row in run.rows):
+        notes.append(
+            f"rotated: the bank's embeddings turned at random (same geometry, no meaning), mean "
+            f"of {options.rotations} draws offline and one per seed online; a gain that survives "
+            f"it is not semantic."
+        )
+    for one in run.ood_sets:
+        if one.class_names:
+            found = leakage(run.bank.neg_labels, one.class_names)["leaks"]
+            words = ", ".join(found[:6]) + (", ..." if len(found) > 6 else "")
+            notes.append(
+                f"{len(found)} of {len(run.bank)} negatives name a class of {one.name}"
+                + (f" ({words})." if found else ".")
+            )
+    left_out = [line for one in (run.id_set, *run.ood_sets) for line in one.left_out]
+    if left_out:
+        notes.append(f"{len(left_out)} unreadable images or crops were left out; see the results.")
+    return notes
+
+
+def _captioner(captions: dict[str, Any]) -> str:
+    if captions["type"] == "names":
+        return (
+            f"no language model, but the nearest of {captions['num_words']} words "
+            f"({captions['words']}) in the encoder's eyes"
+        )
+    return f"{captions['model']}, asked {captions['asked']} times in this run"
+
+
+def results(run: ImageOodRun) -> dict[str, Any]:
+    """What ``ood_results.json`` holds: rows, and all that they depend on."""
+    options = run.options
+    methods = {
+        method: {
+            "options": options.method_options.get(method, {}),
+            "template": template_of(
+                method, options.method_options.get(method, {}), options.template
+            ),
+            "online": is_online(method),
+            **({"scale": METHODS[method].scale} if method in METHODS else {}),
+        }
+        for method in options.methods
+    }
+    sets = {
+        one.name: {
+            "group": one.group,
+            "num": len(one.items),
+            "source": one.source,
+            "left_out": one.left_out,
+        }
+        for one in (run.id_set, *run.ood_sets)
+    }
+    return {
+        "kind": "image_level",
+        "view": options.view,
+        "encoder": run.encoder,
+        "bank": {
+            "file": options.bank,
+            "size": len(run.bank),
+            "id_labels": list(run.class_names),
+            "labels": list(run.bank.neg_labels),
+            "leakage": {
+                one.name: leakage(run.bank.neg_labels, one.class_names)
+                for one in run.ood_sets
+                if one.class_names
+            },
+        },
+        "methods": methods,
+        "batch_size": options.batch_size,
+        "seeds": list(options.seeds),
+        "rotations": options.rotations,
+        "images_per_class": options.images_per_class if options.train else None,
+        "captions": run.captions or None,
+        "id_accuracy": {k: None if math.isnan(v) else v for k, v in run.id_accuracy.items()},
+        "sets": sets,
+        "rows": run.rows,
+        "streams": run.streams,
+        "versions": {"negas": negas.__version__, **_versions(_PACKAGES)},
+    }
+
+
+def write_report(run: ImageOodRun, table: Table) -> list[Path]:
+    """Write ``ood_results.json``, ``scores.npz``, ``table.md`` and the histograms.
+
+    Returns:
+        The files.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    out = Path(run.options.out)
+    text = json.dumps(results(run), indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomically(out / "ood_results.json", text + "\n")
+    write_atomically(out / "table.md", to_markdown(table))
+    paths = [out / "ood_results.json", out / "table.md", out / "scores.npz"]
+    _write_scores(run, paths[2])
+    if run.options.plots:
+        first = run.options.seeds[0]
+        drawn = [key for key in run.scores if key[2] in (0, first) or not is_online(key[0])]
+        drawn = [key for key in drawn if not is_online(key[0]) or key[2] == first]
+        for method, name, seed in tqdm(
+            drawn, desc="histograms", delay=2, leave=False, disable=None
+        ):
+            of_id, of_ood = run.scores[method, name, seed]
+            path = out / "histograms" / f"{method}-{name}.png"
+            plot_histogram(of_id, {name: of_ood}, NAMES.get(method, method), path)
+            paths.append(path)
+    return paths
+
+
+def _write_scores(run: ImageOodRun, path: Path) -> None:
+    """All scores, so that other numbers and plots need no second run."""
+    arrays = {}
+    for (method, name, seed), (of_id, of_ood) in run.scores.items():
+        arrays[f"{method}/{name}/{seed}/id"] = of_id
+        arrays[f"{method}/{name}/{seed}/ood"] = of_ood
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with partial.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _versions(packages: Sequence[str]) -> dict[str, str | None]:
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found

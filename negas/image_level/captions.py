@@ -1,0 +1,216 @@
+"""What a multimodal language model says of images and classes, each asked for once (ANTS)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from PIL import Image
+from tqdm import tqdm
+
+from negas.image_level.mllm import MAX_SIDE, image_message
+from negas.image_level.preprocess import to_rgb
+from negas.labels.candidates import clean_name
+from negas.labels.crops import ImageSource, load_image
+from negas.labels.generate import ChatModel, PromptStyle, parse_names
+from negas.labels.generate.parse import strip_thinking
+from negas.text import fingerprint
+
+CAPTION_PROMPT = "Say in at most eight words what this image shows. Answer with these words only."
+SIMILAR_PROMPT = PromptStyle(
+    "similar",
+    'List {num} classes that share visual features with the class under "focus" (shape, colour, '
+    "texture, parts) and are not that class, nor a kind or part of it.",
+    per_class=True,
+    per_turn=5,
+)
+_MAX_CAPTION = 200  # characters; captions of eight words have some fifty
+
+
+class Loadable(Protocol):
+    """An image that is opened when it is needed, such as an item of an image set."""
+
+    def load(self) -> Image.Image:
+        """The image, decoded."""
+        ...
+
+
+class AnswerFile:
+    """Answers by key, appended to a jsonl file one by one: what was asked is never asked again.
+
+    A line that a killed run left half-written is skipped, and asked for again.
+
+    Args:
+        path: the file; ``None`` keeps the answers in memory only.
+        about: what the answers depend on, as the first line, for people.
+    """
+
+    def __init__(self, path: str | os.PathLike | None, about: dict[str, Any]) -> None:
+        self.path = None if path is None else Path(path)
+        self._about = about
+        self._answers: dict[str, str] = {}
+        self._unended = False
+        if self.path is not None and self.path.is_file():
+            self._read()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._answers
+
+    def __getitem__(self, key: str) -> str:
+        return self._answers[key]
+
+    def put(self, key: str, answer: str, **about: str) -> None:
+        """Store an answer, on disk before this returns."""
+        self._answers[key] = answer
+        if self.path is None:
+            return
+        lines = [{"key": key, "answer": answer, **about}]
+        if not self.path.is_file():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lines.insert(0, {"about": self._about})
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write("\n" * self._unended + text)
+            file.flush()
+        self._unended = False
+
+    def _read(self) -> None:
+        text = self.path.read_bytes().decode("utf-8", errors="replace")
+        self._unended = bool(text) and not text.endswith("\n")
+        damaged = 0
+        for line in text.split("\n"):
+            if not line.strip():
+                continue
+            try:
+                entry = json.loads(line)
+                if "about" not in entry:
+                    self._answers[str(entry["key"])] = str(entry["answer"])
+            except (ValueError, KeyError, TypeError):
+                damaged += 1
+        if damaged:
+            tqdm.write(f"{self.path}: {damaged} damaged lines; these answers are asked for again.")
+
+
+class ImageCaptions:
+    """A callable ``images -> captions`` for :class:`negas.image_level.ants.ANTS`.
+
+    Args:
+        chat: a model that reads images.
+        cache_dir: where answers are kept, one file per model, prompt and size; ``None``: nowhere.
+        prompt: the question about each image.
+        max_side: longer side in pixels of what the model sees.
+        seed: of the sampling, the same for each image.
+
+    Attributes:
+        asked: calls of the model so far; answers from the cache are none.
+    """
+
+    def __init__(
+        self,
+        chat: ChatModel,
+        cache_dir: str | os.PathLike | None = None,
+        prompt: str = CAPTION_PROMPT,
+        max_side: int = MAX_SIDE,
+        seed: int = 0,
+    ) -> None:
+        if max_side < 1 or not prompt.strip():
+            raise ValueError(f"captions need a prompt and max_side >= 1, got {max_side}.")
+        self.prompt, self.max_side, self.seed, self.asked = prompt, max_side, seed, 0
+        self._chat = chat
+        self.settings = {**chat.settings, "prompt": prompt, "max_side": max_side, "seed": seed}
+        self._answers = AnswerFile(
+            _answer_path(cache_dir, "captions", self.settings), self.settings
+        )
+
+    def __call__(self, images: Sequence[ImageSource | Loadable]) -> list[str]:
+        """One caption per image; empty where the model gave none.
+
+        Raises:
+            ChatError: the model could not be asked. What came before is kept.
+            FileNotFoundError: a path leads nowhere.
+            ValueError: an image cannot be read.
+        """
+        captions = []
+        for image in tqdm(images, desc="captions", delay=2, leave=False, disable=None):
+            opened = image.load() if hasattr(image, "path") else load_image(image)
+            opened = to_rgb(opened)
+            key = image_hash(opened)
+            if key not in self._answers:
+                self.asked += 1
+                question = image_message(opened, self.prompt, self.max_side)
+                answer = self._chat.chat([question], self.seed)
+                self._answers.put(key, clean_caption(answer))
+            captions.append(self._answers[key])
+        return captions
+
+
+class SimilarLabels:
+    """A callable ``class names -> lists of labels that look alike``, asked and kept as captions.
+
+    Args:
+        chat: any chat model.
+        cache_dir: where answers are kept; ``None``: nowhere.
+        num: labels asked for per class.
+        seed: of the sampling.
+    """
+
+    def __init__(
+        self,
+        chat: ChatModel,
+        cache_dir: str | os.PathLike | None = None,
+        num: int = 5,
+        seed: int = 0,
+    ) -> None:
+        if num < 1:
+            raise ValueError(f"similar labels: num must be at least 1, got {num}.")
+        self.num, self.seed, self.asked = num, seed, 0
+        self._chat = chat
+        self.settings = {**chat.settings, "task": SIMILAR_PROMPT.task, "num": num, "seed": seed}
+        self._answers = AnswerFile(_answer_path(cache_dir, "similar", self.settings), self.settings)
+
+    def __call__(self, class_names: Sequence[str]) -> list[list[str]]:
+        """Labels for each class, at most ``num``; none where the answer is no list.
+
+        Raises:
+            ChatError: the model could not be asked.
+        """
+        found = []
+        for name in tqdm(class_names, desc="similar labels", delay=2, leave=False, disable=None):
+            if name not in self._answers:
+                self.asked += 1
+                messages = SIMILAR_PROMPT.messages([name], (), self.num, focus=name)
+                self._answers.put(name, self._chat.chat(messages, self.seed))
+            names = [clean_name(raw) for raw in parse_names(self._answers[name])]
+            found.append([label for label in dict.fromkeys(names) if label][: self.num])
+        return found
+
+
+def clean_caption(answer: str) -> str:
+    """The first line of an answer in plain text: no thinking, control characters or quotes.
+
+    At most 200 characters; what is untrusted must not fill a file or a text encoder.
+    """
+    lines = [line.strip() for line in strip_thinking(answer).splitlines()]
+    line = next((line for line in lines if line), "")
+    plain = "".join(c if c.isprintable() else " " for c in line[: 2 * _MAX_CAPTION])
+    return " ".join(plain.split()).strip("\"'`*“”‘’ ")[:_MAX_CAPTION].rstrip()
+
+
+def image_hash(image: Image.Image) -> str:
+    """Digest of an RGB image's size and pixels, whatever its file."""
+    digest = hashlib.sha256(repr((image.mode, image.size)).encode())
+    digest.update(image.tobytes())
+    return digest.hexdigest()
+
+
+def _answer_path(
+    cache_dir: str | os.PathLike | None, what: str, settings: dict[str, Any]
+) -> Path | None:
+    if cache_dir is None:
+        return None
+    key = fingerprint(json.dumps(settings, sort_keys=True))
+    return Path(cache_dir) / f"{what}-{key[:16]}.jsonl"

@@ -1,0 +1,179 @@
+"""Sets of images or crops from folders, OpenOOD's lists and COCO files.
+
+Boxes are xyxy in pixels of the whole image.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from negas.image_level.crops import ImageItem, detected_crops, ground_truth_crops
+from negas.labels.overlap import name_forms
+from negas.metrics.coco import load_coco
+
+View = Literal["images", "gt_crops", "detected_crops"]
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm"}
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """A named list of images or crops.
+
+    Attributes:
+        name: in tables.
+        items: in a fixed order.
+        source: where they come from and what was left out, JSON-able.
+        class_names: names of the classes that occur, where the source tells.
+    """
+
+    name: str
+    items: list[ImageItem]
+    source: dict[str, Any] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.items:
+            where = next(iter(self.source.values()), "its source")
+            raise ValueError(f"the set {self.name!r} is empty: there is no image in {where}.")
+
+
+def read_folder(
+    name: str, folder: str | os.PathLike, id_names: Sequence[str] | None = None
+) -> ImageSet:
+    """All images below a folder, sorted by path.
+
+    Args:
+        name: of the set.
+        folder: searched with all its sub-folders; other files than images are ignored.
+        id_names: the K ID classes, if the images are of them: sub-folders bear their names
+            (``_`` for a space), or there are K of them, whose sorted order is that of the classes.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: it holds no image, or its sub-folders do not fit the ID classes.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise FileNotFoundError(f"the folder {str(folder)!r} of the set {name!r} does not exist.")
+    paths = sorted(
+        Path(place) / file
+        for place, _, files in os.walk(root, followlinks=True)
+        for file in files
+        if Path(file).suffix.lower() in SUFFIXES
+    )
+    if id_names is None:
+        items = [ImageItem(str(path)) for path in paths]
+        return ImageSet(name, items, {"folder": str(folder)})
+    folders = sorted({path.relative_to(root).parts[0] for path in paths} - {p.name for p in paths})
+    of_name = {" ".join(n.split()).casefold(): k for k, n in enumerate(id_names)}
+    labels = {one: of_name.get(one.replace("_", " ").casefold()) for one in folders}
+    if None in labels.values():
+        if len(folders) != len(id_names):
+            strange = next((f for f, k in labels.items() if k is None), None)
+            raise ValueError(
+                f"the folder {str(folder)!r} of the set {name!r} has {len(folders)} sub-folders "
+                f"for {len(id_names)} ID classes, and {strange!r} is no class name; name them as "
+                f"the classes, or have one per class in sorted order."
+            )
+        labels = {one: k for k, one in enumerate(folders)}
+    items = [
+        ImageItem(str(p), labels=(labels[p.relative_to(root).parts[0]],))
+        for p in paths
+        if p.parent != root
+    ]
+    return ImageSet(name, items, {"folder": str(folder)})
+
+
+def read_list(
+    name: str, list_file: str | os.PathLike, root: str | os.PathLike | None = None
+) -> ImageSet:
+    """An image list in OpenOOD's format: ``path label`` per line, -1 for no ID class.
+
+    Args:
+        name: of the set.
+        list_file: the text file; paths may hold spaces, a line may lack the label.
+        root: folder that the paths start from; default: that of the list.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not text, or lists nothing.
+    """
+    path = Path(list_file)
+    if not path.is_file():
+        raise FileNotFoundError(f"the list {str(list_file)!r} of the set {name!r} does not exist.")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{list_file}: not a text file with 'path label' per line.") from error
+    base, items = Path(root) if root is not None else path.parent, []
+    for line in filter(None, map(str.strip, lines)):
+        file, _, label = line.rpartition(" ")
+        if not file or not label.lstrip("-").isdecimal():
+            file, label = line, "-1"
+        labels = (int(label),) if int(label) >= 0 else ()
+        items.append(ImageItem(str(base / file.strip()), labels=labels))
+    return ImageSet(name, items, {"list": str(list_file), "root": str(base)})
+
+
+def read_coco(
+    name: str,
+    ann_file: str | os.PathLike,
+    img_dir: str | os.PathLike,
+    id_names: Sequence[str],
+    is_id: bool,
+    view: View = "images",
+    detections: str | os.PathLike | None = None,
+    min_score: float | None = None,
+    min_size: float = 16,
+) -> ImageSet:
+    """Images of a COCO file, or crops of them.
+
+    Args:
+        name: of the set.
+        ann_file: COCO json.
+        img_dir: folder of its images.
+        id_names: the K ID classes, by category name.
+        is_id: ground-truth crops are of ID classes only; otherwise of all others.
+        view: whole images, crops of annotated objects, or of detected boxes.
+        detections: records (npz) or COCO results (json), for ``detected_crops``.
+        min_score: least confidence of a detected box; default: the cut of the test run that wrote
+            the records.
+        min_size: least length of a crop's shorter side, in pixels.
+
+    Raises:
+        FileNotFoundError: a file or the folder does not exist.
+        ValueError: malformed files, or nothing is left.
+    """
+    if view not in get_args(View):
+        raise ValueError(f"view must be one of {', '.join(get_args(View))}, got {view!r}.")
+    if not Path(img_dir).is_dir():
+        raise FileNotFoundError(
+            f"the image folder {str(img_dir)!r} of the set {name!r} does not exist."
+        )
+    truth = load_coco(ann_file).dataset
+    files = {image["id"]: str(Path(img_dir) / image["file_name"]) for image in truth["images"]}
+    category = {one["id"]: one["name"] for one in truth["categories"]}
+    label_of = {" ".join(n.split()).casefold(): k for k, n in enumerate(id_names)}
+    labels = {c: label_of.get(" ".join(n.split()).casefold()) for c, n in category.items()}
+    used = {ann["category_id"] for ann in truth["annotations"]}
+    id_forms = frozenset().union(*map(name_forms, id_names))
+    strange = [c for c in used if c in category and not name_forms(category[c]) & id_forms]
+    source = {"ann_file": str(ann_file), "img_dir": str(img_dir), "view": view}
+    if view == "images":
+        shown: dict[Any, set[int]] = {}
+        for ann in truth["annotations"]:
+            if labels.get(ann["category_id"]) is not None:
+                shown.setdefault(ann["image_id"], set()).add(labels[ann["category_id"]])
+        items = [ImageItem(p, labels=tuple(sorted(shown.get(i, ())))) for i, p in files.items()]
+    elif view == "gt_crops":
+        wanted = {c: k for c, k in labels.items() if k is not None} if is_id else strange
+        items = ground_truth_crops(str(ann_file), truth, files, wanted, min_size)
+        source["min_size"] = min_size
+    else:
+        items, found = detected_crops(name, detections, files, min_score, min_size)
+        source |= {"detections": str(detections), "min_size": min_size, **found}
+    return ImageSet(name, items, source, tuple(category[c] for c in sorted(strange, key=str)))
