@@ -78,7 +78,7 @@ def main() -> int:
             return build_encoder(args.encoder, device=args.device)
 
         def encode(names: list[str]):
-            return encoder().text(names, template=args.template)
+            return encoder().text(names, template=args.template, truncate=True)
 
     report = make_report(
         args.bank,

@@ -15,7 +15,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Image-level OOD detection with negative labels.")
     add = parser.add_argument
     add("--preset", help="json with the settings; see configs/image_level/")
-    add("--out", help="folder of the results (default: work_dirs/image_ood/<preset>-<view>)")
+    add("--out", help="folder of the results (default: work_dirs/image_ood/<preset>_<view>)")
     add("--dry-run", action="store_true", help="check and count, and do nothing")
 
     add = parser.add_argument_group("data").add_argument
@@ -24,7 +24,12 @@ def parse_args() -> argparse.Namespace:
     add("--ood", metavar="NAME=SET", nargs="+", help="OOD sets")
     add("--near", metavar="NAME=SET", nargs="+", help="OOD sets of the near group")
     add("--far", metavar="NAME=SET", nargs="+", help="OOD sets of the far group")
-    add("--view", choices=["images", "gt_crops", "detected_crops"], help="of COCO sets")
+    add(
+        "--view",
+        nargs="+",
+        choices=["images", "gt_crops", "detected_crops"],
+        help="of COCO sets; several give one table (default: images)",
+    )
     add("--min-score", type=float, help="least confidence of detected boxes (default: run's cut)")
     add("--min-size", type=float, help="least side of a crop in pixels (default: 16)")
     add("--bank", help="label bank (json)")
@@ -34,6 +39,7 @@ def parse_args() -> argparse.Namespace:
     add("--methods", nargs="+", help="such as mcm neglabel adaneg; or all")
     add("--method-options", nargs="+", metavar="M.O=V", help="such as neglabel.groups=100")
     add("--template", help="one for all methods: a name, or a sentence with {}")
+    add("--scale", help="multiple of the cosine: a number, or encoder for its own (default: 100)")
     add("--batch-size", type=int, help="images per step of online methods (default: 256)")
     add("--seeds", type=int, nargs="+", help="of the order online methods see (default: 0)")
     add("--rotations", type=int, help="draws of the rotated-bank control, 0: none (default: 5)")
@@ -67,21 +73,27 @@ def main() -> int:
     from negas.apis.image_ood import prepare, run_image_ood
     from negas.apis.image_ood_command import options_from
 
-    options = options_from(args)
+    views = options_from(args)
+    ready = [prepare(options) for options in views]  # all that can be wrong, before long work
     if args.dry_run:
-        print("\n".join(prepare(options).lines()))
-        print(f"methods: {', '.join(options.methods)}")
+        for options, one in zip(views, ready, strict=True):
+            print("\n".join([f"view {options.view}:", *one.lines()]))
+        print(f"methods: {', '.join(views[0].methods)}")
         return 0
-    run = run_image_ood(options, notify=lambda line: tqdm.write(line, file=sys.stderr))
 
-    from negas.apis.image_ood_report import make_table, write_report
+    def say(line: str) -> None:
+        tqdm.write(line, file=sys.stderr)
+
+    runs = [run_image_ood(*pair, notify=say) for pair in zip(views, ready, strict=True)]
+
+    from negas.apis.image_ood_report import make_table, write_report, write_table
     from negas.visualization.tables import print_table
 
-    table = make_table(run)
-    files = write_report(run, table)
+    files = [path for run in runs for path in write_report(run)]
+    table = make_table(runs)
+    files.append(write_table(table, runs))
     print_table(table)
-    shown = [str(path) for path in files if path.suffix != ".png"]
-    print(f"written: {', '.join(shown)}" + (", histograms/" if options.plots else ""))
+    print("written: " + ", ".join(str(path) for path in files if path.suffix != ".png"))
     return 0
 
 

@@ -175,6 +175,6 @@ def print_report(report: AuditReport, console=None) -> None:
 def _is_bank(path: str) -> bool:
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return True  # the bank's loader says what is wrong
     return isinstance(data, dict) and "neg_labels" in data

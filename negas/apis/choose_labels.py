@@ -50,7 +50,12 @@ def choose_num_labels(
     bank = NegativeLabelBank.load(bank_file)
     ms = _settings(options.ms, len(bank))
     score_options = dict(options.score_options)
-    cosine = score_options.pop("logits", "head") == "cosine"
+    if options.seed < 0:
+        raise ValueError(f"the seed must be 0 or more, got {options.seed}.")
+    logits = score_options.pop("logits", "head")
+    if logits not in ("head", "cosine"):
+        raise ValueError(f"the score option logits must be 'head' or 'cosine', got {logits!r}.")
+    cosine = logits == "cosine"
     score = get_score(options.score, **score_options)
     run = load_run(dump, options.ann_file, options.cut)
     target = _writable(Path(out_dir) if out_dir else run.path.parent)

@@ -11,6 +11,7 @@ import torch
 from tqdm import tqdm
 
 from negas.apis.image_ood_data import Features, SetFeatures
+from negas.apis.mining_command import _read_key as read_key
 from negas.image_level.captions import CAPTION_PROMPT, ImageCaptions, SimilarLabels
 from negas.image_level.mllm import MAX_SIDE, LocalVisionChat
 from negas.image_level.nearest_names import NearestNames
@@ -123,8 +124,24 @@ def check_captioner(settings: dict[str, Any]) -> None:
         raise ValueError("the captioner needs a prompt that is not empty, and max_side >= 1.")
     if kind == "local" and "model" not in given:
         raise ValueError("the captioner of type 'local' needs a model; give --captioner-model.")
+    if kind == "local":
+        _check_local(given["model"])
     if kind == "server":
         _build_chat(kind, {k: v for k, v in given.items() if k not in _ASKING}, "cpu")
+
+
+def _check_local(model: str) -> None:
+    """Whether there is such a model, without loading it."""
+    from transformers import AutoConfig
+
+    try:
+        AutoConfig.from_pretrained(model)
+    except (OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"the captioner {model!r} cannot be read ({reason}); give a directory in transformers' "
+            f"format or a name on the model hub."
+        ) from error
 
 
 def _build_chat(kind: str, given: dict[str, Any], device: str) -> ChatModel:
@@ -135,14 +152,6 @@ def _build_chat(kind: str, given: dict[str, Any], device: str) -> ChatModel:
     given.setdefault("temperature", 0.0)
     return OpenAIChat(
         **given,
-        api_key=_read_key(file) if file else os.environ.get("OPENAI_API_KEY"),
+        api_key=read_key(file) if file else os.environ.get("OPENAI_API_KEY"),
         notify=lambda line: tqdm.write(f"note: {line}"),
     )
-
-
-def _read_key(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise FileNotFoundError(f"the key file {path!r} cannot be read ({reason}).") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from negas.apis.image_ood_options import (
     read_preset,
 )
 
-_SAME = ("encoder", "bank", "classes", "template", "view", "min_score", "min_size", "batch_size")
+_SAME = ("encoder", "bank", "classes", "template", "scale", "min_score", "min_size", "batch_size")
 _SAME += ("seeds", "rotations", "images_per_class", "device", "dtype", "encoder_batch", "workers")
 _SAME += ("cache", "out")
 _CAPTIONER = {
@@ -29,8 +30,8 @@ _CAPTIONER = {
 }
 
 
-def options_from(args: Namespace) -> ImageOodOptions:
-    """Options of a run; what stands on the command line wins over the preset.
+def options_from(args: Namespace) -> list[ImageOodOptions]:
+    """Options of a run per view; what stands on the command line wins over the preset.
 
     Raises:
         FileNotFoundError: the preset does not exist.
@@ -66,12 +67,16 @@ def options_from(args: Namespace) -> ImageOodOptions:
         settings["captioner"] = (before if same else {}) | captioner
     if args.no_plots:
         settings["plots"] = False
+    views = args.view or [settings.get("view", "images")]
     if args.preset and "out" not in settings:
-        view = settings.get("view", "images")
-        settings["out"] = f"work_dirs/image_ood/{Path(args.preset).stem}-{view}"
-    options = ImageOodOptions.from_settings(settings)
-    _check_out(Path(options.out))
-    return options
+        name = "_".join([Path(args.preset).stem, *views])
+        settings["out"] = f"work_dirs/image_ood/{name}"
+    runs = [ImageOodOptions.from_settings(settings | {"view": view}) for view in views]
+    if not args.dry_run:
+        _check_out(Path(runs[0].out))
+    if len(runs) > 1:
+        runs = [replace(one, out=str(Path(one.out) / one.view)) for one in runs]
+    return runs
 
 
 def _check_out(path: Path) -> None:

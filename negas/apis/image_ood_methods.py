@@ -19,7 +19,7 @@ from negas.image_level.ants_options import AUTHORS_CODE, AntsOptions
 from negas.image_level.interneg import InterNeg
 from negas.image_level.inversion import ModalityInversion
 from negas.image_level.online import OnlineScorer
-from negas.image_level.scorers import METHODS, ImageScore, get_image_score
+from negas.image_level.scorers import CLIP_SCALE, METHODS, ImageScore, get_image_score
 from negas.image_level.tanl import TANL
 from negas.image_level.templates import resolve_templates
 from negas.scores import SCORES
@@ -32,7 +32,6 @@ _TEMPLATES |= dict.fromkeys(ONLINE, "openood")
 # Made by the run, not by the user
 _GIVEN = {"self", "id_feats", "neg_feats", "image_proxies", "invert", "noise_feats", "options"}
 _GIVEN |= {"class_names", "encode_text", "caption", "similar_labels"}
-_ANTS_TEMPLATE = "similar_template"
 
 
 @dataclass(frozen=True)
@@ -70,6 +69,27 @@ def is_online(method: str) -> bool:
 def template_of(method: str, options: Mapping[str, Any], common: str | None) -> str:
     """The template of a method: its option's, the run's, or the method's own."""
     return options.get("template") or common or _TEMPLATES.get(method, "clip")
+
+
+def with_scale(
+    method: str, options: Mapping[str, Any], common: str | float | None, logit_scale: float
+) -> dict[str, Any]:
+    """A method's options with the run's scale, where the method works on CLIP's logits.
+
+    MCM and EOE stay on plain cosines, and a method's own ``scale`` option wins.
+
+    Args:
+        method: its name.
+        options: its options.
+        common: the run's: a number, ``encoder`` for what the encoder was trained with, or ``None``
+            for each method's own (100).
+        logit_scale: of the encoder.
+    """
+    own = METHODS[method].scale if method in METHODS else CLIP_SCALE
+    scale = own
+    if own == CLIP_SCALE and common is not None:
+        scale = logit_scale if common == "encoder" else float(common)
+    return {"scale": scale, **options}
 
 
 def check_method(

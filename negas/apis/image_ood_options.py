@@ -115,6 +115,8 @@ class ImageOodOptions:
         methods: names; see :mod:`negas.apis.image_ood_methods`.
         method_options: method -> options of its constructor, also ``scale`` and ``template``.
         template: one for all methods, in place of each one's own.
+        scale: multiple of the cosine for methods on CLIP's logits: a number, ``encoder`` for what
+            the encoder was trained with, or ``None`` for the methods' own 100.
         view: whole images, or crops of annotated or detected boxes (COCO sets only).
         min_score: least confidence of detected boxes.
         min_size: least length in pixels of a crop's shorter side.
@@ -141,6 +143,7 @@ class ImageOodOptions:
     methods: tuple[str, ...] = ("mcm", "energy", "neglabel", "eoe", "adaneg")
     method_options: dict[str, dict[str, Any]] = field(default_factory=dict)
     template: str | None = None
+    scale: str | float | None = None
     view: str = "images"
     min_score: float | None = None
     min_size: float = 16
@@ -173,6 +176,8 @@ class ImageOodOptions:
                     f"the view {self.view!r} needs boxes, and the set {plain!r} is no COCO json; "
                     f"use --view images."
                 )
+        if self.scale not in (None, "encoder") and not _positive(self.scale):
+            raise ValueError(f"scale must be a positive number or 'encoder', got {self.scale!r}.")
         least = {"batch_size": 1, "rotations": 0, "images_per_class": 1, "min_size": 1}
         for name, value in least.items():
             if getattr(self, name) < value:
@@ -212,6 +217,13 @@ class ImageOodOptions:
             if isinstance(given.get(key), list):
                 given[key] = tuple(given[key])
         return cls(**given)
+
+
+def _positive(value: object) -> bool:
+    try:
+        return 0 < float(value) < float("inf")
+    except (TypeError, ValueError):
+        return False
 
 
 def read_preset(path: str) -> dict[str, Any]:

@@ -14,45 +14,66 @@ import numpy as np
 from tqdm import tqdm
 
 import negas
-from negas.apis.image_ood import ImageOodRun
-from negas.apis.image_ood_methods import is_online, template_of
+from negas.apis.image_ood_methods import is_online
 from negas.apis.image_ood_options import GROUPS
+from negas.apis.image_ood_run import DETECTOR, ImageOodRun
+from negas.apis.image_ood_score import method_options, method_template
 from negas.apis.mining_stages import write_atomically
 from negas.apis.report_table import SCORE_NAMES
-from negas.image_level.scorers import METHODS
 from negas.labels.audit import leakage
 from negas.visualization.curves import plot_histogram
 from negas.visualization.tables import Column, Row, Section, Stat, Table, to_markdown
 
 NAMES = SCORE_NAMES | {"csp": "CSP", "adaneg": "AdaNeg", "interneg": "InterNeg", "ants": "ANTS"}
 NAMES |= {"tanl": "TANL"}
+VIEWS = {
+    "images": "whole images",
+    "gt_crops": "crops of annotated objects",
+    "detected_crops": "crops of detected boxes",
+}
 _PACKAGES = ("torch", "transformers", "numpy", "scikit-learn", "pillow", "safetensors")
 
 
-def make_table(run: ImageOodRun) -> Table:
-    """FPR95 and AUROC of each OOD set, means of near, far and all sets."""
+def make_table(runs: Sequence[ImageOodRun]) -> Table:
+    """FPR95 and AUROC of each OOD set, means of near, far and all sets.
+
+    Args:
+        runs: one per view of the same sets; their rows stand in one table.
+    """
+    first = runs[0]
     sections = []
-    for title, online in (("offline", False), ("online", True)):
-        rows = []
-        for method in run.options.methods:
-            if is_online(method) != online:
-                continue
-            for control in ("none", "rotated"):
-                values = _values(run, method, control)
-                if values:
-                    suffix = ", rotated" if control == "rotated" else ""
-                    rows.append(Row(NAMES.get(method, method) + suffix, values, bool(suffix)))
-        if rows:
-            sections.append(Section(title, rows))
+    for run in runs:
+        for kind in ("offline", "online", "detector"):
+            rows = _rows(run, kind)
+            if rows:
+                view = f"{VIEWS[run.options.view]}, " if len(runs) > 1 else ""
+                title = "the detector's own scores" if kind == "detector" else kind
+                sections.append(Section(view + title, rows))
     columns = [
         Column(f"{name}/{key}", f"{name} {title}", better)
-        for name in (*[one.name for one in run.ood_sets], *_means(run))
+        for name in (*[one.name for one in first.ood_sets], *_means(first))
         for key, title, better in (("fpr95", "FPR95", "lower"), ("auroc", "AUROC", "higher"))
     ]
-    what = {"images": "whole images", "gt_crops": "crops of annotated objects"}
-    view = what.get(run.options.view, "crops of detected boxes")
-    title = f"Image-level OOD: {view}; bank {Path(run.options.bank).stem}"
-    return Table(title, columns, sections, _notes(run))
+    views = "; ".join(VIEWS[run.options.view] for run in runs)
+    title = f"Image-level OOD: {views}. Bank {Path(first.options.bank).stem}"
+    return Table(title, columns, sections, _notes(runs))
+
+
+def method_name(method: str) -> str:
+    """How tables call a method."""
+    name = method.removeprefix(DETECTOR)
+    return NAMES.get(name, name)
+
+
+def _rows(run: ImageOodRun, kind: str) -> list[Row]:
+    rows = []
+    for method in dict.fromkeys(row["method"] for row in run.rows if row["kind"] == kind):
+        for control in ("none", "rotated"):
+            values = _values(run, method, control)
+            if values:
+                turned = control == "rotated"
+                rows.append(Row(method_name(method) + ", rotated" * turned, values, turned))
+    return rows
 
 
 def _means(run: ImageOodRun) -> dict[str, list[str]]:
@@ -83,18 +104,21 @@ def _values(run: ImageOodRun, method: str, control: str) -> dict[str, Stat]:
     return {f"{n}/{key}": Stat.of(v) for n, found in by_set.items() for key, v in found.items()}
 
 
-def _notes(run: ImageOodRun) -> list[str]:
-    options = run.options
-    counts = [f"{one.name} {len(one.items)}" for one in (run.id_set, *run.ood_sets)]
+def _notes(runs: Sequence[ImageOodRun]) -> list[str]:
+    run, options = runs[0], runs[0].options
     notes = [
         "FPR95 (lower is better) and AUROC in percent; ID is the positive class. Best of each "
         "block in bold.",
-        f"Encoder {run.encoder['name']}; samples: {', '.join(counts)}.",
+        f"Encoder {run.encoder['name']}.",
     ]
-    known = {t: v for t, v in run.id_accuracy.items() if not math.isnan(v)}
-    if known:
-        share = ", ".join(f"{100 * v:.1f}% ({t})" for t, v in known.items())
-        notes.append(f"ID images of one class named right among the ID labels: {share}.")
+    for one in runs:
+        counts = ", ".join(f"{s.name} {len(s.items)}" for s in (one.id_set, *one.ood_sets))
+        line = f"Samples, {VIEWS[one.options.view]}: {counts}."
+        known = {t: v for t, v in one.id_accuracy.items() if not math.isnan(v)}
+        if known:
+            share = ", ".join(f"{100 * v:.1f}% ({t})" for t, v in known.items())
+            line += f" ID samples of one class named right among the ID labels: {share}."
+        notes.append(line)
     if any(map(is_online, options.methods)):
         seeds = ", ".join(map(str, options.seeds))
         notes.append(
@@ -103,7 +127,7 @@ def _notes(run: ImageOodRun) -> list[str]:
         )
     if run.captions:
         notes.append(f"ANTS' captions: {_captioner(run.captions)}.")
-    if any(row["control"] == "rotated" for row in run.rows):
+    if any(row["control"] == "rotated" for one in runs for row in one.rows):
         notes.append(
             f"rotated: the bank's embeddings turned at random (same geometry, no meaning), mean "
             f"of {options.rotations} draws offline and one per seed online; a gain that survives "
@@ -117,7 +141,7 @@ def _notes(run: ImageOodRun) -> list[str]:
                 f"{len(found)} of {len(run.bank)} negatives name a class of {one.name}"
                 + (f" ({words})." if found else ".")
             )
-    left_out = [line for one in (run.id_set, *run.ood_sets) for line in one.left_out]
+    left_out = [s for one in runs for x in (one.id_set, *one.ood_sets) for s in x.left_out]
     if left_out:
         notes.append(f"{len(left_out)} unreadable images or crops were left out; see the results.")
     return notes
@@ -137,12 +161,9 @@ def results(run: ImageOodRun) -> dict[str, Any]:
     options = run.options
     methods = {
         method: {
-            "options": options.method_options.get(method, {}),
-            "template": template_of(
-                method, options.method_options.get(method, {}), options.template
-            ),
+            "options": method_options(method, run),
+            "template": method_template(method, options),
             "online": is_online(method),
-            **({"scale": METHODS[method].scale} if method in METHODS else {}),
         }
         for method in options.methods
     }
@@ -184,8 +205,16 @@ def results(run: ImageOodRun) -> dict[str, Any]:
     }
 
 
-def write_report(run: ImageOodRun, table: Table) -> list[Path]:
-    """Write ``ood_results.json``, ``scores.npz``, ``table.md`` and the histograms.
+def write_table(table: Table, runs: Sequence[ImageOodRun]) -> Path:
+    """Write ``table.md`` beside the results, or above them where there are several views."""
+    out = Path(runs[0].options.out)
+    path = (out.parent if len(runs) > 1 else out) / "table.md"
+    write_atomically(path, to_markdown(table))
+    return path
+
+
+def write_report(run: ImageOodRun) -> list[Path]:
+    """Write ``ood_results.json``, ``scores.npz`` and the histograms.
 
     Returns:
         The files.
@@ -196,21 +225,28 @@ def write_report(run: ImageOodRun, table: Table) -> list[Path]:
     out = Path(run.options.out)
     text = json.dumps(results(run), indent=1, ensure_ascii=False, allow_nan=False)
     write_atomically(out / "ood_results.json", text + "\n")
-    write_atomically(out / "table.md", to_markdown(table))
-    paths = [out / "ood_results.json", out / "table.md", out / "scores.npz"]
-    _write_scores(run, paths[2])
+    paths = [out / "ood_results.json", out / "scores.npz"]
+    _write_scores(run, paths[1])
     if run.options.plots:
-        first = run.options.seeds[0]
-        drawn = [key for key in run.scores if key[2] in (0, first) or not is_online(key[0])]
-        drawn = [key for key in drawn if not is_online(key[0]) or key[2] == first]
-        for method, name, seed in tqdm(
-            drawn, desc="histograms", delay=2, leave=False, disable=None
-        ):
+        seeds = {"offline": 0, "online": run.options.seeds[0]}
+        drawn = [k for k in run.scores if k[2] == seeds["online" if is_online(k[0]) else "offline"]]
+        for method, name, seed in tqdm(drawn, "histograms", delay=2, leave=False, disable=None):
             of_id, of_ood = run.scores[method, name, seed]
-            path = out / "histograms" / f"{method}-{name}.png"
-            plot_histogram(of_id, {name: of_ood}, NAMES.get(method, method), path)
+            file = f"{method.replace(DETECTOR, 'detector-')}-{name}.png"
+            path = out / "histograms" / file
+            of_id, of_ood, note = _spread(of_id, of_ood)
+            plot_histogram(of_id, {name: of_ood}, method_name(method) + note, path)
             paths.append(path)
     return paths
+
+
+def _spread(of_id: np.ndarray, of_ood: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
+    """Scores for a histogram: shares of a softmax pile up at 0 and 1, so their log odds."""
+    both = np.concatenate([of_id, of_ood])
+    if both.min() < 0 or both.max() > 1 or both.min() > 0.05 or both.max() < 0.95:
+        return of_id, of_ood, ""
+    of_id, of_ood = (x.clip(1e-15, 1 - 1e-15) for x in (of_id, of_ood))
+    return np.log(of_id / (1 - of_id)), np.log(of_ood / (1 - of_ood)), " (log odds)"
 
 
 def _write_scores(run: ImageOodRun, path: Path) -> None:

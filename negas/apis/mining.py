@@ -6,7 +6,6 @@ long as its inputs are the same.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from negas.apis.mining_select import refine_candidates, select
 from negas.apis.mining_similarity import templates
 from negas.labels import NegativeLabelBank
 from negas.labels.generate.prompts import safe_name
+from negas.metrics.coco import category_ids, load_coco
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,11 @@ def mine(options: MiningOptions, notify: Callable[[str], None] = lambda line: No
     options.check(overwrite=True)
     for folder, option in ((options.work_dir, "--work-dir"), (options.out.parent, "--out")):
         _make_writable(folder, option)
+    if options.needs_encoder:
+        templates(options)
+    if options.needs_images and options.source in ("llm", "local"):
+        # names that the annotations spell otherwise must not come out after paid answers
+        category_ids(load_coco(options.ann_file), options.class_names)
     found = find_candidates(options, notify)
     counts = {"names refused": found.refused, "candidates": len(found.names)}
     left, refinement = refine_candidates(options, found, notify)
@@ -72,12 +77,7 @@ def mine(options: MiningOptions, notify: Callable[[str], None] = lambda line: No
     bank = NegativeLabelBank(
         options.class_names, [row["label"] for row in chosen["kept"]], provenance
     )
-    temporary = options.out.with_name(f".{options.out.name}.{os.getpid()}.tmp")
-    try:
-        bank.save(temporary)
-        os.replace(temporary, options.out)
-    finally:
-        temporary.unlink(missing_ok=True)
+    bank.save(options.out)
     names = ["candidates"]
     names += ["refined"] if refinement is not None else []
     names += ["similarities"] if options.needs_encoder else []

@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from negas.apis.mining_chat import LazyChat, Notify, chat_settings
+from negas.apis.mining_chat import LazyChat, Notify, model_key
 from negas.apis.mining_options import MiningOptions, turn_plan
 from negas.apis.mining_stages import Stage
 from negas.labels.candidates import Candidates, FileCandidates
@@ -49,8 +49,7 @@ def candidates_stage(options: MiningOptions, notify: Notify) -> Stage:
         plan = turn_plan(options)
         example = style.messages(plan.id_labels, [], plan.asked, plan.context)
         inputs |= {
-            # where a model runs (a port, say) changes more often than what it answers
-            "model": {k: v for k, v in chat_settings(options).items() if k != "server"},
+            "model": model_key(options),
             "prompt": options.prompt,
             "prompt text": hashlib.sha256(str(example).encode()).hexdigest()[:16],
             "context": options.context,
@@ -140,7 +139,7 @@ def _from_corpus(options: MiningOptions, stage: Stage) -> CandidateSet:
         excluded = () if given.pop("all_files", False) else excluded
         corpus = load_corpus(exclude_files=excluded, drop=options.class_names, **given)
         if options.source == "csp":
-            corpus = conjugate(corpus, options.seed)
+            corpus = conjugate(corpus, options.seed, drop=options.class_names)
         stored = {"candidates": list(corpus.words), "parts": list(corpus.parts)}
         stage.save(**stored)
     summary = {"source": options.source, "corpus": "WordNet 3.0", **options.corpus}

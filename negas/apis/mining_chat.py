@@ -24,6 +24,11 @@ def chat_settings(options: MiningOptions) -> dict[str, Any]:
     return {key: given[key] for key in wanted if given.get(key) is not None}
 
 
+def model_key(options: MiningOptions) -> dict[str, Any]:
+    """The same without the server: a port, say, changes more often than what a model answers."""
+    return {key: value for key, value in chat_settings(options).items() if key != "server"}
+
+
 def build_chat(options: MiningOptions, notify: Notify) -> ChatModel:
     """The model that answers, connected or loaded.
 

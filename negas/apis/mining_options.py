@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,12 +127,16 @@ class MiningOptions:
         ):
             if value not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}; got {value!r}")
-        if self.num is not None and self.num < 1:
-            raise ValueError(f"num must be at least 1, got {self.num}")
+        for name, least in (("num", 1), ("max_per_class", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
         for name in ("keep_fraction", "fraction"):
             value = getattr(self, name)
             if value is not None and not 0 < value <= 1:
                 raise ValueError(f"{name} must lie in (0, 1], got {value}")
+        if math.isnan(self.min_similarity):
+            raise ValueError("min_similarity must be a number, got nan")
         if not 0 <= self.percentile <= 1:
             raise ValueError(f"percentile must lie in [0, 1], got {self.percentile}")
         if self.source in ("llm", "local"):

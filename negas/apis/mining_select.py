@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from negas.apis.mining_candidates import CandidateSet
-from negas.apis.mining_chat import LazyChat
+from negas.apis.mining_chat import LazyChat, model_key
 from negas.apis.mining_options import MiningOptions
 from negas.apis.mining_similarity import Features, embed
 from negas.apis.mining_stages import Stage, digest
@@ -36,7 +36,7 @@ def refine_candidates(
         "candidates": digest(found.names),
         "classes": list(options.class_names),
         "refine": options.refine,
-        "model": found.summary.get("model") if options.refine != "wordnet" else None,
+        "model": model_key(options) if options.refine != "wordnet" else None,
     }
     stage = Stage(options.work_dir, "refined", inputs, notify)
     stored = stage.load()

@@ -7,11 +7,12 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from PIL import Image
 from tqdm import tqdm
 
+from negas.image_level.crops import ImageItem
 from negas.image_level.mllm import MAX_SIDE, image_message
 from negas.image_level.preprocess import to_rgb
 from negas.labels.candidates import clean_name
@@ -29,14 +30,6 @@ SIMILAR_PROMPT = PromptStyle(
     per_turn=5,
 )
 _MAX_CAPTION = 200  # characters; captions of eight words have some fifty
-
-
-class Loadable(Protocol):
-    """An image that is opened when it is needed, such as an item of an image set."""
-
-    def load(self) -> Image.Image:
-        """The image, decoded."""
-        ...
 
 
 class AnswerFile:
@@ -126,7 +119,7 @@ class ImageCaptions:
             _answer_path(cache_dir, "captions", self.settings), self.settings
         )
 
-    def __call__(self, images: Sequence[ImageSource | Loadable]) -> list[str]:
+    def __call__(self, images: Sequence[ImageSource | ImageItem]) -> list[str]:
         """One caption per image; empty where the model gave none.
 
         Raises:
@@ -136,8 +129,7 @@ class ImageCaptions:
         """
         captions = []
         for image in tqdm(images, desc="captions", delay=2, leave=False, disable=None):
-            opened = image.load() if hasattr(image, "path") else load_image(image)
-            opened = to_rgb(opened)
+            opened = to_rgb(image.load() if isinstance(image, ImageItem) else load_image(image))
             key = image_hash(opened)
             if key not in self._answers:
                 self.asked += 1

@@ -29,11 +29,13 @@ class ImageItem:
         path: the image file.
         box: xyxy in pixels, or ``None`` for the whole image.
         labels: indices of the ID classes it shows, where that is known.
+        record: row of the records that a detected box comes from.
     """
 
     path: str
     box: tuple[float, float, float, float] | None = None
     labels: tuple[int, ...] = ()
+    record: int | None = None
 
     def load(self) -> Image.Image:
         """The image or crop.
@@ -119,7 +121,8 @@ def detected_crops(
             f"the set {name!r} has no detections; give records (npz) of tools/test.py or COCO "
             f"results (json), or choose another view."
         )
-    if Path(detections).suffix == ".npz":
+    from_records = Path(detections).suffix == ".npz"
+    if from_records:
         records = BoxRecords.load(detections)
         rows = zip(records.image_ids.tolist(), records.bboxes.tolist(), records.scores, strict=True)
         min_score = _cut_of_run(Path(detections)) if min_score is None else min_score
@@ -131,14 +134,15 @@ def detected_crops(
         )
     by_text = {str(image): path for image, path in files.items()}
     items = []
-    for image, box, score in rows:
+    for row, (image, box, score) in enumerate(rows):
         if str(image) not in by_text:
             raise ValueError(
                 f"{detections}: a box is on image {image!r}, which is not in the annotations of "
                 f"the set {name!r}; they belong to another set."
             )
         if score >= min_score and min(box[2] - box[0], box[3] - box[1]) >= min_size:
-            items.append(ImageItem(by_text[str(image)], tuple(map(float, box))))
+            place = row if from_records else None
+            items.append(ImageItem(by_text[str(image)], tuple(map(float, box)), record=place))
     if not items:
         raise ValueError(
             f"{detections}: no box of at least {min_size:g} pixels has a confidence of "

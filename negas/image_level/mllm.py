@@ -147,7 +147,7 @@ def _load_processor(model: str) -> Any:
 
     try:
         return AutoProcessor.from_pretrained(model)
-    except ImportError as error:
+    except (ImportError, ValueError) as error:  # which one depends on the model
         if "torchvision" not in str(error).lower():
             raise
     from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer

@@ -63,7 +63,7 @@ class NegativeLabelBank:
             raise FileNotFoundError(f"{path}: no such label bank; check the path in the config.")
         try:
             data = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ValueError(f"{path}: not valid JSON: {error}.") from error
         if not isinstance(data, dict):
             raise ValueError(
@@ -79,11 +79,16 @@ class NegativeLabelBank:
             raise ValueError(f"{path}: {error}") from error
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write readable JSON, labels in their order; parent folders are made."""
+        """Write readable JSON, labels in their order, whole or not at all; folders are made."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
-        target.write_text(text + "\n", encoding="utf-8")
+        partial = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            partial.write_text(text + "\n", encoding="utf-8")
+            os.replace(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
 
     def check_id_labels(self, names: Sequence[str]) -> None:
         """Make sure the bank was made for these ID labels, in whatever order.

@@ -154,7 +154,8 @@ class FileCandidates:
             lists = [data[key] for key in ("candidates", "neg_labels") if key in data]
             data = lists[0] if lists else None
         if isinstance(data, dict):  # candidates in groups
-            data = [name for group in data.values() for name in group]
+            groups = data.values()
+            data = [name for group in groups if isinstance(group, list) for name in group]
         if not isinstance(data, list) or not all(isinstance(name, str) for name in data):
             raise ValueError(
                 f"the candidate file {str(self.path)!r} must hold a list of texts, or an object "

@@ -49,6 +49,7 @@ def crop_box(
         ValueError: the box does not meet the image.
     """
     left, top, right, bottom = (float(value) for value in box)
+    outside = right <= 0 or bottom <= 0 or left >= image.width or top >= image.height
     width, height = right - left, bottom - top
     rim = 2 * margin * max(width, height)
     target = (width + rim, height + rim)
@@ -64,7 +65,7 @@ def crop_box(
             low = min(max(low, 0), max(limit - wanted, 0))
         sides.append((max(0, round(low)), min(limit, round(low + wanted))))
     (x1, x2), (y1, y2) = sides
-    if width <= 0 or height <= 0 or x2 <= x1 or y2 <= y1:
+    if outside or width <= 0 or height <= 0 or x2 <= x1 or y2 <= y1:
         raise ValueError(
             f"the box {[round(value, 1) for value in (left, top, right, bottom)]} has no area in "
             f"an image of {image.width}x{image.height} pixels; boxes are x1, y1, x2, y2."

@@ -8,11 +8,12 @@ scores as NegLabel does.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from negas.labels.corpus import Corpus
 from negas.labels.neglabel import select_neglabel
 from negas.labels.selection import Selection
+from negas.labels.wordnet import word_key
 
 SUPER_CLASSES = (
     "environment",
@@ -33,19 +34,25 @@ SUPER_CLASSES = (
 
 
 def conjugate(
-    corpus: Corpus, seed: int = 0, super_classes: Sequence[str] = SUPER_CLASSES
+    corpus: Corpus,
+    seed: int = 0,
+    super_classes: Sequence[str] = SUPER_CLASSES,
+    drop: Iterable[str] = (),
 ) -> Corpus:
     """Put a random super-class noun behind every adjective: "gaudy" -> "gaudy scene".
+
+    CHOICE: "direct object" and a few others are nouns already; the noun stays, the pair goes.
 
     Args:
         corpus: nouns and adjectives; CSP leaves out the files ``CSP_EXCLUDED`` of
             :mod:`negas.labels.corpus`.
         seed: of a generator of its own; one draw per adjective, in the order of the corpus.
         super_classes: the nouns to draw from.
+        drop: ID labels; a pair that is one of them (case ignored) goes, too.
 
     Returns:
-        A corpus of the same size and order. An adjective keeps its part ``adj``, which decides on
-        templates and quotas.
+        A corpus of the same order, no word twice. An adjective keeps its part ``adj``, which
+        decides on templates and quotas.
 
     Raises:
         ValueError: no super-class nouns.
@@ -53,11 +60,15 @@ def conjugate(
     if not super_classes:
         raise ValueError("super_classes is empty; give at least one noun.")
     draw = random.Random(seed)
-    words = tuple(
-        f"{word} {draw.choice(super_classes)}" if part == "adj" else word
-        for word, part in zip(corpus.words, corpus.parts, strict=True)
-    )
-    return Corpus(words, corpus.parts)
+    taken = {word_key(word) for word in (*corpus.of("noun"), *drop)}
+    found: dict[str, str] = {}
+    for word, part in zip(corpus.words, corpus.parts, strict=True):
+        if part == "adj":
+            word = f"{word} {draw.choice(super_classes)}"
+            if word_key(word) in taken:
+                continue
+        found.setdefault(word, part)
+    return Corpus(tuple(found), tuple(found.values()))
 
 
 def select_csp(

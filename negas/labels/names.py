@@ -27,16 +27,20 @@ def read_names(source: Sequence[str] | str, key: str = "names") -> tuple[str, ..
         if not path.is_file():
             raise FileNotFoundError(f"{key}={source!r}: no such file; give names or a file")
         where = f"{key}={source!r}"
-        text = path.read_text(encoding="utf-8")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{where}: not UTF-8 text; save it as UTF-8") from error
         if path.suffix == ".json":
             try:
                 data = json.loads(text)
-            except json.JSONDecodeError as error:
+            except (json.JSONDecodeError, RecursionError) as error:
                 raise ValueError(f"{where}: not valid JSON ({error})") from error
-            if isinstance(data, dict):
-                if "categories" not in data:
-                    raise ValueError(f"{where}: expected a list of names or a COCO json")
-                data = [category["name"] for category in data["categories"]]
+            if isinstance(data, dict) and isinstance(data.get("categories"), list):
+                rows = data["categories"]
+                data = [row.get("name") if isinstance(row, dict) else None for row in rows]
+            if not isinstance(data, list):
+                raise ValueError(f"{where}: expected a list of names or a COCO json")
             names = [entry[0] if isinstance(entry, list) and entry else entry for entry in data]
         else:
             names = [line.strip() for line in text.splitlines() if line.strip()]

@@ -52,10 +52,7 @@ def read_ood_names(source: str | os.PathLike | Sequence[str]) -> list[tuple[str,
 
 
 def _from_text(path: str) -> list[tuple[str, ...]]:
-    try:
-        lines = read_names(path, "OOD names")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text; save it as UTF-8.") from error
+    lines = read_names(path, "OOD names")
     split = ([part.strip() for part in line.split(",")] for line in lines)
     return [tuple(part for part in parts if part) for parts in split]
 
@@ -68,7 +65,7 @@ def _from_json(path: str) -> list[tuple[str, ...]]:
         if isinstance(data, dict):
             return [(name,) for name in used_categories(data)]
         return [tuple(entry) if isinstance(entry, list) else (entry,) for entry in data]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{path}: expected a JSON list of names (or of lists of names) or a COCO json "
             f"({type(error).__name__}: {error})."

@@ -104,17 +104,22 @@ def remember(judge: Judge, path: str | os.PathLike) -> Judge:
     target = Path(path)
     known: dict[str, str | bool] = {}
     lines = target.read_text(encoding="utf-8").split("\n") if target.is_file() else []
+    died = bool(lines and lines[-1])  # the process died before the end of its last line
+    if died:
+        lines[-1] = ""
     for number, line in enumerate(lines, 1):
         try:
             if line:
                 question, answer = json.loads(line)
                 known[question] = answer
         except (ValueError, TypeError) as error:
-            if number < len(lines):
-                raise ValueError(
-                    f"{path}: line {number} is no stored answer ({error}); delete the file."
-                ) from error
-            target.write_text("".join(f"{line}\n" for line in lines[:-1]), encoding="utf-8")
+            raise ValueError(
+                f"{path}: line {number} is no stored answer ({error}); delete the file."
+            ) from error
+    if died:
+        partial = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        partial.write_text("\n".join(lines), encoding="utf-8")
+        os.replace(partial, target)
 
     def ask(question: str) -> str | bool:
         if question not in known:

@@ -152,6 +152,23 @@ def test_refining_with_the_model_that_generates(options, monkeypatch):
         assert mine(options(refine="llm", **given)).bank == report.bank
         assert len(server.requests) == 5
     assert '"poodle"' in server.requests[2]["messages"][0]["content"]
+    chat["base_url"] = "http://127.0.0.1:9/v1"  # the same model elsewhere: its answers still count
+    assert mine(options(refine="llm", **given)).bank.neg_labels == ("vase",)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"class_names": ("dog", "omnibus")}, "'omnibus' is no category"),
+        ({"template": "unknown"}, "template 'unknown' is neither"),
+    ],
+)
+def test_what_cannot_work_is_said_before_a_model_is_asked(options, images, wrong, message):
+    with chat_server(names_reply("vase")) as server:
+        chat = {"model": "m", "base_url": server.url}
+        with pytest.raises(ValueError, match=message):
+            mine(options(source="llm", chat=chat, **images, **wrong))
+    assert not server.requests
 
 
 CORPUS = Corpus(

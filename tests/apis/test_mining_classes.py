@@ -1,6 +1,7 @@
 """Where class names come from: config, COCO json, text file, command line."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -45,10 +46,18 @@ def test_a_config_names_classes_and_training_images(monkeypatch, config, first, 
         (["no.py"], FileNotFoundError, "config 'no.py' does not exist"),
         (["dog", "Dog"], ValueError, "the class 'Dog' stands there twice"),
         ([" , "], ValueError, "no class names in command line"),
+        (["bytes.txt"], ValueError, "classes='bytes.txt': not UTF-8 text"),
+        (["number.json"], ValueError, "expected a list of names or a COCO json"),
+        (["nameless.json"], ValueError, "entry 0 is None, expected a non-empty name"),
+        (["deep.json"], ValueError, "classes='deep.json': not valid JSON"),
     ],
 )
 def test_bad_sources(monkeypatch, tmp_path, given, error, message):
     monkeypatch.chdir(tmp_path)
+    Path("bytes.txt").write_bytes(b"\xff\xfe")
+    Path("number.json").write_text("5")
+    Path("nameless.json").write_text('{"categories": [{"id": 1}]}')
+    Path("deep.json").write_text("[" * 100_000)
     with pytest.raises(error, match=message):
         read_classes(given)
 

@@ -64,6 +64,20 @@ def test_check_id_labels():
         bank.check_id_labels([*IDS, "cloud"])
 
 
+def test_an_interrupted_save_leaves_the_old_bank(bank, tmp_path, monkeypatch):
+    path = tmp_path / "bank.json"
+    bank.save(path)
+    before = path.read_text()
+
+    def full_disk(*args):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("os.replace", full_disk)
+    with pytest.raises(OSError, match="no space left"):
+        NegativeLabelBank(("cat",), ("fox",)).save(path)
+    assert path.read_text() == before and [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
 @pytest.mark.parametrize(
     ("label", "name", "same"),
     [

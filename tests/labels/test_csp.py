@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from negas.labels.corpus import Corpus
+from negas.labels.corpus import CSP_EXCLUDED, Corpus, load_corpus
 from negas.labels.csp import SUPER_CLASSES, conjugate, select_csp
 from negas.labels.neglabel import id_similarity
 
@@ -33,6 +33,14 @@ def test_drawing_is_local_and_seeded():
     assert {word.removeprefix("red ") for word in conjugate(many).words} <= set(SUPER_CLASSES)
     with pytest.raises(ValueError, match="super_classes is empty"):
         conjugate(CORPUS, super_classes=())
+
+
+def test_a_pair_that_is_a_noun_or_an_id_label_already_goes():
+    corpus = Corpus(("red scene", "cat", "red", "wide"), ("noun", "noun", "adj", "adj"))
+    pool = conjugate(corpus, super_classes=("scene",), drop=["Wide_Scene"])
+    assert pool == Corpus(("red scene", "cat"), ("noun", "noun"))
+    real = conjugate(load_corpus(exclude_files=CSP_EXCLUDED))
+    assert len(set(real.words)) == len(real) > 57_000
 
 
 def test_scores_are_the_golden_ones():

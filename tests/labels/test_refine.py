@@ -121,6 +121,9 @@ def test_remembered_answers_survive(tmp_path):
     assert refine(["cup", "mat"], ["dog"], judge=remember(judge, path)).chosen == (0,)
     assert len(judge.asked) == 1 and "mat" in judge.asked[0]
     assert len(path.read_text().splitlines()) == 3
+    path.write_text(path.read_text().rstrip("\n"))  # died just before the end of the line
+    assert remember(lambda question: "yes", path)("a new one?") == "yes"
+    assert remember(judge, path)("a new one?") == "yes" and len(judge.asked) == 1
 
 
 def test_only_answers_are_remembered(tmp_path):

@@ -1,6 +1,8 @@
 """Embeddings on disk: encoded once, resumed after a stop, made again when damaged."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -162,3 +164,24 @@ def test_with_the_tiny_clip(tmp_path):
     with torch.no_grad():
         expected = encode_labels(tower, tokenizer, words, template="a photo of {}")
     np.testing.assert_allclose(found, expected, 0, 1e-5)
+
+
+_CORPUS_RUN = """
+import resource, sys
+import numpy as np, torch
+from negas.labels.neglabel import select_neglabel
+from negas.text.feature_store import TextFeatureStore
+
+draw = torch.Generator().manual_seed(0)
+encode = lambda texts: torch.randn(len(texts), 512, generator=draw)
+feats = TextFeatureStore(sys.argv[1], encode, "m").features([f"w{i}" for i in range(70_000)])
+ids = np.random.default_rng(0).standard_normal((100, 512))
+print(len(select_neglabel(feats, ids)), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_a_corpus_of_70_000_words_needs_under_2_gb(tmp_path):
+    command = [sys.executable, "-c", _CORPUS_RUN, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    count, kilobytes = map(int, done.stdout.split())
+    assert count == 10_500 and kilobytes < 2_000_000

@@ -119,6 +119,13 @@ def test_similarity_with_the_tiny_clip(run, tmp_path):
     assert json.loads(out_file.read_text())["counts"]["similar"] >= 1
 
 
+def test_words_longer_than_the_encoder_reads_are_cut(run, tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_text("wolf\nhammer\n" + "united nations educational scientific " * 5 + "\n")
+    code, out, err = run(path, "--ood", "fox", "--encoder", TINY_CLIP)
+    assert code == 0 and "of 3 labels" in out and not err.count("error:")
+
+
 def test_bad_input_is_one_sentence(run, bank, tmp_path):
     broken = tmp_path / "broken.json"
     broken.write_text("{")

@@ -188,6 +188,8 @@ def test_bad_input_is_one_sentence(command, run, words, tmp_path):
         ({}, ("--score", "msp"), "reads no negatives"),
         ({}, ("--score", "best"), "best"),
         ({}, ("--score-options", "weight"), "expected KEY=VALUE"),
+        ({}, ("--score-options", "logits=cos"), "must be 'head' or 'cosine', got 'cos'"),
+        ({}, ("--orders", "random", "--seed", -1), "the seed must be 0 or more"),
         ({}, ("--cut", 1.5), "must lie in [0, 1]"),
         ({}, ("--cut", 0.9999), "no ID class can be held out"),
         ({}, ("--orders", "dissimilar"), "--encoder"),

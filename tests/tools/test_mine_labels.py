@@ -215,6 +215,10 @@ def test_a_local_model_that_babbles_is_one_sentence(capsys, tmp_path):
         (["--out", "."], "is a directory; name the json file"),
         (["--out", "/proc/x/b.json"], "folder '/proc/x' cannot be written"),
         (["--keep-fraction", "2"], "keep_fraction must lie in"),
+        (["--max-per-class", "0"], "max_per_class must be at least 1, got 0"),
+        (["--seed", "-1"], "seed must be at least 0, got -1"),
+        (["--min-similarity", "nan"], "min_similarity must be a number"),
+        (["--base-url", "http://[::1/v1", "--model", "m"], "the base URL is malformed"),
     ],
 )
 def test_bad_options_are_one_sentence_before_any_work(capsys, args, message):

@@ -68,10 +68,9 @@ class OpenAIChat:
         key = (api_key or os.environ.get("OPENAI_API_KEY") or "").strip()
         if not model:
             raise ValueError("no model is named; give --model or set NEGAS_LLM_MODEL")
-        if base_url is not None and urlsplit(base_url).scheme not in ("http", "https"):
-            raise ValueError(
-                f"the base URL must start with http:// or https://, got {public_url(base_url)!r}"
-            )
+        shown = public_url(base_url or "")
+        if base_url is not None and not shown.startswith(("http://", "https://")):
+            raise ValueError(f"the base URL must start with http:// or https://, got {shown!r}")
         if base_url is not None and "@" in urlsplit(base_url).netloc:
             raise ValueError(
                 "the base URL must not hold a user or password (they would replace the key); give "
@@ -193,7 +192,10 @@ class _Again(Exception):
 
 def public_url(url: str) -> str:
     """A URL without user, password, query and fragment: those may be secrets."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ValueError("the base URL is malformed; expected http(s)://host/v1") from error
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
 

@@ -1,0 +1,423 @@
+"""tools/image_ood.py on tiny sets with a tiny random CLIP: tables, caches, captions, bad input."""
+
+import json
+import os
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from negas.metrics import ood_metrics
+from negas.records import BoxRecords
+from negas.scores import get_score
+from tests.helpers.chat_server import chat_server
+from tests.helpers.tiny_encoders import make_encoder_dir
+from tests.helpers.tiny_vlm import write_tiny_llava
+
+TOOL = str(Path(__file__).parents[2] / "tools/image_ood.py")
+NEGATIVES = ["zebra", "deer", "tv", "washing machine", "potted plant", "nice photo"]
+ALL = ["mcm", "msp", "max_logit", "energy", "neglabel", "csp", "eoe"]
+ALL += ["adaneg", "interneg", "ants", "tanl"]
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return make_encoder_dir("clip", tmp_path_factory.mktemp("clip"))
+
+
+def write_coco(root, name, categories, count, seed):
+    """`count` noise images with two objects each, 24 and 10 pixels wide."""
+    rng = np.random.default_rng(seed)
+    folder = root / name
+    folder.mkdir(parents=True)
+    images, annotations = [], []
+    for i in range(1, count + 1):
+        pixels = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((64, 48)).save(folder / f"{i:03d}.png")
+        images.append(dict(id=i, file_name=f"{i:03d}.png", width=64, height=48))
+        for size in (24, 20):
+            x, y = int(rng.integers(0, 40)), int(rng.integers(0, 24))
+            category = int(rng.integers(len(categories))) + 1
+            annotations.append(
+                dict(id=len(annotations) + 1, image_id=i, category_id=category, iscrowd=0,
+                     bbox=[x, y, size, size], area=size * size)
+            )  # fmt: skip
+    names = [dict(id=k, name=name) for k, name in enumerate(categories, 1)]
+    data = dict(images=images, annotations=annotations, categories=names)
+    (root / f"{name}.json").write_text(json.dumps(data))
+
+
+@pytest.fixture
+def place(tmp_path, encoder, monkeypatch):
+    """A working directory with sets, bank and preset."""
+    for number, (name, categories, count) in enumerate(
+        [("id", ["cat", "dog"], 9), ("train", ["cat", "dog"], 8)]
+        + [(name, ["zebra", "toaster"], 7) for name in ("near", "far", "other")]
+    ):
+        write_coco(tmp_path, name, categories, count, number)
+    bank = {"id_labels": ["cat", "dog"], "neg_labels": NEGATIVES}
+    (tmp_path / "bank.json").write_text(json.dumps(bank))
+    (tmp_path / "words.txt").write_text("zebra\ndeer\ntv\nsmall cat\n")
+    sets = {n: {"ann_file": f"{n}.json", "img_dir": n} for n in ("id", "train", "near", "far")}
+    preset = {
+        "about": "a test",
+        "encoder": str(encoder),
+        "bank": "bank.json",
+        "id": sets["id"],
+        "train": sets["train"],
+        "ood": {n: {**sets[n], "group": n} for n in ("near", "far")},
+        "methods": ["mcm", "neglabel"],
+        "batch_size": 5,
+        "seeds": [0, 1],
+        "rotations": 2,
+        "captioner": {"type": "names", "words": "words.txt"},
+        "out": "out",
+        "cache": "cache",
+        "plots": False,
+    }
+    (tmp_path / "preset.json").write_text(json.dumps(preset))
+    monkeypatch.chdir(tmp_path)
+    for name in ("NEGAS_DEBUG", "OPENAI_BASE_URL", "OPENAI_API_KEY", "NEGAS_LLM_MODEL"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def run(place, capsys):
+    """Callable: arguments -> (exit code, standard output, standard error)."""
+
+    def call(*args, preset="preset.json"):
+        main = runpy.run_path(TOOL)["main"]
+        given = ["--preset", preset] if preset else []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", [TOOL, *given, *map(str, args)])
+            code = main()
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def change(**settings):
+    preset = json.loads(Path("preset.json").read_text()) | settings
+    Path("preset.json").write_text(json.dumps(preset))
+
+
+def results(folder="out"):
+    return json.loads(Path(folder, "ood_results.json").read_text())
+
+
+def rows(data, method, control="none"):
+    return [r for r in data["rows"] if (r["method"], r["control"]) == (method, control)]
+
+
+@pytest.mark.slow
+def test_every_method_in_one_table(run):
+    methods = ["--methods", "all", "--method-options", "ants.min_candidates=2"]
+    methods += ["ants.similar_start=1", "tanl.num=4"]
+    code, out, err = run(*methods, "--view", "images", "gt_crops")
+    assert code == 0, err
+    assert "whole images, offline" in out and "crops of annotated objects, online" in out
+    assert "1 of 6 negatives name a class of near (zebra)." in out
+    assert "nearest of 4 words" in out and "order seeds 0, 1" in out
+    for view, counts in (("images", (9, 7, 7)), ("gt_crops", (18, 14, 14))):
+        data = results(f"out/{view}")
+        assert [data["sets"][n]["num"] for n in ("id", "near", "far")] == list(counts)
+        assert set(data["methods"]) == {row["method"] for row in data["rows"]} == set(ALL)
+        assert len(rows(data, "mcm")) == 2 and rows(data, "mcm", "rotated") == []
+        assert len(rows(data, "neglabel", "rotated")) == 2 * 2  # sets x draws
+        assert len(rows(data, "adaneg")) == len(rows(data, "adaneg", "rotated")) == 2 * 2
+        assert rows(data, "ants", "rotated") == []
+        assert (data["batch_size"], data["seeds"]) == (5, [0, 1])
+        assert data["versions"]["torch"] and data["bank"]["labels"] == NEGATIVES
+        with np.load(f"out/{view}/scores.npz", allow_pickle=False) as scores:
+            for row in data["rows"]:
+                if row["control"] == "none":
+                    key = f"{row['method']}/{row['ood_set']}/{row['seed']}"
+                    found = ood_metrics(scores[f"{key}/id"], scores[f"{key}/ood"])
+                    assert found.to_dict() == {k: row[k] for k in found.to_dict()}
+        streams = [s for s in data["streams"] if s["control"] == "none"]
+        assert len(streams) == 4 * 2 * 2
+        assert all(s["num_images"] == s["num_id"] + s["num_ood"] for s in streams)
+        assert {s["batch_size"] for s in streams} == {5}
+    table = Path("out/table.md").read_text()
+    assert "near FPR95" in table and "mean AUROC" in table and "near mean" not in table
+
+
+def test_features_are_encoded_once(run, monkeypatch):
+    assert run("--view", "images", "gt_crops")[0] == 0
+    first = Path("out/table.md").read_text()
+
+    def again(self, pixels):
+        raise AssertionError("encoded twice")
+
+    monkeypatch.setattr("negas.image_level.encoders.Encoder._encode_pixels", again)
+    assert run("--view", "images", "gt_crops")[0] == 0
+    assert Path("out/table.md").read_text() == first
+
+
+def test_online_methods_forget_between_sets_and_depend_on_the_order(run):
+    run("--methods", "adaneg", "--rotations", 0)
+    both = results()
+    run("--methods", "adaneg", "--rotations", 0, "--ood", "far=far.json@far")
+    alone = results()
+    for key in ("auroc", "fpr95", "threshold"):
+        assert [r[key] for r in rows(both, "adaneg") if r["ood_set"] == "far"] == [
+            r[key] for r in rows(alone, "adaneg")
+        ]
+    orders = [s["order_sha1"] for s in both["streams"]]
+    assert len(set(orders)) == 2  # equal counts: one order per seed
+    run("--methods", "adaneg", "--rotations", 0, "--batch-size", 1)
+    assert results()["streams"][0]["batch_size"] == 1
+
+
+def test_group_means_are_means_of_their_sets(run):
+    code, out, _ = run(
+        "--near", "a=near.json@near", "b=other.json@other", "--far", "c=far.json@far"
+    )
+    assert code == 0
+    lines = Path("out/table.md").read_text().splitlines()
+    head = [cell.strip() for cell in lines[2].split("|")]
+    cells = next(line for line in lines if line.startswith("| MCM")).split("|")
+    value = {h: float(c.strip(" *")) for h, c in zip(head[2:-1], cells[2:-1], strict=True)}
+    assert "far mean FPR95" not in value
+    assert value["near mean AUROC"] == pytest.approx(
+        (value["a AUROC"] + value["b AUROC"]) / 2, abs=0.11
+    )
+    three = [value[f"{name} FPR95"] for name in "abc"]
+    assert value["mean FPR95"] == pytest.approx(sum(three) / 3, abs=0.11)
+
+
+def test_folders_and_lists_without_a_preset(run, encoder):
+    Path("list.txt").write_text("".join(f"id/{i:03d}.png {i % 2}\n" for i in range(1, 10)))
+    args = ["--encoder", encoder, "--bank", "bank.json", "--id", "list.txt", "--ood", "far=far"]
+    args += ["--methods", "mcm", "negs", "--scale", "encoder", "--out", "x", "--cache", "c"]
+    code, out, err = run(*args, preset=None)
+    assert code == 0, err
+    data = results("x")
+    assert data["methods"]["mcm"]["options"]["scale"] == 1.0  # plain cosines, whatever is asked
+    scale = data["methods"]["negs"]["options"]["scale"]
+    assert scale == pytest.approx(data["encoder"]["logit_scale"])
+    assert 0 <= data["id_accuracy"]["mcm"] <= 1 and "named right" in out
+    assert {p.name for p in Path("x/histograms").iterdir()} == {"mcm-far.png", "negs-far.png"}
+    assert "name a class of far" not in out  # a folder does not tell its classes
+
+
+def write_records(name, count, neg_labels):
+    rng = np.random.default_rng(len(name))
+    boxes = np.tile([2, 3, 40, 36], (2 * count, 1)).astype(np.float32)
+    boxes[:, :2] += rng.integers(0, 9, (2 * count, 2))
+    records = BoxRecords(
+        np.repeat(np.arange(1, count + 1), 2),
+        boxes,
+        np.zeros(2 * count, int),
+        np.linspace(0.1, 0.9, 2 * count),
+        rng.normal(size=(2 * count, 2)),
+        rng.normal(size=(2 * count, len(neg_labels))),
+        meta={"id_labels": ["cat", "dog"], "neg_labels": list(neg_labels)},
+    )
+    records.save(f"run/records/{name}.npz")
+    return records
+
+
+@pytest.mark.parametrize("same_bank", [True, False])
+def test_detected_crops_beside_the_detectors_own_scores(run, same_bank):
+    labels = NEGATIVES if same_bank else ["bench"]
+    made = {name: write_records(name, n, labels) for name, n in (("id", 9), ("far", 7))}
+    sets = [f"{n}.json@{n}@run/records/{n}.npz" for n in ("id", "far")]
+    args = ["--view", "detected_crops", "--id", sets[0], "--far", f"far={sets[1]}"]
+    code, out, err = run(*args, "--min-score", 0.5, "--methods", "mcm")
+    assert code == 0, err
+    data = results()
+    assert data["sets"]["id"]["num"] == (made["id"].scores >= 0.5).sum()
+    assert "the detector's own scores" in out
+    found = {row["method"]: row for row in data["rows"]}
+    assert ("detector: negs" in found) == same_bank
+    assert ("other negative labels" in err) != same_bank
+    if same_bank:
+        values = [
+            get_score("negs")(*map(torch.from_numpy, (r.id_logits, r.neg_logits)))
+            for r in (r.select(r.scores >= 0.5) for r in made.values())
+        ]
+        assert found["detector: negs"]["auroc"] == ood_metrics(*values).auroc
+
+
+def test_captions_of_a_server_are_asked_for_once(run):
+    args = ["--methods", "ants", "--seeds", 0, "--captioner", "server", "--captioner-model", "m"]
+    args += ["--method-options", "ants.mode=far_only", "ants.min_candidates=2"]
+    with chat_server("a <b>zebra</b> near a tv") as server:
+        args += ["--base-url", server.url]
+        code, out, err = run(*args)
+        assert code == 0, err
+        asked = len(server.requests)
+        assert asked > 0 and results()["captions"]["asked"] == asked
+        first = rows(results(), "ants")
+        assert run(*args)[0] == 0
+    assert len(server.requests) == asked and rows(results(), "ants") == first
+    assert results()["captions"]["asked"] == 0 and "m, asked" in out
+
+
+def test_a_local_model_captions_and_is_not_loaded_again(run, tmp_path, monkeypatch):
+    model = write_tiny_llava(tmp_path / "llava")
+    args = ["--methods", "ants", "--seeds", 0, "--captioner", "local", "--captioner-model", model]
+    args += ["--method-options", "ants.mode=far_only", "ants.min_candidates=8"]
+    captioner = {"type": "local", "max_new_tokens": 3, "max_side": 32}
+    change(captioner=captioner)
+    code, _, err = run(*args)
+    assert code == 0, err
+    assert results()["captions"]["asked"] > 0
+
+    def loaded(*args, **options):
+        raise AssertionError("loaded again")
+
+    monkeypatch.setattr("negas.apis.image_ood_captions.LocalVisionChat", loaded)
+    assert run(*args)[0] == 0 and results()["captions"]["asked"] == 0
+
+
+@pytest.mark.parametrize("view", ["images", "gt_crops"])
+def test_a_corrupt_image_in_the_middle_costs_itself_only(run, view):
+    Path("near/004.png").write_bytes(Path("near/004.png").read_bytes()[:100])
+    code, out, err = run("--view", view)
+    assert code == 0
+    data = results()
+    each = 1 if view == "images" else 2
+    assert (data["sets"]["near"]["num"], data["sets"]["far"]["num"]) == (6 * each, 7 * each)
+    assert len(data["sets"]["near"]["left_out"]) == each
+    assert "near/004.png: not a readable image" in data["sets"]["near"]["left_out"][0]
+    assert "near/004.png: not a readable image" in out + err
+    assert "unreadable images or crops were left out" in out
+
+
+def test_a_truncated_cache_is_made_again(run):
+    assert run()[0] == 0
+    first = results()["rows"]
+    for file in Path("cache").rglob("*.safetensors"):
+        file.write_bytes(file.read_bytes()[:60])
+    code, out, err = run()
+    assert code == 0 and "is damaged" in out + err and results()["rows"] == first
+
+
+def spoil_cache(spoil):
+    for file in Path("cache").rglob("*.safetensors"):
+        tensors = load_file(file)
+        tensors["feats"] = spoil(tensors["feats"])
+        save_file({k: v.contiguous() for k, v in tensors.items()}, file, {"broken": "{}"})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda f: f[:, :5], "has 5 channels where the labels have 12"),
+        (lambda f: f * float("nan"), "features of the set 'id' holds NaN or infinite values"),
+    ],
+)
+def test_cached_features_that_cannot_be_used(run, spoil, sentence):
+    assert run()[0] == 0
+    spoil_cache(spoil)
+    code, _, err = run()
+    assert code == 2 and sentence in err and "cached in 'cache'; delete it" in err
+
+
+def test_a_dry_run_counts_and_does_nothing(run):
+    code, out, _ = run("--dry-run", "--view", "gt_crops")
+    assert code == 0 and "id: 18 crops" in out and "methods: mcm, neglabel" in out
+    assert not Path("cache").exists() and not Path("out/ood_results.json").exists()
+
+
+def empty_folder():
+    Path("empty").mkdir()
+
+
+def bank_with_id_label():
+    bank = {"id_labels": ["cat", "dog"], "neg_labels": ["zebra", "Dog"]}
+    Path("bank.json").write_text(json.dumps(bank))
+
+
+def unknown_label():
+    Path("train.txt").write_text("train/001.png 0\ntrain/002.png 7\n")
+
+
+def no_json():
+    Path("preset.json").write_text("{")
+
+
+BAD = {
+    "no preset": (["--preset", "lost.json"], None, "'lost.json' does not exist"),
+    "preset": ([], no_json, "is not valid JSON"),
+    "preset key": ([], lambda: change(bnak="x"), "unknown key 'bnak'"),
+    "set key": ([], lambda: change(id={"dir": "x"}), "unknown key 'dir'"),
+    "two sources": ([], lambda: change(id={"folder": "id", "list": "x"}), "exactly one of folder"),
+    "no bank": (["--bank", "lost.json"], None, "no such label bank"),
+    "bank holds ID label": ([], bank_with_id_label, "'Dog'"),
+    "other classes": (["--classes", "words.txt"], None, "is one of the detector's ID labels"),
+    "empty OOD set": (["--ood", "x=empty"], empty_folder, "the set 'x' is empty"),
+    "no OOD folder": (["--ood", "x=lost"], None, "the folder 'lost' of the set 'x'"),
+    "no name": (["--ood", "far"], None, "has no name"),
+    "json alone": (["--ood", "x=far.json"], None, "annotations without images"),
+    "same name": (["--ood", "x=far", "--near", "x=near"], None, "'x' of an OOD set is taken"),
+    "crops of a folder": (["--ood", "x=far", "--view", "gt_crops"], None, "is no COCO json"),
+    "no detections": (["--view", "detected_crops"], None, "has no detections"),
+    "method": (["--methods", "magic"], None, "there is no method 'magic'"),
+    "option form": (["--method-options", "groups=3"], None, "METHOD.OPTION=VALUE"),
+    "offline option": (["--method-options", "neglabel.x=3"], None, "has no option 'x'"),
+    "groups": (["--method-options", "neglabel.groups=99"], None, "groups"),
+    "online option": (
+        ["--methods", "adaneg", "--method-options", "adaneg.x=3"], None, "adaneg has no option 'x'",
+    ),
+    "pool": (["--methods", "tanl", "--method-options", "tanl.num=99"], None, "num must be in 1..6"),
+    "inversion": (
+        ["--methods", "interneg", "--method-options", 'interneg.inversion={"x": 1}'],
+        None, "inversion has no option 'x'",
+    ),
+    "option of no method": (["--method-options", "eoe.beta=1"], None, "not among the methods"),
+    "template": (["--template", "nothing"], None, "template 'nothing' is neither"),
+    "no train": (["--methods", "interneg"], lambda: change(train=None), "needs ID training images"),
+    "train label": (
+        ["--methods", "interneg", "--train", "train.txt"], unknown_label, "has the label 7 for 2",
+    ),
+    "train class": (
+        ["--methods", "interneg", "--train", "far.json@far"], None, "no image of the class 'cat'",
+    ),
+    "no captioner": (["--methods", "ants"], lambda: change(captioner={}), "ants needs a captioner"),
+    "captioner option": (
+        ["--methods", "ants"],
+        lambda: change(captioner={"type": "names", "words": "words.txt", "model": "m"}),
+        "has no option 'model'",
+    ),
+    "no words": (["--methods", "ants", "--words", "lost.txt"], None, "'lost.txt' does not exist"),
+    "no local model": (
+        ["--methods", "ants", "--captioner", "local", "--captioner-model", "./lost"],
+        None, "the captioner './lost' cannot be read",
+    ),
+    "no server model": (
+        ["--methods", "ants", "--captioner", "server", "--base-url", "http://x/v1"],
+        None, "no model is named",
+    ),
+    "batch": (["--batch-size", "0"], None, "batch_size must be at least 1"),
+    "seeds": (["--seeds", "1", "1"], None, "seeds must be distinct"),
+    "scale": (["--scale", "-3"], None, "scale must be a positive number"),
+    "encoder": (["--encoder", "lost"], None, "encoder 'lost'"),
+    "out": (["--out", "bank.json"], None, "cannot be written"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_sentence(run, case):
+    args, prepare, sentence = BAD[case]
+    if prepare:
+        prepare()
+    code, _, err = run(*args)
+    said = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert code == 2 and len(said) == 1 and sentence in said[0], err
+    assert "Traceback" not in err
+
+
+def test_an_encoder_without_inversion_is_refused_before_images_are_read(run, tmp_path):
+    siglip = make_encoder_dir("siglip", tmp_path / "siglip")
+    code, _, err = run("--encoder", siglip, "--methods", "interneg")
+    assert code == 2 and "works through a CLIP text encoder" in err and not Path("cache").exists()
