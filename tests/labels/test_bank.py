@@ -64,9 +64,9 @@ def test_check_id_labels():
         bank.check_id_labels([*IDS, "cloud"])
 
 
-def test_an_interrupted_save_leaves_the_old_bank(bank, tmp_path, monkeypatch):
+def test_an_interrupted_save_leaves_the_old_bank(tmp_path, monkeypatch):
     path = tmp_path / "bank.json"
-    bank.save(path)
+    NegativeLabelBank(("cat",), ("wolf",)).save(path)
     before = path.read_text()
 
     def full_disk(*args):
