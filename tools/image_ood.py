@@ -1,9 +1,9 @@
 """Score whole images or crops as known or unknown: ``python tools/image_ood.py --preset P``.
 
-A preset (``configs/image_level/*.json``) names encoder, bank, sets and methods; options override it, and
-do without one. Sets are written ``[NAME=]FOLDER``, ``LIST.txt[@ROOT]`` (OpenOOD's lists) or
-``ANNOTATIONS.json@IMAGES[@DETECTIONS]``. Features and captions are cached. docs/image_level.md has examples.
-"""  # noqa: E501
+A preset (``configs/image_level/*.json``) names encoder, bank, sets and methods; options override
+it, and do without one. Sets are written ``[NAME=]FOLDER``, ``LIST.txt[@ROOT]`` (OpenOOD's lists) or
+``ANNOTATIONS.json@IMAGES[@DETECTIONS]``. Features and captions are cached.
+"""
 
 import argparse
 import sys

@@ -11,7 +11,7 @@ import torch
 from tqdm import tqdm
 
 from negas.apis.image_ood_data import Features, SetFeatures
-from negas.apis.mining_command import _read_key as read_key
+from negas.apis.mining_command import read_key
 from negas.image_level.captions import CAPTION_PROMPT, ImageCaptions, SimilarLabels
 from negas.image_level.mllm import MAX_SIDE, LocalVisionChat
 from negas.image_level.nearest_names import NearestNames

@@ -49,7 +49,7 @@ def options_from(args: Namespace) -> MiningOptions:
         retries=args.retries,
         seed=args.seed,
         chat=chat,
-        api_key=_read_key(args.api_key_file) if args.api_key_file else None,
+        api_key=read_key(args.api_key_file) if args.api_key_file else None,
         corpus={"parts": args.parts, "clean": args.clean, "all_files": args.all_files},
         refine=args.refine,
         select=args.select,
@@ -104,7 +104,13 @@ def print_report(report: MiningReport) -> None:
         console.print(Text(f"in {file}", style="dim"), soft_wrap=True)
 
 
-def _read_key(path: str) -> str:
+def read_key(path: str) -> str:
+    """The key in a file.
+
+    Raises:
+        ValueError: the file is not text.
+        FileNotFoundError: it cannot be read.
+    """
     try:
         return Path(path).read_text(encoding="utf-8").strip()
     except UnicodeDecodeError:
