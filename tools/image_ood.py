@@ -84,12 +84,13 @@ def main() -> int:
     def say(line: str) -> None:
         tqdm.write(line, file=sys.stderr)
 
-    runs = [run_image_ood(*pair, notify=say) for pair in zip(views, ready, strict=True)]
-
-    from negas.apis.image_ood_report import make_table, write_report, write_table
+    from negas.apis.image_ood_report import make_table, write_partial, write_report, write_table
     from negas.visualization.tables import print_table
 
-    files = [path for run in runs for path in write_report(run)]
+    runs, files = [], []
+    for pair in zip(views, ready, strict=True):
+        runs.append(run_image_ood(*pair, notify=say, save=write_partial))
+        files += write_report(runs[-1])  # before the next view, which may fail
     table = make_table(runs)
     files.append(write_table(table, runs))
     print_table(table)

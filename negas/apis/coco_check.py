@@ -19,9 +19,10 @@ _TAIL = 1 << 12  # some cameras and tools write bytes after the end mark
 
 def _read_json(path: Path, key: str) -> dict:
     if not path.is_file():
+        ours = "emoji_world/scenes" in path.as_posix()
+        how = "draw the scenes with python tools/make_emoji_world.py" if ours else "prepare it"
         raise FileNotFoundError(
-            f"{key}.ann_file: {str(path)!r} does not exist; prepare the dataset or correct "
-            "data_root/ann_file"
+            f"{key}.ann_file: {str(path)!r} does not exist; {how} or correct data_root/ann_file"
         )
     try:
         data = json.loads(path.read_text(encoding="utf-8"))

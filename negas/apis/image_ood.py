@@ -13,6 +13,7 @@ from negas.apis.image_ood_captions import RunCaptions, check_captioner
 from negas.apis.image_ood_data import (
     Features,
     SetFeatures,
+    check_labels,
     encode,
     load_labels,
     load_set,
@@ -67,6 +68,7 @@ def prepare(options: ImageOodOptions) -> Prepared:
         for seed in options.seeds:
             training_items(train, names, options.images_per_class, seed)
     sets = [load_set(options.id, options, names, True)]
+    check_labels(sets[0], names)
     sets += [load_set(spec, options, names, False) for spec in options.ood]
     return Prepared(names, bank, train, sets)
 
@@ -75,6 +77,7 @@ def run_image_ood(
     options: ImageOodOptions,
     ready: Prepared | None = None,
     notify: Callable[[str], None] = tqdm.write,
+    save: Callable[[ImageOodRun], None] | None = None,
 ) -> ImageOodRun:
     """Check everything, encode everything, score everything.
 
@@ -82,6 +85,8 @@ def run_image_ood(
         options: of the run.
         ready: of :func:`prepare`, which is called where it is ``None``.
         notify: told what is going on, a line at a time.
+        save: called after each method but the last with what there is so far, such as
+            :func:`~negas.apis.image_ood_report.write_partial`.
 
     Raises:
         FileNotFoundError: a file or folder does not exist.
@@ -96,7 +101,8 @@ def run_image_ood(
     )
     features = Features(encoder, names, bank.neg_labels, train, options)
     if "interneg" in options.methods:
-        features.invert(0)  # an encoder that it cannot work with: say so now
+        # an encoder or an option that it cannot work with: say so now
+        features.invert(0, **inversion_options(options.method_options.get("interneg", {})))
     captions = None
     if options.captioner and "ants" in options.methods:
         captions = RunCaptions(options.captioner, features, options.cache, options.device)
@@ -114,7 +120,7 @@ def run_image_ood(
     for template in dict.fromkeys(templates.values()):
         run.id_accuracy[template] = _accuracy(run.id_set, features.labels(template)[0])
     score_boxes(run, notify)
-    score_all(run, features, captions)
+    score_all(run, features, captions, save)
     if captions is not None:
         run.captions = {**captions.settings, "asked": captions.asked}
     return run

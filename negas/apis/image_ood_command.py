@@ -42,7 +42,8 @@ def options_from(args: Namespace) -> list[ImageOodOptions]:
     settings |= {k: getattr(args, k) for k in _SAME if getattr(args, k) is not None}
     for key in ("id", "train"):
         if text := getattr(args, key):
-            settings[key] = SetSpec.from_text(text, name=key)
+            # whatever it is called there: results and messages know these two by their part
+            settings[key] = replace(SetSpec.from_text(text, name=key), name=key)
     given = [
         SetSpec.from_text(text, group=group)
         for group, texts in ((None, args.ood), ("near", args.near), ("far", args.far))
@@ -55,10 +56,10 @@ def options_from(args: Namespace) -> list[ImageOodOptions]:
         settings["methods"] = list(dict.fromkeys(methods))
         stored = settings.get("method_options", {})
         settings["method_options"] = {m: o for m, o in stored.items() if m in methods}
-    stored = {m: dict(o) for m, o in settings.get("method_options", {}).items()}
-    for method, options in parse_method_options(args.method_options or []).items():
-        stored.setdefault(method, {}).update(options)
-    settings["method_options"] = stored
+    if found := parse_method_options(args.method_options or []):
+        stored = dict(settings.get("method_options", {}))
+        changed = {m: {**stored.get(m, {}), **options} for m, options in found.items()}
+        settings["method_options"] = stored | changed
     captioner = {key: getattr(args, name) for name, key in _CAPTIONER.items()}
     captioner = {key: value for key, value in captioner.items() if value is not None}
     if captioner:
@@ -73,13 +74,14 @@ def options_from(args: Namespace) -> list[ImageOodOptions]:
         settings["out"] = f"work_dirs/image_ood/{name}"
     runs = [ImageOodOptions.from_settings(settings | {"view": view}) for view in views]
     if not args.dry_run:
-        _check_out(Path(runs[0].out))
+        _check_writable(Path(runs[0].out), "--out")
+        _check_writable(Path(runs[0].cache), "--cache")
     if len(runs) > 1:
         runs = [replace(one, out=str(Path(one.out) / one.view)) for one in runs]
     return runs
 
 
-def _check_out(path: Path) -> None:
+def _check_writable(path: Path, option: str) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".write_probe_{os.getpid()}"
@@ -88,5 +90,5 @@ def _check_out(path: Path) -> None:
     except OSError as error:
         raise OSError(
             f"the folder {str(path)!r} cannot be written ({error.strerror}); choose another with "
-            f"--out."
+            f"{option}."
         ) from error

@@ -137,22 +137,32 @@ def encode(
     )
 
 
+def check_labels(images: ImageSet, id_names: Sequence[str]) -> None:
+    """Refuse labels of a list that are no place among the ID classes.
+
+    Raises:
+        ValueError: there is one.
+    """
+    label = max((label for item in images.items for label in item.labels), default=-1)
+    if label >= len(id_names):
+        raise ValueError(
+            f"the set {images.name!r} has the label {label} for {len(id_names)} ID classes; give "
+            f"the class names in the order of the labels."
+        )
+
+
 def training_items(
     images: ImageSet, id_names: Sequence[str], per_class: int, seed: int
 ) -> list[list[ImageItem]]:
     """Some training images of each class, drawn at random; the same for the same seed.
 
     Raises:
-        ValueError: a class has no image.
+        ValueError: a class has no image, or a label is out of range.
     """
+    check_labels(images, id_names)
     by_class: list[list[ImageItem]] = [[] for _ in id_names]
     for item in images.items:
         for label in item.labels:
-            if label >= len(id_names):
-                raise ValueError(
-                    f"the set 'train' has the label {label} for {len(id_names)} ID classes; give "
-                    f"the class names in the order of the labels."
-                )
             by_class[label].append(item)
     empty = [name for name, items in zip(id_names, by_class, strict=True) if not items]
     if empty:

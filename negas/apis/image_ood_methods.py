@@ -110,6 +110,10 @@ def check_method(
             f"there is no method {method!r}; there are {', '.join(ALL)} (and the scores "
             f"{', '.join(extra)})."
         )
+    kinds = {"template": str, "seed": int, "authors_code": bool, "inversion": Mapping}
+    for option, kind in kinds.items():
+        if option in options and not isinstance(options[option], kind):
+            raise ValueError(f"{method}: {option} cannot be {options[option]!r}.")
     resolve_templates(template_of(method, options, common_template))
     if method in ONLINE:
         known = _option_names(method)
@@ -125,11 +129,19 @@ def check_method(
     stand_in = Inputs(
         names, ids, negatives, None, ids, lambda x: x, ids[:1], lambda x: x, lambda x: x
     )
-    if method in ONLINE:
-        build_online(method, stand_in, options, seed=0)
-    else:
-        score = build_offline(method, options)
-        score(ids[:1], ids, negatives)
+    try:
+        if method not in ONLINE:
+            build_offline(method, options)(ids[:1], ids, negatives)
+            return
+        scorer = build_online(method, stand_in, options, seed=0)
+        if method != "ants":  # its step would ask a captioner
+            scorer.update(ids[:1])
+    except (TypeError, AttributeError, RuntimeError) as error:  # of Python and torch
+        reason = " ".join(str(error).split())[:120]
+        raise ValueError(
+            f"{method} cannot work with the options {dict(options)}; one is of the wrong kind "
+            f"({reason})."
+        ) from error
 
 
 def build_offline(method: str, options: Mapping[str, Any]) -> ImageScore:

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_args
 
+from negas.apis.image_ood_kinds import require_kinds
 from negas.image_level.image_sets import View
 
 GROUPS = ("near", "far")
 CAPTIONERS = ("names", "server", "local")
+# Names of other columns and rows of the results
+_TAKEN = {"id", "train", "mean", *(f"{group} mean" for group in GROUPS)}
 _SET_KEYS = ("folder", "list", "root", "ann_file", "img_dir", "detections", "names", "group")
 
 
@@ -43,6 +46,12 @@ class SetSpec:
     names: str | None = None
 
     def __post_init__(self) -> None:
+        require_kinds(self, {"name": (str,)} | dict.fromkeys(_SET_KEYS, (str, type(None))))
+        if not self.name.strip() or set(self.name) & set("/\\\0"):
+            raise ValueError(
+                f"the name {self.name!r} of a set cannot be used; it names files, so give one "
+                f"without slashes."
+            )
         given = [key for key in ("folder", "list", "ann_file") if getattr(self, key)]
         if len(given) != 1:
             raise ValueError(
@@ -161,10 +170,11 @@ class ImageOodOptions:
     plots: bool = True
 
     def __post_init__(self) -> None:
+        require_kinds(self, _KINDS)
         if not self.ood:
             raise ValueError("there is no OOD set; give at least one with --ood, --near or --far.")
         names = [one.name for one in self.ood]
-        double = next((n for n in names if names.count(n) > 1 or n in ("id", "train")), None)
+        double = next((n for n in names if names.count(n) > 1 or n in _TAKEN), None)
         if double is not None:
             raise ValueError(f"the name {double!r} of an OOD set is taken; give another one.")
         if self.view not in get_args(View):
@@ -182,6 +192,11 @@ class ImageOodOptions:
         for name, value in least.items():
             if getattr(self, name) < value:
                 raise ValueError(f"{name} must be at least {value}, got {getattr(self, name)}.")
+        for method, given in self.method_options.items():
+            if not isinstance(given, Mapping):
+                raise ValueError(f"the options of {method!r} must be an object, got {given!r}.")
+        if not all(0 <= seed < 2**63 for seed in self.seeds):
+            raise ValueError(f"seeds must be at least 0, got {list(self.seeds)}.")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds must be distinct and at least one, got {list(self.seeds)}.")
         kind = self.captioner.get("type")
@@ -219,6 +234,17 @@ class ImageOodOptions:
         return cls(**given)
 
 
+_OPTIONAL = type(None)
+_KINDS = dict.fromkeys(("encoder", "bank", "view", "device", "cache", "out"), (str,))
+_KINDS |= dict.fromkeys(("template", "dtype"), (str, _OPTIONAL))
+_KINDS |= dict.fromkeys(("batch_size", "rotations", "images_per_class"), (int,))
+_KINDS |= dict.fromkeys(("encoder_batch", "workers"), (int,))
+_KINDS |= {"id": (SetSpec,), "train": (SetSpec, _OPTIONAL), "ood": (tuple, SetSpec)}
+_KINDS |= {"methods": (tuple, str), "seeds": (tuple, int), "plots": (bool,)}
+_KINDS |= {"min_size": (float, int), "min_score": (float, int, _OPTIONAL)}
+_KINDS |= {"method_options": (dict,), "captioner": (dict,)}
+
+
 def _positive(value: object) -> bool:
     try:
         return 0 < float(value) < float("inf")
@@ -241,6 +267,9 @@ def read_preset(path: str) -> dict[str, Any]:
         raise ValueError(f"the preset {path!r} is not valid JSON ({error}).") from error
     if not isinstance(data, dict):
         raise ValueError(f"the preset {path!r} must be a JSON object.")
+    for key in ("method_options", "captioner"):
+        if not isinstance(data.get(key, {}), dict):
+            raise ValueError(f"the preset {path!r}: {key} must be an object, got {data[key]!r}.")
     return data
 
 

@@ -220,6 +220,17 @@ def write_table(table: Table, runs: Sequence[ImageOodRun]) -> Path:
     return path
 
 
+def write_partial(run: ImageOodRun) -> None:
+    """Keep what a run has so far, which a kill or a captioner that fails would lose.
+
+    The files are ``partial_results.json`` and ``partial_scores.npz``; :func:`write_report` removes
+    them. The results of an earlier run stay as they are until this one is complete.
+    """
+    out = Path(run.options.out)
+    _write_results(run, out / "partial_results.json")
+    _write_scores(run, out / "partial_scores.npz")
+
+
 def write_report(run: ImageOodRun) -> list[Path]:
     """Write ``ood_results.json``, ``scores.npz`` and the histograms.
 
@@ -230,10 +241,11 @@ def write_report(run: ImageOodRun) -> list[Path]:
         OSError: the folder cannot be written.
     """
     out = Path(run.options.out)
-    text = json.dumps(results(run), indent=1, ensure_ascii=False, allow_nan=False)
-    write_atomically(out / "ood_results.json", text + "\n")
     paths = [out / "ood_results.json", out / "scores.npz"]
+    _write_results(run, paths[0])
     _write_scores(run, paths[1])
+    for name in ("partial_results.json", "partial_scores.npz"):
+        (out / name).unlink(missing_ok=True)
     if run.options.plots:
         seeds = {"offline": 0, "online": run.options.seeds[0]}
         drawn = [k for k in run.scores if k[2] == seeds["online" if is_online(k[0]) else "offline"]]
@@ -254,6 +266,11 @@ def _spread(of_id: np.ndarray, of_ood: np.ndarray) -> tuple[np.ndarray, np.ndarr
         return of_id, of_ood, ""
     of_id, of_ood = (x.clip(1e-15, 1 - 1e-15) for x in (of_id, of_ood))
     return np.log(of_id / (1 - of_id)), np.log(of_ood / (1 - of_ood)), " (log odds)"
+
+
+def _write_results(run: ImageOodRun, path: Path) -> None:
+    text = json.dumps(results(run), indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomically(path, text + "\n")
 
 
 def _write_scores(run: ImageOodRun, path: Path) -> None:

@@ -46,8 +46,13 @@ def method_options(method: str, run: ImageOodRun) -> dict[str, Any]:
     return with_scale(method, given, run.options.scale, run.encoder["logit_scale"])
 
 
-def score_all(run: ImageOodRun, features: Features, captions: RunCaptions | None) -> None:
-    """Add the numbers of all methods to the run."""
+def score_all(
+    run: ImageOodRun,
+    features: Features,
+    captions: RunCaptions | None,
+    save: Callable[[ImageOodRun], None] | None = None,
+) -> None:
+    """Add the numbers of all methods to the run; ``save`` is called after each method."""
     options = run.options
     streams = sum(map(is_online, options.methods)) * len(options.seeds)
     total = len(run.ood_sets) * (len(options.methods) - sum(map(is_online, options.methods)))
@@ -63,6 +68,8 @@ def score_all(run: ImageOodRun, features: Features, captions: RunCaptions | None
             score = _score_online if is_online(method) else _score_offline
             for _ in score(run, features, captions, method):
                 bar.update()
+            if save is not None and method != options.methods[-1]:
+                save(run)
 
 
 def score_boxes(run: ImageOodRun, notify: Callable[[str], None]) -> None:

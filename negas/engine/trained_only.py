@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+
 from mmengine.hooks import Hook
-from mmengine.logging import HistoryBuffer
+from mmengine.logging import HistoryBuffer, print_log
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
@@ -53,7 +55,7 @@ class TrainedOnlyCheckpointHook(Hook):
             )
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Refuse a checkpoint that was trained on other base weights or classes.
+        """Refuse a checkpoint of other base weights or classes; warn of no or another training.
 
         Raises:
             RuntimeError: naming what differs.
@@ -61,6 +63,7 @@ class TrainedOnlyCheckpointHook(Hook):
         model = _unwrap(runner.model)
         saved = checkpoint.get("meta", {}).get("negas")
         if not saved:
+            _fill_optional(model, checkpoint.get("state_dict", checkpoint))
             return
         model.load_base()
         if saved["base_sha256"] != model.base_sha256:
@@ -74,6 +77,32 @@ class TrainedOnlyCheckpointHook(Hook):
                 f"the checkpoint was trained for classes {saved['class_names'][:5]}..., the config "
                 f"has {list(model.class_names)[:5]}...; use the config it was trained with"
             )
+        labels = list(getattr(model, "neg_labels", ()))
+        if saved["neg_labels"] != labels:
+            print_log(
+                f"the checkpoint was trained with {len(saved['neg_labels'])} other negative labels "
+                f"({', '.join(saved['neg_labels'][:3])}, ...) than the {len(labels)} of the config "
+                f"({', '.join(labels[:3])}, ...), which are used now; to test with those it was "
+                "trained with, set model.neg_labels as in the training",
+                "current",
+                logging.WARNING,
+            )
         # The base is in place: say so, or MMEngine warns of hundreds of missing keys.
         for key, value in model.state_dict().items():
             checkpoint["state_dict"].setdefault(key, value)
+
+
+def _fill_optional(model: nn.Module, state_dict: dict) -> None:
+    """Say which parts full weights lack, and keep them, so that MMEngine does not list each key."""
+    for prefix in getattr(model, "optional_keys", tuple)():
+        if any(key.startswith(prefix) for key in state_dict):
+            continue
+        own = {key: value for key, value in model.state_dict().items() if key.startswith(prefix)}
+        state_dict.update(own)
+        if own and prefix == "prompt.":
+            print_log(
+                "the checkpoint holds no trained prompt: the prompt is as it starts a training. "
+                "Give a checkpoint of this training (epoch_N.pth) to test what was learned",
+                "current",
+                logging.WARNING,
+            )

@@ -41,7 +41,7 @@ class AdaNeg(OnlineScorer):
             threshold`` are stored; in [0, 1].
         images_per_label: slots of a label besides its text; 0 stores nothing.
         static_weight: of S0, at least 0.
-        beta: sharpness of ``sample``.
+        beta: sharpness of ``sample``, at least 0.
         groups: of negatives, as in NegLabel.
         seed: of the groups' permutation.
     """
@@ -69,6 +69,7 @@ class AdaNeg(OnlineScorer):
         self._require("gap", gap, 0 <= gap <= 1, "in [0, 1]")
         self._require("images_per_label", images_per_label, images_per_label >= 0, "at least 0")
         self._require("static_weight", static_weight, static_weight >= 0, "at least 0")
+        self._require("beta", beta, beta >= 0, "at least 0")
         self._options = dict(
             scale=self.scale,
             proxies=proxies,

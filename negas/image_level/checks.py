@@ -39,13 +39,16 @@ def unit_features(argument: str, feats: Features, width: int | None = None) -> T
             f"images and labels with the same model (and delete features cached with another)."
         )
     feats = feats.to(torch.float32)
-    bad = ~torch.isfinite(feats).all(dim=1)
+    length = feats.norm(dim=1, keepdim=True)
+    # NaN and infinity show in the lengths: one pass over the features instead of three
+    bad = length[:, 0].isfinite().logical_not_()
+    if bool(bad.any()):
+        bad = ~torch.isfinite(feats).all(dim=1)
     if bool(bad.any()):
         raise ValueError(
             f"{argument} holds NaN or infinite values in {int(bad.sum())} of {len(feats)} rows "
             f"(the first is row {int(bad.nonzero()[0])}); encode these again."
         )
-    length = feats.norm(dim=1, keepdim=True)
     if not bool((length > 0).all()):
         row = int((length[:, 0] == 0).nonzero()[0])
         raise ValueError(f"{argument} is all zero in row {row}: it has no direction to compare.")

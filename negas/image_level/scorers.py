@@ -27,8 +27,10 @@ from negas.scores import (
 from negas.scores.stable import top_and_rest
 
 CLIP_SCALE = 100.0
-# Logits of one chunk: they should stay in the cache of a CPU core, and fill a GPU.
+# Logits and images of one chunk: some MB on a CPU (its memory is then taken from the heap again and
+# again; larger pieces come from the system each time, which doubled MCM's time), and fill a GPU.
 _CHUNK_LOGITS = {"cpu": 2**22, "cuda": 2**26}
+_CHUNK_IMAGES = {"cpu": 512}
 
 
 class Method(NamedTuple):
@@ -168,7 +170,9 @@ def get_image_score(
 
 
 def _rows(images: Tensor, labels: int) -> int:
-    return max(16, _CHUNK_LOGITS.get(images.device.type, _CHUNK_LOGITS["cuda"]) // labels)
+    kind = images.device.type
+    rows = max(16, _CHUNK_LOGITS.get(kind, _CHUNK_LOGITS["cuda"]) // labels)
+    return min(rows, _CHUNK_IMAGES.get(kind, rows))
 
 
 def _steps(start: int, stop: int, step: int, progress: bool):

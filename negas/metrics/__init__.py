@@ -12,6 +12,8 @@ from negas.metrics.bootstrap import BootstrapResult, Interval, bootstrap
 from negas.metrics.coco import AveragePrecision, coco_map, records_to_coco
 from negas.metrics.controls import rotated_bank
 from negas.metrics.f1_cut import ClassCut, F1Cut, f1_threshold
+from negas.metrics.open_set import LabeledBoxes, OpenSetResult, open_set_metrics, truth_boxes
+from negas.metrics.paired import GroupedScores, PairedResult, paired_bootstrap
 from negas.metrics.protocol import evaluate_scores, select_samples
 from negas.metrics.roc import OODResult, ood_metrics
 
@@ -20,14 +22,21 @@ __all__ = [
     "BootstrapResult",
     "ClassCut",
     "F1Cut",
+    "GroupedScores",
     "Interval",
+    "LabeledBoxes",
     "OODResult",
+    "OpenSetResult",
+    "PairedResult",
     "bootstrap",
     "coco_map",
     "evaluate_scores",
     "f1_threshold",
     "ood_metrics",
+    "open_set_metrics",
+    "paired_bootstrap",
     "records_to_coco",
     "rotated_bank",
     "select_samples",
+    "truth_boxes",
 ]

@@ -73,7 +73,7 @@ def bootstrap(
     for draw in range(n):
         id_count = np.bincount(id_place, _weights(id_draw, generator), len(pooled))
         ood_count = np.bincount(ood_place, _weights(ood_draw, generator), len(pooled))
-        draws[draw] = _weighted_metrics(id_count, ood_count, recall)
+        draws[draw] = weighted_metrics(id_count, ood_count, recall)
 
     point = ood_metrics(ids, oods, recall)
     tail = (1 - level) / 2
@@ -106,7 +106,7 @@ def _weights(members: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return drawn[members].astype(np.float64)
 
 
-def _weighted_metrics(
+def weighted_metrics(
     id_count: np.ndarray, ood_count: np.ndarray, recall: float
 ) -> tuple[float, float]:
     """AUROC and FPR from how often each distinct pooled score (ascending) was drawn."""

@@ -163,3 +163,28 @@ test_evaluator = dict(
     args = (config, run / "work/epoch_3.pth", "--work-dir", out, "--show-dir", "painted")
     assert run_tool("test", *args) == 0
     assert len(list((out / "painted").glob("*.png"))) == 4
+
+
+def log_of(folder):
+    return "\n".join(path.read_text() for path in folder.glob("*/*.log"))
+
+
+def test_other_negatives_than_in_training_are_said(run, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    out = run / "other_negatives"
+    bank = json.loads((ROOT / "data/labels/emoji_world/llm.json").read_text())
+    (run / "few.json").write_text(json.dumps(bank | {"neg_labels": bank["neg_labels"][:3]}))
+    args = (run / "mine.py", run / "work/epoch_3.pth", "--work-dir", out)
+    assert run_tool("test", *args, options={"model.neg_labels": f"{run}/few.json"}) == 0
+    assert "other negative labels" in log_of(out) and "than the 3 of the config" in log_of(out)
+    assert "other negative labels" not in log_of(run / "first")
+
+
+def test_a_config_with_a_prompt_and_weights_without_one(run, monkeypatch):
+    """It runs (that is how training starts), but nobody should take it for the trained method."""
+    monkeypatch.chdir(ROOT)
+    out = run / "no_prompt"
+    assert run_tool("test", run / "mine.py", run / "base.pth", "--work-dir", out) == 0
+    assert "holds no trained prompt" in log_of(out)
+    assert "missing keys in source state_dict" not in log_of(out)
+    assert "holds no trained prompt" not in log_of(run / "first")

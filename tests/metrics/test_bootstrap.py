@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from negas.metrics import bootstrap, ood_metrics
-from negas.metrics.bootstrap import _weighted_metrics
+from negas.metrics.bootstrap import weighted_metrics
 
 
 def samples(n=300, m=200, seed=0, digits=1):
@@ -23,7 +23,7 @@ def test_a_weighted_draw_equals_the_metric_of_repeated_samples(seed):
     id_count = np.bincount(place[:40], id_times.astype(float), len(pooled))
     ood_count = np.bincount(place[40:], ood_times.astype(float), len(pooled))
     expected = ood_metrics(np.repeat(ids, id_times), np.repeat(oods, ood_times))
-    auroc, fpr95 = _weighted_metrics(id_count, ood_count, 0.95)
+    auroc, fpr95 = weighted_metrics(id_count, ood_count, 0.95)
     assert auroc == pytest.approx(expected.auroc, abs=1e-12)
     assert fpr95 == pytest.approx(expected.fpr95, abs=1e-12)
 

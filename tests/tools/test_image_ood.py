@@ -12,7 +12,14 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from negas.image_level.adaneg import AdaNeg
+from negas.image_level.ants import ANTS
+from negas.image_level.encoders import build_encoder
+from negas.image_level.interneg import InterNeg
+from negas.image_level.online import score_pair
+from negas.image_level.scorers import get_image_score
 from negas.metrics import ood_metrics
+from negas.metrics.controls import rotated_bank
 from negas.records import BoxRecords
 from negas.scores import get_score
 from tests.helpers.chat_server import chat_server
@@ -398,6 +405,46 @@ BAD = {
         ["--methods", "ants", "--captioner", "server", "--base-url", "http://x/v1"],
         None, "no model is named",
     ),
+    "kind of an option": (
+        ["--method-options", "neglabel.groups=abc"], None, "one is of the wrong kind",
+    ),
+    "kind of a constructor's option": (
+        ["--methods", "adaneg", "--method-options", "adaneg.beta=x"],
+        None, "one is of the wrong kind",
+    ),
+    "fraction of a label": (
+        ["--methods", "tanl", "--method-options", "tanl.num=2.5"], None, "one is of the wrong kind",
+    ),
+    "kind of ANTS' option": (
+        ["--methods", "ants", "--method-options", "ants.similar_template=5"],
+        None, "one is of the wrong kind",
+    ),
+    "authors_code": (
+        ["--methods", "ants", "--method-options", "ants.authors_code=maybe"],
+        None, "authors_code cannot be 'maybe'",
+    ),
+    "kind of a preset's options": ([], lambda: change(method_options=[1]), "must be an object"),
+    "kind of a method's options": (
+        [], lambda: change(method_options={"mcm": 5}), "options of 'mcm' must be an object",
+    ),
+    "kind of captioner": ([], lambda: change(captioner="names"), "captioner must be an object"),
+    "kind of set": ([], lambda: change(id="id"), "id must be an object or a set, got 'id'"),
+    "kind of OOD sets": ([], lambda: change(ood=["far"]), "ood must be a list, each entry"),
+    "kind of folder": ([], lambda: change(id={"folder": 5}), "folder must be a text or null"),
+    "kind of seeds": ([], lambda: change(seeds="abc"), "seeds must be a list, each entry a whole"),
+    "kind of methods": ([], lambda: change(methods="mcm"), "methods must be a list"),
+    "kind of batch": ([], lambda: change(batch_size="x"), "batch_size must be a whole number"),
+    "negative seed": (["--seeds", "-1"], None, "seeds must be at least 0"),
+    "name of a mean": (["--ood", "mean=far", "x=near"], None, "'mean' of an OOD set is taken"),
+    "name of a file": (
+        [], lambda: change(ood={"a/b": {"folder": "far"}}), "give one without slashes",
+    ),
+    "ID label": (["--id", "train.txt", "--ood", "x=far"], unknown_label, "has the label 7 for 2"),
+    "inversion value": (
+        ["--methods", "interneg", "--method-options", 'interneg.inversion={"steps": 0}'],
+        None, "steps must be positive",
+    ),
+    "cache": (["--cache", "bank.json"], None, "choose another with --cache"),
     "batch": (["--batch-size", "0"], None, "batch_size must be at least 1"),
     "seeds": (["--seeds", "1", "1"], None, "seeds must be distinct"),
     "scale": (["--scale", "-3"], None, "scale must be a positive number"),
@@ -417,7 +464,94 @@ def test_bad_input_is_one_sentence(run, case):
     assert "Traceback" not in err
 
 
+def test_nothing_is_encoded_before_an_inversion_is_refused(run):
+    options = ["--methods", "interneg", "--method-options", 'interneg.inversion={"steps": 0}']
+    assert run(*options)[0] == 2 and not list(Path("cache").iterdir())
+
+
+def test_the_numbers_are_those_of_the_parts(run, encoder):
+    """Written out: which features, which bank, which side is ID."""
+    assert run("--methods", "energy", "neglabel", "adaneg", "--template", "plain")[0] == 0
+    data, clip = results(), build_encoder(str(encoder))
+    ids = clip.text(["cat", "dog"], "plain")
+    bank = clip.text(NEGATIVES, "plain")
+    pixels = {n: clip.images(sorted(Path(n).glob("*.png"))) for n in ("id", "near", "far")}
+    for row in data["rows"]:
+        pair, seed = (pixels["id"], pixels[row["ood_set"]]), row["seed"]
+        negatives = bank if row["control"] == "none" else rotated_bank(bank, seed)
+        if row["method"] == "adaneg":
+            scorer = AdaNeg(ids, negatives, seed=seed)
+            scores = score_pair(scorer, *pair, batch_size=5, seed=seed)[:2]
+        else:
+            scores = [get_image_score(row["method"])(one, ids, negatives) for one in pair]
+        assert row["auroc"] == pytest.approx(ood_metrics(*scores).auroc, abs=1e-6)
+    turned = [r["auroc"] for r in rows(data, "neglabel", "rotated")]
+    assert len(set(turned)) > 1
+
+
+def test_ants_captions_are_of_the_images_it_saw_and_proxies_follow_the_seed(run, monkeypatch):
+    def spell(self, feats):
+        return [json.dumps(row) for row in feats.tolist()]
+
+    update, seen, proxies = ANTS.update, [], []
+
+    def checked(self, feats, images):
+        captions = [json.loads(text) for text in self._caption(list(images))]
+        torch.testing.assert_close(torch.tensor(captions), feats, atol=1e-5, rtol=0)
+        seen.extend(images)
+        return update(self, feats, images)
+
+    def interneg(self, *args, **options):
+        build(self, *args, **options)
+        proxies.append(self.proxies)
+
+    build = InterNeg.__init__
+    monkeypatch.setattr("negas.image_level.nearest_names.NearestNames.captions", spell)
+    monkeypatch.setattr(ANTS, "update", checked)
+    args = ["--rotations", 0, "--far", "far=far.json@far", "--images-per-class", 1]
+    assert run("--methods", "ants", *args)[0] == 0
+    assert sorted(seen) == sorted([*range(16)] * 2)  # every image once per seed
+    monkeypatch.setattr(InterNeg, "__init__", interneg)
+    assert run("--methods", "interneg", *args)[0] == 0
+    assert not torch.allclose(proxies[-1], proxies[-2], atol=1e-3)
+
+
+@pytest.mark.parametrize("view", ["images", "gt_crops"])
+def test_the_training_set_may_have_a_name(run, view):
+    args = ["--methods", "interneg", "--seeds", "0", "--rotations", "0", "--view", view]
+    assert run(*args)[0] == 0
+    expected = results()["rows"]
+    code, _, err = run(*args, "--train", "t=train.json@train", "--id", "near=id.json@id")
+    assert code == 0, err
+    assert results()["rows"] == expected and set(results()["sets"]) == {"id", "near", "far"}
+
+
+def test_a_method_that_fails_costs_itself_only(run):
+    assert run("--methods", "energy")[0] == 0
+    earlier = results()
+    args = ["--methods", "mcm", "neglabel", "ants", "--view", "images", "gt_crops"]
+    with pytest.MonkeyPatch.context() as patch:
+
+        def fail(self, feats):
+            raise ValueError("no captions today")
+
+        patch.setattr("negas.image_level.nearest_names.NearestNames.captions", fail)
+        code, _, err = run(*args, "--method-options", "ants.min_candidates=2", "--out", "new")
+    assert code == 2 and "no captions today" in err
+    partial = json.loads(Path("new/images/partial_results.json").read_text())
+    assert {row["method"] for row in partial["rows"]} == {"mcm", "neglabel"}
+    with np.load("new/images/partial_scores.npz", allow_pickle=False) as scores:
+        assert "neglabel/far/0/ood" in scores
+    assert results() == earlier
+    assert run(*args, "--out", "new")[0] == 0
+    assert not list(Path("new").rglob("partial*")) and Path("new/images/scores.npz").is_file()
+
+
 def test_an_encoder_without_inversion_is_refused_before_images_are_read(run, tmp_path):
     siglip = make_encoder_dir("siglip", tmp_path / "siglip")
     code, _, err = run("--encoder", siglip, "--methods", "interneg")
-    assert code == 2 and "works through a CLIP text encoder" in err and not Path("cache").exists()
+    assert (
+        code == 2
+        and "works through a CLIP text encoder" in err
+        and not list(Path("cache").iterdir())
+    )

@@ -1,0 +1,278 @@
+"""Known or unknown: verdicts for your own images, in the manner of MMDetection's inferencer."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.logging import print_log
+from torch import nn
+from tqdm import tqdm
+
+from negas import compat
+
+compat.install()  # before mmdet, whoever imports this module first
+
+from mmdet.apis import DetInferencer  # noqa: E402
+from mmdet.structures import DetDataSample  # noqa: E402
+
+import negas.register  # noqa: E402, F401
+
+from .cli import load_config  # noqa: E402
+from .inferencer_calibration import Calibration, default_path, identity  # noqa: E402
+from .inferencer_inputs import Input, Picture, Pictures  # noqa: E402
+from .inferencer_labels import set_labels  # noqa: E402
+from .inferencer_output import CocoResults, Painted, prepare_folder  # noqa: E402
+from .inferencer_visualizer import VerdictVisualizer  # noqa: E402
+from .preflight import check_bank, check_checkpoint  # noqa: E402
+
+UNCALIBRATED_CUT = 0.3  # what MMDetection's inferencer draws from
+
+
+class Inferencer(DetInferencer):
+    """Detections of images, folders, arrays and videos, each with its OOD score and verdict.
+
+    >>> inferencer = Inferencer(config, checkpoint)  # doctest: +SKIP
+    >>> inferencer("street.jpg", out_dir="out")["predictions"][0]["known"]  # doctest: +SKIP
+
+    Args:
+        model: config file, or a config.
+        weights: checkpoint (``.pth`` or ``.safetensors``).
+        device: e.g. ``cuda:0``; ``None``: an accelerator if there is one.
+        classes: ID names in place of the config's, or a file of them.
+        negatives: negative words in place of the config's, a text file of them, or a bank
+            (``.json``); empty: score without negatives.
+        calibration: a file of ``tools/calibrate.py``; ``auto``: the one beside the checkpoint, if
+            there is one; ``None``: none, boxes have no verdict unless the config sets a tau.
+        palette: as in MMDetection's inferencer; colours of boxes without a verdict.
+        show_progress: show a bar.
+
+    Raises:
+        FileNotFoundError: config, checkpoint, bank or calibration do not exist.
+        ValueError: labels are not sound, or the calibration was fitted for another detector.
+        RuntimeError: the checkpoint does not fit the config.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike | Config,
+        weights: str | os.PathLike,
+        device: str | None = None,
+        classes: Sequence[str] | str | None = None,
+        negatives: Sequence[str] | str | None = None,
+        calibration: str | os.PathLike | Calibration | None = "auto",
+        palette: str = "none",
+        show_progress: bool = True,
+    ) -> None:
+        given = isinstance(model, str | os.PathLike)
+        cfg = load_config(str(model)) if given else copy.deepcopy(model)
+        check_checkpoint(str(weights))
+        set_labels(cfg, classes, negatives)
+        check_bank(cfg)
+        cfg.model.setdefault("test_cfg", {}).update(keep_logits=True, keep_embeddings=False)
+        cfg.visualizer = dict(type=VerdictVisualizer)
+        super().__init__(
+            cfg, str(weights), device=device, palette=palette, show_progress=show_progress
+        )
+        self.weights = str(weights)
+        self.calibration: Calibration | None = None
+        relabelled = classes is not None or negatives is not None
+        self._calibrate(calibration, relabelled)
+
+    # --- construction -------------------------------------------------------------------------
+    def _load_weights_to_model(self, model: nn.Module, checkpoint: dict, cfg: Config) -> None:
+        # Based on DetInferencer's; names come from the model, not from the checkpoint or COCO, and
+        # the detector itself refuses weights that do not fit.
+        weights = checkpoint.get("state_dict", checkpoint)
+        weights = {key.removeprefix("module."): value for key, value in weights.items()}
+        model.load_state_dict(weights, strict=False)
+        palette = "random" if self.palette == "none" else self.palette
+        model.dataset_meta = dict(classes=tuple(model.class_names), palette=palette)
+
+    def _init_collate(self, cfg: Config) -> Callable:
+        return pseudo_collate
+
+    def _calibrate(self, source: str | os.PathLike | Calibration | None, relabelled: bool) -> None:
+        """Find, check and apply a calibration."""
+        found = default_path(self.weights)
+        if source is None or (source == "auto" and not found.is_file()):
+            return
+        if isinstance(source, Calibration):
+            calibration, where = source, "the calibration"
+        else:
+            path = found if source == "auto" else source
+            calibration, where = Calibration.load(path), f"calibration {str(path)!r}"
+        try:
+            calibration.check(identity(self.model, self.weights), where)
+        except ValueError as error:
+            if source != "auto" or not relabelled:
+                raise
+            # Labels given at run time are a choice; the file beside the checkpoint is not.
+            print_log(f"not used: {error}", "current")
+            return
+        self.calibration = calibration
+        self.model.postprocessor.tau = calibration.tau
+
+    # --- inference ----------------------------------------------------------------------------
+    def __call__(
+        self,
+        inputs: Input | Sequence[Input],
+        batch_size: int = 1,
+        return_vis: bool = False,
+        show: bool = False,
+        wait_time: float = 0,
+        no_save_vis: bool = False,
+        pred_score_thr: float | None = None,
+        return_datasamples: bool = False,
+        print_result: bool = False,
+        no_save_pred: bool = False,
+        out_dir: str | os.PathLike = "",
+    ) -> dict:
+        """Detect and judge.
+
+        Args:
+            inputs: image file, video file, folder of both, array [H, W, 3] (uint8, BGR), or a list.
+            batch_size: pictures at once.
+            return_vis: return painted pictures, RGB.
+            show: show each in a window.
+            wait_time: seconds it is shown; 0: until a key is pressed.
+            no_save_vis: do not write painted pictures to ``<out_dir>/vis``.
+            pred_score_thr: least confidence of a detection; ``None``: the calibration's cut, or 0.3
+                without one. A verdict is calibrated for boxes over the cut only.
+            return_datasamples: predictions as data samples.
+            print_result: print predictions.
+            no_save_pred: do not write ``<out_dir>/predictions.json``.
+            out_dir: where to write; empty: nowhere.
+
+        Returns:
+            ``predictions``: per readable picture (each frame of a video) ``file_name``, ``bboxes``
+            [n][4] xyxy in its pixels, each with one label, ``labels``, ``label_names``, ``scores``
+            (confidence), ``id_scores`` (larger = known) and, with a calibration, ``known``.
+            ``visualization``: painted pictures.
+            ``unreadable``: ``dict(path, reason)`` of inputs that were left out.
+
+        Raises:
+            FileNotFoundError: the input does not exist.
+            ValueError: an empty folder, or nothing could be read.
+            OSError: ``out_dir`` cannot be written.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        pictures = Pictures.of(inputs)
+        folder = prepare_folder(out_dir) if str(out_dir) else None
+        threshold = self.threshold if pred_score_thr is None else pred_score_thr
+        coco = CocoResults(self.model.class_names, self._info(threshold))
+        painted = Painted(folder) if folder and not no_save_vis else None
+        results = dict(predictions=[], visualization=[], unreadable=pictures.unreadable)
+        complete = False
+        try:
+            for batch in self._batches(pictures, batch_size):
+                for picture, sample in zip(batch, self._detect(batch, threshold), strict=True):
+                    prediction = self._describe(picture, sample)
+                    coco.add(picture, prediction)
+                    results["predictions"].append(sample if return_datasamples else prediction)
+                    if painted or show or return_vis:
+                        drawn = self._draw(picture, sample, show, wait_time)
+                        if painted:
+                            painted.add(picture, drawn)
+                        if return_vis:
+                            results["visualization"].append(drawn)
+            complete = True
+        finally:  # what was done before an interruption is kept
+            if painted:
+                painted.close()
+            if folder and not no_save_pred and coco.images:
+                coco.save(folder, complete, pictures.unreadable)
+        if not pictures.count:
+            first = pictures.unreadable[0]
+            raise ValueError(
+                f"no input can be read ({len(pictures.unreadable)} tried); the first is "
+                f"{first['path']!r}: {first['reason']}"
+            )
+        if print_result:
+            print(results["predictions"])
+        return results
+
+    @property
+    def threshold(self) -> float:
+        """Least confidence of a detection."""
+        return self.calibration.cut if self.calibration else UNCALIBRATED_CUT
+
+    def _batches(self, pictures: Pictures, size: int) -> Iterator[list[Picture]]:
+        # disable=None: no bar where standard error is no terminal
+        hidden = None if self.show_progress else True
+        with tqdm(total=pictures.total, desc="inference", leave=False, disable=hidden) as bar:
+            stream = iter(pictures)
+            while batch := list(itertools.islice(stream, size)):
+                yield batch
+                bar.update(len(batch))
+
+    @torch.no_grad()
+    def _detect(self, batch: Sequence[Picture], threshold: float) -> list[DetDataSample]:
+        data = self.collate_fn([self.pipeline(picture.pixels) for picture in batch])
+        samples = []
+        for picture, sample in zip(batch, self.model.test_step(data), strict=True):
+            kept = sample.pred_instances
+            # As the protocol compares: float32 scores against the cut in float32.
+            keep = kept.scores >= float(np.float32(threshold))
+            if "id_logits" in kept:  # multi-label post-processing gives a box several times
+                keep &= kept.labels == kept.id_logits.argmax(1)
+            kept = kept[keep]
+            for extra in ("prior_inds", "query_inds", "id_logits", "neg_logits"):
+                kept.pop(extra, None)
+            sample.pred_instances = kept
+            sample.set_metainfo(dict(img_path=picture.path))
+            samples.append(sample.cpu())
+        return samples
+
+    def _describe(self, picture: Picture, sample: DetDataSample) -> dict:
+        """A prediction of plain numbers and texts."""
+        found = sample.pred_instances
+        names = self.model.class_names
+        result = dict(file_name=picture.path or picture.name)
+        if picture.frame is not None:
+            result["frame"] = picture.frame
+        result.update(
+            bboxes=found.bboxes.tolist(),
+            labels=found.labels.tolist(),
+            label_names=[names[label] for label in found.labels.tolist()],
+            scores=found.scores.tolist(),
+        )
+        for key in ("id_scores", "known"):
+            if key in found:
+                result[key] = found[key].tolist()
+        return result
+
+    def _draw(
+        self, picture: Picture, sample: DetDataSample, show: bool, wait_time: float
+    ) -> np.ndarray:
+        """The painted picture [h, w, 3], RGB."""
+        self.visualizer.add_datasample(
+            picture.name,
+            np.ascontiguousarray(picture.pixels[..., ::-1]),
+            sample,
+            draw_gt=False,
+            show=show,
+            wait_time=wait_time,
+            pred_score_thr=-1,  # the cut is made already
+        )
+        return self.visualizer.get_image()
+
+    def _info(self, threshold: float) -> dict:
+        """What stands in ``predictions.json`` beside the boxes."""
+        postprocessor = getattr(self.model, "postprocessor", None)
+        return dict(
+            checkpoint=Path(self.weights).name,
+            confidence_cut=threshold,
+            tau=getattr(postprocessor, "tau", None),
+            score=getattr(postprocessor, "score_name", None),
+            calibrated=self.calibration is not None,
+            neg_labels=list(getattr(self.model, "neg_labels", ())),
+        )

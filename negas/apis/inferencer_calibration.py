@@ -1,0 +1,173 @@
+"""The calibration of a detector: its confidence cut and tau, and whom they were fitted for."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from negas.models.checkpoint import file_sha256
+
+VERSION = 1
+SUFFIX = ".calibration.json"
+# What a calibration belongs to, in the order of the check, and how to say that it differs.
+_IDENTITY = {
+    "checkpoint_sha256": "another checkpoint",
+    "base_sha256": "another base checkpoint",
+    "class_names": "other class names",
+    "score": "another score",
+    "score_options": "other score options",
+    "neg_labels": "other negative labels",
+    "template": "another template of the labels",
+    "learned_prompt": "another kind of prompt",
+}
+
+
+def default_path(checkpoint: str | os.PathLike) -> Path:
+    """``<checkpoint>.calibration.json``."""
+    return Path(f"{checkpoint}{SUFFIX}")
+
+
+def identity(model: nn.Module, checkpoint: str | os.PathLike) -> dict[str, Any]:
+    """Everything that a detector's confidences and scores depend on, as JSON can hold it.
+
+    Raises:
+        ValueError: the model gives no OOD score, or the checkpoint is no local file.
+    """
+    postprocessor = getattr(model, "postprocessor", None)
+    if postprocessor is None:
+        raise ValueError(
+            f"{type(model).__name__} gives no OOD score, so it has no verdict; use a config with "
+            "model.type='NegASYOLOWorldDetector'"
+        )
+    if not Path(checkpoint).is_file():
+        raise ValueError(
+            f"checkpoint {str(checkpoint)!r} is no local file, so a calibration cannot be tied to "
+            "it; download it first"
+        )
+    options = dataclasses.asdict(postprocessor.score)
+    return dict(
+        checkpoint_sha256=file_sha256(checkpoint),
+        base_sha256=getattr(model, "base_sha256", None),
+        class_names=list(model.class_names),
+        score=postprocessor.score_name,
+        score_options={key: value for key, value in options.items() if _plain(value)},
+        neg_labels=list(getattr(model, "neg_labels", ())),
+        template=getattr(model, "template", None),
+        learned_prompt=getattr(model, "prompt", None) is not None,
+    )
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A confidence cut and tau, and what they were fitted on.
+
+    Attributes:
+        cut: boxes of lower confidence are no detections, in [0, 1].
+        tau: a detection is known iff its score is at least this.
+        wanted_tpr: share of ID detections that was to be known, in (0, 1].
+        reached_tpr: share that is, on the images of the fit.
+        counts: ``images`` and ``detections`` (over the cut) of the fit.
+        fitted_for: see :func:`identity`.
+        source: set, bank, post-processing; for people.
+    """
+
+    cut: float
+    tau: float
+    wanted_tpr: float
+    reached_tpr: float
+    counts: dict[str, int]
+    fitted_for: dict[str, Any]
+    source: dict[str, Any]
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Write readable JSON, whole or not at all.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        target = Path(path)
+        partial = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        text = json.dumps(dict(version=VERSION, **asdict(self)), indent=2, ensure_ascii=False)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(text + "\n", encoding="utf-8")
+            os.replace(partial, target)
+        except OSError as error:
+            raise OSError(
+                f"calibration {str(target)!r} cannot be written ({error.strerror}); choose another "
+                "place with --out"
+            ) from error
+        finally:
+            partial.unlink(missing_ok=True)
+        return target
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Calibration:
+        """Read a file of :meth:`save`.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is no calibration file, or a number in it makes no sense.
+        """
+        where = f"calibration {str(path)!r}"
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"{where} does not exist; make one with tools/calibrate.py")
+        again = "make it again with tools/calibrate.py"
+        try:
+            data = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ValueError(f"{where} is not valid JSON ({error}); {again}") from error
+        names = [field.name for field in dataclasses.fields(cls)]
+        missing = [n for n in ("version", *names) if not isinstance(data, dict) or n not in data]
+        if missing:
+            raise ValueError(f"{where} has no {missing[0]!r}, so it is no calibration; {again}")
+        if data["version"] != VERSION:
+            raise ValueError(f"{where} is of version {data['version']}, not {VERSION}; {again}")
+        for key in ("cut", "tau"):
+            value = data[key]
+            if not isinstance(value, int | float) or not math.isfinite(value):
+                raise ValueError(f"{where}: {key} is {value!r}, expected a number; {again}")
+        lost = set(_IDENTITY) - set(data["fitted_for"] or {})
+        if lost:
+            raise ValueError(f"{where}: fitted_for has no {sorted(lost)[0]!r}; {again}")
+        return cls(**{name: data[name] for name in names})
+
+    def check(self, current: Mapping[str, Any], where: str = "the calibration") -> None:
+        """Make sure that it was fitted for this detector.
+
+        Args:
+            current: :func:`identity` of the detector.
+            where: what to call it in the error.
+
+        Raises:
+            ValueError: it was fitted for another one.
+        """
+        for key, name in _IDENTITY.items():
+            old, new = self.fitted_for[key], current[key]
+            if old != new:
+                raise ValueError(
+                    f"{where} was fitted for {name} ({_short(old, new)} instead of "
+                    f"{_short(new, old)}); fit one for this detector with tools/calibrate.py"
+                )
+
+
+def _plain(value: object) -> bool:
+    """Whether JSON can hold it, so that it reads back the same."""
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def _short(value: object, other: object) -> str:
+    """A value so far as it tells it from the other."""
+    if isinstance(value, list) and isinstance(other, list):
+        only = [name for name in value if name not in other]
+        return f"{len(value)} with {only[0]!r}" if only else f"{len(value)} in their order"
+    text = str(value)
+    return f"{text[:12]}..." if len(text) > 60 else repr(value)

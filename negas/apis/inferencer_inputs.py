@@ -1,0 +1,185 @@
+"""What the Inferencer looks at: images, folders, arrays and videos, one picture after the other."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import mmcv
+import numpy as np
+from PIL import Image
+
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff")
+VIDEO_EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
+Input = str | Path | np.ndarray
+
+
+@dataclass
+class Picture:
+    """One picture.
+
+    Attributes:
+        name: file name of its painted copy, unique in a run.
+        pixels: [H, W, 3] uint8, BGR as OpenCV and MMDetection have it.
+        path: the file it is from; ``None``: an array.
+        frame: index in the video ``path``; ``None``: no video.
+        fps: frames per second of that video.
+    """
+
+    name: str
+    pixels: np.ndarray
+    path: str | None = None
+    frame: int | None = None
+    fps: float | None = None
+
+
+@dataclass
+class Pictures:
+    """The readable pictures of some inputs, in order; the others are listed in ``unreadable``.
+
+    Attributes:
+        inputs: files and arrays.
+        unreadable: ``dict(path, reason)`` of what iteration could not read so far.
+        count: pictures that iteration gave so far.
+    """
+
+    inputs: list[Input]
+    unreadable: list[dict[str, str]] = field(default_factory=list)
+    count: int = 0
+    _names: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, inputs: Input | Sequence[Input]) -> Pictures:
+        """Look at inputs as :class:`~negas.apis.Inferencer` takes them; reads no picture yet.
+
+        Raises:
+            FileNotFoundError: there is no such file or folder.
+            ValueError: an empty folder or list, an array that is no image, or no image or video.
+        """
+        single = isinstance(inputs, str | Path | np.ndarray)
+        if single and not isinstance(inputs, np.ndarray):
+            path = Path(inputs)
+            if path.is_dir():
+                return cls(_of_folder(path))
+            if not path.is_file():
+                raise FileNotFoundError(
+                    f"input {str(inputs)!r} does not exist; give an image, a video or a folder"
+                )
+        items = [inputs] if single else list(inputs)
+        if not items:
+            raise ValueError("there is no input: the list is empty; give images")
+        for i, item in enumerate(items):
+            if isinstance(item, np.ndarray):
+                _check_array(item, i)
+            elif not isinstance(item, str | Path):
+                raise ValueError(
+                    f"input {i} is a {type(item).__name__}, expected a path or an array [H, W, 3]"
+                )
+        return cls(items)
+
+    @property
+    def total(self) -> int | None:
+        """Number of pictures, if it is known beforehand: of videos it is not."""
+        return None if any(_is_video(item) for item in self.inputs) else len(self.inputs)
+
+    def __iter__(self) -> Iterator[Picture]:
+        for i, item in enumerate(self.inputs):
+            if isinstance(item, np.ndarray):
+                found = iter([Picture(f"{i:08d}.png", item)])
+            elif _is_video(item):
+                found = self._frames(Path(item))
+            else:
+                found = self._image(Path(item))
+            for picture in found:
+                self.count += 1
+                yield picture
+
+    def _image(self, path: Path) -> Iterator[Picture]:
+        try:
+            pixels = read_image(path)
+        except (OSError, ValueError) as error:
+            self._refuse(path, error)
+            return
+        yield Picture(self._unique(path), pixels, str(path))
+
+    def _frames(self, path: Path) -> Iterator[Picture]:
+        try:
+            if not path.is_file():
+                raise FileNotFoundError("no such file")
+            video = mmcv.VideoReader(str(path))
+            pixels = video.read()
+            if pixels is None:
+                raise ValueError("no frame can be decoded")
+        except (OSError, ValueError) as error:
+            self._refuse(path, error)
+            return
+        name, index = self._unique(path), 0
+        while pixels is not None:
+            yield Picture(name, pixels, str(path), index, video.fps or 25.0)
+            pixels, index = video.read(), index + 1
+
+    def _refuse(self, path: Path, error: Exception) -> None:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        self.unreadable.append(dict(path=str(path), reason=" ".join(reason.split())))
+
+    def _unique(self, path: Path) -> str:
+        """The file's name; with a number if a file of another folder has it already."""
+        name, number = path.name, 1
+        while name in self._names:
+            number += 1
+            name = f"{path.stem}_{number}{path.suffix}"
+        self._names.add(name)
+        return name
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Pixels [H, W, 3] uint8 BGR, upright, decoded as MMDetection's pipelines decode.
+
+    Raises:
+        OSError: the file does not exist or is cut off.
+        ValueError: it is no image.
+    """
+    data = path.read_bytes()
+    # OpenCV fills what is missing of a cut file with grey and says nothing; Pillow refuses it.
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+    except (SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(str(error)) from error
+    except OSError as error:  # its text would name a buffer in memory
+        cut = "truncated" in str(error)
+        raise ValueError("the file is truncated" if cut else "no readable image") from error
+    pixels = mmcv.imfrombytes(data)
+    if pixels is None:
+        raise ValueError("OpenCV cannot decode it")
+    return pixels
+
+
+def _of_folder(folder: Path) -> list[Input]:
+    """Images and videos right in a folder, by name; hidden files are left out."""
+    endings = (*IMAGE_EXTENSIONS, *VIDEO_EXTENSIONS)
+    files = [
+        path
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in endings and path.is_file() and not path.name.startswith(".")
+    ]
+    if not files:
+        raise ValueError(
+            f"folder {str(folder)!r} holds no image or video ({', '.join(endings)}); subfolders "
+            "are not looked at"
+        )
+    return files
+
+
+def _is_video(item: Input) -> bool:
+    return isinstance(item, str | Path) and Path(item).suffix.lower() in VIDEO_EXTENSIONS
+
+
+def _check_array(array: np.ndarray, index: int) -> None:
+    if array.ndim != 3 or array.shape[2] != 3 or not array.size or array.dtype != np.uint8:
+        raise ValueError(
+            f"input {index} must be an image [H, W, 3] of uint8 in BGR order, got {array.dtype} of "
+            f"the shape {array.shape}"
+        )

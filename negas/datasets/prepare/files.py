@@ -1,0 +1,109 @@
+"""Reading official files with helpful errors; writing results whole, and only if they differ."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def need_file(path: str | os.PathLike, what: str, source: str) -> Path:
+    """The path, if it is a file.
+
+    Args:
+        path: where it should lie.
+        what: what it is, for people.
+        source: where to get it.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"{what}: there is no file {str(path)!r}; get it from {source} or give its path."
+        )
+    return Path(path)
+
+
+def need_folder(path: str | os.PathLike, what: str, source: str) -> Path:
+    """The path, if it is a folder.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+    if not Path(path).is_dir():
+        raise FileNotFoundError(
+            f"{what}: there is no folder {str(path)!r}; get it from {source} or give its path."
+        )
+    return Path(path)
+
+
+def read_json(path: Path) -> object:
+    """Content of a JSON file.
+
+    Raises:
+        ValueError: it is not valid JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{str(path)!r} is not valid JSON ({error}); it may be cut short, get it again."
+        ) from error
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def first_repeated(values: Iterable[int | str]) -> int | str | None:
+    """The first value that occurs a second time, or None."""
+    seen: set[int | str] = set()
+    return next((value for value in values if value in seen or seen.add(value)), None)
+
+
+def ids_sha256(ids: Iterable[int | str]) -> str:
+    """SHA-256 of the sorted ids, one per line, with a final newline; numbers sort as numbers."""
+    ordered = sorted(ids, key=lambda id_: (isinstance(id_, str), id_))
+    return hashlib.sha256("".join(f"{id_}\n" for id_ in ordered).encode()).hexdigest()
+
+
+def write_if_different(path: Path, lines: Iterable[str], overwrite: bool = False) -> bool:
+    """Stream text into a file; a kill leaves the old file or the new one, never a part.
+
+    Args:
+        path: the file; its folder is made.
+        lines: pieces of the text, each held for a moment only.
+        overwrite: replace a file of other content.
+
+    Returns:
+        Whether the file was written; False if it holds the same text already.
+
+    Raises:
+        ValueError: there is another file and ``overwrite`` is off.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    digest = hashlib.sha256()
+    try:
+        with partial.open("wb") as file:
+            for line in lines:
+                data = line.encode("utf-8")
+                digest.update(data)
+                file.write(data)
+        if path.is_file():
+            if file_sha256(path) == digest.hexdigest():
+                return False
+            if not overwrite:
+                raise ValueError(
+                    f"{str(path)!r} exists with other content; choose another output or replace "
+                    "it with --overwrite."
+                )
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return True

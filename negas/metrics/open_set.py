@@ -1,0 +1,253 @@
+"""Open-set detection metrics: known classes and one label "unknown" in ground truth and boxes.
+
+AUROC and FPR95 only see boxes that were predicted; these metrics also count unknown objects that
+nobody looked at. All but AP_K and AP_U hang on the operating point (confidence cut and tau), so it
+belongs beside the numbers. Shape letters: N boxes, K known labels.
+
+Sources: A-OSE: Miller et al., ICRA 2018; WI: Dhamija et al., WACV 2020, in the form of the OWOD
+code (Joseph et al., CVPR 2021); AP_K, AP_U, R_U, P_U as OpenDet (Han et al., CVPR 2022) has them;
+nOSE: Montoya et al., 2025; ``nose_unique`` is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from negas.boxes import box_iou
+from negas.metrics.coco import CocoSource, load_coco
+
+
+@dataclass(frozen=True, eq=False)
+class LabeledBoxes:
+    """Boxes of many images, as ground truth or as predictions.
+
+    Attributes:
+        image_ids: ``[N]``, integers or strings.
+        bboxes: ``[N, 4]``, xyxy in original-image pixels.
+        labels: ``[N]``, 0..K-1 known, K unknown.
+        scores: ``[N]``, by which predictions are ranked; ground truth needs none.
+    """
+
+    image_ids: np.ndarray
+    bboxes: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("image_ids", "bboxes", "labels", "scores"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, np.asarray(value))
+        object.__setattr__(self, "bboxes", self.bboxes.astype(np.float64).reshape(-1, 4))
+        columns = (self.image_ids, self.bboxes, self.labels, self.scores)
+        lengths = [len(values) for values in columns if values is not None]
+        if len(set(lengths)) > 1:
+            raise ValueError(
+                f"image_ids, bboxes, labels and scores must be equally long, got {lengths}."
+            )
+        if not np.isfinite(self.bboxes).all():
+            raise ValueError("bboxes hold NaN or infinity; every coordinate must be finite.")
+
+
+@dataclass(frozen=True)
+class OpenSetResult:
+    """Open-set numbers; NaN where there is nothing to measure. Fractions in [0, 1] but a_ose.
+
+    Attributes:
+        ap_known: mean all-point AP of the known labels that have ground truth.
+        ap_unknown: all-point AP of the label "unknown".
+        recall_unknown: unknown objects found by an unknown prediction (U-Recall).
+        precision_unknown: unknown predictions that find an unknown object.
+        a_ose: absolute open-set error: known-labelled predictions on an unknown object, duplicates
+            included.
+        nose: ``a_ose`` per unknown object; can exceed 1.
+        nose_unique: share of unknown objects hit by at least one known-labelled prediction.
+        wi: wilderness impact at ``wi_recall``, in OWOD's form (the mixed set in the denominator).
+        num_unknown: unknown objects.
+        num_known: known objects.
+        num_predictions: predictions, known and unknown.
+        wi_recall: recall at which ``wi`` is read.
+        iou: overlap that a hit exceeds.
+    """
+
+    ap_known: float
+    ap_unknown: float
+    recall_unknown: float
+    precision_unknown: float
+    a_ose: int
+    nose: float
+    nose_unique: float
+    wi: float
+    num_unknown: int
+    num_known: int
+    num_predictions: int
+    wi_recall: float = 0.8
+    iou: float = 0.5
+
+    def to_dict(self) -> dict[str, float | int]:
+        """All fields as plain numbers."""
+        return asdict(self)
+
+
+def open_set_metrics(
+    truth: LabeledBoxes,
+    predictions: LabeledBoxes,
+    num_known: int,
+    iou: float = 0.5,
+    wi_recall: float = 0.8,
+) -> OpenSetResult:
+    """Compare predictions with a ground truth that holds unknown objects.
+
+    Greedy by descending score within a label: a prediction is a hit if the object of its label
+    that it overlaps most has an IoU over ``iou`` and no better prediction took it.
+
+    Args:
+        truth: objects; label ``num_known`` is "unknown".
+        predictions: boxes over the confidence cut, unknown ones relabelled ``num_known``.
+        num_known: K.
+        iou: the overlap to exceed.
+        wi_recall: where the curve of each known label is read for the wilderness impact.
+
+    Raises:
+        ValueError: labels outside 0..K, predictions without scores or with NaN scores.
+    """
+    for name, boxes in (("truth", truth), ("predictions", predictions)):
+        if len(boxes.labels) and not 0 <= boxes.labels.min() <= boxes.labels.max() <= num_known:
+            raise ValueError(
+                f"{name}: labels must lie in 0..{num_known} ({num_known} is unknown), "
+                f"got {boxes.labels.min()}..{boxes.labels.max()}."
+            )
+    if predictions.scores is None or not np.isfinite(predictions.scores).all():
+        raise ValueError("predictions need finite scores, by which they are ranked.")
+    order = np.argsort(-predictions.scores, kind="stable")
+    labels = predictions.labels[order]
+    hits, open_errors, hit_unknown = _match(truth, predictions, order, num_known, iou)
+
+    objects = np.bincount(truth.labels.astype(np.int64), minlength=num_known + 1)
+    curves = [_Curve(hits[labels == k], open_errors[labels == k]) for k in range(num_known + 1)]
+    seen = [k for k in range(num_known) if objects[k]]
+    unknown, num_unknown = curves[num_known], int(objects[num_known])
+    return OpenSetResult(
+        ap_known=float(np.mean([curves[k].average_precision(objects[k]) for k in seen]))
+        if seen
+        else float("nan"),
+        ap_unknown=unknown.average_precision(num_unknown) if num_unknown else float("nan"),
+        recall_unknown=_ratio(unknown.num_hits, num_unknown),
+        precision_unknown=_ratio(unknown.num_hits, len(unknown.hits)),
+        a_ose=int(open_errors.sum()),
+        nose=_ratio(open_errors.sum(), num_unknown),
+        nose_unique=_ratio(len(hit_unknown), num_unknown),
+        wi=_wilderness_impact([curves[k] for k in seen], objects[seen], wi_recall),
+        num_unknown=num_unknown,
+        num_known=int(objects[:num_known].sum()),
+        num_predictions=len(labels),
+        wi_recall=wi_recall,
+        iou=iou,
+    )
+
+
+def truth_boxes(truth: CocoSource, class_names: Sequence[str]) -> LabeledBoxes:
+    """Objects of a COCO ground truth; every category that is no ID label is unknown.
+
+    Objects marked ``iscrowd`` or ``ignore`` are left out; ``difficult`` ones are ordinary, as in
+    VOS's conversion of VOC.
+    """
+    coco = load_coco(truth)
+    known = {name: label for label, name in enumerate(class_names)}
+    labels = {c["id"]: known.get(c["name"], len(known)) for c in coco.dataset["categories"]}
+    objects = [
+        thing
+        for thing in coco.dataset["annotations"]
+        if not thing.get("iscrowd") and not thing.get("ignore")
+    ]
+    bboxes = np.array([thing["bbox"] for thing in objects], dtype=np.float64).reshape(-1, 4)
+    bboxes[:, 2:] += bboxes[:, :2]
+    return LabeledBoxes(
+        np.array([thing["image_id"] for thing in objects]),
+        bboxes,
+        np.array([labels[thing["category_id"]] for thing in objects], dtype=np.int64),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Curve:
+    """Predictions of one label by descending score: hits and open-set errors, bool ``[N]``."""
+
+    hits: np.ndarray
+    open_errors: np.ndarray
+
+    @property
+    def num_hits(self) -> int:
+        return int(self.hits.sum())
+
+    def average_precision(self, num_objects: int) -> float:
+        """Area under the precision envelope at the changes of recall."""
+        if not len(self.hits):
+            return 0.0
+        found = self.hits.cumsum()
+        precision = found / np.arange(1, len(found) + 1)
+        envelope = np.maximum.accumulate(precision[::-1])[::-1]
+        return float(envelope[self.hits].sum() / num_objects)
+
+    def index_at(self, recall: float, num_objects: int) -> int:
+        """The prediction down to which the recall is closest to ``recall``, the first on ties."""
+        return int(np.argmin(np.abs(self.hits.cumsum() / num_objects - recall)))
+
+
+def _wilderness_impact(curves: Sequence[_Curve], objects: np.ndarray, recall: float) -> float:
+    """``mean_k(open-set errors) / mean_k(TP + FP)`` at the recall; labels without boxes skipped."""
+    errors = boxes = 0
+    for curve, count in zip(curves, objects, strict=True):
+        if len(curve.hits):
+            index = curve.index_at(recall, count)
+            errors += int(curve.open_errors[: index + 1].sum())
+            boxes += index + 1
+    return _ratio(errors, boxes)
+
+
+def _match(
+    truth: LabeledBoxes, predictions: LabeledBoxes, order: np.ndarray, num_known: int, iou: float
+) -> tuple[np.ndarray, np.ndarray, set[int]]:
+    """Hits and open-set errors in ``order``, and the rows of the unknown objects that were hit."""
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    hits, open_errors = np.zeros(len(order), bool), np.zeros(len(order), bool)
+    hit_unknown: set[int] = set()
+    rows_of_truth = _rows_by_image(truth.image_ids, np.arange(len(truth.labels)))
+    for image, rows in _rows_by_image(predictions.image_ids, order).items():
+        things = rows_of_truth.get(image)
+        if things is None:
+            continue
+        overlap = box_iou(predictions.bboxes[rows], truth.bboxes[things])
+        labels, thing_labels = predictions.labels[rows], truth.labels[things]
+        same = np.where(labels[:, None] == thing_labels[None], overlap, 0)
+        best = same.argmax(axis=1)
+        over = np.flatnonzero(same[np.arange(len(rows)), best] > iou)
+        _, first = np.unique(best[over], return_index=True)  # rows are by descending score
+        hits[rank[rows[over[first]]]] = True
+
+        unknown = np.flatnonzero(thing_labels == num_known)
+        if not len(unknown):
+            continue
+        known_rows = np.flatnonzero(labels < num_known)
+        wrong = overlap[np.ix_(known_rows, unknown)] > iou
+        open_errors[rank[rows[known_rows[wrong.any(axis=1)]]]] = True
+        hit_unknown.update(things[unknown[wrong.any(axis=0)]].tolist())
+    return hits, open_errors, hit_unknown
+
+
+def _rows_by_image(image_ids: np.ndarray, rows: np.ndarray) -> dict[object, np.ndarray]:
+    """Rows of each image, in the order given."""
+    if not len(rows):
+        return {}
+    images, place = np.unique(image_ids[rows], return_inverse=True)
+    by_image = rows[np.argsort(place, kind="stable")]
+    ends = np.cumsum(np.bincount(place, minlength=len(images)))
+    return dict(zip(images.tolist(), np.split(by_image, ends[:-1]), strict=True))
+
+
+def _ratio(part: float, whole: float) -> float:
+    return float(part / whole) if whole else float("nan")

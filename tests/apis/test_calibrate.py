@@ -1,0 +1,225 @@
+"""Calibration: the cut and tau that are fitted, the file they lie in, and whom it is refused."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+
+from negas.apis.calibrate import calibrate, fit_tau, use_images, validation_loader
+from negas.apis.cli import load_config
+from negas.apis.inferencer_calibration import Calibration, default_path
+from negas.metrics import f1_threshold, records_to_coco
+from negas.records import BoxRecords
+from negas.scores import get_score
+from tests.helpers.shipped_emoji import CONFIG, WEIGHTS, draw_scenes
+from tests.helpers.yolo_world import ROOT
+
+IDENTITY = dict(
+    checkpoint_sha256="a" * 64,
+    base_sha256=None,
+    class_names=["cat", "dog"],
+    score="negs",
+    score_options=dict(temperature=1.0, weight=1.0),
+    neg_labels=["fox", "wolf"],
+    template="{}",
+    learned_prompt=False,
+)
+
+
+def fitted(**changes):
+    values = dict(
+        cut=0.4,
+        tau=0.05,
+        wanted_tpr=0.95,
+        reached_tpr=0.96,
+        counts=dict(images=3, detections=5),
+        fitted_for=dict(IDENTITY),
+        source=dict(ann_file="val.json"),
+    )
+    return Calibration(**values | changes)
+
+
+def records(scores):
+    """Boxes of one class whose confidences are ``scores``."""
+    scores = np.asarray(scores, np.float32)
+    logits = np.log(scores / (1 - scores))[:, None]
+    count = len(scores)
+    return BoxRecords(
+        image_ids=np.arange(count),
+        bboxes=np.tile([0, 0, 10, 10], (count, 1)),
+        labels=np.zeros(count, int),
+        scores=scores,
+        id_logits=logits,
+        meta=dict(id_labels=["cat"]),
+    )
+
+
+def test_tau_keeps_the_wanted_share_of_the_boxes_over_the_cut():
+    values = np.linspace(0.01, 0.99, 99)
+    for tpr in (0.5, 0.9, 0.95, 1.0):
+        tau, reached, count = fit_tau(records(values), get_score("max_sigmoid"), 0.2, tpr)
+        kept = values[values >= 0.2 - 1e-7]
+        assert count == len(kept)
+        assert tpr <= reached < tpr + 1 / count + 1e-9
+        below = kept[kept > tau].min() - tau
+        assert 0 < below < 1e-3, "tau lies just under a box's score, not on it"
+    assert reached == 1.0 and tau == pytest.approx(0.2, abs=1e-3)
+
+
+def test_without_a_detection_there_is_no_tau():
+    with pytest.raises(ValueError, match="no ID validation box is over the confidence cut"):
+        fit_tau(records([0.1, 0.2]), get_score("max_sigmoid"), 0.5, 0.95)
+
+
+def test_a_saved_calibration_reads_back_the_same(tmp_path):
+    path = fitted().save(tmp_path / "deep" / "c.json")
+    assert Calibration.load(path) == fitted()
+    assert [file.name for file in path.parent.iterdir()] == ["c.json"]
+    assert default_path("x/y.pth").as_posix() == "x/y.pth.calibration.json"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not valid JSON"),
+        ("[]", "has no 'version'"),
+        ('{"version": 1}', "has no 'cut'"),
+        (dict(version=9), "is of version 9"),
+        (dict(tau="high"), "tau is 'high'"),
+        (dict(cut=float("nan")), "cut is nan"),
+        (dict(fitted_for={}), "fitted_for has no"),
+    ],
+)
+def test_a_file_that_is_no_calibration_is_refused(tmp_path, text, message):
+    path = tmp_path / "c.json"
+    if isinstance(text, dict):
+        text = json.dumps(dict(version=1, **dataclasses.asdict(fitted())) | text)
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message) as caught:
+        Calibration.load(path)
+    assert str(path) in str(caught.value) and "tools/calibrate.py" in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="does not exist; make one with"):
+        Calibration.load(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (dict(checkpoint_sha256="b" * 64), "another checkpoint .*aaaaaaaaaaaa.*bbbbbbbbbbbb"),
+        (dict(class_names=["cat", "cow"]), "other class names .*'dog'.*'cow'"),
+        (dict(class_names=["dog", "cat"]), "other class names .*in their order"),
+        (dict(base_sha256="c" * 64), "another base checkpoint .*None"),
+        (dict(score="energy"), "another score .*'negs' instead of 'energy'"),
+        (dict(score_options=dict(temperature=2.0)), "other score options"),
+        (dict(neg_labels=["fox"]), "other negative labels .*'wolf'"),
+        (dict(template="a photo of {}"), "another template"),
+        (dict(learned_prompt=True), "another kind of prompt"),
+    ],
+)
+def test_a_calibration_of_another_detector_is_refused(change, message):
+    fitted().check(IDENTITY)
+    with pytest.raises(ValueError, match=message):
+        fitted().check(IDENTITY | change)
+
+
+def test_the_validation_set_is_the_cuts_or_the_trainings():
+    both = Config(dict(test_cfg=dict(cut_dataloader=dict(a=1)), val_dataloader=dict(b=2)))
+    assert validation_loader(both) == dict(a=1)
+    assert validation_loader(Config(dict(val_dataloader=dict(b=2)))) == dict(b=2)
+    with pytest.raises(ValueError, match="no ID validation set .* give --ann-file"):
+        validation_loader(Config(dict(test_cfg=None)))
+
+
+@pytest.mark.parametrize(("option", "value"), [("tpr", 0), ("tpr", 1.5), ("cut", -0.1)])
+def test_numbers_out_of_range_are_refused_before_any_work(option, value):
+    with pytest.raises(ValueError, match=f"{option} must be"):
+        calibrate(Config(), "nothing.pth", **{option: value})
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A calibration of the shipped detector, the config, and the validation json."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        scenes = draw_scenes(tmp_path_factory.mktemp("scenes"))
+        cfg = load_config(CONFIG)
+        use_images(cfg, f"{scenes}/annotations/id_val.json", f"{scenes}/id_val")
+        cfg.val_dataloader.update(num_workers=0, persistent_workers=False)
+        yield calibrate(cfg, WEIGHTS, tpr=0.9), cfg, f"{scenes}/annotations/id_val.json"
+
+
+def test_the_shipped_detector_is_calibrated(run):
+    result, _, ann_file = run
+    assert 0.1 < result.cut < 0.9
+    assert 0.9 <= result.reached_tpr < 1
+    assert result.counts["images"] == 24 and result.counts["detections"] > 30
+    assert result.fitted_for["score"] == "negs" and len(result.fitted_for["class_names"]) == 19
+    assert result.source["ann_file"] == ann_file
+    assert result.source["bank"].endswith("llm.json")
+
+
+@pytest.fixture
+def dump(run, tmp_path):
+    """Records of the validation set, as a test would have left them."""
+    result, _, ann_file = run
+    truth = json.loads(open(ann_file).read())
+    rng = np.random.default_rng(0)
+    rows = [ann for ann in truth["annotations"] if not ann["iscrowd"]]
+    names = {category["id"]: category["name"] for category in truth["categories"]}
+    classes = result.fitted_for["class_names"]
+    labels = np.array([classes.index(names[ann["category_id"]]) for ann in rows])
+    boxes = np.array([ann["bbox"] for ann in rows], float)
+    boxes[:, 2:] += boxes[:, :2]
+    logits = rng.normal(-3, 0.5, (len(rows), len(classes)))
+    logits[np.arange(len(rows)), labels] = rng.normal(1, 1, len(rows))
+    labels = logits.argmax(1)
+    part = BoxRecords(
+        image_ids=[ann["image_id"] for ann in rows],
+        bboxes=boxes,
+        labels=labels,
+        scores=1 / (1 + np.exp(-logits.max(1))),
+        id_logits=logits,
+        neg_logits=rng.normal(-3, 1, (len(rows), len(result.fitted_for["neg_labels"]))),
+        meta=dict(id_labels=classes, neg_labels=result.fitted_for["neg_labels"], ann_file=ann_file),
+    )
+    part.save(tmp_path / "records" / "cut.npz")
+    return tmp_path / "records" / "cut.npz"
+
+
+def test_records_take_the_place_of_running_the_detector(run, dump):
+    _, cfg, ann_file = run
+    result = calibrate(cfg, WEIGHTS, records=dump)
+    part = BoxRecords.load(dump)
+    assert result.cut == f1_threshold(ann_file, records_to_coco(part, ann_file)).threshold
+    values = get_score("negs")(part.id_logits, part.neg_logits)[part.scores >= result.cut]
+    assert result.reached_tpr == pytest.approx((values >= result.tau).mean())
+    assert result.reached_tpr >= 0.95 and result.counts["detections"] == len(values)
+    # the report of the test that wrote them knows the cut and the checkpoint
+    report = dict(cut=0.123, cut_source="id_val", run=dict(checkpoint_sha256=None))
+    (dump.parents[1] / "ood_results.json").write_text(json.dumps(report))
+    assert calibrate(cfg, WEIGHTS, records=dump).cut == 0.123
+
+
+def test_records_of_another_checkpoint_set_or_vocabulary_are_refused(run, dump):
+    _, cfg, _ = run
+    report = dump.parents[1] / "ood_results.json"
+    run_info = dict(checkpoint="other.pth", checkpoint_sha256="b" * 64)
+    report.write_text(json.dumps(dict(run=run_info)))
+    with pytest.raises(ValueError, match=r"another checkpoint \('other.pth'\)"):
+        calibrate(cfg, WEIGHTS, records=dump)
+    report.unlink()
+    part = BoxRecords.load(dump)
+    part.meta["set"] = "near"
+    part.save(dump)
+    with pytest.raises(ValueError, match="are of the set 'near', not of ID validation"):
+        calibrate(cfg, WEIGHTS, records=dump)
+    part.meta["set"] = "cut"
+    part.meta["id_labels"] = [*part.meta["id_labels"][:-1], "zebra"]
+    part.save(dump)
+    with pytest.raises(ValueError, match="made with other class_names"):
+        calibrate(cfg, WEIGHTS, records=dump)

@@ -1,0 +1,107 @@
+"""Images, folders, arrays and videos as the Inferencer reads them, and what it cannot read."""
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from negas.apis.inferencer_inputs import Pictures
+
+
+def write(path, size=(40, 30), colour=(10, 20, 200)):
+    Image.new("RGB", size, colour).save(path)
+    return path
+
+
+def truncate(path):
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return path
+
+
+def test_a_folder_gives_its_images_by_name_and_nothing_else(tmp_path):
+    write(tmp_path / "b.png")
+    write(tmp_path / "a.JPG")
+    write(tmp_path / ".hidden.png")
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "deep.png").mkdir()
+    pictures = Pictures.of(tmp_path)
+    assert [picture.name for picture in pictures] == ["a.JPG", "b.png"]
+    assert pictures.total == pictures.count == 2 and pictures.unreadable == []
+
+
+def test_pixels_are_bgr_and_arrays_pass_through(tmp_path):
+    array = np.zeros((5, 7, 3), np.uint8)
+    first, second = Pictures.of([str(write(tmp_path / "a.png")), array])
+    assert first.pixels.shape == (30, 40, 3) and first.pixels[0, 0].tolist() == [200, 20, 10]
+    assert second.pixels is array and second.path is None
+
+
+def test_files_of_one_name_do_not_overwrite_each_other(tmp_path):
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder / "a.png")
+    pictures = Pictures.of([tmp_path / "x/a.png", tmp_path / "y/a.png"])
+    assert [picture.name for picture in pictures] == ["a.png", "a_2.png"]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_a_truncated_image_is_reported_and_the_rest_goes_on(tmp_path, suffix):
+    write(tmp_path / "a.png")
+    broken = truncate(tmp_path / f"b{suffix}")
+    (tmp_path / "c.png").write_bytes(b"no image at all")
+    (tmp_path / "d.png").touch()
+    write(tmp_path / "e.png")
+    pictures = Pictures.of(tmp_path)
+    assert [picture.name for picture in pictures] == ["a.png", "e.png"]
+    reasons = {entry["path"]: entry["reason"] for entry in pictures.unreadable}
+    assert reasons == {
+        str(broken): "the file is truncated",
+        str(tmp_path / "c.png"): "no readable image",
+        str(tmp_path / "d.png"): "no readable image",
+    }
+
+
+def test_a_missing_file_of_a_list_is_reported(tmp_path):
+    pictures = Pictures.of([write(tmp_path / "a.png"), tmp_path / "lost.png"])
+    assert len(list(pictures)) == 1
+    assert pictures.unreadable[0]["reason"] == "No such file or directory"
+
+
+def test_frames_of_a_video_are_numbered(tmp_path):
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 5, (32, 24))
+    for level in (0, 100, 200):
+        writer.write(np.full((24, 32, 3), level, np.uint8))
+    writer.release()
+    pictures = Pictures.of(path)
+    frames = list(pictures)
+    assert [frame.frame for frame in frames] == [0, 1, 2] and pictures.total is None
+    assert [round(frame.pixels.mean(), -2) for frame in frames] == [0, 100, 200]
+    assert {frame.name for frame in frames} == {"clip.avi"} and frames[0].fps == 5
+
+
+def test_a_broken_video_is_reported(tmp_path):
+    (tmp_path / "clip.mp4").write_bytes(b"not a video")
+    pictures = Pictures.of(tmp_path)
+    assert list(pictures) == []
+    assert pictures.unreadable[0]["reason"] == "no frame can be decoded"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "error", "message"),
+    [
+        ("nowhere.png", FileNotFoundError, "'nowhere.png' does not exist"),
+        (".", ValueError, "holds no image or video"),
+        ([], ValueError, "the list is empty"),
+        ([3], ValueError, "input 0 is a int"),
+        (np.zeros((4, 4), np.uint8), ValueError, r"\[H, W, 3\] of uint8"),
+        (np.zeros((4, 4, 3)), ValueError, "got float64"),
+    ],
+)
+def test_inputs_that_make_no_sense_are_refused(tmp_path, monkeypatch, inputs, error, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=message):
+        Pictures.of(inputs)

@@ -1,0 +1,39 @@
+"""The README's config for one's own project: nothing of VOC is left in what it reads."""
+
+import re
+
+from mmengine.config import Config
+
+import negas.register  # noqa: F401
+from tests.helpers.yolo_world import ROOT
+
+
+def paths(node, key=""):
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield from paths(value, f"{key}.{name}")
+    elif isinstance(node, list | tuple):
+        for i, value in enumerate(node):
+            yield from paths(value, f"{key}[{i}]")
+    elif isinstance(node, str):
+        yield key, node
+
+
+def test_own_project(tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
+    (text,) = [block for block in blocks if block.startswith("_base_")]
+    config = tmp_path / "mine.py"
+    config.write_text(text.replace("/path/to/negas", str(ROOT)))
+    cfg = Config.fromfile(str(config))
+    used = ("train_dataloader", "val_dataloader", "val_evaluator", "test_dataloader", "test_cfg")
+    found = [path for key in used for path in paths(cfg[key], key)]
+    assert not [path for path in found if re.search("voc|JPEGImages|coco/|openimages", path[1])]
+    assert list(cfg.test_cfg.ood_dataloaders) == ["other"]
+    other = cfg.test_cfg.ood_dataloaders.other
+    assert other.dataset.ann_file == "other.json" and other.dataset.test_mode
+    for key in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        dataset = cfg[key].dataset
+        assert dataset.data_root == "data/site/" and dataset.data_prefix.img == "images/"
+        assert dataset.metainfo.classes == ["helmet", "vest", "worker"] and dataset.pipeline
+    assert other.dataset.metainfo.classes == ["helmet", "vest", "worker"]
+    assert cfg.model.class_names == ["helmet", "vest", "worker"]

@@ -1,0 +1,90 @@
+"""The command that calibrates: what it prints, where it writes, what it refuses."""
+
+import json
+
+import pytest
+from mmengine.logging import MMLogger
+
+from negas.apis.inferencer_calibration import default_path
+from tests.helpers.commands import run_tool
+from tests.helpers.shipped_emoji import CONFIG, copy_weights, draw_scenes
+from tests.helpers.yolo_world import ROOT
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    return draw_scenes(tmp_path_factory.mktemp("scenes"))
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    MMLogger._instance_dict.clear()  # writes to the standard error of the test that made it
+    return copy_weights(tmp_path)
+
+
+def calibrate(scenes, weights, *args, **options):
+    images = ["--ann-file", scenes / "annotations/id_val.json", "--img-dir", scenes / "id_val"]
+    no_workers = {
+        "val_dataloader": "None",
+        "test_dataloader.num_workers": 0,
+        "test_dataloader.persistent_workers": False,
+    }
+    return run_tool("calibrate", CONFIG, weights, *images, *args, options=no_workers | options)
+
+
+def test_the_calibration_lies_beside_the_checkpoint(scenes, weights, capsys):
+    assert calibrate(scenes, weights, "--tpr", 0.9) == 0
+    out = capsys.readouterr().out
+    data = json.loads(default_path(weights).read_text())
+    assert data["wanted_tpr"] == 0.9 and data["reached_tpr"] >= 0.9
+    assert f"confidence cut {data['cut']:.4f} (best F1), tau {data['tau']:.4f} (negs)" in out
+    assert f"of {data['counts']['detections']} detections on 24 ID images are known" in out
+    assert str(default_path(weights)) in out
+
+
+def test_another_place_bank_and_cut_can_be_chosen(scenes, weights, tmp_path):
+    out = tmp_path / "mine.json"
+    code = calibrate(
+        scenes, weights, "--cut", 0.5, "--negatives", "fox, wolf", "goat", "--out", out
+    )
+    data = json.loads(out.read_text())
+    assert code == 0 and data["cut"] == 0.5 and data["source"]["cut_rule"] == "fixed"
+    assert data["fitted_for"]["neg_labels"] == ["fox", "wolf", "goat"]
+    assert not default_path(weights).exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--tpr", 0], "tpr must be a share in (0, 1]"),
+        (["--cut", 0.999], "no ID validation box is over the confidence cut"),
+        (["--cut", 0.001], "cut=0.001 is below 0.01, so boxes would be missing"),
+        (["--records", "lost.npz"], "lost.npz: no such record file"),
+        (["--negatives", "lost.json"], "lost.json: no such label bank"),
+    ],
+)
+def test_mistakes_are_one_sentence(scenes, weights, capsys, args, message):
+    assert calibrate(scenes, weights, *args) == 2
+    err = capsys.readouterr().err
+    assert message in err and "Traceback" not in err
+    assert not default_path(weights).exists()
+
+
+def test_a_place_that_cannot_be_written_is_named_before_the_detector_runs(
+    scenes, weights, tmp_path, capsys
+):
+    (tmp_path / "file").touch()
+    assert calibrate(scenes, weights, "--out", tmp_path / "file/c.json") == 2
+    out, err = capsys.readouterr()
+    assert "cannot be written" in err and "Loads checkpoint" not in out
+
+
+def test_images_without_annotations_and_lost_files_are_named(weights, capsys):
+    assert run_tool("calibrate", CONFIG, weights, "--img-dir", "somewhere") == 2
+    assert "--ann-file and --img-dir belong together" in capsys.readouterr().err
+    assert run_tool("calibrate", CONFIG, "lost.pth") == 2
+    assert "checkpoint 'lost.pth' does not exist" in capsys.readouterr().err
+    images = ["--ann-file", "lost.json", "--img-dir", "somewhere"]
+    assert run_tool("calibrate", CONFIG, weights, *images) == 2
+    assert "lost.json" in capsys.readouterr().err

@@ -1,0 +1,166 @@
+"""Results side by side with published rows, and what is refused."""
+
+import json
+import runpy
+import shutil
+from pathlib import Path
+
+import pytest
+
+from negas.apis.compare import PUBLISHED, PUBLISHED_DIR, compare, read_published
+from negas.apis.score import ScoreOptions, score_dumps, write_scores
+from negas.apis.score_presets import choose_presets
+from negas.visualization.tables import to_markdown
+from tests.helpers.commands import ROOT
+from tests.helpers.fake_runs import fake_run
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    root = tmp_path_factory.mktemp("runs")
+    fake_run(root / "coop", "coop_tiny.py", 0, use_nega=False)
+    fake_run(root / "negas", "negas_tiny.py", 1, ap50=0.6)
+    options = ScoreOptions(choose_presets(["own", "vos"]), draws=0, banks=["own", "oracle"])
+    write_scores(root / "scored", score_dumps([root / "negas"], options))
+    return root
+
+
+def by_label(table):
+    return {s.title: {row.label: row.values for row in s.rows} for s in table.sections}
+
+
+def test_test_runs_side_by_side(runs):
+    table = compare([runs / "coop", runs / "negas"], names=["CoOp", "NegAS"])
+    rows = by_label(table)["samples: vos; own cut; FPR95 at recall of at least 95%"]
+    assert list(rows) == [
+        "CoOp [max sigmoid]",
+        "CoOp [NegS]",
+        "NegAS [max sigmoid]",
+        "NegAS [NegS]",
+    ]
+    results = json.loads((runs / "negas" / "ood_results.json").read_text())
+    (row,) = [
+        row
+        for row in results["rows"]
+        if (row["score"], row["bank"], row["control"]) == ("negs", "own", "none")
+        and (row["protocol"], row["ood_set"]) == ("vos", "near")
+    ]
+    assert rows["NegAS [NegS]"]["near/fpr95"].mean == row["fpr95"]
+    assert rows["NegAS [NegS]"]["coco_ap50"].mean == 0.6
+    assert len(table.sections) == 2, "the matched protocol is a section of its own"
+
+
+def test_scored_dumps_stand_beside_runs(runs):
+    table = compare([runs / "negas", runs / "scored"], names=["tested", "scored"], scores=["negs"])
+    rows = by_label(table)
+    (own,) = [found for title, found in rows.items() if title.startswith("preset own")]
+    assert set(own) == {"scored [NegS]", "scored, bank oracle [NegS]"}
+    tested = rows["samples: vos; own cut; FPR95 at recall of at least 95%"]["tested [NegS]"]
+    for key in ("near/fpr95", "far/auroc", "num_id", "coco_ap"):
+        assert own["scored [NegS]"][key].mean == pytest.approx(tested[key].mean)
+    data = json.loads((runs / "scored" / "ood_scores.json").read_text())["dumps"][0]["rows"]
+    (vos,) = [found for title, found in rows.items() if "closest to 95%" in title]
+    wanted = ("vos", "negs", "own", "near")
+    keys = ("preset", "score", "bank", "ood_set")
+    (row,) = [row for row in data if tuple(row[key] for key in keys) == wanted]
+    assert vos["scored [NegS]"]["near/fpr95"].mean == row["fpr95_closest"]
+
+
+def test_published_rows_are_marked_and_never_bold(runs):
+    table = compare([runs / "negas"], published=["voc", "bdd100k"])
+    section = table.sections[-1]
+    assert section.title == PUBLISHED and all(row.control for row in section.rows)
+    assert all(row.label.endswith("[published]") for row in section.rows)
+    text = to_markdown(table)
+    lines = [line for line in text.splitlines() if "[published]" in line]
+    assert len(lines) == 8 and not any("**" in line for line in lines)
+    assert "not run here" in text and "ICLR 2022" in text
+
+
+@pytest.mark.parametrize("file", sorted(PUBLISHED_DIR.glob("*.json")), ids=lambda file: file.stem)
+def test_every_published_row_names_its_source(file):
+    entries = read_published(file.stem)
+    assert entries and all(entry.note for entry in entries)
+    assert all(0 < value < 1 for entry in entries for value in entry.values.values())
+
+
+def test_own_published_table(runs, tmp_path):
+    row = dict(method="X", source="Y, 2026", ood=dict(near=dict(fpr95=0.25, auroc=0.9)))
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps(dict(rows=[row])))
+    table = compare([runs / "negas"], published=[str(file)])
+    (published,) = table.sections[-1].rows
+    assert published.values["near/fpr95"].mean == 0.25
+
+
+# --- bad input ---------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "not valid JSON"),
+        ("[]", "expected a list under 'rows'"),
+        ('{"rows": [{"method": "X"}]}', "row 0 needs 'method' and 'source'"),
+        (
+            '{"rows": [{"method": "X", "source": "Y", "ood": {"near": 0.5}}]}',
+            "each set under 'ood' must be name -> number",
+        ),
+        (
+            '{"rows": [{"method": "X", "source": "Y", "map": {"coco_ap": 48.9}}]}',
+            r"'coco_ap' must be a fraction in \[0, 1\], got 48.9",
+        ),
+    ],
+)
+def test_bad_published_tables(tmp_path, content, message):
+    file = tmp_path / "bad.json"
+    file.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_published(str(file))
+    with pytest.raises(FileNotFoundError, match="choose of bdd100k, voc, or give a json file"):
+        read_published("coco")
+
+
+def test_results_that_do_not_fit(runs, tmp_path):
+    other = fake_run(tmp_path / "other", class_names=["cat", "dog", "bus"])
+    with pytest.raises(ValueError, match="different ID labels, or the same in another order"):
+        compare([runs / "negas", other])
+    copy = Path(shutil.copytree(runs / "coop", tmp_path / "copy"))
+    data = json.loads((copy / "ood_results.json").read_text())
+    data["sets"]["near"]["images"] = 11
+    (copy / "ood_results.json").write_text(json.dumps(data))
+    with pytest.raises(ValueError, match="the set 'near' has 11 and 12 images"):
+        compare([runs / "negas", copy])
+    with pytest.raises(ValueError, match="expected 1 names, one per result, got 2"):
+        compare([runs / "negas"], names=["a", "b"])
+    with pytest.raises(ValueError, match="none of the results has negz"):
+        compare([runs / "negas"], scores=["negz"])
+
+
+def test_files_that_are_no_results(runs, tmp_path):
+    with pytest.raises(FileNotFoundError, match="found none of them"):
+        compare([tmp_path])
+    with pytest.raises(FileNotFoundError, match="no such result"):
+        compare([tmp_path / "none.json"])
+    (tmp_path / "x.json").write_text('{"a": 1}')
+    with pytest.raises(ValueError, match="neither results of tools/test.py nor"):
+        compare([tmp_path / "x.json"])
+    (tmp_path / "ood_scores.json").write_text('{"kind"')
+    with pytest.raises(ValueError, match="not valid JSON"):
+        compare([tmp_path])
+    shutil.copy(runs / "negas" / "ood_results.json", tmp_path)
+    with pytest.raises(FileNotFoundError, match="found both"):
+        compare([tmp_path])
+
+
+def test_command(runs, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "table.md"
+    arguments = [runs / "coop", runs / "scored", "--published", "voc", "--out", out]
+    assert call(monkeypatch, *arguments) == 0
+    assert "[published]" in capsys.readouterr().out and "[published]" in out.read_text()
+    assert call(monkeypatch, tmp_path / "none") == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def call(monkeypatch, *arguments):
+    monkeypatch.setattr("sys.argv", ["compare.py", *map(str, arguments)])
+    monkeypatch.delenv("NEGAS_DEBUG", raising=False)
+    return runpy.run_path(str(ROOT / "tools" / "compare.py"))["main"]()

@@ -1,0 +1,50 @@
+"""Put results side by side: ``python tools/compare.py RESULT [RESULT ...] [--published voc]``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from negas.apis.cli import user_errors
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description="Results of tools/test.py and tools/score.py, and published rows, in one table"
+    )
+    parser.add_argument(
+        "results", nargs="+", metavar="RESULT", help="work dirs, --out folders, or json files"
+    )
+    parser.add_argument(
+        "--published",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="published rows, marked as such: voc, bdd100k, or a json file of that form",
+    )
+    parser.add_argument("--names", nargs="+", help="what to call the results, one each")
+    parser.add_argument(
+        "--scores", nargs="+", metavar="SCORE", help="scores to show (default: max_sigmoid negs)"
+    )
+    parser.add_argument("--out", metavar="FILE", help="write the table there, in Markdown")
+    return parser.parse_args()
+
+
+@user_errors
+def main() -> int:
+    """Print the comparison."""
+    args = parse_args()
+    from negas.apis.compare import compare
+    from negas.visualization.tables import print_table, to_markdown
+
+    table = compare(args.results, args.published, args.names, args.scores)
+    print_table(table)
+    if args.out:
+        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
+        Path(args.out).write_text(to_markdown(table), encoding="utf-8")
+        print(f"written: {args.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
