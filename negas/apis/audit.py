@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from negas.apis.mining_stages import write_atomically
+from negas.files import write_atomically
 from negas.labels.audit import KINDS, LEAKS, USUAL_SENSES, Finding, audit
 from negas.labels.audit_similarity import Encode, Nearness, measure_nearness
 from negas.labels.bank import NegativeLabelBank

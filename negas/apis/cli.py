@@ -11,6 +11,8 @@ from argparse import ArgumentParser
 from collections.abc import Callable
 from pathlib import Path
 
+from negas.files import probe_folder
+
 # Threads that wait for a core should not burn one: with data loading workers, or another job on the
 # machine, spinning made CPU runs many times slower. Read when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -112,10 +114,7 @@ def prepare_work_dir(cfg, config_path: str, work_dir: str | None) -> Path:
         cfg.work_dir = str(Path("work_dirs") / Path(config_path).stem)
     path = Path(cfg.work_dir)
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        probe = path / f".write_probe_{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        probe_folder(path)
     except OSError as error:
         raise OSError(
             f"work dir {str(path)!r} cannot be written ({error.strerror}); choose another with "

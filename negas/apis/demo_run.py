@@ -12,6 +12,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from negas.files import write_atomically
+
 from .cli import load_config, prepare_work_dir
 from .demo_progress import quiet
 from .report_runs import RESULTS_FILE
@@ -154,9 +156,7 @@ class Stamp:
 
     def write(self, state: str) -> None:
         """Record a state, whole or not at all."""
-        partial = self.path.with_suffix(".part")
-        partial.write_text(json.dumps(dict(hash=self.digest, state=state)), encoding="utf-8")
-        os.replace(partial, self.path)
+        write_atomically(self.path, json.dumps(dict(hash=self.digest, state=state)))
 
 
 def _last_checkpoint(folder: Path) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from negas.apis.image_ood_options import (
     parse_method_options,
     read_preset,
 )
+from negas.files import probe_folder
 
 _SAME = ("encoder", "bank", "classes", "template", "scale", "min_score", "min_size", "batch_size")
 _SAME += ("seeds", "rotations", "images_per_class", "device", "dtype", "encoder_batch", "workers")
@@ -83,10 +83,7 @@ def options_from(args: Namespace) -> list[ImageOodOptions]:
 
 def _check_writable(path: Path, option: str) -> None:
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        probe = path / f".write_probe_{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        probe_folder(path)
     except OSError as error:
         raise OSError(
             f"the folder {str(path)!r} cannot be written ({error.strerror}); choose another with "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -19,8 +18,8 @@ from negas.apis.image_ood_methods import is_online
 from negas.apis.image_ood_options import GROUPS
 from negas.apis.image_ood_run import DETECTOR, ImageOodRun
 from negas.apis.image_ood_score import method_options, method_template
-from negas.apis.mining_stages import write_atomically
 from negas.apis.report_table import SCORE_NAMES
+from negas.files import whole_file, write_atomically
 from negas.labels.audit import leakage
 from negas.visualization.curves import plot_histogram
 from negas.visualization.tables import Column, Row, Section, Stat, Table, to_markdown
@@ -279,13 +278,8 @@ def _write_scores(run: ImageOodRun, path: Path) -> None:
     for (method, name, seed), (of_id, of_ood) in run.scores.items():
         arrays[f"{method}/{name}/{seed}/id"] = of_id
         arrays[f"{method}/{name}/{seed}/ood"] = of_ood
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with partial.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str | None]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from negas.models.checkpoint import file_sha256
+from negas.files import file_sha256, write_atomically
 
 VERSION = 1
 SUFFIX = ".calibration.json"
@@ -94,19 +94,14 @@ class Calibration:
             OSError: the folder cannot be written.
         """
         target = Path(path)
-        partial = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         text = json.dumps(dict(version=VERSION, **asdict(self)), indent=2, ensure_ascii=False)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(text + "\n", encoding="utf-8")
-            os.replace(partial, target)
+            write_atomically(target, text + "\n")
         except OSError as error:
             raise OSError(
                 f"calibration {str(target)!r} cannot be written ({error.strerror}); choose another "
                 "place with --out"
             ) from error
-        finally:
-            partial.unlink(missing_ok=True)
         return target
 
     @classmethod

@@ -11,6 +11,8 @@ import cv2
 import mmcv
 import numpy as np
 
+from negas.files import probe_folder, write_atomically
+
 from .inferencer_inputs import Picture
 
 RESULTS_FILE = "predictions.json"
@@ -65,13 +67,8 @@ class CocoResults:
         info = self.info | dict(complete=complete, unreadable=list(unreadable))
         content = dict(info=info, images=self.images, annotations=self.annotations)
         target = folder / RESULTS_FILE
-        partial = folder / f".{RESULTS_FILE}.{os.getpid()}.tmp"
-        try:
-            text = json.dumps(content | dict(categories=self.categories), ensure_ascii=False)
-            partial.write_text(text, encoding="utf-8")
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
+        text = json.dumps(content | dict(categories=self.categories), ensure_ascii=False)
+        write_atomically(target, text)
         return target
 
 
@@ -119,10 +116,7 @@ def prepare_folder(out_dir: str | os.PathLike) -> Path:
     """
     folder = Path(out_dir)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".write_probe_{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        probe_folder(folder)
     except OSError as error:
         raise OSError(
             f"output folder {str(folder)!r} cannot be written ({error.strerror}); choose another"

@@ -5,7 +5,6 @@ Shapes: C candidates, K ID labels, D channels.
 
 from __future__ import annotations
 
-import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ import numpy as np
 from negas.apis.mining_candidates import CandidateSet
 from negas.apis.mining_options import MiningOptions
 from negas.apis.mining_stages import Stage, digest, files_digest
+from negas.files import whole_file
 
 _ROWS = 4096  # candidates whose cosines are held at once
 _TEMPLATES = {"visual": "clip", "neglabel": "neglabel", "csp": "csp", "interneg": "openood"}
@@ -152,14 +152,8 @@ def _write(path: Path, features: Features, key: str) -> None:
     arrays["id_labels"] = features.id_labels
     if features.prototypes is not None:
         arrays["prototypes"] = features.prototypes
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, **arrays)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as partial, partial.open("wb") as file:
+        np.savez(file, **arrays)
 
 
 def _read(path: Path, key: str) -> Features | None:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from negas.files import write_atomically
+
 
 def digest(value: Any) -> str:
     """SHA-256 of a JSON value in canonical form, 16 hexadecimal digits."""
@@ -27,17 +29,6 @@ def files_digest(path: str | os.PathLike | None) -> str:
     files = [target] if target.is_file() else sorted(p for p in target.iterdir() if p.is_file())
     stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return digest([list(entry) for entry in stats])
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that a kill leaves the old or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class Stage:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from negas.files import write_atomically
 from negas.labels.audit import leakage
 from negas.labels.ood_names import used_categories
 from negas.labels.overlap import overlap
@@ -116,7 +116,9 @@ def evaluate_run(run: Evaluation) -> dict:
     with_neg = [score for score in scores if score.needs_negatives]
     rows = []
 
-    def add(scores: Sequence[NamedScore], records, bank: str, control: str) -> list[dict]:
+    def add(
+        scores: Sequence[NamedScore], records, bank: str, control: str, ood_sets=run.ood_sets
+    ) -> list[dict]:
         made = []
         for cosine in (False, True):
             chosen = [score for score in scores if score.cosine == cosine]
@@ -124,13 +126,13 @@ def evaluate_run(run: Evaluation) -> dict:
                 continue
             used = {
                 key: records[key].as_cosines() if cosine else records[key]
-                for key in ("id", *run.ood_sets)
+                for key in ("id", *ood_sets)
             }
             for kind, cut in run.cuts.items():
                 for protocol in run.protocols:
                     rows = evaluate_scores(
                         used["id"],
-                        {name: used[name] for name in run.ood_sets},
+                        {name: used[name] for name in ood_sets},
                         [(score.name, score.options) for score in chosen],
                         cut,
                         protocol,
@@ -165,8 +167,8 @@ def evaluate_run(run: Evaluation) -> dict:
         for name, found in named.items():
             keep = [i for i, label in enumerate(bank.labels) if label not in found["leaks"]]
             if 0 < len(keep) < len(bank.labels):
-                clean = add(with_neg, _keep_negatives(records, keep), bank.name, "no_leaks")
-                rows += [row for row in clean if row["ood_set"] == name]
+                clean = _keep_negatives({key: records[key] for key in ("id", name)}, keep)
+                rows += add(with_neg, clean, bank.name, "no_leaks", [name])
         banks[bank.name] = dict(
             size=len(bank.labels),
             labels=bank.labels,
@@ -223,11 +225,7 @@ def leakage_lines(report: dict) -> list[str]:
 
 def write_results(path: Path, report: dict) -> None:
     """Write a report as JSON, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    text = json.dumps(_plain(report), indent=1, allow_nan=False)
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    write_atomically(path, json.dumps(_plain(report), indent=1, allow_nan=False))
 
 
 def _plain(value: object) -> object:

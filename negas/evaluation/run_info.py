@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 import negas
-from negas.models.checkpoint import file_sha256
+from negas.files import file_sha256
 
 
 def run_info(runner: Runner, model: nn.Module) -> dict:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,7 +20,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from negas.files import whole_file
 from negas.image_level.encoders import Encoder
+
+T = TypeVar("T")
 
 CHUNK = 2048  # files per chunk: 4 MB at 512 channels, a minute of ViT-B/16 on a CPU core
 
@@ -70,33 +74,64 @@ def encode_files(
     if not len(files):
         raise ValueError("there is no image to encode; check the folder or the list.")
     paths = [str(file) for file in files]
-    folder = None if cache_dir is None else Path(cache_dir) / encoder.image_key[:16]
-    parts: list[FileFeatures] = []
-    bar = tqdm(
-        total=len(paths), desc="images", delay=2, leave=False, disable=None if progress else True
+    return encode_chunks(
+        paths,
+        "images",
+        lambda some, bar: _encode(encoder, some, bar),
+        _files_key,
+        None if cache_dir is None else Path(cache_dir) / encoder.image_key[:16],
+        chunk,
+        progress,
     )
-    with bar:
-        for start in range(0, len(paths), chunk):
-            some = paths[start : start + chunk]
-            part = target = None
-            if folder is not None:
-                target = folder / f"{_files_key(some)}.safetensors"
-                part = read_chunk(target)
+
+
+def encode_chunks(
+    items: Sequence[T],
+    what: str,
+    encode: Callable[[Sequence[T], tqdm], FileFeatures],
+    key: Callable[[Sequence[T]], str],
+    folder: Path | None,
+    chunk: int = CHUNK,
+    progress: bool = True,
+) -> FileFeatures:
+    """Encode items chunk by chunk; chunks that the cache holds are read.
+
+    Args:
+        items: N of them, at least one.
+        what: what they are called: ``images``, ``crops``.
+        encode: features of some items, which it counts on the bar.
+        key: file name of a chunk, from its items.
+        folder: of the cache; ``None`` keeps nothing.
+        chunk: items per file of the cache.
+        progress: show a bar if it takes over two seconds.
+
+    Raises:
+        ValueError: none of them can be read.
+        OSError: the cache cannot be written.
+    """
+    parts: list[FileFeatures] = []
+    hidden = None if progress else True
+    with tqdm(total=len(items), desc=what, delay=2, leave=False, disable=hidden) as bar:
+        for start in range(0, len(items), chunk):
+            some = items[start : start + chunk]
+            target = None if folder is None else folder / f"{key(some)}.safetensors"
+            part = None if target is None else read_chunk(target)
             reused = part is not None
             if part is None:
-                part = _encode(encoder, some, bar)
+                part = encode(some, bar)
                 if target is not None:
                     write_chunk(part, target)
             else:
                 bar.update(len(some))
-            shifted = {start + i: why for i, why in part.broken.items()}
-            parts.append(FileFeatures(part.feats, part.index + start, shifted, int(reused)))
+            broken = {start + i: why for i, why in part.broken.items()}
+            parts.append(FileFeatures(part.feats, part.index + start, broken, int(reused)))
     broken = {i: why for part in parts for i, why in part.broken.items()}
-    if len(broken) == len(paths):
-        raise ValueError(f"none of the {len(paths)} images can be read; the first: {broken[0]}")
+    if len(broken) == len(items):
+        raise ValueError(f"none of the {len(items)} {what} can be read; the first: {broken[0]}")
+    whole = [part for part in parts if len(part)]
     return FileFeatures(
-        torch.cat([part.feats for part in parts if len(part)]),
-        torch.cat([part.index for part in parts if len(part)]),
+        torch.cat([part.feats for part in whole]),
+        torch.cat([part.index for part in whole]),
         broken,
         sum(part.reused for part in parts),
     )
@@ -121,13 +156,17 @@ def _encode(encoder: Encoder, paths: list[str], bar: tqdm) -> FileFeatures:
 def _files_key(paths: Sequence[str]) -> str:
     digest = hashlib.sha1(usedforsecurity=False)
     for path in paths:
-        try:
-            stat = os.stat(path)
-            state = (os.path.abspath(path), stat.st_size, stat.st_mtime_ns)
-        except OSError:
-            state = (os.path.abspath(path), None, None)
-        digest.update(repr(state).encode())
+        digest.update(repr(file_state(path)).encode())
     return digest.hexdigest()
+
+
+def file_state(path: str) -> tuple[str, int | None, int | None]:
+    """What tells a file from its earlier or later self: path, size, time of change."""
+    try:
+        stat = os.stat(path)
+        return os.path.abspath(path), stat.st_size, stat.st_mtime_ns
+    except OSError:
+        return os.path.abspath(path), None, None
 
 
 def read_chunk(path: Path) -> FileFeatures | None:
@@ -147,11 +186,6 @@ def read_chunk(path: Path) -> FileFeatures | None:
 
 def write_chunk(part: FileFeatures, path: Path) -> None:
     """Write a chunk of the cache, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        tensors = {"feats": part.feats.contiguous(), "index": part.index}
+    tensors = {"feats": part.feats.contiguous(), "index": part.index}
+    with whole_file(path) as partial:
         save_file(tensors, partial, metadata={"broken": json.dumps(part.broken)})
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -21,9 +21,9 @@ from negas.image_level.encoders import Encoder
 from negas.image_level.feature_cache import (
     CHUNK,
     FileFeatures,
+    encode_chunks,
     encode_files,
-    read_chunk,
-    write_chunk,
+    file_state,
 )
 from negas.labels.crops import load_image
 
@@ -52,32 +52,14 @@ def encode_items(
     """
     if all(item.box is None for item in items):
         return encode_files(encoder, [item.path for item in items], cache_dir, chunk, progress)
-    folder = None if cache_dir is None else Path(cache_dir) / encoder.image_key[:16]
-    parts = []
-    hidden = None if progress else True
-    with tqdm(total=len(items), desc="crops", delay=2, leave=False, disable=hidden) as bar:
-        for start in range(0, len(items), chunk):
-            some = items[start : start + chunk]
-            target = None if folder is None else folder / f"crops-{_key(some)}.safetensors"
-            part = None if target is None else read_chunk(target)
-            reused = part is not None
-            if part is None:
-                part = _encode(encoder, some, bar)
-                if target is not None:
-                    write_chunk(part, target)
-            else:
-                bar.update(len(some))
-            broken = {start + i: why for i, why in part.broken.items()}
-            parts.append(FileFeatures(part.feats, part.index + start, broken, int(reused)))
-    broken = {i: why for part in parts for i, why in part.broken.items()}
-    if len(broken) == len(items):
-        raise ValueError(f"none of the {len(items)} crops can be read; the first: {broken[0]}")
-    whole = [part for part in parts if len(part)]
-    return FileFeatures(
-        torch.cat([part.feats for part in whole]),
-        torch.cat([part.index for part in whole]),
-        broken,
-        sum(part.reused for part in parts),
+    return encode_chunks(
+        items,
+        "crops",
+        lambda some, bar: _encode(encoder, some, bar),
+        lambda some: f"crops-{_key(some)}",
+        None if cache_dir is None else Path(cache_dir) / encoder.image_key[:16],
+        chunk,
+        progress,
     )
 
 
@@ -115,10 +97,5 @@ def _encode(encoder: Encoder, items: Sequence[ImageItem], bar: tqdm) -> FileFeat
 def _key(items: Sequence[ImageItem]) -> str:
     digest = hashlib.sha1(str(MARGIN).encode(), usedforsecurity=False)
     for path, group in groupby(items, key=lambda item: item.path):
-        try:
-            stat = os.stat(path)
-            state = (os.path.abspath(path), stat.st_size, stat.st_mtime_ns)
-        except OSError:
-            state = (os.path.abspath(path), None, None)
-        digest.update(json.dumps([state, [item.box for item in group]]).encode())
+        digest.update(json.dumps([file_state(path), [item.box for item in group]]).encode())
     return digest.hexdigest()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from negas.files import whole_file
 from negas.image_level.checks import Features, unit_features
 from negas.image_level.scorers import CLIP_SCALE
 from negas.text import fingerprint
@@ -129,9 +129,8 @@ class OnlineScorer(ABC):
         state = self.state_dict()
         tensors = {name: value.cpu().contiguous() for name, value in state["tensors"].items()}
         about = json.dumps({"values": state["values"], "made_by": state["made_by"]})
-        partial = Path(f"{path}.partial")
-        save_file(tensors, partial, metadata={"negas_state": about})
-        os.replace(partial, path)
+        with whole_file(path) as partial:
+            save_file(tensors, partial, metadata={"negas_state": about})
 
     def load(self, path: str | Path) -> None:
         """Read what :meth:`save` wrote.

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from negas.files import write_atomically
+
 _LISTS = ("id_labels", "neg_labels")
 
 
@@ -80,15 +82,8 @@ class NegativeLabelBank:
 
     def save(self, path: str | os.PathLike) -> None:
         """Write readable JSON, labels in their order, whole or not at all; folders are made."""
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
-        partial = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            partial.write_text(text + "\n", encoding="utf-8")
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_atomically(path, text + "\n")
 
     def check_id_labels(self, names: Sequence[str]) -> None:
         """Make sure the bank was made for these ID labels, in whatever order.

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from negas.files import whole_file
 from negas.labels.crops import crop_box, load_image
 from negas.labels.ranking import unit_rows
 from negas.metrics.coco import category_ids, load_coco
@@ -192,11 +193,5 @@ def _read(path: Path | None, num_classes: int, total: int) -> _Progress | None:
 
 
 def _write(state: _Progress, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with partial.open("wb") as file:
-            np.savez(file, sums=state.sums, counts=state.counts, done=np.array(state.done))
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as partial, partial.open("wb") as file:
+        np.savez(file, sums=state.sums, counts=state.counts, done=np.array(state.done))

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from negas.files import write_atomically
 from negas.labels.selection import Selection
 from negas.labels.wordnet import WordNet
 
@@ -117,9 +118,7 @@ def remember(judge: Judge, path: str | os.PathLike) -> Judge:
                 f"{path}: line {number} is no stored answer ({error}); delete the file."
             ) from error
     if died:
-        partial = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        partial.write_text("\n".join(lines), encoding="utf-8")
-        os.replace(partial, target)
+        write_atomically(target, "\n".join(lines))
 
     def ask(question: str) -> str | bool:
         if question not in known:

@@ -9,6 +9,8 @@ from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
+from negas.files import file_sha256
+
 # Buffers that older transformers versions saved and newer ones do not have.
 _IGNORED_SUFFIXES = (".position_ids",)
 
@@ -72,15 +74,6 @@ def check_state_dict(
             f"the checkpoint does not fit {type(model).__name__} ({'; '.join(parts)}); "
             "check that config and checkpoint are of the same size and version"
         )
-
-
-def file_sha256(path: str | Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def load_base_weights(model: nn.Module, path: str) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from negas.files import whole_file
 from negas.text.cache import fingerprint
 
 _FORMAT = 1  # part of the key: raise it when the content of the files changes
@@ -167,8 +168,7 @@ def _join(folder: Path, pieces: list[slice], count: int) -> np.ndarray:
     target = folder / "features.npy"
     if not target.is_file():  # else another process was faster
         width = np.load(_piece_path(folder, 0), mmap_mode="r", allow_pickle=False).shape[1]
-        partial = folder / f".features.{os.getpid()}.npy"
-        try:
+        with whole_file(target) as partial:
             whole = np.lib.format.open_memmap(
                 partial, mode="w+", dtype=np.float32, shape=(count, width)
             )
@@ -176,19 +176,11 @@ def _join(folder: Path, pieces: list[slice], count: int) -> np.ndarray:
                 whole[piece] = np.load(_piece_path(folder, number), allow_pickle=False)
             whole.flush()
             del whole
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
     for number in range(len(pieces)):
         _piece_path(folder, number).unlink(missing_ok=True)
     return np.load(target, mmap_mode="r", allow_pickle=False)
 
 
 def _write(path: Path, save: Callable) -> None:
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.npy")
-    try:
-        with partial.open("wb") as file:
-            save(file)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as partial, partial.open("wb") as file:
+        save(file)

@@ -64,6 +64,7 @@ def test_a_killed_run_goes_on(counted, files, tmp_path, monkeypatch):
         patch.setattr(type(encoder), "_encode_pixels", killed)
         encode_files(encoder, files, tmp_path / "cache", chunk=4)
     assert not list((tmp_path / "cache").rglob("*.part"))
+    assert not list((tmp_path / "cache").rglob(".*.tmp"))
     seen.clear()
     result = encode_files(encoder, files, tmp_path / "cache", chunk=4)
     assert result.reused == 1 and sum(seen) == 7

@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from negas.datasets.emoji_world.splits import SplitWriter
+from negas.files import whole_file
 
 Progress = Callable[[int], None]
 
@@ -110,7 +110,6 @@ def _fits(path: Path, digest: str) -> bool:
 
 def _write(path: Path, data: bytes) -> str:
     """Write a file in one step (no half-written file after an interruption); return its sha256."""
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+    with whole_file(path) as partial:
+        partial.write_bytes(data)
     return hashlib.sha256(data).hexdigest()

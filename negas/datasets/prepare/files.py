@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from negas.files import file_sha256
+
 
 def need_file(path: str | os.PathLike, what: str, source: str) -> Path:
     """The path, if it is a file.
@@ -52,12 +54,6 @@ def read_json(path: Path) -> object:
         raise ValueError(
             f"{str(path)!r} is not valid JSON ({error}); it may be cut short, get it again."
         ) from error
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def first_repeated(values: Iterable[int | str]) -> int | str | None:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from negas.files import file_sha256
 from negas.labels.audit import LEAKS, Finding, audit
-
-from .files import file_sha256
 
 
 @dataclass(frozen=True)
