@@ -1,7 +1,7 @@
 """Records of kept boxes: what a detector leaves behind for scores, protocols and plots.
 
 One record set = one data set seen by one detector. Every table can be computed from it without a
-model. Shape letters: N boxes, K ID labels, M negative labels, E embedding size. Arrays are numpy.
+model. Shapes (numpy): N boxes, K ID labels, M negative labels, E embedding size.
 """
 
 from __future__ import annotations
@@ -17,8 +17,15 @@ from typing import Any
 
 import numpy as np
 
+from negas.token_labels import against_tokens
+
 VERSION = 1
-_OPTIONAL = ("neg_logits", "embeddings", "query_inds")
+_OPTIONAL = ("neg_logits", "embeddings", "query_inds", "id_cosines", "neg_cosines")
+_AXES = dict(bboxes=2, labels=1, scores=1, id_logits=2, neg_logits=2)
+_AXES |= dict(embeddings=2, query_inds=1, id_cosines=2, neg_cosines=2)
+_NO_EMBEDDINGS = (
+    "these records hold no embeddings, so {} cannot be computed; test again with embeddings kept."
+)
 _ARRAYS = ("image_ids", "bboxes", "labels", "scores", "id_logits", *_OPTIONAL, "images")
 
 
@@ -34,8 +41,10 @@ class BoxRecords:
         id_logits: ``[N, K]`` float32.
         neg_logits: ``[N, M]`` float32, or ``None``.
         embeddings: ``[N, E]`` float16 or float32, or ``None``: the logit of a box against any text
-            embedding w (of length E - 1) is ``embeddings[:, :-1] @ w + embeddings[:, -1]``.
-        query_inds: ``[N]`` int64, the candidate each box came from, or ``None``.
+            embedding w (of length E - 1) is ``embeddings[:, :-1] @ w + embeddings[:, -1]``; that
+            of a token, where labels are sets of tokens.
+        id_cosines: ``[N, K]`` in [-1, 1], or ``None``: the mean cosine of a box and a label's
+            tokens, where ID texts differ from image to image. ``neg_cosines`` ``[N, M]``: likewise.
         images: ids of all images that were looked at, also those without a kept box; by default
             the ids that occur in ``image_ids``.
         meta: what JSON can hold: data set name, ``id_labels``, ``neg_labels``, settings.
@@ -49,6 +58,8 @@ class BoxRecords:
     neg_logits: np.ndarray | None = None
     embeddings: np.ndarray | None = None
     query_inds: np.ndarray | None = None
+    id_cosines: np.ndarray | None = None
+    neg_cosines: np.ndarray | None = None
     images: np.ndarray | None = None
     meta: dict[str, Any] = field(default_factory=dict)
 
@@ -61,18 +72,10 @@ class BoxRecords:
         put("images", np.unique(_ids("images", images)))
         if not len(self.image_ids):  # an empty list has no type of its own
             put("image_ids", self.image_ids.astype(self.images.dtype))
-        put("bboxes", _array("bboxes", self.bboxes, np.float32, 2))
-        put("labels", _array("labels", self.labels, np.int64, 1))
-        put("scores", _array("scores", self.scores, np.float32, 1))
-        put("id_logits", _array("id_logits", self.id_logits, np.float32, 2))
-        if self.neg_logits is not None:
-            put("neg_logits", _array("neg_logits", self.neg_logits, np.float32, 2))
-        if self.embeddings is not None:
-            half = np.asarray(self.embeddings).dtype == np.float16
-            kind = np.float16 if half else np.float32
-            put("embeddings", _array("embeddings", self.embeddings, kind, 2))
-        if self.query_inds is not None:
-            put("query_inds", _array("query_inds", self.query_inds, np.int64, 1))
+        for name, ndim in _AXES.items():
+            value = getattr(self, name)
+            if value is not None:
+                put(name, _array(name, value, _kind(name, value), ndim))
         self._validate()
 
     def __len__(self) -> int:
@@ -180,7 +183,17 @@ class BoxRecords:
         meta = {key: value for key, value in self.meta.items() if key != "neg_labels"}
         if neg_labels is not None:
             meta["neg_labels"] = list(neg_labels)
-        return replace(self, neg_logits=neg_logits, meta=meta)
+        return replace(self, neg_logits=neg_logits, neg_cosines=None, meta=meta)
+
+    def select_negatives(self, keep: Sequence[int]) -> BoxRecords:
+        """The same boxes with some of the negative labels only, by column."""
+        columns = list(keep)
+        labels = self.meta.get("neg_labels")
+        names = None if labels is None else [labels[i] for i in columns]
+        cosines = None if self.neg_cosines is None else self.neg_cosines[:, columns]
+        return replace(
+            self.with_neg_logits(self.neg_logits[:, columns], names), neg_cosines=cosines
+        )
 
     def rescore(
         self, neg_text_feats: np.ndarray, neg_labels: Sequence[str] | None = None
@@ -188,39 +201,42 @@ class BoxRecords:
         """Negative logits of another bank, from the stored embeddings.
 
         Args:
-            neg_text_feats: ``[M, E - 1]`` text embeddings, normalised as the detector expects.
+            neg_text_feats: ``[M, E - 1]`` text embeddings, normalised as the detector expects; or
+                ``[M, T, E - 1]`` token embeddings, rows of NaN where a label has fewer tokens.
             neg_labels: their M names.
 
         Raises:
             ValueError: the records hold no embeddings, or of another size.
         """
         if self.embeddings is None:
-            raise ValueError(
-                "these records hold no embeddings, so negative logits of another bank cannot be "
-                "computed; test again with embeddings kept."
-            )
+            raise ValueError(_NO_EMBEDDINGS.format("negative logits of another bank"))
         feats = np.asarray(neg_text_feats, dtype=np.float32)
         size = self.embeddings.shape[1] - 1
-        if feats.ndim != 2 or feats.shape[1] != size:
-            raise ValueError(f"neg_text_feats must have the shape [M, {size}], got {feats.shape}.")
+        if feats.ndim not in (2, 3) or feats.shape[-1] != size:
+            raise ValueError(
+                f"neg_text_feats must have the shape [M, {size}] or [M, T, {size}], "
+                f"got {feats.shape}."
+            )
         embeddings = self.embeddings.astype(np.float32)
+        if feats.ndim == 3:
+            logits, cosines = against_tokens(embeddings, feats, self.meta.get("token_reduce"))
+            return replace(self.with_neg_logits(logits, neg_labels), neg_cosines=cosines)
         logits = embeddings[:, :-1] @ feats.T + embeddings[:, -1:]
         return self.with_neg_logits(logits, neg_labels)
 
     def as_cosines(self) -> BoxRecords:
         """The same boxes with cosines between region and text embeddings in place of logits.
 
-        YOLO-World's batch-normalised head has no cosine; dividing its logits (without the bias) by
-        the length of the region embedding defines one, in [-1, 1].
+        Recorded ones, or logits (without the bias) over the length of the region embedding, in
+        [-1, 1]: YOLO-World's batch-normalised head has no cosine of its own.
 
         Raises:
             ValueError: the records hold no embeddings.
         """
         if self.embeddings is None:
-            raise ValueError(
-                "these records hold no embeddings, so cosines cannot be computed; test again with "
-                "embeddings kept."
-            )
+            raise ValueError(_NO_EMBEDDINGS.format("cosines"))
+        if self.id_cosines is not None:
+            return replace(self, id_logits=self.id_cosines, neg_logits=self.neg_cosines)
         embeddings = self.embeddings.astype(np.float32)
         length = np.linalg.norm(embeddings[:, :-1], axis=1, keepdims=True).clip(min=1e-12)
         bias = embeddings[:, -1:]
@@ -265,6 +281,12 @@ def _ids(name: str, values: object) -> np.ndarray:
             f"got {array.dtype} of the shape {array.shape}."
         )
     return array if array.dtype.kind == "U" else array.astype(np.int64)
+
+
+def _kind(name: str, values: object) -> type:
+    if name == "embeddings" and np.asarray(values).dtype == np.float16:
+        return np.float16  # half the disk space, for those who want it
+    return np.int64 if name in ("labels", "query_inds") else np.float32
 
 
 def _array(name: str, values: object, dtype: type, ndim: int) -> np.ndarray:

@@ -22,13 +22,16 @@ def make(n=5, strings=False, **changes):
         "neg_logits": rng.normal(size=(n, 3)),
         "embeddings": rng.normal(size=(n, 9)).astype(np.float16),
         "query_inds": np.arange(n),
+        "id_cosines": rng.uniform(-1, 1, (n, 2)),
+        "neg_cosines": rng.uniform(-1, 1, (n, 3)),
         "meta": {"dataset": "toy", "id_labels": ["cat", "dog"], "neg_labels": ["x", "y", "z"]},
     }
     return BoxRecords(**{**values, **changes})
 
 
 FIELDS = (
-    "image_ids bboxes labels scores id_logits neg_logits embeddings query_inds images"
+    "image_ids bboxes labels scores id_logits neg_logits embeddings query_inds images "
+    "id_cosines neg_cosines"
 ).split()
 
 
@@ -61,7 +64,9 @@ def test_round_trip_without_optional_fields(tmp_path):
 def test_types_are_settled():
     records = make()
     kinds = [getattr(records, name).dtype.name for name in FIELDS]
-    assert kinds == ("int64 float32 int64 float32 float32 float32 float16 int64 int64".split())
+    assert kinds == (
+        "int64 float32 int64 float32 float32 float32 float16 int64 int64 float32 float32".split()
+    )
     assert make(embeddings=np.zeros((5, 9))).embeddings.dtype == np.float32
     assert len(records) == 5 and records.num_ids == 2
 
@@ -118,7 +123,8 @@ def test_rescore_equals_the_stated_product():
 def test_rescore_refusals():
     with pytest.raises(ValueError, match="hold no embeddings"):
         make(embeddings=None).rescore(np.zeros((2, 8)))
-    with pytest.raises(ValueError, match=r"must have the shape \[M, 8\], got \(2, 9\)"):
+    message = r"must have the shape \[M, 8\] or \[M, T, 8\], got \(2, 9\)"
+    with pytest.raises(ValueError, match=message):
         make().rescore(np.zeros((2, 9)))
 
 
@@ -218,3 +224,35 @@ def test_cosines_are_logits_without_bias_over_the_length_of_the_embedding():
     np.testing.assert_allclose(cosines.neg_logits, want[:, 3:], atol=1e-5)
     with pytest.raises(ValueError, match="embeddings"):
         replace(records, embeddings=None).as_cosines()
+
+
+def test_labels_of_several_tokens_have_the_logit_of_their_mean_probability():
+    records = make(embeddings=np.random.default_rng(1).normal(size=(5, 9)))
+    rng = np.random.default_rng(2)
+    bank = rng.normal(size=(3, 2, 8))
+    bank[1, 1] = np.nan  # a label of one token
+    other = records.rescore(bank, ["a", "b", "c"])
+    for i, region in enumerate(records.embeddings):
+        for j, tokens in enumerate(([0, 1], [0], [0, 1])):
+            probs = [1 / (1 + np.exp(-(region[:-1] @ bank[j, t] + region[-1]))) for t in tokens]
+            mean = np.mean(probs)
+            assert other.neg_logits[i, j] == pytest.approx(np.log(mean / (1 - mean)), abs=1e-4)
+            cosines = [
+                region[:-1] @ bank[j, t] / np.linalg.norm(region[:-1]) / np.linalg.norm(bank[j, t])
+                for t in tokens
+            ]
+            assert other.as_cosines().neg_logits[i, j] == pytest.approx(np.mean(cosines), abs=1e-5)
+    largest = make(embeddings=records.embeddings, meta={"token_reduce": "max"}).rescore(bank)
+    both = 1 / (1 + np.exp(-(records.embeddings[:, :-1] @ bank[0].T + records.embeddings[:, -1:])))
+    np.testing.assert_allclose(1 / (1 + np.exp(-largest.neg_logits[:, 0])), both.max(1), atol=1e-5)
+
+
+def test_recorded_cosines_are_taken_and_follow_the_negatives():
+    records = make()
+    np.testing.assert_array_equal(records.as_cosines().id_logits, records.id_cosines)
+    kept = records.select_negatives([2, 0])
+    np.testing.assert_array_equal(kept.neg_logits, records.neg_logits[:, [2, 0]])
+    np.testing.assert_array_equal(kept.as_cosines().neg_logits, records.neg_cosines[:, [2, 0]])
+    assert kept.meta["neg_labels"] == ["z", "x"]
+    other = records.with_neg_logits(np.zeros((5, 1)), ["new"])
+    assert other.neg_cosines is None, "cosines of other negatives must not stay"

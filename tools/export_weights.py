@@ -48,7 +48,7 @@ def main() -> int:
         # counters of batch norm stay integers; everything else fits fp16
         key: value.half().contiguous() if value.is_floating_point() else value.contiguous()
         for key, value in checkpoint["state_dict"].items()
-        if args.keep_text or not key.startswith("backbone.text_model.")
+        if args.keep_text or not key.startswith(("backbone.text_model.", "language_model."))
     }
     broken = [key for key, value in tensors.items() if not torch.isfinite(value).all()]
     if broken:

@@ -31,7 +31,7 @@ class Setting:
 
     Attributes:
         model: config with ``model`` (weights stay random).
-        text: directory or hub name of the text encoder.
+        text: directory or hub name of the text encoder; ``None``: the built-in benchmark's, tiny.
         size: image side in pixels.
         batch: images per step.
         labels: ID labels, and as many negatives.
@@ -40,7 +40,7 @@ class Setting:
     """
 
     model: str = "configs/_base_/models/yolo_world_v2_s.py"
-    text: str = "data/emoji_world/tiny_clip"
+    text: str | None = None
     size: int = 640
     batch: int = 2
     labels: int = 20
@@ -53,9 +53,14 @@ def build(setting: Setting, nega: bool, negatives: bool = True) -> nn.Module:
     torch.manual_seed(0)
     torch.set_num_threads(setting.threads)
     model = Config.fromfile(setting.model).model
-    model.type = "NegASYOLOWorldDetector"
-    model.backbone.text_model.update(model_name=setting.text, pretrained=True)
-    model.neck = dict(type="NegANeck", neck=model.neck)
+    if is_grounding_dino(setting):
+        model.type = "NegASGroundingDINO"
+        model.language_model.name = setting.text or "data/emoji_world/tiny_bert"
+    else:
+        model.type = "NegASYOLOWorldDetector"
+        text = setting.text or "data/emoji_world/tiny_clip"
+        model.backbone.text_model.update(model_name=text, pretrained=True)
+        model.neck = dict(type="NegANeck", neck=model.neck)
     model.update(
         class_names=[f"class {i}" for i in range(setting.labels)],
         neg_labels=[f"negative {i}" for i in range(setting.labels)] if negatives else [],
@@ -64,10 +69,18 @@ def build(setting: Setting, nega: bool, negatives: bool = True) -> nn.Module:
         postprocessor=dict(type="NegSPostProcessor", score="negs" if negatives else "max_sigmoid"),
     )
     detector = MODELS.build(model).to(setting.device)
+    if is_grounding_dino(setting):
+        detector.init_weights()  # DETR's parameters are raw memory until then
+        return detector
     for contrast in detector.bbox_head.head_module.cls_contrasts:
         contrast.bias.data.fill_(-4.0)  # a few boxes per image pass, as in a trained detector
         contrast.norm.weight.data.normal_()
     return detector
+
+
+def is_grounding_dino(setting: Setting) -> bool:
+    """Whether the setting's model is a Grounding DINO; the others are YOLO-Worlds."""
+    return "GroundingDINO" in Config.fromfile(setting.model).model.type
 
 
 def batch(setting: Setting) -> tuple[torch.Tensor, list[DetDataSample]]:
@@ -79,7 +92,13 @@ def batch(setting: Setting) -> tuple[torch.Tensor, list[DetDataSample]]:
     for i in range(setting.batch):
         shape = (size, size)
         sample = DetDataSample(
-            metainfo=dict(img_id=i, img_shape=shape, ori_shape=shape, scale_factor=(1.0, 1.0))
+            metainfo=dict(
+                img_id=i,
+                img_shape=shape,
+                ori_shape=shape,
+                batch_input_shape=shape,
+                scale_factor=(1.0, 1.0),
+            )
         )
         corner = torch.rand(5, 2, generator=generator) * size / 2
         extent = (0.1 + 0.4 * torch.rand(5, 2, generator=generator)) * size

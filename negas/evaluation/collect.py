@@ -31,7 +31,10 @@ def to_arrays(sample: dict, min_score: float, one_per_box: bool = True) -> dict[
         key: np.asarray(
             pred[key].float().cpu() if pred[key].is_floating_point() else pred[key].cpu()
         )
-        for key in ("bboxes", "labels", "scores", "id_logits", "neg_logits", "embeddings")
+        for key in (
+            *("bboxes", "labels", "scores", "id_logits", "neg_logits"),
+            *("embeddings", "id_cosines", "neg_cosines"),
+        )
         if key in pred
     }
     candidates = pred["prior_inds"] if "prior_inds" in pred else pred.get("query_inds")

@@ -14,35 +14,25 @@ from mmengine.runner import Runner
 from torch import nn
 
 from negas.labels.bank import NegativeLabelBank
-from negas.metrics import coco_map, f1_threshold
+from negas.metrics import PRESETS, Cut, coco_map, f1_threshold, voc07_ap50
 from negas.metrics.coco import category_ids
 from negas.records import BoxRecords
 from negas.scores import get_score
 
 from .collect import to_arrays, to_coco_results, to_records
 from .dump import RecordDump
+from .ood_options import DEFAULT_SCORES, check_options, own_protocols
 from .results import (
-    RESERVED_BANKS,
     Bank,
     Evaluation,
     evaluate_run,
     leakage_lines,
+    logged_numbers,
     name_scores,
     write_results,
 )
 from .run_info import run_info
 from .sets import ID_SETS, files_of, read_truths
-
-DEFAULT_SCORES = (
-    "max_sigmoid",
-    "msp",
-    "energy",
-    "joint_energy",
-    "mcm",
-    "neglabel",
-    "negs",
-    "negs_product",
-)
 
 
 @METRICS.register_module()
@@ -52,8 +42,11 @@ class OODMetric(BaseMetric):
     Args:
         scores: names of :data:`negas.scores.SCORES`, or ``dict(type=name, **options)``;
             ``logits="cosine"`` scores cosines in place of head logits (needs embeddings).
-        protocols: ``vos`` (every box over the cut is a sample) and/or ``matched`` (boxes that hit
-            ground truth; OOD sets need annotations).
+        protocols: samples of the rows at the run's own cut: ``vos`` (every box over it) and/or
+            ``matched`` (boxes that hit ground truth; OOD sets need annotations).
+        presets: further rows by :data:`~negas.metrics.PRESETS`, the names of ``tools/score.py``:
+            ``vos`` and ``siren`` bring their own cuts, ``own`` and ``matched`` use the run's,
+            ``fixed`` is ``shared_cut``.
         cut: ``f1``: confidence of the best F1 on the loop's ``cut_dataloader`` (ID validation), or
             on the ID test set if there is none, as in VOS; or a fixed number.
         shared_cut: a second cut, the same for all methods to be compared.
@@ -72,6 +65,7 @@ class OODMetric(BaseMetric):
         self,
         scores: Sequence[str | dict] = DEFAULT_SCORES,
         protocols: Sequence[str] = ("vos",),
+        presets: Sequence[str] = (),
         cut: str | float = "f1",
         shared_cut: float | None = None,
         min_score: float = 0.01,
@@ -84,23 +78,7 @@ class OODMetric(BaseMetric):
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        if not (cut == "f1" or isinstance(cut, int | float)):
-            raise ValueError(f"OODMetric: cut must be 'f1' or a number in [0, 1], got {cut!r}")
-        unknown = set(protocols) - {"vos", "matched"}
-        if unknown:
-            raise ValueError(f"OODMetric: unknown protocols {sorted(unknown)}; use vos, matched")
-        taken = sorted({*RESERVED_BANKS} & {*(banks or {})})
-        if taken:
-            raise ValueError(
-                f"OODMetric: banks: the name {taken[0]!r} is reserved for the model's own rows; "
-                "choose another"
-            )
-        for key, value in (("cut", cut), ("shared_cut", shared_cut)):
-            if isinstance(value, int | float) and value < min_score:
-                raise ValueError(
-                    f"OODMetric: {key}={value} is below min_score={min_score}, so boxes would be "
-                    "missing; lower min_score (and test_cfg.score_thr)"
-                )
+        check_options(cut, shared_cut, min_score, protocols, presets, banks or {})
         self.scores = [
             name
             if isinstance(name, str)
@@ -109,7 +87,8 @@ class OODMetric(BaseMetric):
         ]
         named = name_scores(self.scores)  # finds what is wrong with them before any inference
         self.needs_embeddings = bool(banks or rotations or any(score.cosine for score in named))
-        self.protocols = tuple(protocols)
+        self.protocols = own_protocols(protocols, presets)
+        self.presets = tuple(presets)
         self.cut_rule = cut
         self.shared_cut = shared_cut
         self.min_score = min_score
@@ -145,10 +124,14 @@ class OODMetric(BaseMetric):
         self.out_dir = Path(runner.work_dir) / ("val" if stage == "val" else "")
         self.records: dict[str, BoxRecords] = {}
         self.maps: dict[str, float] = {}
-        self.cut: float | None = None if self.cut_rule == "f1" else float(self.cut_rule)
-        self.cut_source = "fixed" if self.cut is not None else None
+        self.cuts: dict[str, Cut] = {}  # "own", and presets with a cut of their own
+        if self.cut_rule != "f1":
+            self.cuts["own"] = Cut(float(self.cut_rule))
+        if "siren" in self.presets:
+            self.cuts["siren"] = Cut(PRESETS["siren"].cut)
         self.class_names = list(model.class_names)
         self.neg_labels = list(getattr(model, "neg_labels", ()))
+        self.token_reduce = getattr(model, "token_reduce", None)
         self.truths = read_truths(datasets, self.class_names)
         self.files = {name: files_of(dataset) for name, dataset in datasets.items()}
         self.dumped = RecordDump(self.out_dir) if self.dump else None
@@ -188,6 +171,8 @@ class OODMetric(BaseMetric):
         ids, parts, coco = zip(*results, strict=True)
         meta = dict(set=self.set_name, id_labels=self.class_names, neg_labels=self.neg_labels)
         meta.update(self.files[self.set_name])
+        if self.token_reduce:  # labels are sets of tokens
+            meta["token_reduce"] = self.token_reduce
         self.records[self.set_name] = to_records(parts, ids, meta)
         if self.dumped:
             self.dumped.add(self.set_name, self.records[self.set_name])
@@ -195,17 +180,26 @@ class OODMetric(BaseMetric):
             return {}
         detections = [d for image in coco for d in image]
         truth = self.truths[self.set_name]
-        if self.cut is None:
-            self._find_cut(truth, detections)
+        if "own" not in self.cuts:
+            self._find_cut("own", truth, detections)
         if self.set_name == "cut":
             return {}
+        if "vos" in self.presets:
+            self._find_cut("vos", truth, detections)
         result = coco_map(truth, detections, self.class_names)
         self.maps = dict(coco_ap=result.ap, coco_ap50=result.ap50, coco_ap75=result.ap75)
+        self.maps["voc07_ap50"] = voc07_ap50(truth, detections, self.class_names)
         return {f"id/{key}": value for key, value in self.maps.items()}
 
-    def _find_cut(self, truth: dict, detections: list[dict]) -> None:
+    @property
+    def cut(self) -> float | None:
+        """The run's own confidence cut; ``None`` until it is found."""
+        return self.cuts["own"].value if "own" in self.cuts else None
+
+    def _find_cut(self, name: str, truth: dict, detections: list[dict]) -> None:
+        vos = name == "vos"
         try:
-            cut = f1_threshold(truth, detections, class_names=self.class_names).threshold
+            cut = f1_threshold(truth, detections, vos, self.class_names).threshold
         except ValueError as error:
             self._refuse(str(error))
             return
@@ -215,8 +209,8 @@ class OODMetric(BaseMetric):
                 "missing; lower min_score (and test_cfg.score_thr)"
             )
             return
-        self.cut = cut
-        self.cut_source = "id_val" if self.set_name == "cut" else "id_test"
+        source = "id_val" if self.set_name == "cut" else "id_test"
+        self.cuts[name] = Cut(cut, "f1-test" if vos else "f1", source)
 
     def _refuse(self, problem: str) -> None:
         """End a test; in a training, go on without OOD numbers."""
@@ -242,24 +236,35 @@ class OODMetric(BaseMetric):
             self.dumped.finish(self.feats)
         if self.cut is None:
             return {}
-        banks = [Bank("own", self.neg_labels, self.feats.get("own"))]
-        banks += [Bank(n, list(b.neg_labels), self.feats[n]) for n, b in self.banks.items()]
-        evaluation = Evaluation(
-            records=self.records,
-            truths=self.truths,
-            scores=self.scores,
-            protocols=self.protocols,
-            cuts={"own": self.cut}
-            | ({"shared": self.shared_cut} if self.shared_cut is not None else {}),
-            banks=banks,
-            rotations=self.rotations,
-            seed=self.seed,
+        banks = [
+            Bank("own", self.neg_labels, self.feats.get("own"), self.run_info["neg_labels"]),
+            *(
+                Bank(name, list(bank.neg_labels), self.feats[name], self.bank_files[name])
+                for name, bank in self.banks.items()
+            ),
+        ]
+        shared = {} if self.shared_cut is None else dict(shared=Cut(float(self.shared_cut)))
+        own = self.cuts["own"]
+        report = evaluate_run(
+            Evaluation(
+                records=self.records,
+                truths=self.truths,
+                scores=self.scores,
+                protocols=self.protocols,
+                cuts=dict(own=own) | shared,
+                presets={name: cut for name, cut in self.cuts.items() if name != "own"},
+                banks=banks,
+                rotations=self.rotations,
+                seed=self.seed,
+            )
         )
-        report = evaluate_run(evaluation)
-        report.update(map=self.maps, cut=self.cut, cut_source=self.cut_source, run=self.run_info)
+        report |= dict(map=self.maps, cut=own.value, cut_rule=own.rule, cut_source=own.source)
+        report["run"] = self.run_info
+        report["seeds"] = dict(run=self.run_info["seed"], rotations=self.seed)
         report["settings"] = dict(  # what repeats this evaluation from the records
             scores=self.scores,
             protocols=self.protocols,
+            presets=self.presets,
             rotations=self.rotations,
             seed=self.seed,
             min_score=self.min_score,
@@ -270,14 +275,8 @@ class OODMetric(BaseMetric):
         for line in leakage_lines(report):
             print_log(line, "current")
         print_log(f"OOD results, records and plots are in {self.out_dir}", "current")
-        metrics = {"id/cut": float(self.cut)}
-        for row in report["rows"]:
-            if row["protocol"] == self.protocols[0] and row["cut_kind"] == "own":
-                if row["bank"] in ("own", "none") and row["control"] == "none":
-                    key = f"{row['ood_set']}/{row['score']}"
-                    metrics[f"{key}_fpr95"] = row["fpr95"]
-                    metrics[f"{key}_auroc"] = row["auroc"]
-        return metrics
+        logged = logged_numbers(report["rows"], self.protocols[0], self.presets)
+        return {"id/cut": own.value} | logged
 
     def _plot(self) -> None:
         from negas.visualization.curves import plot_scores

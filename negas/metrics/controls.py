@@ -16,14 +16,18 @@ Features = TypeVar("Features", Tensor, np.ndarray)
 
 
 def rotated_bank(neg_text_feats: Features, seed: int) -> Features:
-    """Turn ``[M, D]`` text embeddings by one random orthogonal matrix (Haar distributed).
+    """Turn ``[M, D]`` text embeddings, or tokens ``[M, T, D]``, by one random orthogonal matrix.
+
+    Haar distributed.
 
     The matrix is the Q of a Gaussian matrix's QR with R's diagonal made positive; without that
     the distribution is not uniform (Mezzadri, 2007). Same kind, dtype and device out.
     """
-    if neg_text_feats.ndim != 2:
-        raise ValueError(f"neg_text_feats must be [M, D], got {tuple(neg_text_feats.shape)}.")
-    size = neg_text_feats.shape[1]
+    if neg_text_feats.ndim not in (2, 3):
+        raise ValueError(
+            f"neg_text_feats must be [M, D] or [M, T, D], got {tuple(neg_text_feats.shape)}."
+        )
+    size = neg_text_feats.shape[-1]
     gaussian = np.random.default_rng(seed).standard_normal((size, size))
     rotation, upper = np.linalg.qr(gaussian)
     rotation = rotation * np.sign(np.diag(upper))

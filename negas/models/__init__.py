@@ -5,9 +5,15 @@ from negas import compat
 compat.install()
 
 from .background import BackgroundMask, background_mask  # noqa: E402
-from .losses import MaskedBCELoss, masked_bce  # noqa: E402
+from .grounding_dino import (  # noqa: E402
+    BertTextModel,
+    GroundingDINODetector,
+    NegASGroundingDINO,
+)
+from .losses import MaskedBCELoss, MaskedFocalLoss, masked_bce  # noqa: E402
 from .nega_neck import NegANeck  # noqa: E402
 from .postprocess import NegSPostProcessor  # noqa: E402
+from .query_background import QueryBackground, query_background  # noqa: E402
 from .yolo_world import (  # noqa: E402
     CLIPTextBackbone,
     MultiModalYOLOBackbone,
@@ -20,16 +26,22 @@ from .yolo_world import (  # noqa: E402
 
 __all__ = [
     "BackgroundMask",
+    "BertTextModel",
     "CLIPTextBackbone",
+    "GroundingDINODetector",
     "MaskedBCELoss",
+    "MaskedFocalLoss",
     "MultiModalYOLOBackbone",
     "NegANeck",
+    "NegASGroundingDINO",
     "NegASYOLOWorldDetector",
     "NegSPostProcessor",
+    "QueryBackground",
     "YOLOWorldDetector",
     "YOLOWorldHead",
     "YOLOWorldHeadModule",
     "YOLOWorldPAFPN",
     "background_mask",
     "masked_bce",
+    "query_background",
 ]

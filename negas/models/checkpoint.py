@@ -32,8 +32,14 @@ def check_state_dict(
         optional: prefixes that may be missing, each as a whole.
 
     Raises:
-        RuntimeError: naming missing and unexpected keys and wrong shapes.
+        RuntimeError: naming missing and unexpected keys and wrong shapes; or there are no weights
+            at all, which a partial one could otherwise pass for.
     """
+    if not state_dict:
+        raise RuntimeError(
+            f"the checkpoint of {type(model).__name__} holds no weights (its state_dict is empty); "
+            "give the file that the training wrote"
+        )
     own = model.state_dict()
     partial = is_partial(state_dict)
     lacking = [

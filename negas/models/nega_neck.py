@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-import torch
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from negas.text.noise import gaussian_noise
+from .nega_noise import StepNoise
 
 _INNER = "neck."
-_NOISE_STREAM = 0x6E656761  # keeps the noise apart from what else is seeded with (seed, number)
 
 
 @MODELS.register_module()
@@ -46,37 +43,10 @@ class NegANeck(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        if sigma < 0:
-            raise ValueError(f"NegANeck: sigma must be >= 0, got {sigma}")
         self.neck: nn.Module = MODELS.build(neck)
-        self.sigma = sigma
-        self.relative = relative
-        self.renormalize = renormalize
-        self._follows_run = seed is None
-        # The runner seeds PyTorch before it builds the model; EpochSeedHook confirms it, as a
-        # resumed run may learn its seed from the checkpoint only.
-        self.seed = torch.initial_seed() if seed is None else seed
+        self.noise = StepNoise(sigma, relative, renormalize, seed, owner="NegANeck")
         self._register_state_dict_hook(_strip_inner)
         self._register_load_state_dict_pre_hook(_add_inner, with_module=False)
-
-    def set_run_seed(self, seed: int) -> None:
-        """Take the run's seed unless the config gave one; called when a training starts."""
-        if self._follows_run:
-            self.seed = seed
-
-    def noisy(self, neg_text_feats: Tensor, step: int) -> Tensor:
-        """Negative texts [..., M, D] with the noise of step ``step``."""
-        if self.sigma == 0:
-            return neg_text_feats
-        mixed = np.random.SeedSequence(self.seed, spawn_key=(_NOISE_STREAM, step))
-        generator = torch.Generator().manual_seed(int(mixed.generate_state(1)[0]))
-        return gaussian_noise(
-            neg_text_feats,
-            sigma=self.sigma,
-            generator=generator,
-            relative=self.relative,
-            renormalize=self.renormalize,
-        )
 
     def forward(
         self,
@@ -96,7 +66,7 @@ class NegANeck(BaseModule):
         if neg_text_feats is None:
             return self.neck(img_feats, id_text_feats)
         id_feats, ood_feats = self.neck(
-            img_feats, [id_text_feats, self.noisy(neg_text_feats, step)]
+            img_feats, [id_text_feats, self.noise(neg_text_feats, step)]
         )
         return id_feats, ood_feats
 

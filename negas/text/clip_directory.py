@@ -33,8 +33,8 @@ def write_text_tower(model: nn.Module, directory: Path) -> None:
     config = CLIPConfig(
         text_config=text, vision_config=vision, projection_dim=model.config.projection_dim
     ).to_dict()
-    config = _essential(config) | {"architectures": ["CLIPModel"], "dtype": "float16"}
-    _write(directory, model.state_dict(), config)
+    config = essential(config) | {"architectures": ["CLIPModel"], "dtype": "float16"}
+    write_model(directory, model.state_dict(), config)
 
 
 def write_vision_tower(model: nn.Module, logit_scale: Tensor, directory: Path) -> None:
@@ -43,7 +43,7 @@ def write_vision_tower(model: nn.Module, logit_scale: Tensor, directory: Path) -
 
     tensors = {k: v for k, v in load_file(directory / WEIGHTS).items() if k.startswith("text_")}
     tensors |= model.state_dict() | {"logit_scale": logit_scale.detach()}
-    _write(directory, tensors, json.loads((directory / "config.json").read_text()))
+    write_model(directory, tensors, json.loads((directory / "config.json").read_text()))
     processor = {
         "image_processor_type": "CLIPImageProcessor",
         "do_convert_rgb": True,
@@ -61,18 +61,19 @@ def write_vision_tower(model: nn.Module, logit_scale: Tensor, directory: Path) -
     _write_json(directory / "preprocessor_config.json", processor)
 
 
-def _essential(config: dict) -> dict:
-    """Drop what every transformers configuration carries and CLIP does not use."""
+def essential(config: dict) -> dict:
+    """Drop what every transformers configuration carries and a text encoder does not use."""
     generic = {"id2label", "label2id", "return_dict", "is_encoder_decoder", "_name_or_path"}
     generic |= {"chunk_size_feed_forward", "output_attentions", "output_hidden_states"}
     return {
-        key: _essential(value) if isinstance(value, dict) else value
+        key: essential(value) if isinstance(value, dict) else value
         for key, value in config.items()
         if key not in generic and value is not None
     }
 
 
-def _write(directory: Path, tensors: dict[str, Tensor], config: dict) -> None:
+def write_model(directory: Path, tensors: dict[str, Tensor], config: dict) -> None:
+    """Write weights as fp16 and the configuration; the weights file is replaced in one step."""
     from safetensors.torch import save_file
 
     halves = {

@@ -1,6 +1,7 @@
-"""Distil a tiny CLIP text tower to target directions (seeded, resumable, one thread is enough).
+"""Distil a tiny text tower to target directions (seeded, resumable, one thread is enough).
 
-Shapes: V names, B texts of a batch, D channels. Cosine distillation plus a relational term
+`TextPairs` reads texts as CLIP does; distill_bert.py has the twin for BERT. Shapes: V names,
+B texts of a batch, D channels. Cosine distillation plus a relational term
 (Park et al., "Relational Knowledge Distillation", 2019).
 """
 
@@ -79,28 +80,36 @@ def start_at_axes(model: nn.Module, directions: Tensor) -> float:
     return bound
 
 
-def template_shifts(directions: Tensor, seed: int) -> Tensor:
+def template_shifts(
+    directions: Tensor, seed: int, templates: dict[str, float] = TEMPLATES
+) -> Tensor:
     """Return one fixed shift per template [templates, D], inside the span of the names.
 
     A random mixture of names: directions outside their span would cost channels of a narrow tower.
     """
     generator = torch.Generator().manual_seed(seed + 1)
-    mixture = torch.randn(len(TEMPLATES), len(directions), generator=generator)
+    mixture = torch.randn(len(templates), len(directions), generator=generator)
     unit = normalize(mixture @ directions, dim=-1)
-    return unit * torch.tensor(list(TEMPLATES.values()))[:, None]
+    return unit * torch.tensor(list(templates.values()))[:, None]
 
 
 class TextPairs:
     """Every (name, template) pair, tokenised once; draws batches of texts and targets."""
 
+    templates = TEMPLATES
+
     def __init__(self, tokenizer, names: list[str], directions: Tensor, shifts: Tensor) -> None:
         """Tokenise plural forms too: they share the target of their name."""
         self.directions, self.shifts = directions, shifts
         words = names + [_plural(name) for name in names]
-        texts = [template.replace("{}", word) for template in TEMPLATES for word in words]
-        ids, mask = tokenize_labels(tokenizer, texts, template="{}")
-        self.ids = ids.view(len(TEMPLATES), 2, len(names), -1)
-        self.lengths = mask.sum(-1).view(len(TEMPLATES), 2, len(names))
+        ids, mask = self.tokenise(tokenizer, words)
+        self.ids = ids.view(len(self.templates), 2, len(names), -1)
+        self.lengths = mask.sum(-1).view(len(self.templates), 2, len(names))
+
+    def tokenise(self, tokenizer, words: list[str]) -> tuple[Tensor, Tensor]:
+        """Return token ids and mask [templates * words, T], all words of a template in a row."""
+        texts = [template.replace("{}", word) for template in self.templates for word in words]
+        return tokenize_labels(tokenizer, texts, template="{}")
 
     def targets(self, names: Tensor, templates: Tensor) -> Tensor:
         """Return unit targets [B, D] of names [B] in templates [B]."""
@@ -109,7 +118,7 @@ class TextPairs:
     def of(self, template: str) -> Tensor:
         """Return the unit targets [V, D] of all names in one template."""
         names = torch.arange(len(self.directions))
-        return self.targets(names, torch.full_like(names, list(TEMPLATES).index(template)))
+        return self.targets(names, torch.full_like(names, list(self.templates).index(template)))
 
     def pick(self, names: Tensor, templates: Tensor, plural: Tensor) -> Tensor:
         """Return token ids [B, T], cut to the longest of the batch."""
@@ -120,9 +129,19 @@ class TextPairs:
         """Draw a batch of distinct names; one text in ten is in the plural."""
         order = torch.randperm(len(pool), generator=generator)[:batch]
         names = pool[order]
-        templates = torch.randint(len(TEMPLATES), (len(names),), generator=generator)
+        templates = torch.randint(len(self.templates), (len(names),), generator=generator)
         plural = (torch.rand(len(names), generator=generator) < 0.1).long()
         return self.pick(names, templates, plural), self.targets(names, templates)
+
+    def encode(self, model: nn.Module, texts: Tensor) -> Tensor:
+        """Return features [B, D], not normalised, of picked texts."""
+        return encode_tokens(model, texts)
+
+    def loss(
+        self, model: nn.Module, texts: Tensor, targets: Tensor, relation: float
+    ) -> tuple[Tensor, Tensor]:
+        """Return (loss, mean cosine) of picked texts against unit targets [B, D]."""
+        return distill_loss(self.encode(model, texts), targets, relation)
 
 
 def _plural(name: str) -> str:
@@ -175,8 +194,8 @@ def train_text(
     saved = time.monotonic()
     bar = tqdm(range(start, options.steps), desc=title, initial=start, total=options.steps)
     for step in bar:
-        ids, targets = pairs.sample(pool, options.batch, generator)
-        loss, cosine = distill_loss(encode_tokens(model, ids), targets, options.relation)
+        texts, targets = pairs.sample(pool, options.batch, generator)
+        loss, cosine = pairs.loss(model, texts, targets, options.relation)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -201,11 +220,11 @@ def train_text(
 @torch.no_grad()
 def encode_template(model: nn.Module, pairs: TextPairs, template: str) -> Tensor:
     """Return unit features [V, D] of all names in one template."""
-    index = list(TEMPLATES).index(template)
+    index = list(pairs.templates).index(template)
     rows = []
     for names in torch.arange(len(pairs.directions)).split(256):
-        ids = pairs.pick(names, torch.full_like(names, index), torch.zeros_like(names))
-        rows.append(normalize(encode_tokens(model, ids), dim=-1))
+        texts = pairs.pick(names, torch.full_like(names, index), torch.zeros_like(names))
+        rows.append(normalize(pairs.encode(model, texts), dim=-1))
     return torch.cat(rows)
 
 

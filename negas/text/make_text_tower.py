@@ -1,7 +1,6 @@
 """The `text` command of tools/make_tiny_clip.py: teacher -> tokenizer -> tower -> directory."""
 
 import argparse
-import hashlib
 import json
 import shutil
 import time
@@ -21,8 +20,9 @@ from negas.text.distill import (
     template_shifts,
     train_text,
 )
-from negas.text.run_settings import check_same_run, finish_run
-from negas.text.teacher import Teacher, add_composed, load_teacher, target_directions
+from negas.text.distill_report import held_out, prompt_shift
+from negas.text.run_settings import check_same_run, finish_run, tower_settings
+from negas.text.teacher import add_composed, load_teacher, target_directions
 from negas.text.tiny_tokenizer import CONTEXT_LENGTH, load_tokenizer, train_tokenizer
 
 
@@ -38,7 +38,7 @@ def make_text_tower(args: argparse.Namespace) -> dict:
         teacher = add_composed(teacher, args.composed)
     out, work = Path(args.out), Path(args.work_dir)
     out.mkdir(parents=True, exist_ok=True)
-    check_same_run(work, _settings(args, teacher))
+    check_same_run(work, tower_settings(args, teacher))
     # `out` keeps a working tower until the new one is complete
     train_tokenizer(teacher.names, list(TEMPLATES), args.vocab_size, work / "tokenizer")
     tokenizer = load_tokenizer(work / "tokenizer")
@@ -57,9 +57,10 @@ def make_text_tower(args: argparse.Namespace) -> dict:
         "templates": TEMPLATES,
     }
     if not args.no_holdout:
-        summary["held_out"] = _held_out(args, pairs, options, len(tokenizer), work)
-    model = _build(args, len(tokenizer), directions.shape[1])
-    bound = start_at_axes(model, directions)
+        summary["held_out"] = held_out(
+            pairs, options, lambda seen: _build(args, len(tokenizer), directions[seen]), work
+        )
+    model, bound = _build(args, len(tokenizer), directions)
     log = train_text(model, pairs, everything, options, work / "text.pth", "text tower")
     model = model.half().float()  # measure what is written
     summary |= {
@@ -72,7 +73,7 @@ def make_text_tower(args: argparse.Namespace) -> dict:
             )
             for template in ("a photo of {}", "a {}", "{}", "an icon of {}")
         },
-        "prompt_shift": _prompt_shift(model, pairs),
+        "prompt_shift": prompt_shift(model, pairs),
         "log": log,
         "minutes": round((time.monotonic() - started) / 60, 1),
     }
@@ -83,42 +84,9 @@ def make_text_tower(args: argparse.Namespace) -> dict:
     return summary
 
 
-def _build(args: argparse.Namespace, tokens: int, dim: int) -> torch.nn.Module:
-    sizes = (dim, args.width, args.layers, args.mlp)
-    return build_text_model(tokens, CONTEXT_LENGTH, *sizes, args.seed)
-
-
-def _settings(args: argparse.Namespace, teacher: Teacher) -> dict:
-    """Everything the result depends on; the teacher by its content."""
-    digest = hashlib.sha1(usedforsecurity=False)
-    digest.update(json.dumps(teacher.names).encode() + teacher.embeddings.numpy().tobytes())
-    skipped = {"command", "out", "work_dir", "threads", "teacher", "names", "composed"}
-    settings = {key: value for key, value in vars(args).items() if key not in skipped}
-    return settings | {"teacher": digest.hexdigest()}
-
-
-def _held_out(args, pairs: TextPairs, options: DistillOptions, tokens: int, work: Path) -> dict:
-    """Train on 90% of the names for a third of the steps and measure the other 10%."""
-    generator = torch.Generator().manual_seed(args.seed + 2)
-    order = torch.randperm(len(pairs.directions), generator=generator)
-    unseen, seen = order.split([max(1, len(order) // 10), len(order) - max(1, len(order) // 10)])
-    model = _build(args, tokens, pairs.directions.shape[1])
-    start_at_axes(model, pairs.directions[seen])
-    short = DistillOptions(**{**vars(options), "steps": max(1, options.steps // 3)})
-    train_text(model, pairs, seen, short, work / "held_out.pth", "10% held out")
-    feats = encode_template(model, pairs, "a photo of {}")
-    return {
-        "note": "centred on all names; targets of the held-out names were never trained",
-        "steps": short.steps,
-        "seen": quality(feats, pairs.directions, seen),
-        "unseen": quality(feats, pairs.directions, unseen),
-    }
-
-
-def _prompt_shift(model: torch.nn.Module, pairs: TextPairs) -> dict[str, float]:
-    """Mean cosine of a template's features to those of "a photo of": 1 means words do nothing."""
-    base = encode_template(model, pairs, "a photo of {}")
-    return {
-        template: round((encode_template(model, pairs, template) * base).sum(-1).mean().item(), 4)
-        for template in TEMPLATES
-    }
+def _build(
+    args: argparse.Namespace, tokens: int, directions: torch.Tensor
+) -> tuple[torch.nn.Module, float]:
+    sizes = (directions.shape[1], args.width, args.layers, args.mlp)
+    model = build_text_model(tokens, CONTEXT_LENGTH, *sizes, args.seed)
+    return model, start_at_axes(model, directions)

@@ -1,7 +1,20 @@
 """Guard of a resumable run: the settings it was started with, kept beside its checkpoint."""
 
+import argparse
+import hashlib
 import json
 from pathlib import Path
+
+from negas.text.teacher import Teacher
+
+
+def tower_settings(args: argparse.Namespace, teacher: Teacher) -> dict:
+    """Everything a text tower depends on; the teacher by its content."""
+    digest = hashlib.sha1(usedforsecurity=False)
+    digest.update(json.dumps(teacher.names).encode() + teacher.embeddings.numpy().tobytes())
+    skipped = {"command", "out", "work_dir", "threads", "teacher", "names", "composed"}
+    settings = {key: value for key, value in vars(args).items() if key not in skipped}
+    return settings | {"teacher": digest.hexdigest()}
 
 
 def check_same_run(work_dir: Path, settings: dict) -> None:

@@ -96,25 +96,25 @@ def test_noise_follows_the_seed_of_the_run():
     noises = []
     for seed in (0, 1, 0):
         torch.manual_seed(seed)  # as MMEngine's runner does before it builds the model
-        noises.append(neck().noisy(feats, 5))
+        noises.append(neck().noise(feats, 5))
     assert torch.equal(noises[0], noises[2]) and not torch.equal(noises[0], noises[1])
 
     torch.manual_seed(7)  # a run without a seed of its own, resumed from one with seed 1
     resumed = neck()
     EpochSeedHook().before_train(run(1, 0, model=nn.Sequential(resumed)))
-    assert resumed.seed == 1
-    assert torch.equal(resumed.noisy(feats, 5), noises[1])
+    assert resumed.noise.seed == 1
+    assert torch.equal(resumed.noise(feats, 5), noises[1])
 
 
 def test_a_seed_in_the_config_stays():
     fixed = neck(seed=3)
     EpochSeedHook().before_train(run(1, 0, model=fixed))
-    assert fixed.seed == 3
+    assert fixed.noise.seed == 3
 
 
 def test_noise_of_seeds_and_steps_never_repeats():
     feats, seen = torch.zeros(1, 1, 4), set()
-    module = neck(seed=0)
+    module = neck(seed=0).noise
     for module.seed in (0, 1, 2, 10**15):
-        seen |= {tuple(module.noisy(feats, step)[0, 0].tolist()) for step in range(20)}
+        seen |= {tuple(module(feats, step)[0, 0].tolist()) for step in range(20)}
     assert len(seen) == 80

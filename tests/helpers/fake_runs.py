@@ -8,7 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from negas.evaluation.provenance import package_versions
 from negas.evaluation.results import TEXT_FEATS_FILE, Bank, Evaluation, evaluate_run, write_results
+from negas.metrics import Cut
 from negas.records import BoxRecords
 
 ID_NAMES = ["cat", "dog", "car"]
@@ -107,21 +109,29 @@ def fake_run(
             truths=truths,
             scores=settings["scores"],
             protocols=settings["protocols"],
-            cuts=dict(own=cut),
+            cuts=dict(own=Cut(cut, "f1", "id_val")),
             banks=banks,
             rotations=settings["rotations"],
         )
     )
     report |= dict(
-        map=dict(coco_ap=ap50 / 2, coco_ap50=ap50, coco_ap75=ap50 / 3),
+        map=dict(coco_ap=ap50 / 2, coco_ap50=ap50, coco_ap75=ap50 / 3, voc07_ap50=ap50 + 0.01),
         cut=cut,
+        cut_rule="f1",
         cut_source="id_val",
         settings=settings,
+        seeds=dict(run=seed, rotations=settings["seed"]),
         run=dict(
             config=f"configs/{config}",
             config_sha256="c" * 64,
             checkpoint="x.pth",
+            checkpoint_sha256="a" * 64,
             base_sha256="b" * 64,
+            nms=dict(type="nms", iou_threshold=0.7, class_agnostic=False),
+            score_thr=0.001,
+            max_per_img=300,
+            multi_label=True,
+            versions=package_versions(),
             seed=seed,
             score="negs",
             prompt=prompt,

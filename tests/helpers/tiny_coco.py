@@ -16,9 +16,12 @@ import negas.register  # noqa: F401
 from negas.labels.names import read_names
 
 from .detector import fill_with_signal
+from .grounding_dino import fill_grounding_dino
 from .yolo_world import ROOT
 
 TINY_CLIP = str(ROOT / "data/emoji_world/tiny_clip")
+TINY_BERT = str(ROOT / "data/emoji_world/tiny_bert")
+EMOJI_GROUNDING_DINO = ROOT / "configs/negas/negas_grounding-dino-tiny_1xb8-4e_emoji-world.py"
 EMOJI = ROOT / "configs/negas/negas_yolo-world-tiny_1xb16-8e_emoji-world.py"
 NEGATIVES = ["deer", "goat", "tractor"]
 OOD_NAMES = ["zebra", "toaster", "kite"]
@@ -107,13 +110,17 @@ def write_base(model_config: dict, path: Path, seed: int = 0) -> None:
         config.prompt = None
     torch.manual_seed(seed)
     model = MODELS.build(config)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if "GroundingDINO" in config.type:
+        fill_grounding_dino(model, seed)
+        torch.save(dict(state_dict=model.state_dict(), meta={}), path)
+        return
     fill_with_signal(model, seed, logit_scale=3.0)
     with torch.no_grad():
         for branch in model.bbox_head.head_module.reg_preds:  # boxes of some 5 cells' size
             reg_max = model.bbox_head.head_module.reg_max
             branch[-1].weight.mul_(0.1)
             branch[-1].bias.copy_(-(torch.arange(reg_max) - 2.5).abs().repeat(4))
-    path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(dict(state_dict=model.state_dict(), meta={}), path)
 
 
@@ -143,12 +150,15 @@ def user_config(
     settings.merge_from_dict(
         {
             "model.base_checkpoint": f"{folder}/base.pth",
-            "model.backbone.text_model.model_name": TINY_CLIP,
             "test_evaluator": dict(_delete_=True, type="OODMetric", cut=0.05, min_score=0.01),
             "default_hooks.logger.interval": 1,
             "work_dir": f"{folder}/work",
         }
     )
+    if "GroundingDINO" in cfg.model.type:
+        settings.merge_from_dict({"model.language_model.name": TINY_BERT})
+    else:
+        settings.merge_from_dict({"model.backbone.text_model.model_name": TINY_CLIP})
     settings.merge_from_dict({key.replace("__", "."): v for key, v in options.items()})
     lines = [f"_base_ = {str(base)!r}", ""]
     lines += [f"{key} = {value!r}" for key, value in settings.to_dict().items()]
@@ -157,11 +167,11 @@ def user_config(
     return path
 
 
-def emoji_project(folder: Path, count: int = 4, **options: object) -> Path:
+def emoji_project(folder: Path, count: int = 4, base: Path = EMOJI, **options: object) -> Path:
     """Data, base weights and config of a three-epoch NegAS run on EmojiWorld's format."""
     options = dict(model__neg_labels=NEGATIVES, train_cfg__max_epochs=3) | options
     options = dict(train_cfg__val_interval=3) | options
-    path = user_config(EMOJI, folder, **options)
-    write_data(Config.fromfile(EMOJI), folder, count)
+    path = user_config(base, folder, **options)
+    write_data(Config.fromfile(base), folder, count)
     write_base(Config.fromfile(path).model, folder / "base.pth")
     return path

@@ -1,4 +1,4 @@
-"""tools/train.py, then tools/test.py, on tiny data of EmojiWorld's format."""
+"""tools/train.py, then tools/test.py, on tiny data of EmojiWorld's format, with both detectors."""
 
 import json
 import math
@@ -13,15 +13,18 @@ from negas.metrics.protocol import evaluate_scores
 from negas.records import BoxRecords
 from negas.visualization.boxes import KNOWN, UNKNOWN
 from tests.helpers.commands import run_tool
-from tests.helpers.tiny_coco import emoji_project, write_set
+from tests.helpers.tiny_coco import EMOJI_GROUNDING_DINO, emoji_project, write_set
 from tests.helpers.yolo_world import ROOT
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
+@pytest.fixture(scope="module", params=["yolo_world", "grounding_dino"])
+def run(tmp_path_factory, request):
     """Folder of a project that was trained once and tested twice."""
     folder = tmp_path_factory.mktemp("project")
-    config = emoji_project(folder)
+    if request.param == "grounding_dino":
+        config = emoji_project(folder, base=EMOJI_GROUNDING_DINO, model__num_queries=30)
+    else:
+        config = emoji_project(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
         assert run_tool("train", config) == 0

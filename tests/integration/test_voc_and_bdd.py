@@ -30,7 +30,7 @@ def check_results(path, data):
     assert "negs" in {row["score"] for row in rows}
     assert all(math.isfinite(row["auroc"]) for row in rows)
     assert report["sets"]["id"]["images"] == 2
-    assert set(report["map"]) == {"coco_ap", "coco_ap50", "coco_ap75"}
+    assert set(report["map"]) == {"coco_ap", "coco_ap50", "coco_ap75", "voc07_ap50"}
     return report
 
 

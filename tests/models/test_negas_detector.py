@@ -59,7 +59,7 @@ def test_losses_with_and_without_nega():
 
 def test_loss_ood_is_alpha_times_the_masked_bce_of_the_second_branch():
     model = build_detector()
-    model.neck.sigma = 0.0
+    model.neck.noise.sigma = 0.0
     inputs, samples = batch()
     losses = model.loss(inputs, samples)
     with torch.no_grad():
@@ -78,15 +78,15 @@ def test_loss_ood_is_alpha_times_the_masked_bce_of_the_second_branch():
 
 def test_noise_depends_on_seed_and_step_only():
     model = build_detector()
-    model.neck.sigma = 0.5  # the loss of random weights hardly feels less
+    model.neck.noise.sigma = 0.5  # the loss of random weights hardly feels less
     losses = []
     for step in (0, 1, 0):
         set_step(step)
         losses.append(float(model.loss(*batch())["loss_ood"].detach()))
     assert losses[0] == losses[2] != losses[1]
-    model.neck.seed = 1
+    model.neck.noise.seed = 1
     assert float(model.loss(*batch())["loss_ood"].detach()) != losses[0]
-    model.neck.sigma = 0.0
+    model.neck.noise.sigma = 0.0
     calm = [float(model.loss(*batch())["loss_ood"].detach()) for _ in range(2)]
     assert calm[0] == calm[1] != losses[0]
 
@@ -94,7 +94,7 @@ def test_noise_depends_on_seed_and_step_only():
 def test_noise_has_the_stated_strength_and_is_off_at_test_time():
     model = build_detector(neck=build_detector_neck(sigma=0.05))
     feats = torch.zeros(1, 500, 512)
-    noise = model.neck.noisy(feats, step=3)
+    noise = model.neck.noise(feats, step=3)
     assert float(noise.std()) == pytest.approx(0.05, rel=0.02)
     model.eval()
     inputs, samples = batch()

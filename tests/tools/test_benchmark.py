@@ -12,24 +12,27 @@ from negas.apis import benchmark
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_all_ratios_are_measured(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("model", "size", "rows"), [("yolo_world", 64, 3), ("grounding_dino", 96, 2)]
+)
+def test_all_ratios_are_measured(tmp_path, monkeypatch, capsys, model, size, rows):
     spec = importlib.util.spec_from_file_location("benchmark_tool", ROOT / "tools/benchmark.py")
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
     monkeypatch.chdir(ROOT)
     out = tmp_path / "numbers.json"
-    command = "benchmark.py --model configs/_base_/models/yolo_world_tiny.py --size 64 --batch 1"
+    command = f"benchmark.py --model configs/_base_/models/{model}_tiny.py --size {size} --batch 1"
     monkeypatch.setattr("sys.argv", [*command.split(), "--rounds", "2", "--out", str(out)])
     # fresh processes cost an import each; memory has its own test below
     monkeypatch.setattr(benchmark, "peak_memory", lambda setting, nega: (100.0, 150.0 + 30 * nega))
     assert tool.main() == 0
     report = json.loads(out.read_text())
-    assert len(report["rows"]) == 3
+    assert len(report["rows"]) == rows
     for row in report["rows"].values():
         assert row["seconds_a"] > 0 and row["seconds_b"] > 0 and row["ratio"] > 0
     assert report["memory"]["ratio"] == pytest.approx(180 / 150)
     assert report["memory"]["ratio_above_start"] == pytest.approx(80 / 50)
-    assert "two passes" in capsys.readouterr().out
+    assert ("two passes" in capsys.readouterr().out) == (rows == 3)
 
 
 def test_pairs_alternate_and_the_first_round_is_not_counted():

@@ -16,12 +16,12 @@ from torch import Tensor
 from negas.labels.names import read_names
 from negas.text.clip_text import encode_labels
 
-from ..checkpoint import check_state_dict, is_partial, load_base_weights
+from ..base_weights import BaseWeights
 from ..freeze import merge_norms_in_eval
 
 
 @MODELS.register_module()
-class YOLOWorldDetector(YOLODetector):
+class YOLOWorldDetector(BaseWeights, YOLODetector):
     """Open-vocabulary detector with a frozen CLIP text encoder.
 
     Training reads per-image texts from the metainfo key ``texts`` (labels index into them) and
@@ -63,7 +63,6 @@ class YOLOWorldDetector(YOLODetector):
         self.class_names = read_names(class_names, "class_names")
         self.template = template
         self.base_checkpoint = base_checkpoint
-        self.base_sha256: str | None = None
         self._phrases: dict[str, Tensor] = {}
         if self.text_model is not None:  # frozen: each phrase is encoded once
             self.text_model.requires_grad_(False)
@@ -73,43 +72,14 @@ class YOLOWorldDetector(YOLODetector):
             merge_norms_in_eval(part)
 
     # --- weights ------------------------------------------------------------------------------
-    def init_weights(self) -> None:
-        """Initialise layers, then load ``base_checkpoint`` if there is one."""
-        super().init_weights()
-        self.load_base()
-
-    def load_base(self) -> None:
-        """Load ``base_checkpoint`` once.
-
-        Raises:
-            RuntimeError: if its names or shapes are not this model's.
-        """
-        if self.base_checkpoint and self.base_sha256 is None:
-            self.base_sha256 = load_base_weights(self, self.base_checkpoint)
-
     def forget_texts(self) -> None:
-        """Called after weights were loaded: cached embeddings may be of other text weights."""
+        """Drop the cached phrases."""
+        self._phrases.clear()
 
     def optional_keys(self) -> tuple[str, ...]:
-        """Prefixes of parameters that a checkpoint may lack as a whole."""
+        """A text encoder with weights of its own needs none of the checkpoint's."""
         text_is_loaded = self.text_model is not None and self.text_model.pretrained
         return ("backbone.text_model.",) if text_is_loaded else ()
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
-        # MMEngine loads with strict=False and merely logs what is missing: a detector with half
-        # its weights random would run and report AP 0. Check here, where every loader passes.
-        if not prefix:
-            if is_partial(state_dict) and not self.base_checkpoint:
-                raise RuntimeError(
-                    "the checkpoint holds only trained parameters and the config has no "
-                    "model.base_checkpoint to put them on; set it to the weights it was trained on"
-                )
-            if is_partial(state_dict):
-                self.load_base()
-            check_state_dict(self, state_dict, self.optional_keys())
-            self._phrases.clear()
-            self.forget_texts()
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     # --- texts --------------------------------------------------------------------------------
     @property

@@ -10,22 +10,19 @@ from collections.abc import Sequence
 import torch
 from mmdet.structures import SampleList
 from mmengine.logging import MessageHub
-from mmengine.registry import MODELS, TASK_UTILS
+from mmengine.registry import MODELS
 from torch import Tensor
 
-from negas.labels.bank import NegativeLabelBank
 from negas.text.cache import TextFeatureCache, fingerprint
 from negas.text.clip_text import encode_labels
-from negas.text.prompt import PromptLearner
 
-from ..freeze import eval_children, freeze_except
 from ..nega_neck import NegANeck
-from ..postprocess import NegSPostProcessor
+from ..negas_parts import NegASParts
 from .detector import YOLOWorldDetector
 
 
 @MODELS.register_module()
-class NegASYOLOWorldDetector(YOLOWorldDetector):
+class NegASYOLOWorldDetector(NegASParts, YOLOWorldDetector):
     """YOLO-World with a learnable prompt, the NegA branch and the NegS score.
 
     Training moves the prompt's context vectors and nothing else:
@@ -57,61 +54,28 @@ class NegASYOLOWorldDetector(YOLOWorldDetector):
         **kwargs,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.neg_labels = self._read_negatives(neg_labels)
-        self.use_nega = use_nega
+        if use_nega and not isinstance(self.neck, NegANeck):
+            raise ValueError(
+                "use_nega=True needs neck=dict(type='NegANeck', neck=...), got a "
+                f"{type(self.neck).__name__}; use_nega=False trains the prompt alone (CoOp)"
+            )
         self.prompt_negatives = prompt_negatives
-        self.prompt = None
-        if prompt is not None:
-            self.prompt = self._build_prompt(**prompt)
-        if use_nega and (not self.neg_labels or not isinstance(self.neck, NegANeck)):
-            raise ValueError(
-                "use_nega=True needs neg_labels and neck=dict(type='NegANeck', neck=...), got "
-                f"{len(self.neg_labels)} labels and a {type(self.neck).__name__}; "
-                "use_nega=False trains the prompt alone (CoOp)"
-            )
-        self.background = TASK_UTILS.build(background or dict(type="BackgroundMask"))
-        self.loss_ood = MODELS.build(loss_ood or dict(type="MaskedBCELoss"))
-        self.postprocessor: NegSPostProcessor = MODELS.build(
-            postprocessor or dict(type="NegSPostProcessor")
-        )
-        if self.postprocessor.score.needs_negatives and not self.neg_labels:
-            raise ValueError(
-                f"postprocessor.score={self.postprocessor.score_name!r} needs negative labels but "
-                "neg_labels is empty; give a bank, or a score without negatives such as max_sigmoid"
-            )
         self.text_cache = TextFeatureCache()
-        self.trained = freeze_except(self, ("prompt.",))
-        eval_children(self)
-
-    def _build_prompt(self, seed: int | None = None, **options: object) -> PromptLearner:
-        # The runner seeds PyTorch with the run's seed before it builds the model.
-        start = torch.Generator().manual_seed(torch.initial_seed() if seed is None else seed)
-        text = self.text_model
-        return PromptLearner(text.model, text.tokenizer, generator=start, **options)
-
-    def _read_negatives(self, source: Sequence[str] | str) -> tuple[str, ...]:
-        if not source:
-            return ()
-        if isinstance(source, str):
-            bank = NegativeLabelBank.load(source)
-            bank.check_id_labels(self.class_names)
-        else:
-            bank = NegativeLabelBank(list(self.class_names), list(source), {})
-        return tuple(bank.neg_labels)
+        self.add_parts(
+            self.text_model.model,
+            self.text_model.tokenizer,
+            neg_labels,
+            prompt,
+            use_nega,
+            background or dict(type="BackgroundMask"),
+            loss_ood or dict(type="MaskedBCELoss"),
+            postprocessor,
+        )
 
     def forget_texts(self) -> None:
         """Drop the cached label embeddings."""
+        super().forget_texts()
         self.text_cache.clear()
-
-    def optional_keys(self) -> tuple[str, ...]:
-        """Stock weights have no prompt."""
-        return (*super().optional_keys(), "prompt.")
-
-    def train(self, mode: bool = True) -> NegASYOLOWorldDetector:
-        """Switch the detector; its frozen parts stay in eval mode always."""
-        super().train(mode)
-        eval_children(self)
-        return self
 
     # --- texts --------------------------------------------------------------------------------
     def _encode(self, id_names: Sequence[str], neg_names: Sequence[str]) -> Tensor:
@@ -188,6 +152,4 @@ class NegASYOLOWorldDetector(YOLOWorldDetector):
         results = self.bbox_head.predict_by_texts(
             feats, id_text[None], metas, neg_text_feats=neg_text, rescale=rescale
         )
-        self.postprocessor.keep_logits |= self.bbox_head.test_cfg.get("keep_logits", False)
-        results = [self.postprocessor(result) for result in results]
-        return self.add_pred_to_datasample(batch_data_samples, results)
+        return self.add_pred_to_datasample(batch_data_samples, self.judged(results))

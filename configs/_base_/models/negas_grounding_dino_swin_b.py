@@ -1,0 +1,8 @@
+_base_ = ["./grounding_dino_swin_b.py", "./nega_grounding_dino.py"]
+
+model = dict(
+    **_base_.nega,
+    # From MMDetection's download page, data/README.md says where.
+    # Trained on COCO and Open Images, too: data/README.md, before you read OOD numbers.
+    base_checkpoint="checkpoints/groundingdino_swinb_cogcoor_mmdet-55949c9c.pth",
+)

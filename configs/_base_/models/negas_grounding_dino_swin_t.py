@@ -1,0 +1,7 @@
+_base_ = ["./grounding_dino_swin_t.py", "./nega_grounding_dino.py"]
+
+model = dict(
+    **_base_.nega,
+    # From MMDetection's download page, data/README.md says where.
+    base_checkpoint="checkpoints/groundingdino_swint_ogc_mmdet-822d7e9d.pth",
+)

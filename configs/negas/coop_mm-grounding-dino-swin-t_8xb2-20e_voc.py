@@ -1,0 +1,5 @@
+# CoOp: the same prompt trained without the OOD branch. The negative labels stay, so that all scores
+# are reported on its boxes; its own is the confidence.
+_base_ = "./negas_mm-grounding-dino-swin-t_8xb2-20e_voc.py"
+
+model = dict(use_nega=False, postprocessor=dict(score="max_sigmoid"))

@@ -1,0 +1,125 @@
+"""Kept boxes of an image, and their scores against any labels.
+
+Shapes: B images, Q queries, n kept boxes, K ID labels, M negative labels, L caption tokens,
+T tokens of the longest label, D channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
+from mmengine.structures import InstanceData
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from .label_logits import label_logits
+
+if TYPE_CHECKING:
+    from .detector import GroundingDINODetector
+
+
+@dataclass
+class LabelBoxes:
+    """The decoder's last layer.
+
+    Attributes:
+        queries: hidden states [B, Q, D].
+        boxes: cxcywh in 0..1, [B, Q, 4].
+        id_logits: [B, Q, K].
+        id_tokens: caption tokens after fusion, [B, L, D].
+        name_map: bool [K, L].
+    """
+
+    queries: Tensor
+    boxes: Tensor
+    id_logits: Tensor
+    id_tokens: Tensor
+    name_map: Tensor
+
+
+def describe_boxes(
+    detector: GroundingDINODetector,
+    found: LabelBoxes,
+    image: int,
+    meta: dict,
+    neg_feats: Tensor | None,
+    rescale: bool,
+) -> InstanceData:
+    """The boxes that MMDetection's top-k keeps, with what OOD scores need.
+
+    Only ID logits decide which boxes are kept. One query may be kept with several labels.
+
+    Args:
+        detector: whose head and ``test_cfg`` are used; ``keep_logits`` adds the logits of the
+            boxes, ``keep_embeddings`` what other banks and cosines are computed from.
+        found: of the batch.
+        image: number of the image in the batch.
+        meta: its metainfo.
+        neg_feats: token embeddings of negatives [M, T, D], NaN where there is no token.
+        rescale: boxes in original-image pixels.
+
+    Returns:
+        ``bboxes, scores, labels, query_inds`` and ``id_logits [n,K]``, ``neg_logits [n,M]``,
+        ``embeddings [n,D+1]``, ``id_cosines [n,K]``, ``neg_cosines [n,M]``.
+    """
+    head = detector.bbox_head
+    id_logits = found.id_logits[image]
+    num_labels = id_logits.shape[-1]
+    limit = min(head.test_cfg.get("max_per_img", len(id_logits)), id_logits.numel())
+    kept = id_logits.sigmoid().view(-1).topk(limit)[1]
+    query_inds = kept // num_labels
+    results = InstanceData()
+    results.bboxes = image_boxes(found.boxes[image][query_inds], meta, rescale)
+    results.scores = id_logits.view(-1)[kept].sigmoid()
+    results.labels = kept % num_labels
+    results.query_inds = query_inds
+    results.id_logits = id_logits[query_inds]
+    embeddings = region_embeddings(detector, found.queries[image][query_inds])
+    if neg_feats is not None:
+        tokens, name_map = flat_bank(neg_feats)
+        token_logits = embeddings[:, :-1] @ tokens.T + embeddings[:, -1:]
+        results.neg_logits = label_logits(token_logits, name_map, detector.token_reduce)
+    if head.test_cfg.get("keep_embeddings"):
+        results.embeddings = embeddings
+        results.id_cosines = mean_cosines(embeddings, found.id_tokens[image], found.name_map)
+        if neg_feats is not None:
+            tokens, name_map = flat_bank(neg_feats)
+            results.neg_cosines = mean_cosines(embeddings, tokens, name_map)
+    return results
+
+
+def image_boxes(boxes: Tensor, meta: dict, rescale: bool) -> Tensor:
+    """Boxes cxcywh in 0..1 [n, 4] as xyxy pixels; based on ``_predict_by_feat_single``."""
+    height, width = meta["img_shape"][:2]
+    pixels = bbox_cxcywh_to_xyxy(boxes) * boxes.new_tensor([width, height, width, height])
+    pixels[:, 0::2].clamp_(min=0, max=width)
+    pixels[:, 1::2].clamp_(min=0, max=height)
+    return pixels / pixels.new_tensor(meta["scale_factor"]).repeat(2) if rescale else pixels
+
+
+def region_embeddings(detector: GroundingDINODetector, queries: Tensor) -> Tensor:
+    """``[n, D+1]``: a token w has ``ContrastiveEmbed``'s logit ``e[:-1] @ w + e[-1]``."""
+    contrast = detector.bbox_head.cls_branches[detector.decoder.num_layers - 1]
+    scale = 1.0
+    if isinstance(contrast.log_scale, Tensor):
+        scale = contrast.log_scale.exp()
+    elif contrast.log_scale == "auto":
+        scale = queries.shape[-1] ** -0.5
+    bias = queries.new_zeros(1) if contrast.bias is None else contrast.bias
+    return torch.cat([queries * scale, bias.expand(len(queries), 1)], dim=1)
+
+
+def flat_bank(feats: Tensor) -> tuple[Tensor, Tensor]:
+    """Tokens [L, D] of a bank [M, T, D] without its NaN rows, and whose they are, bool [M, L]."""
+    real = ~feats[..., 0].isnan()
+    owner = real.nonzero()[:, 0]
+    return feats[real], owner == torch.arange(len(feats), device=feats.device)[:, None]
+
+
+def mean_cosines(embeddings: Tensor, tokens: Tensor, name_map: Tensor) -> Tensor:
+    """Mean cosine between regions [n, D+1] and a label's tokens ([L, D], bool [K, L]), [n, K]."""
+    cosines = normalize(embeddings[:, :-1], dim=-1) @ normalize(tokens, dim=-1).T
+    return cosines @ (name_map / name_map.sum(1, keepdim=True)).to(cosines).T

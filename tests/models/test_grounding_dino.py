@@ -1,0 +1,187 @@
+"""Stock Grounding DINO: the released architectures, today's transformers, training texts."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from mmengine.structures import InstanceData
+
+import negas.register  # noqa: F401
+from negas.models.grounding_dino.training_texts import merge_texts
+from tests.helpers.detector import batch
+from tests.helpers.grounding_dino import ID_NAMES, bert_folder, build_grounding_dino
+from tests.helpers.tiny_bert import write_tiny_bert
+from tests.helpers.yolo_world import ROOT
+
+RELEASED = {
+    "grounding_dino_swin_t": "grounding_dino/grounding_dino_swin-t_pretrain_obj365_goldg_cap4m.py",
+    "grounding_dino_swin_b": "grounding_dino/grounding_dino_swin-b_pretrain_mixeddata.py",
+    "mm_grounding_dino_swin_t": "mm_grounding_dino/grounding_dino_swin-t_pretrain_obj365.py",
+}
+
+
+def mmdetections(path):
+    """A model config that MMDetection ships."""
+    import mmdet
+
+    config = Config.fromfile(f"{mmdet.__path__[0]}/.mim/configs/{path}").model
+    config.language_model.name = bert_folder()
+    config.encoder.pop("num_cp", None)  # needs fairscale
+    config.backbone.pop("init_cfg", None)
+    return config
+
+
+def build_as(kind, config, **changes):
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        return MODELS.build(dict(copy.deepcopy(config), type=kind, **changes))
+
+
+def ours(base, **changes):
+    config = Config.fromfile(ROOT / f"configs/_base_/models/{base}.py").model
+    config.language_model.name = bert_folder()
+    config.update(
+        type="NegASGroundingDINO", class_names=ID_NAMES, neg_labels=["tiger", "red panda"]
+    )
+    config.update(prompt=dict(ctx_init="a photo of"), **changes)
+    return config
+
+
+@pytest.mark.parametrize("base", RELEASED)
+def test_released_weights_fit_but_for_the_prompt(base):
+    """The published checkpoints have the names and shapes of MMDetection's own model."""
+    config = mmdetections(RELEASED[base])
+    theirs = build_as("GroundingDINODetector", config, class_names=ID_NAMES)
+    mine = MODELS.build(ours(base))
+    want = {key: value.shape for key, value in theirs.state_dict().items()}
+    got = {key: value.shape for key, value in mine.state_dict().items()}
+    assert set(got) - set(want) == {"prompt.ctx"} and set(want) <= set(got)
+    assert {key: got[key] for key in want} == want
+
+
+def test_our_class_adds_no_parameters_to_mmdetections():
+    """Its own class, so that the comparison above says something about released files."""
+    config = mmdetections(RELEASED["grounding_dino_swin_t"])
+    stock = build_as("mmdet.GroundingDINO", config)
+    mine = build_as("GroundingDINODetector", config, class_names=ID_NAMES)
+    assert list(stock.state_dict()) == list(mine.state_dict())
+
+
+def test_weights_that_lack_more_than_prompt_and_text_are_refused():
+    model = build_grounding_dino()
+    state = model.state_dict()
+    stock = {k: v for k, v in state.items() if not k.startswith(("prompt.", "language_model."))}
+    model.load_state_dict(stock, strict=False)
+    stock.pop("query_embedding.weight")
+    with pytest.raises(RuntimeError, match="1 missing: query_embedding.weight"):
+        model.load_state_dict(stock, strict=False)
+
+
+# --- transformers -----------------------------------------------------------------------------
+def test_phrases_are_encoded_as_transformers_encodes_them_alone():
+    """The block mask against transformers' own forward, which takes no such mask any more."""
+    language = build_grounding_dino().language_model
+    names = ["traffic light", "cat", "red panda"]
+    with torch.no_grad():
+        out = language([". ".join(names) + "."])
+        tokens = language.tokenizer.convert_ids_to_tokens
+        ids = language.tokenize([". ".join(names) + "."])["input_ids"][0]
+        start = 1  # behind [CLS]
+        for name in names:
+            phrase = language.tokenizer(f"{name}.", add_special_tokens=False, return_tensors="pt")
+            length = phrase["input_ids"].shape[1]
+            assert tokens(ids[start : start + length]) == tokens(phrase["input_ids"][0])
+            alone = language.bert(**phrase).last_hidden_state[0]
+            got = out["embedded"][0, start : start + length]
+            torch.testing.assert_close(got, alone, rtol=1e-4, atol=1e-5)
+            start += length
+    assert out["text_token_mask"].all() and out["masks"].shape == (1, len(ids), len(ids))
+
+
+def test_eager_and_fast_attention_agree():
+    """transformers adds even a boolean mask in eager attention: ours must be additive."""
+    language = build_grounding_dino().language_model
+    with torch.no_grad():
+        fast = language(["cat. red panda."])["embedded"]
+        language.bert.config._attn_implementation = "eager"
+        eager = language(["cat. red panda."])["embedded"]
+    torch.testing.assert_close(fast, eager, rtol=1e-4, atol=1e-5)
+
+
+def test_options_that_no_release_uses_are_refused():
+    with pytest.raises(ValueError, match="num_layers_of_embedded"):
+        MODELS.build(dict(type="BertTextModel", name=bert_folder(), num_layers_of_embedded=2))
+
+
+# --- training texts ---------------------------------------------------------------------------
+def with_texts(samples, texts):
+    for sample, names in zip(samples, texts, strict=True):
+        sample.set_metainfo(dict(text_names=names))
+    return samples
+
+
+def test_texts_of_a_batch_become_one_caption():
+    model = build_grounding_dino(type="GroundingDINODetector", prefix="a photo of")
+    _, samples = batch(images=2, objects=2)
+    samples[0].gt_instances.labels = torch.tensor([2, 0])
+    with_texts(samples, [("cat", "dog", "tiger"), ("panda", "dog", "light")])
+    names, prefix = merge_texts(model, samples)
+    assert prefix and names[:2] == ("tiger", "cat"), "what is shown comes first"
+    assert set(names) == {"tiger", "cat", "panda", "dog", "light"}
+    assert [names[i] for i in samples[0].gt_instances.labels] == ["tiger", "cat"]
+
+
+def test_texts_that_do_not_fit_are_left_out_negatives_first():
+    model = build_grounding_dino(type="GroundingDINODetector", prefix="a photo of")
+    many = tuple(f"{a}{b}{c}" for a in "abcd" for b in "klmno" for c in "uvwxy")  # 4 tokens each
+    _, samples = batch(images=2, objects=2)
+    samples[0].gt_instances.labels = torch.tensor([99, 50])
+    names, prefix = merge_texts(model, with_texts(samples, [many, many]))
+    assert prefix and names[:2] == (many[99], many[50]) and len(names) < len(many)
+    model.caption(names)
+    samples[0].gt_instances = InstanceData(labels=torch.arange(50))
+    names, prefix = merge_texts(model, with_texts(samples, [many, many]))
+    assert not prefix and names[:50] == many[:50], "the prefix goes before a shown name does"
+    samples[0].gt_instances = InstanceData(labels=torch.arange(100))
+    with pytest.raises(ValueError, match="lower train_dataloader.batch_size"):
+        merge_texts(model, with_texts(samples, [many, many]))
+
+
+def test_pre_training_moves_all_but_what_is_frozen():
+    model = build_grounding_dino(
+        type="GroundingDINODetector", frozen=("backbone", "language_model")
+    ).train()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    inputs, samples = batch()
+    sum(model.loss(inputs, with_texts(samples, [tuple(ID_NAMES)] * 2)).values()).backward()
+    optimizer.step()
+    moved = {
+        k.split(".")[0] for k, v in model.state_dict().items() if not torch.equal(v, before[k])
+    }
+    assert moved >= {"neck", "encoder", "decoder", "bbox_head", "text_feat_map"}
+    assert not moved & {"backbone", "language_model"}
+    assert not model.backbone.training and model.encoder.training
+
+
+# --- real size --------------------------------------------------------------------------------
+@pytest.mark.slow
+def test_swin_t_at_its_real_size_trains_and_predicts(tmp_path):
+    """The released architecture with a BERT of base size; 900 queries need 224 pixels."""
+    config = ours("grounding_dino_swin_t", test_cfg=dict(max_per_img=300, keep_logits=True))
+    config.language_model.name = str(write_tiny_bert(tmp_path / "bert", hidden_size=768, layers=12))
+    torch.manual_seed(0)
+    model = MODELS.build(config).train()
+    assert sum(p.numel() for p in model.parameters()) > 120e6
+    inputs, samples = batch(images=1, objects=2, size=224)
+    samples = batch(images=2, objects=2, size=224)[1][:1]
+    losses = model.loss(inputs[:1], samples)
+    sum(losses.values()).backward()
+    assert {"loss_cls", "d4.loss_iou", "dn_loss_bbox", "enc_loss_cls", "loss_ood"} <= set(losses)
+    assert all(value.isfinite() for value in losses.values())
+    assert model.prompt.ctx.grad.isfinite().all() and model.prompt.ctx.grad.any()
+    with torch.no_grad():
+        found = model.eval().predict(inputs[:1], samples)[0].pred_instances
+    assert found.id_logits.shape == (300, 4) and found.neg_logits.shape == (300, 2)
+    assert found.id_scores.isfinite().all() and (found.scores.diff() <= 0).all()

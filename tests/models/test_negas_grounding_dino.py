@@ -1,0 +1,391 @@
+"""NegAS on Grounding DINO: prompt, branches, losses, and scores against direct computations."""
+
+import pytest
+import torch
+from mmengine.registry import MODELS
+
+from negas.models import query_background  # puts what mmdet needs in place
+from negas.models.grounding_dino.captions import chunk_names, make_caption
+from negas.models.grounding_dino.detector import GroundingDINO
+from negas.models.grounding_dino.label_logits import label_logits
+from negas.scores import get_score
+from tests.helpers.detector import batch
+from tests.helpers.grounding_dino import (
+    ID_NAMES,
+    NEG_NAMES,
+    build_grounding_dino,
+    grounding_dino_config,
+)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return build_grounding_dino()
+
+
+def total(losses):
+    return sum(value for key, value in losses.items() if "loss" in key)
+
+
+# --- captions ---------------------------------------------------------------------------------
+def test_captions_mark_name_tokens_and_prefixes(model):
+    caption = make_caption(model.language_model, ["cat", "traffic light"], "a photo of", 3)
+    words = model.language_model.tokenizer.convert_ids_to_tokens(caption.input_ids.tolist())
+    assert words == "[CLS] a photo of cat . a photo of traffic light . [SEP]".split()
+    assert caption.name_map.nonzero().tolist() == [[0, 4], [1, 9], [1, 10]]
+    assert caption.ctx_columns.tolist() == [[1, 2, 3], [6, 7, 8]]
+    scored = [words[i] for i in caption.score_mask.nonzero()[:, 0]]
+    assert scored == "[CLS] cat . traffic light . [SEP]".split()
+    # phrases do not see each other, positions restart
+    assert caption.masks[4, 1:6].all() and not caption.masks[4, 6:].any()
+    assert caption.position_ids.tolist() == [0, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 5, 0]
+
+
+def test_a_full_stop_in_a_name_does_not_split_it(model):
+    caption = make_caption(model.language_model, ["st. bernard", "traffic_light (red)"])
+    assert caption.name_map.sum(1).tolist() == [1 + len("bernard"), 2]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            [f"{a}{b}" for a in "abcdefghij" for b in "klmnopqrst"],
+            r"'\w\w' \(number \d+\) does not",
+        ),
+        (["cat", "..."], "'...' is empty"),
+    ],
+)
+def test_names_that_do_not_fit_are_named(model, names, message):
+    with pytest.raises(ValueError, match=message):
+        make_caption(model.language_model, names, "a photo of", 3)
+
+
+def test_too_many_classes_are_refused_before_any_work():
+    with pytest.raises(ValueError, match="does not fit"):
+        build_grounding_dino(class_names=[f"dog {a}{b}" for a in "abcdef" for b in "klmnopqr"])
+
+
+def test_too_many_negatives_are_refused_for_training_only():
+    many = [f"dog {a}{b}" for a in "abcdef" for b in "klmnopqr"]
+    model = build_grounding_dino(neg_labels=many)
+    assert model.eval().text_feats()[1].shape[0] == len(many)
+    with pytest.raises(ValueError, match="does not fit"):
+        model.train()
+
+
+def test_chunks_fit_and_keep_the_order(model):
+    names = [f"cat {a}{b}" for a in "abcdef" for b in "klmnopqr"]
+    parts = chunk_names(model.language_model, names, "a photo of")
+    assert [name for part in parts for name in part] == names and len(parts) > 1
+    for part in parts:
+        make_caption(model.language_model, part, "a photo of", 3)
+
+
+# --- prompt -----------------------------------------------------------------------------------
+def test_the_prompt_starts_as_its_words_and_enters_every_name(model):
+    caption = model.caption(ID_NAMES)
+    with torch.no_grad():
+        learned = model.encode_caption(caption)["embedded"]
+        embeds = model.inputs_embeds(caption)
+        words = model.language_model.encode(
+            caption.input_ids[None], caption.masks[None], caption.position_ids[None]
+        )
+    torch.testing.assert_close(learned, model.text_feat_map(words), rtol=0, atol=0)
+    for columns in caption.ctx_columns:
+        torch.testing.assert_close(embeds[0, columns], model.prompt.ctx.detach())
+
+
+def test_one_step_moves_the_prompt_and_nothing_else():
+    model = build_grounding_dino().train()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
+    inputs, samples = batch()
+    total(model.loss(inputs, samples)).backward()
+    optimizer.step()
+    moved = {
+        key for key, value in model.state_dict().items() if not torch.equal(value, before[key])
+    }
+    assert moved == {"prompt.ctx"} and model.trained == ["prompt.ctx"]
+
+
+# --- losses -----------------------------------------------------------------------------------
+def test_without_nega_the_losses_are_mmdetections_own():
+    """Stock MMDetection on the words "a photo of X" as enhanced prompts has no score mask, so the
+    comparison is made without a prompt."""
+    ours = build_grounding_dino(prompt=None, use_nega=False).train()
+    stock = build_grounding_dino(type="GroundingDINODetector").train()
+    stock.load_state_dict(ours.state_dict())
+    inputs, samples = batch()
+    for sample in samples:
+        sample.set_metainfo(dict(text=tuple(ID_NAMES)))
+    for part in stock.children():
+        part.eval()  # dropout off, as in ours
+    torch.manual_seed(3)
+    want = GroundingDINO.loss(_plain(stock), inputs, samples)
+    torch.manual_seed(3)
+    got = ours.loss(inputs, samples)
+    assert set(got) == set(want)
+    for key, value in want.items():
+        torch.testing.assert_close(got[key], value, rtol=1e-4, atol=1e-5)
+
+
+def _plain(model):
+    """MMDetection's class itself on the same weights."""
+    model.__class__ = type("Plain", (GroundingDINO,), dict(init_weights=GroundingDINO.init_weights))
+    return model
+
+
+def test_nega_adds_loss_ood_and_leaves_the_rest():
+    model = build_grounding_dino().train()
+    inputs, samples = batch()
+    torch.manual_seed(1)
+    nega = model.loss(inputs, samples)
+    model.use_nega = False
+    torch.manual_seed(1)
+    coop = model.loss(inputs, samples)
+    assert set(nega) - set(coop) == {"loss_ood"} and float(nega["loss_ood"].detach()) > 0
+    for key, value in coop.items():
+        torch.testing.assert_close(value, nega[key], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("layers", ["last", "all"])
+def test_loss_ood_is_alpha_times_the_focal_loss_of_background_queries(layers):
+    model = build_grounding_dino(noise=dict(sigma=0.0), ood_layers=layers).train()
+    inputs, samples = batch()
+    got = model.loss(inputs, samples)["loss_ood"].detach()
+    with torch.no_grad():
+        feats = model.extract_feat(inputs)
+        caption, neg = model.caption(ID_NAMES), model.caption(NEG_NAMES)
+        model.training = False  # no denoising queries; dropout is off anyway
+        id_out = model.transform(feats, model.encode_caption(caption), samples)
+        ood = model.transform(feats, model.encode_caption(neg), samples)
+        logits, boxes = model.bbox_head(
+            ood["hidden_states"],
+            ood["references"],
+            id_out["memory_text"],
+            id_out["text_token_mask"],
+        )
+        columns = caption.name_map.any(0).nonzero()[:, 0]
+        want = 0.0
+        for layer in range(len(logits)) if layers == "all" else [len(logits) - 1]:
+            for i, sample in enumerate(samples):
+                gt = sample.gt_instances.bboxes
+                x, y, w, h = (boxes[layer, i] * 96).unbind(1)
+                xyxy = torch.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], 1)
+                for query in range(len(x)):
+                    inside = (gt[:, 0] <= x[query]) & (x[query] <= gt[:, 2])
+                    inside &= (gt[:, 1] <= y[query]) & (y[query] <= gt[:, 3])
+                    if inside.any() or _iou(xyxy[query], gt).max(initial=0) >= 0.3:
+                        continue
+                    p = logits[layer, i, query, columns].double().sigmoid()
+                    want += float((0.75 * p**2 * -torch.log(1 - p)).sum())
+        want *= 3.0 / sum(len(sample.gt_instances) for sample in samples)
+    assert float(got) == pytest.approx(want, rel=1e-4)
+
+
+def _iou(box, others):
+    low, high = torch.maximum(box[:2], others[:, :2]), torch.minimum(box[2:], others[:, 2:])
+    shared = (high - low).clip(0).prod(1)
+    union = (box[2:] - box[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(1) - shared
+    return (shared / union).numpy()
+
+
+def test_the_unmatched_rule_leaves_one_query_per_object():
+    model = build_grounding_dino(background=dict(type="QueryBackground", rule="unmatched")).train()
+    inputs, samples = batch()
+    seen = []
+    model.loss_ood.register_forward_pre_hook(lambda _, args: seen.append(args[2]))
+    model.loss(inputs, samples)
+    assert (~seen[0]).sum(1).tolist() == [3, 0]
+
+
+def test_query_background_by_hand():
+    gt = torch.tensor([[10.0, 10, 30, 30]])
+    boxes = torch.tensor(
+        [
+            [15.0, 15, 25, 25],  # inside
+            [31, 31, 50, 50],  # beside
+            [22, 10, 42, 30],  # centre outside, IoU 0.25
+            [21, 10, 41, 30],  # centre outside, IoU 0.29...
+            [20.5, 10, 40, 30],  # centre outside, IoU 0.317
+            [0, 0, 100, 100],  # centre outside, small IoU
+        ]
+    )
+    assert query_background(boxes, gt).tolist() == [False, True, True, True, False, True]
+    assert query_background(boxes, gt, iou_thr=0.5).tolist() == [False, *[True] * 5]
+    assert query_background(boxes, torch.zeros(0, 4)).all()
+
+
+def test_noise_is_put_on_negatives_in_training_only():
+    model = build_grounding_dino().train()
+    inputs, samples = batch()
+    losses = []
+    for seed in (0, 0, 1):
+        model.noise.seed = seed
+        model.noise.sigma = 2.0  # the loss of random weights hardly feels less
+        losses.append(float(model.loss(inputs, samples)["loss_ood"].detach()))
+    assert losses[0] == losses[1] != losses[2]
+    model.eval()
+    with torch.no_grad():
+        first = model.predict(inputs, samples)[0].pred_instances.neg_logits
+        model.noise.seed = 5
+        torch.testing.assert_close(
+            model.predict(inputs, samples)[0].pred_instances.neg_logits, first
+        )
+
+
+# --- test time --------------------------------------------------------------------------------
+def predictions(model, inputs, samples):
+    with torch.no_grad():
+        return [s.pred_instances.clone() for s in model.eval().predict(inputs, samples)]
+
+
+def test_boxes_and_scores_are_mmdetections_own():
+    ours = build_grounding_dino(prompt=None, use_nega=False)
+    stock = build_grounding_dino(type="GroundingDINODetector")
+    stock.load_state_dict(ours.state_dict())
+    inputs, samples = batch()
+    got = predictions(ours, inputs, samples)
+    for sample in samples:
+        sample.set_metainfo(dict(text=tuple(ID_NAMES), custom_entities=True))
+    want = predictions(_plain(stock), inputs, samples)
+    for mine, theirs in zip(got, want, strict=True):
+        torch.testing.assert_close(mine.scores, theirs.scores, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(mine.bboxes, theirs.bboxes, rtol=1e-4, atol=1e-3)
+        assert torch.equal(mine.labels, theirs.labels)
+
+
+def test_negatives_do_not_touch_boxes_and_id_scores(model):
+    inputs, samples = batch()
+    with_neg = predictions(model, inputs, samples)
+    without = build_grounding_dino(
+        neg_labels=[], use_nega=False, postprocessor=dict(type="NegSPostProcessor", score="msp")
+    )
+    without.load_state_dict(model.state_dict())
+    for mine, theirs in zip(with_neg, predictions(without, inputs, samples), strict=True):
+        for key in ("bboxes", "scores", "labels", "query_inds", "id_logits"):
+            assert torch.equal(mine[key], theirs[key]), key
+
+
+def test_negs_is_the_direct_computation(model):
+    from mmdet.models.dense_heads.atss_vlfusion_head import convert_grounding_to_cls_scores
+
+    inputs, samples = batch()
+    got = predictions(model, inputs, samples)[0]
+    with torch.no_grad():
+        caption = model.caption(ID_NAMES)
+        out = model.transform(model.extract_feat(inputs), model.encode_caption(caption), samples)
+        layer = model.decoder.num_layers - 1
+        states = out["hidden_states"][-1][:1]
+        id_probs = model.bbox_head.cls_branches[layer](
+            states, out["memory_text"][:1], out["text_token_mask"][:1]
+        ).sigmoid()
+        columns = {i + 1: row.nonzero()[:, 0].tolist() for i, row in enumerate(caption.name_map)}
+        id_scores = convert_grounding_to_cls_scores(id_probs, [columns])[0]
+        want = []
+        for query in got.query_inds.tolist():
+            neg = []
+            for name in NEG_NAMES:  # each alone: no fusion, text layers only
+                feats = model.bank_feats([name])[0]
+                logits = model.bbox_head.cls_branches[layer](
+                    states[:, [query]], feats[None], torch.ones(1, len(feats), dtype=torch.bool)
+                )
+                neg.append(float(logits.sigmoid()[0, 0, : len(feats)].mean()))
+            want.append(float(id_scores[query].max()) - max(neg))
+    torch.testing.assert_close(got.id_scores, torch.tensor(want), rtol=1e-4, atol=1e-5)
+    assert len(got.query_inds.unique()) < len(got.query_inds), "a query may keep several labels"
+    score = get_score("negs")(got.id_logits, got.neg_logits)
+    torch.testing.assert_close(got.id_scores, score.to(got.id_scores.dtype))
+
+
+def test_the_normed_path_skips_cross_attention_only(model):
+    """With the cross attention switched off, ID tokens of the image pass equal the bank's."""
+    inputs, samples = batch()
+    quiet = build_grounding_dino()
+    with torch.no_grad():
+        for layer in quiet.encoder.fusion_layers:
+            layer.gamma_l.zero_()
+        caption = quiet.caption(ID_NAMES)
+        out = quiet.transform(quiet.extract_feat(inputs), quiet.encode_caption(caption), samples)
+    bank = quiet.bank_feats(ID_NAMES)
+    for row, columns in zip(bank, caption.name_map, strict=True):
+        tokens = out["memory_text"][0][columns]
+        torch.testing.assert_close(row[: len(tokens)], tokens, rtol=1e-4, atol=1e-4)
+        assert row[len(tokens) :].isnan().all()
+
+
+def test_the_text_layers_path_skips_the_norms_too(model):
+    other = build_grounding_dino(neg_path="text_layers")
+    other.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        for fusion in other.encoder.fusion_layers:  # a norm that changes something
+            fusion.layer_norm_l.weight.fill_(2.0)
+    skipped = other.bank_feats(["tiger"])
+    torch.testing.assert_close(
+        skipped, build_grounding_dino(neg_path="text_layers").bank_feats(["tiger"])
+    )
+    other.neg_path = "normed"
+    other.forget_texts()
+    assert not torch.allclose(other.bank_feats(["tiger"]), skipped, atol=0.01)
+
+
+def test_the_projected_path_is_the_encoders_input():
+    model = build_grounding_dino(neg_path="projected")
+    with torch.no_grad():
+        text = model.encode_caption(model.caption(["tiger"]))["embedded"][0]
+    torch.testing.assert_close(model.bank_feats(["tiger"])[0], text[4:5])
+
+
+def test_a_bank_of_any_size_is_encoded_in_parts(model):
+    names = [f"cat {a}{b}" for a in "abcdef" for b in "klmnopqr"]
+    whole = model.bank_feats(names)
+    assert whole.shape[0] == len(names) and not whole[:, 0].isnan().any()
+    alone = model.bank_feats([names[-1]])
+    torch.testing.assert_close(whole[-1, :3], alone[0, :3], rtol=1e-4, atol=1e-4)
+
+
+def test_texts_are_encoded_once_until_the_prompt_moves(model):
+    inputs, samples = batch()
+    predictions(model, inputs, samples)
+    calls = []
+    handle = model.language_model.bert.encoder.register_forward_hook(lambda *_: calls.append(1))
+    try:
+        first = predictions(model, inputs, samples)[0].id_scores
+        assert not calls
+        with torch.no_grad():
+            model.prompt.ctx.data += 5.0
+        assert not torch.equal(predictions(model, inputs, samples)[0].id_scores, first)
+        assert calls
+    finally:
+        handle.remove()
+        model.prompt.ctx.data -= 5.0
+
+
+def test_label_logits_reduce_probabilities():
+    logits = torch.tensor([[0.0, 2.0, -3.0, float("-inf")]])
+    names = torch.tensor([[True, True, False, False], [False, False, True, False]])
+    probs = logits.sigmoid()[0]
+    mean = label_logits(logits, names).sigmoid()[0]
+    torch.testing.assert_close(mean, torch.stack([(probs[0] + probs[1]) / 2, probs[2]]))
+    largest = label_logits(logits, names, "max").sigmoid()[0]
+    torch.testing.assert_close(largest, torch.stack([probs[1], probs[2]]))
+    with pytest.raises(ValueError, match="token_reduce"):
+        label_logits(logits, names, "median")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(neg_labels=[]), "neg_labels"),
+        (dict(neg_path="fused"), "neg_path"),
+        (dict(ood_layers="first"), "ood_layers"),
+        (dict(noise=dict(sigma=-1)), "sigma must be >= 0"),
+        (dict(background=dict(type="QueryBackground", rule="iou")), "rule must be one of"),
+        (dict(neg_labels=["cat"]), "cat"),
+        (dict(token_reduce="median"), "token_reduce"),
+    ],
+)
+def test_wrong_options_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        MODELS.build(grounding_dino_config(**changes))
