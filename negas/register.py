@@ -7,6 +7,7 @@ from negas import compat
 
 compat.install()
 
+import negas.datasets.coco_by_name  # noqa: E402
 import negas.datasets.emoji_world.dataset  # noqa: E402
 import negas.datasets.emoji_world.stream  # noqa: E402
 import negas.datasets.samplers  # noqa: E402

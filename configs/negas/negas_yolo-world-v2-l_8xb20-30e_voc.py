@@ -1,3 +1,4 @@
+# NegAS: the prompt is trained with the OOD branch on background (NegA); score NegS.
 _base_ = [
     "../_base_/models/negas_yolo_world_v2_l.py",
     "../_base_/datasets/voc.py",

@@ -5,7 +5,10 @@ _base_ = [
     "../_base_/default_runtime.py",
 ]
 
-epoch_length = 8000  # images
+# In images. These three are used up when the file is read, so --cfg-options does not change them.
+# It takes train_dataloader.sampler.epoch_length, train_dataloader.batch_size and
+# train_cfg.max_epochs; the schedule's end (param_scheduler.1.end) counts iterations.
+epoch_length = 8000
 max_epochs = 16
 batch_size = 16
 

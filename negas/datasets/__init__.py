@@ -7,12 +7,19 @@ renderer below this package stays light.
 from importlib import import_module
 
 _WHERE = {
+    "CocoByNameDataset": ".coco_by_name",
     "EmojiWorldDataset": ".emoji_world.dataset",
     "EmojiWorldScenes": ".emoji_world.stream",
     "EpochWindowSampler": ".samplers",
     "RandomTexts": ".transforms.random_texts",
 }
-__all__ = ["EmojiWorldDataset", "EmojiWorldScenes", "EpochWindowSampler", "RandomTexts"]
+__all__ = [
+    "CocoByNameDataset",
+    "EmojiWorldDataset",
+    "EmojiWorldScenes",
+    "EpochWindowSampler",
+    "RandomTexts",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -1,4 +1,4 @@
-"""Registered datasets can be imported on their own, before anything else of negas."""
+"""Registered modules can be imported on their own, before anything else of negas."""
 
 import subprocess
 import sys
@@ -15,6 +15,7 @@ from tests.helpers.yolo_world import ROOT
     [
         ("negas.datasets.emoji_world.stream", "EmojiWorldScenes"),
         ("negas.datasets.emoji_world.dataset", "EmojiWorldDataset"),
+        ("negas.datasets.coco_by_name", "CocoByNameDataset"),
     ],
 )
 def test_a_module_that_needs_mmdet_comes_first(module, name):

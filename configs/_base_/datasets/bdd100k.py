@@ -38,10 +38,12 @@ ood_dataloaders = dict(
     coco=dict(
         dataset=dict(
             metainfo=dict(classes=class_names),
-            ann_file="annotations/instances_val2017_ood_wrt_bdd_rm_overlap.json",
+            ann_file="annotations/instances_val2017_ood_bdd100k.json",
         )
     ),
-    openimages=dict(dataset=dict(metainfo=dict(classes=class_names))),
+    openimages=dict(
+        dataset=dict(metainfo=dict(classes=class_names), ann_file="validation_ood_bdd100k.json")
+    ),
 )
 
 val_evaluator = dict(ann_file=data_root + "annotations/bdd100k_train_holdout.json")

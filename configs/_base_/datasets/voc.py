@@ -1,5 +1,5 @@
 # ID set PASCAL VOC 2007+2012, OOD sets from COCO and Open Images (data/README.md: what lies where).
-# The class names are COCO-style words, and the json's categories must carry these names.
+# The class names are COCO-style words; the json's categories must carry them, in any order.
 _base_ = "../evaluation/ood_scores.py"
 
 class_names = [
@@ -24,7 +24,8 @@ class_names = [
     "couch",
     "tv",
 ]
-dataset_type = "mmdet.CocoDataset"
+# Labels follow class_names; MMDetection's CocoDataset and CocoMetric would follow the json's order.
+dataset_type = "CocoByNameDataset"
 data_root = "data/VOC/"
 image_size = (640, 640)
 meta_keys = (
@@ -95,13 +96,14 @@ val_dataloader = dict(
 test_dataloader = dict(
     **eval_loader, dataset=dict(**eval_set, **id_images, ann_file="annotations/voc07_test.json")
 )
+# The sets that tools/prepare_data.py makes. The published lists: data/README.md.
 ood_dataloaders = dict(
     coco=dict(
         **eval_loader,
         dataset=dict(
             **eval_set,
             data_root="data/coco/",
-            ann_file="annotations/instances_val2017_ood_rm_overlap.json",
+            ann_file="annotations/instances_val2017_ood_voc.json",
             data_prefix=dict(img="val2017/"),
         ),
     ),
@@ -109,8 +111,8 @@ ood_dataloaders = dict(
         **eval_loader,
         dataset=dict(
             **eval_set,
-            data_root="data/openimages/ood_classes_rm_overlap/",
-            ann_file="COCO-Format/val_coco_format.json",
+            data_root="data/openimages/",
+            ann_file="validation_ood_voc.json",
             data_prefix=dict(img="images/"),
         ),
     ),
@@ -118,7 +120,9 @@ ood_dataloaders = dict(
 
 val_cfg = dict(type="ValLoop")
 val_evaluator = dict(
-    type="mmdet.CocoMetric", ann_file=data_root + "annotations/voc0712_val.json", metric="bbox"
+    type="CocoByNameMetric",
+    ann_file=data_root + "annotations/voc0712_val.json",
+    metric="bbox",
 )
 test_cfg = dict(type="OODTestLoop", ood_dataloaders=ood_dataloaders)
 # Cuts lie far above; each recorded box costs 2 kB (its region embedding).

@@ -1,11 +1,8 @@
 """Registered COCO-style dataset for EmojiWorld's ID and OOD sets."""
 
-from negas import compat
+from mmengine.registry import DATASETS
 
-compat.install()  # before mmdet, whoever imports this module first
-
-from mmdet.datasets import CocoDataset  # noqa: E402
-from mmengine.registry import DATASETS  # noqa: E402
+from ..coco_by_name import CocoByNameDataset
 
 ID_NAMES = (
     "person",
@@ -54,7 +51,7 @@ PALETTE = [
 
 
 @DATASETS.register_module()
-class EmojiWorldDataset(CocoDataset):
+class EmojiWorldDataset(CocoByNameDataset):
     """EmojiWorld in COCO format with the 19 ID classes.
 
     Serves the ID splits and, with `test_mode=True`, the OOD sets: their annotations belong to other

@@ -112,8 +112,10 @@ def read_frames(path: str | Path) -> tuple[list[dict], Counter]:
         name = frame.get("name") if isinstance(frame, dict) else None
         if not isinstance(name, str) or not name:
             raise ValueError(f"{str(where)!r}: entry {len(frames)} has no name of an image.")
-        boxes = []
-        for label in frame.get("labels") or ():
+        boxes, labels = [], frame.get("labels") or []
+        if not isinstance(labels, list):
+            raise ValueError(f"{str(where)!r}: image {name!r} has labels={labels!r}, not a list.")
+        for label in labels:
             entry = _read_label(label, f"{str(where)!r}: image {name!r}", left_out)
             if entry:
                 boxes.append(entry)

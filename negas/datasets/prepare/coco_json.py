@@ -38,11 +38,11 @@ def read_coco(path: str | Path, what: str, source: str) -> dict:
     _check_unique(data["annotations"], "id", f"{where}: annotations")
     for annotation in data["annotations"]:
         label = f"{where}: annotation {annotation['id']}"
-        if annotation.get("image_id") not in images:
+        if not _is_known(annotation.get("image_id"), images):
             raise ValueError(
                 f"{label} belongs to image {annotation.get('image_id')!r}, which is not listed."
             )
-        if annotation.get("category_id") not in names:
+        if not _is_known(annotation.get("category_id"), names):
             raise ValueError(
                 f"{label} has category_id {annotation.get('category_id')!r}, which no category has."
             )
@@ -64,6 +64,10 @@ def _check_unique(rows: list[dict], field: str, where: str) -> None:
         if value in seen:
             raise ValueError(f"{where}: {field}={value!r} stands there twice; remove one.")
         seen.add(value)
+
+
+def _is_known(id_: object, known: set) -> bool:
+    return isinstance(id_, int | str) and id_ in known
 
 
 def _is_box(box: object) -> bool:
@@ -103,7 +107,13 @@ def write_coco(
         for key, rows in zip(_LISTS, (images, annotations, categories), strict=True):
             yield f',\n"{key}": ['
             for i, row in enumerate(rows):
-                text = json.dumps(row, ensure_ascii=False, allow_nan=False)
+                try:
+                    text = json.dumps(row, ensure_ascii=False, allow_nan=False)
+                except ValueError as error:
+                    raise ValueError(
+                        f"{str(path)!r} cannot be written: the entry {row.get('id')!r} of {key!r} "
+                        "holds NaN or infinity, which JSON does not know; mend the source."
+                    ) from error
                 yield f"{',' if i else ''}\n{text}"
             yield "]"
         yield "}\n"

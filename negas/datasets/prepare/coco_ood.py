@@ -47,8 +47,8 @@ def prepare_coco_ood(
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a file is malformed, an id of ``ids`` is not there or breaks the rule, a name
-            of ``exclude`` is no category, or no image is left.
+        ValueError: a file is malformed, no ID name is a category, an id of ``ids`` is not there or
+            breaks the rule, a name of ``exclude`` is no category, or no image is left.
     """
     coco = read_coco(annotations, "COCO val2017 annotations", SOURCE)
     categories = [category["name"] for category in coco["categories"]]
@@ -57,6 +57,12 @@ def prepare_coco_ood(
         raise ValueError(f"exclude: {unknown[0]!r} is no category of {str(annotations)!r}.")
     matches = categories_of(id_names, categories, IN_COCO)
     banned = {name for names in matches.values() for name in names} | set(exclude)
+    if not banned:
+        raise ValueError(
+            f"ID classes: none of {list(id_names)} is a category of {str(annotations)!r}, so every "
+            "image would be OOD; give the names of its categories, or those that stand for your "
+            "classes with --exclude."
+        )
     kept = images_without(coco, banned)
     passing = len(kept)
     if ids is not None:

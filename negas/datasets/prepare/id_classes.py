@@ -55,21 +55,22 @@ IN_OPENIMAGES = {
 def read_id_names(source: Sequence[str]) -> tuple[str, ...]:
     """ID classes from ``voc``, ``bdd100k``, a file of names, or the names themselves.
 
+    Names may also have commas between them, as in the other commands; a name that holds a comma
+    must come from a file.
+
     Raises:
         FileNotFoundError: one entry that looks like a file, and there is none.
         ValueError: no names, a name twice, or a file that cannot be read.
     """
-    names = tuple(source)
+    names = tuple(part.strip() for word in source for part in word.split(",") if part.strip())
     if len(source) == 1:
         only = source[0]
         if only in PRESETS:
             return PRESETS[only]
         if Path(only).is_file() or Path(only).suffix in (".txt", ".json"):
             names = read_names(only, "ID classes")
-    if not names or not all(name.strip() for name in names):
-        raise ValueError(
-            "ID classes: no names, or an empty one; give voc, bdd100k, a file or names."
-        )
+    if not names:
+        raise ValueError("ID classes: no names; give voc, bdd100k, a file or names.")
     seen: set[str] = set()
     for name in names:
         if name.casefold() in seen:
@@ -80,7 +81,7 @@ def read_id_names(source: Sequence[str]) -> tuple[str, ...]:
 
 def label_of(source: Sequence[str]) -> str:
     """A word for file names: the preset, the file's stem, or ``custom``."""
-    return Path(source[0]).stem if len(source) == 1 else "custom"
+    return Path(source[0]).stem if len(source) == 1 and "," not in source[0] else "custom"
 
 
 def same_words(name: str, others: Iterable[str]) -> list[str]:

@@ -85,6 +85,7 @@ def test_missing_labels_are_named_with_their_source(tmp_path):
         ([dict(name="a.jpg", labels=[dict(category="car")])], "box2d None"),
         ([dict(name="a.jpg", labels=[dict(box2d={})])], "label without a category"),
         ([dict(labels=[])], "entry 0 has no name"),
+        ([dict(name="a.jpg", labels=3)], "'a.jpg' has labels=3"),
         ([bdd_frame("a.jpg"), bdd_frame("a.jpg")], "'a.jpg' twice"),
         ([], "lists no images"),
         ({}, "expected a JSON list"),

@@ -122,6 +122,8 @@ def twice(data, key):
         (lambda d: d["annotations"][0].update(bbox=None), "500 has bbox None"),
         (lambda d: d["annotations"][0].update(image_id=77), "image 77, which is not listed"),
         (lambda d: d["annotations"][0].update(category_id=77), "category_id 77"),
+        (lambda d: d["annotations"][0].update(image_id=[9]), r"image \[9\], which is not listed"),
+        (lambda d: d["annotations"][0].update(category_id=[1]), r"category_id \[1\]"),
         (lambda d: twice(d, "images"), "images: id=9 stands there twice"),
         (lambda d: twice(d, "annotations"), "annotations: id=500 stands there twice"),
         (lambda d: d["images"][0].update(file_name=d["images"][1]["file_name"]), "file_name=.*twi"),
@@ -137,6 +139,16 @@ def test_unsound_annotations(tmp_path, spoil, message):
     with pytest.raises(ValueError, match=message):
         prepare_coco_ood(path, tmp_path / "a.json", VOC)
     assert not (tmp_path / "a.json").exists()
+
+
+def test_nan_in_other_fields_is_found_before_a_file_is_left(tmp_path):
+    data = coco(IMAGES, NAMES)
+    for image in data["images"]:
+        image["gps"] = float("nan")
+    path = write_json(tmp_path / "bad.json", data)
+    with pytest.raises(ValueError, match="of 'images' holds NaN or infinity"):
+        prepare_coco_ood(path, tmp_path / "a.json", VOC)
+    assert [file.name for file in tmp_path.iterdir()] == ["bad.json"]
 
 
 def test_a_missing_or_cut_file(ann, tmp_path):

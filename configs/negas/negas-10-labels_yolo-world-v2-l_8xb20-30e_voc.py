@@ -1,0 +1,12 @@
+# Ablation: 10 negatives that CLIP chooses from the candidates, first in its ranking.
+_base_ = "./negas_yolo-world-v2-l_8xb20-30e_voc.py"
+
+bank = "work_dirs/banks/voc_clip_10.json"
+# The command that makes it:
+bank_command = (
+    "python tools/mine_labels.py configs/negas/negas_yolo-world-v2-l_8xb20-30e_voc.py "
+    "--source file --candidates data/labels/candidates/voc.json "
+    "--encoder openai/clip-vit-base-patch32 --num 10 --work-dir work_dirs/mine_voc_clip "
+    f"--out {bank}"
+)
+model = dict(neg_labels=bank)

@@ -1,0 +1,10 @@
+# NegS on stock weights and plain class names, nothing trained: for tools/test.py only.
+_base_ = "./negas_yolo-world-v2-m_8xb20-30e_bdd100k.py"
+
+model = dict(prompt=None, use_nega=False)
+
+train_dataloader = None
+train_cfg = None
+optim_wrapper = None
+param_scheduler = None
+custom_hooks = []
