@@ -1,5 +1,5 @@
 # make demo   set up ./.venv and run the main comparison on the built-in benchmark
-# make test   set up the same and run linter and tests
+# make test   set up the same, and a Chromium for the tests of the HTML report; run linter and tests
 #
 # PYTHON=python3.12                                    the interpreter that ./.venv is made from
 # TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu  PyTorch from this index (here: CPU build)
@@ -13,7 +13,7 @@ export TORCH_INDEX_URL ?=
 export OMP_WAIT_POLICY ?= PASSIVE
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test test-fast lint format doctor clean
+.PHONY: help setup demo chromium test test-fast lint format doctor clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile
@@ -31,10 +31,13 @@ lint: setup
 format: setup
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-test: lint
+chromium: setup
+	@$(BIN)/python tools/setup_chromium.py
+
+test: lint chromium
 	@$(BIN)/python -m pytest -q $(ARGS)
 
-test-fast: lint
+test-fast: lint chromium
 	@$(BIN)/python -m pytest -q -m "not slow" $(ARGS)
 
 doctor: setup

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from negas.apis.cli import stdout_is_closed
 from negas.compat import versions
 from negas.compat.versions import Gate, installed
 
@@ -237,10 +238,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
     options = parser.parse_args(arguments)
     findings = examine()
-    if options.json:
-        print(json.dumps([asdict(finding) for finding in findings], indent=1))
-    else:
-        print_table(findings)
+    try:
+        if options.json:
+            print(json.dumps([asdict(finding) for finding in findings], indent=1))
+        else:
+            print_table(findings)
+        stdout_is_closed()
+    except BrokenPipeError:  # `| head` is no error
+        stdout_is_closed(ending="\n")
     return int(is_broken(findings))
 
 

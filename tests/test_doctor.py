@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -173,6 +175,21 @@ def test_exit_code_and_output(monkeypatch, capsys, status, code):
     ]
     assert doctor.main([]) == code
     assert ".[lite]" in capsys.readouterr().out
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    """``doctor --json | head -1``: no traceback, also not when Python ends."""
+    code = (
+        "import sys; from negas import doctor; "
+        "doctor.examine = lambda: [doctor.Finding('a', 'ok', 'b' * 99)] * 9999; "
+        "sys.exit(doctor.main(['--json']))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "[\n"
+    process.stdout.close()
+    assert process.stderr.read() == "" and process.wait(timeout=60) == 0
 
 
 def test_this_environment_is_not_broken():

@@ -14,7 +14,7 @@ import functools
 import sys
 from pathlib import Path
 
-from negas.apis.cli import user_errors
+from negas.apis.cli import check_target, user_errors
 from negas.labels.audit import KINDS, USUAL_SENSES
 
 
@@ -67,6 +67,8 @@ def main() -> int:
         raise ValueError(f"--senses must be at least 0, got {args.senses}")
     if args.fail_on == "similar" and not args.encoder:
         raise ValueError("--fail-on similar needs --encoder MODEL")
+    if args.json:
+        check_target(args.json, "--json")
     encode, settings = None, {}
     if args.encoder:
         settings = dict(encoder=args.encoder, template=args.template)

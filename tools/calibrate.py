@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from negas.apis.cli import add_config_options, load_config, user_errors
+from negas.apis.cli import add_config_options, check_target, load_config, user_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,12 +40,11 @@ def main() -> int:
     from negas.apis.calibrate import calibrate, use_images
     from negas.apis.inferencer_calibration import default_path
     from negas.apis.inferencer_labels import read_negatives
-    from negas.apis.inferencer_output import prepare_folder
     from negas.apis.preflight import check_checkpoint
 
     check_checkpoint(args.checkpoint)
     path = Path(args.out) if args.out else default_path(args.checkpoint)
-    prepare_folder(path.parent)  # what is wrong with it shows before the detector runs
+    check_target(path, "--out")  # what is wrong with it shows before the detector runs
     if args.ann_file:
         use_images(cfg, args.ann_file, args.img_dir)
     negatives = read_negatives(args.negatives)

@@ -10,7 +10,7 @@ the first M labels of the bank. Nothing is trained or run, so it takes seconds.
 import argparse
 import sys
 
-from negas.apis.cli import user_errors
+from negas.apis.cli import check_target, user_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -57,6 +57,8 @@ def main() -> int:
     from negas.apis.choose_table import print_outcome
     from negas.labels import NegativeLabelBank
 
+    if args.save_bank:
+        check_target(args.save_bank, "--save-bank")
     score_options = {}
     for text in args.score_options:
         key, equals, value = text.partition("=")

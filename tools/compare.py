@@ -2,9 +2,8 @@
 
 import argparse
 import sys
-from pathlib import Path
 
-from negas.apis.cli import user_errors
+from negas.apis.cli import check_target, user_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -26,7 +25,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--scores", nargs="+", metavar="SCORE", help="scores to show (default: max_sigmoid negs)"
     )
-    parser.add_argument("--out", metavar="FILE", help="write the table there, in Markdown")
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        help="write the table there: .md for Markdown, .json with what the numbers depend on",
+    )
     return parser.parse_args()
 
 
@@ -35,13 +38,15 @@ def main() -> int:
     """Print the comparison."""
     args = parse_args()
     from negas.apis.compare import compare
-    from negas.visualization.tables import print_table, to_markdown
+    from negas.apis.compare_files import write_comparison
+    from negas.visualization.tables import print_table
 
+    if args.out:
+        check_target(args.out, "--out")
     table = compare(args.results, args.published, args.names, args.scores)
     print_table(table)
     if args.out:
-        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-        Path(args.out).write_text(to_markdown(table), encoding="utf-8")
+        write_comparison(args.out, table, args.results)
         print(f"written: {args.out}")
     return 0
 

@@ -1,7 +1,8 @@
 """Verdicts for your images: ``python tools/infer.py INPUT CONFIG CHECKPOINT [--out-dir DIR]``.
 
 INPUT is an image, a video or a folder of both. Boxes are judged known or unknown with the
-calibration that tools/calibrate.py has put beside the checkpoint.
+calibration that tools/calibrate.py has put beside the checkpoint. The exit code is 1 if some inputs
+could not be read (the others are judged), 2 if nothing could be done.
 """
 
 import argparse
@@ -41,7 +42,7 @@ def main() -> int:
     from negas.apis.inferencer import Inferencer
     from negas.apis.inferencer_inputs import Pictures
     from negas.apis.inferencer_labels import read_negatives
-    from negas.apis.inferencer_output import prepare_folder
+    from negas.apis.inferencer_output import prepare_folder, print_unreadable
     from negas.apis.mining_classes import read_classes
 
     Pictures.of(args.input)  # what is wrong with it shows before the detector is built
@@ -62,11 +63,11 @@ def main() -> int:
         out_dir=args.out_dir,
     )
     report(results, args.out_dir)
-    return 0
+    return print_unreadable(results["unreadable"])
 
 
 def report(results: dict, out_dir: str) -> None:
-    predictions, unreadable = results["predictions"], results["unreadable"]
+    predictions = results["predictions"]
     boxes = sum(len(found["labels"]) for found in predictions)
     text = f"{len(predictions)} pictures, {boxes} boxes"
     if all("known" in found for found in predictions):
@@ -76,10 +77,6 @@ def report(results: dict, out_dir: str) -> None:
         text += ", no verdict: there is no calibration; make one with tools/calibrate.py"
     print(text)
     print(f"results are in {out_dir}")
-    if unreadable:
-        print(f"warning: unreadable inputs, left out: {len(unreadable)}", file=sys.stderr)
-        for found in unreadable:
-            print(f"  {found['path']}: {found['reason']}", file=sys.stderr)
 
 
 if __name__ == "__main__":

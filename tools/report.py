@@ -28,7 +28,10 @@ def main() -> int:
     """Make the report."""
     args = parse_args()
     from negas.apis.report import make_report, print_report
+    from negas.apis.report_check import check_out_folder
 
+    if args.out:
+        check_out_folder(args.out)
     print_report(make_report(args.runs, args.names, args.shared_cut, args.out), args.brief)
     if args.out:
         print(f"written: {args.out}/report.md, {args.out}/report.json")

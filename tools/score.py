@@ -43,7 +43,15 @@ def parse_args() -> argparse.Namespace:
         metavar="N",
         help="draws of whole images for the intervals; 0: none (default: 1000)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
+    parser.add_argument(
+        "--rotations",
+        type=int,
+        metavar="N",
+        help="draws of the rotated-bank control; 0: none (default: 5 if the dump has embeddings)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the bootstrap and the rotations (default: 0)"
+    )
     parser.add_argument(
         "--open-set", action="store_true", help="add A-OSE, nOSE, WI, AP_U, U-Recall (annotations)"
     )
@@ -73,6 +81,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Score the dumps."""
     args = parse_args()
+    from negas.apis.report_check import check_out_folder
     from negas.apis.score import ScoreOptions, score_dumps, write_scores
     from negas.apis.score_presets import choose_presets
     from negas.apis.score_table import score_tables
@@ -100,7 +109,10 @@ def main() -> int:
         draws=args.bootstrap,
         seed=args.seed,
         open_set=args.open_set,
+        rotations=args.rotations,
     )
+    if args.out:
+        check_out_folder(args.out)
     annotations = dict(text.split("=", 1) for text in args.ann)
     report = score_dumps(args.dumps, options, args.against, annotations)
     for table in score_tables(report):

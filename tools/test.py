@@ -16,6 +16,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--show-dir", help="folder below the work dir for painted images, one folder per set"
     )
+    parser.add_argument(
+        "--preset",
+        nargs="+",
+        metavar="NAME",
+        help="further protocols, as in tools/score.py: vos, siren, matched, fixed",
+    )
     parser.add_argument("--amp", action="store_true", help="test with mixed precision (GPU)")
     add_config_options(parser)
     args = parser.parse_args()
@@ -23,10 +29,30 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+def add_presets(cfg, names: list[str]) -> None:
+    """Ask the config's OODMetric for further protocols.
+
+    Raises:
+        ValueError: there is no such preset, or no OODMetric.
+    """
+    from negas.metrics import find_presets
+
+    find_presets(names)
+    evaluators = cfg.get("test_evaluator") or []
+    evaluators = evaluators if isinstance(evaluators, list | tuple) else [evaluators]
+    found = [each for each in evaluators if each.get("type") == "OODMetric"]
+    if not found:
+        raise ValueError("--preset: the config's test_evaluator has no OODMetric")
+    for each in found:
+        each["presets"] = list(dict.fromkeys([*each.get("presets", ()), *names]))
+
+
 @user_errors
 def main() -> int:
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options, args.launcher)
+    if args.preset:
+        add_presets(cfg, args.preset)
     prepare_work_dir(cfg, args.config, args.work_dir)
     if args.show:
         cfg.default_hooks.visualization.update(draw=True, show=True)

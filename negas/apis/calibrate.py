@@ -196,7 +196,8 @@ def _check_records(records: BoxRecords, fitted_for: dict, path: Path) -> None:
                 f"records {str(path)!r} were made with other {name} than the config's; test again "
                 "with this config, or leave --records out"
             )
-    run = _report_of(path).get("run") or {}
+    run = _report_of(path).get("run")
+    run = run if isinstance(run, dict) else {}
     for key in ("checkpoint_sha256", "base_sha256"):
         if run.get(key) and fitted_for[key] and run[key] != fitted_for[key]:
             raise ValueError(
@@ -208,8 +209,14 @@ def _check_records(records: BoxRecords, fitted_for: dict, path: Path) -> None:
 def _cut_of_records(records: BoxRecords, path: Path) -> tuple[float, str]:
     """The cut that the test found on these records; else the best F1 of one label per box."""
     report = _report_of(path)
+    cut = report.get("cut")
     if path.stem == "cut" and report.get("cut_source") == "id_val":
-        return float(report["cut"]), "best F1"
+        if not isinstance(cut, int | float) or not 0 <= cut <= 1:
+            raise ValueError(
+                f"the ood_results.json of the records {str(path)!r} has the cut {cut!r}; test "
+                "again, or give a fixed --cut"
+            )
+        return float(cut), "best F1"
     truth = records.meta.get("ann_file")
     if not truth or not Path(truth).is_file():
         raise ValueError(

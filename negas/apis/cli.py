@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # MMEngine prefixes errors of constructors with where the class was registered.
 _BUILD_PREFIX = re.compile(r"^(class `\w+` in [\w/.\\-]+: )+")
+_READER_LEFT = 141  # what shells report when a closed pipe ends a command
 _USER_ERRORS = (ValueError, KeyError, OSError, RuntimeError, ImportError, TypeError, AssertionError)
 
 
@@ -31,11 +32,15 @@ def user_errors(main: Callable[[], int | None]) -> Callable[[], int]:
     @functools.wraps(main)
     def wrapped() -> int:
         try:
-            return main() or 0
+            code = main() or 0
+            return _READER_LEFT if stdout_is_closed() else code
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return 130
         except _USER_ERRORS as error:
+            # Also a server may break a pipe, which is to be told.
+            if isinstance(error, BrokenPipeError) and stdout_is_closed(ending="\n"):
+                return _READER_LEFT
             if os.environ.get("NEGAS_DEBUG"):
                 traceback.print_exc()
             text = error.args[0] if isinstance(error, KeyError) and error.args else error
@@ -45,6 +50,21 @@ def user_errors(main: Callable[[], int | None]) -> Callable[[], int]:
             return 2
 
     return wrapped
+
+
+def stdout_is_closed(ending: str = "") -> bool:
+    """Whether the reader of standard output has gone, as ``head`` does when it has seen enough.
+
+    Writes what is buffered, and ``ending``. If the reader has gone, later output goes nowhere, and
+    Python has nothing to complain about when it ends.
+    """
+    try:
+        sys.stdout.write(ending)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def leave_room_for_workers() -> None:
@@ -121,3 +141,25 @@ def prepare_work_dir(cfg, config_path: str, work_dir: str | None) -> Path:
             "--work-dir"
         ) from error
     return path
+
+
+def check_target(path: str | os.PathLike, option: str) -> Path:
+    """Before long work: make the folder of a file that is to be written, and see that it can be.
+
+    Args:
+        path: the file.
+        option: of the command line that names it, for the error.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise IsADirectoryError(f"{option}: {str(target)!r} is a folder; name a file")
+    try:
+        probe_folder(target.parent)
+    except OSError as error:
+        raise OSError(
+            f"{option}: {str(target)!r} cannot be written ({error.strerror}); choose another place"
+        ) from error
+    return target

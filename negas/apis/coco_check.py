@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -13,27 +12,10 @@ from mmengine.logging import print_log
 from PIL import Image
 from tqdm import tqdm
 
+from .coco_json_check import read_coco_json
+
 _END_MARKS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 _TAIL = 1 << 12  # some cameras and tools write bytes after the end mark
-
-
-def _read_json(path: Path, key: str) -> dict:
-    if not path.is_file():
-        ours = "emoji_world/scenes" in path.as_posix()
-        how = "draw the scenes with python tools/make_emoji_world.py" if ours else "prepare it"
-        raise FileNotFoundError(
-            f"{key}.ann_file: {str(path)!r} does not exist; {how} or correct data_root/ann_file"
-        )
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{key}.ann_file: {str(path)!r} is not valid JSON ({error})") from error
-    for field in ("images", "annotations", "categories"):
-        if not isinstance(data, dict) or not isinstance(data.get(field), list):
-            raise ValueError(f"{key}.ann_file: {str(path)!r} has no list {field!r}; expected COCO")
-    if not data["images"]:
-        raise ValueError(f"{key}.ann_file: {str(path)!r} lists no images")
-    return data
 
 
 def check_coco(
@@ -54,37 +36,8 @@ def check_coco(
         FileNotFoundError: the json or an image does not exist.
         ValueError: the json is not sound, or an image cannot be read.
     """
-    data = _read_json(ann_file, key)
+    data = read_coco_json(ann_file, key, classes)
     where = f"{key}.ann_file: {str(ann_file)!r}"
-    names = {category.get("id"): category.get("name") for category in data["categories"]}
-    if classes:
-        lost = [name for name in classes if name not in names.values()]
-        if lost:
-            raise ValueError(
-                f"{where} has no category {lost[0]!r} ({len(lost)} of {len(classes)} classes are "
-                f"missing; it has {sorted(map(str, names.values()))[:8]}...); rename the "
-                "categories or set metainfo.classes to the json's names"
-            )
-        extra = [name for name in names.values() if name not in classes]
-        if extra:
-            print_log(f"{where}: ignoring categories that are no class: {extra[:8]}", "current")
-    image_ids = {image.get("id") for image in data["images"]}
-    if len(image_ids) != len(data["images"]):
-        raise ValueError(f"{where} has two images with the same id")
-    for ann in data["annotations"]:
-        if ann.get("category_id") not in names:
-            raise ValueError(
-                f"{where}: annotation {ann.get('id')} has unknown category_id "
-                f"{ann.get('category_id')!r}; the json's categories have ids {sorted(names)[:8]}..."
-            )
-        if ann.get("image_id") not in image_ids:
-            raise ValueError(
-                f"{where}: annotation {ann.get('id')} belongs to image {ann.get('image_id')!r}, "
-                "which the json does not list"
-            )
-        box = ann.get("bbox")
-        if not isinstance(box, list) or len(box) != 4 or not all(_finite(v) for v in box):
-            raise ValueError(f"{where}: annotation {ann.get('id')} has no finite bbox [x, y, w, h]")
     if not all("file_name" in image for image in data["images"]):
         print_log(f"{where}: its images have no file_name and are not checked", "current")
         return []
@@ -130,7 +83,3 @@ def _look_at(path: Path) -> Literal["whole", "unended", "broken"]:
     # JPEGs without the mark, or with much behind it, may be fine: ask the pipelines' decoder.
     readable = kind == "JPEG" and mmcv.imfrombytes(path.read_bytes()) is not None
     return "unended" if readable else "broken"
-
-
-def _finite(value: object) -> bool:
-    return isinstance(value, int | float) and value == value and abs(value) != float("inf")

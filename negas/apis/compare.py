@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from negas.visualization.tables import Column, Row, Section, Stat, Table
 
+from .compare_files import result_file
+from .report_check import check_scores, read_json
 from .report_runs import RESULTS_FILE, load_run
-from .report_table import score_name
+from .report_table import MAP_NAMES, score_name
 from .score import KIND
 
-SCORES_FILE = "ood_scores.json"
 PUBLISHED_DIR = Path(__file__).parents[2] / "data" / "published"
 PUBLISHED = "published, not run here"
-MAPS = {  # key -> heading; published tables mix definitions, so each has a column of its own
-    "coco_ap": "ID AP",
-    "coco_ap50": "ID AP50",
+MAPS = MAP_NAMES | {  # published tables mix definitions, so each has a column of its own
     "voc07_style_ap": "ID AP (VOC07 style)",
     "unstated_ap": "ID AP (unstated)",
 }
@@ -43,14 +41,14 @@ class Entry:
     note: str = ""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Result:
-    """A result file: its rows, and what must agree for one table to hold two of them."""
+    """One run of a result file: its rows, and what must agree for one table to hold two of them."""
 
-    path: Path
+    where: str
     entries: list[Entry]
-    id_labels: list[str] | None = None
-    images: dict[str, int] = field(default_factory=dict)
+    id_labels: list[str] | None
+    images: dict[str, int]
 
 
 def compare(
@@ -76,7 +74,9 @@ def compare(
         raise ValueError(f"--names: expected {len(paths)} names, one per result, got {len(names)}")
     wanted = list(scores) if scores else ["max_sigmoid", "negs"]
     results = [
-        _read(Path(path), names[i] if names else None, wanted) for i, path in enumerate(paths)
+        result
+        for i, path in enumerate(paths)
+        for result in _read(Path(path), names[i] if names else None, wanted)
     ]
     _check(results)
     entries = [entry for result in results for entry in result.entries]
@@ -120,7 +120,7 @@ def read_published(name: str) -> list[Entry]:
         raise FileNotFoundError(
             f"--published: there is no {name!r}; choose of {known or 'none'}, or give a json file"
         )
-    data = _read_json(file)
+    data = read_json(file)
     rows = data.get("rows") if isinstance(data, dict) else None
     if not isinstance(rows, list):
         raise ValueError(f"{file}: expected a list under 'rows', as in data/published/voc.json")
@@ -147,64 +147,65 @@ def read_published(name: str) -> list[Entry]:
     return entries
 
 
-def _read(path: Path, name: str | None, scores: Sequence[str]) -> Result:
-    file = path
-    if path.is_dir():
-        files = [path / each for each in (RESULTS_FILE, SCORES_FILE) if (path / each).is_file()]
-        if len(files) != 1:
-            found = "both" if files else "none of them"
-            raise FileNotFoundError(
-                f"{path}: expected {RESULTS_FILE} or {SCORES_FILE} in this folder, found {found}; "
-                "give the work dir of tools/test.py, the --out of tools/score.py, or a file"
-            )
-        file = files[0]
-    if not file.is_file():
-        raise FileNotFoundError(f"{path}: no such result; give a folder or file of results")
-    data = _read_json(file)
+def _read(path: Path, name: str | None, scores: Sequence[str]) -> list[Result]:
+    file = result_file(path)
+    data = read_json(file)
     if isinstance(data, dict) and data.get("kind") == KIND:
-        if not data.get("dumps"):
-            raise ValueError(f"{file}: it holds no dumps; run tools/score.py again")
+        check_scores(file, data)
         return _of_scores(file, data, name, scores)
     if file.name != RESULTS_FILE:
         raise ValueError(
             f"{file}: neither results of tools/test.py nor of tools/score.py; give one of these"
         )
     run = load_run(file.parent)
-    info, settings = run.info, run.results["settings"]
-    entries = []
-    for protocol in settings["protocols"]:
-        rows = [r for r in run.rows if r["protocol"] == protocol and r["control"] == "none"]
-        rows = [row for row in rows if row["bank"] in ("own", "none")]
-        section = f"samples: {protocol}; own cut; FPR95 at recall of at least 95%"
-        entries += _entries(rows, section, name or run.path.name, run.results["map"], scores)
-    sizes = {key: about["images"] for key, about in run.results["sets"].items() if key != "cut"}
-    return Result(file, entries, info.get("class_names"), sizes)
+    rows = [row for row in run.results["rows"] if row["bank"] in ("own", "none")]
+    rows = [_with_preset(row, run.results) for row in rows if row["cut_kind"] != "shared"]
+    entries = _by_preset(rows, name or run.path.name, run.results["map"], scores)
+    return [Result(str(file), entries, run.info.get("class_names"), _sizes(run.results["sets"]))]
 
 
-def _of_scores(file: Path, data: dict, name: str | None, scores: Sequence[str]) -> Result:
+def _of_scores(file: Path, data: dict, name: str | None, scores: Sequence[str]) -> list[Result]:
     """Rows of ``tools/score.py``; several dumps keep their own names."""
-    result = Result(file, [])
+    results = []
     for dump in data["dumps"]:
         label = name if name and len(data["dumps"]) == 1 else dump["name"]
         label = f"{name}/{label}" if name and len(data["dumps"]) > 1 else label
-        by_preset: dict[tuple, list[dict]] = {}
-        for row in dump["rows"]:
+        entries = _by_preset(dump["rows"], label, dump["map"], scores)
+        where = f"{file} ({dump['name']})" if len(data["dumps"]) > 1 else str(file)
+        results.append(Result(where, entries, dump["id_labels"], _sizes(dump["sets"])))
+    return results
+
+
+def _sizes(sets: dict) -> dict[str, int]:
+    return {name: about["images"] for name, about in sets.items() if name != "cut"}
+
+
+def _with_preset(row: dict, results: dict) -> dict:
+    """A row of a test; older ones do not name their preset."""
+    preset = "matched" if row["protocol"] == "matched" else "own"
+    known = dict(preset=preset, rule="at_least", pair_floor=None)
+    return known | dict(cut_source=results.get("cut_source")) | row
+
+
+def _by_preset(rows: Sequence[dict], label: str, maps: dict, scores: Sequence[str]) -> list[Entry]:
+    """Entries of one run, a section for each preset and source of its cut; without controls."""
+    groups: dict[tuple, list[dict]] = {}
+    for row in rows:
+        if row.get("control", "none") == "none":
             key = (row["preset"], row["protocol"], row["rule"], row["cut_source"], row["bank"])
-            by_preset.setdefault(key, []).append(row)
-        for (preset, protocol, rule, source, bank), rows in by_preset.items():
-            closest = rule == "closest"
-            unit = "" if rows[0]["pair_floor"] is None else ", once per label"
-            if closest:
-                rows = [row | dict(fpr95=row["fpr95_closest"]) for row in rows]
-            section = (
-                f"preset {preset}, samples: {protocol}{unit}; cut: {source}; FPR95 at recall "
-                + ("closest to 95%" if closest else "of at least 95%")
-            )
-            shown = label if bank in ("own", "none") else f"{label}, bank {bank}"
-            result.entries += _entries(rows, section, shown, dump["map"], scores)
-        sizes = {key: about["images"] for key, about in dump["sets"].items() if key != "cut"}
-        result.id_labels, result.images = dump["id_labels"], result.images | sizes
-    return result
+            groups.setdefault(key, []).append(row)
+    entries = []
+    for (preset, protocol, rule, source, bank), same in groups.items():
+        closest = rule == "closest"
+        unit = "" if same[0]["pair_floor"] is None else ", once per label"
+        if closest:
+            same = [row | dict(fpr95=row["fpr95_closest"]) for row in same]
+        section = f"preset {preset}, samples: {protocol}{unit}; cut: {source}; FPR95 at recall " + (
+            "closest to 95%" if closest else "of at least 95%"
+        )
+        shown = label if bank in ("own", "none") else f"{label}, bank {bank}"
+        entries += _entries(same, section, shown, maps, scores)
+    return entries
 
 
 def _entries(
@@ -249,19 +250,13 @@ def _check(results: Sequence[Result]) -> None:
     for other in others:
         if None not in (first.id_labels, other.id_labels) and first.id_labels != other.id_labels:
             raise ValueError(
-                f"{other.path} and {first.path} have different ID labels, or the same in another "
+                f"{other.where} and {first.where} have different ID labels, or the same in another "
                 "order, so one table cannot hold both"
             )
         for name in first.images.keys() & other.images.keys():
-            if first.images[name] != other.images[name]:
+            mine, theirs = first.images[name], other.images[name]
+            if mine != theirs:
                 raise ValueError(
-                    f"{other.path} and {first.path}: the set {name!r} has {other.images[name]} and "
-                    f"{first.images[name]} images, so one table cannot hold both"
+                    f"{other.where} and {first.where}: the set {name!r} has {theirs} and {mine} "
+                    "images, so one table cannot hold both"
                 )
-
-
-def _read_json(file: Path) -> object:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file}: not valid JSON ({error}); write the file again") from error

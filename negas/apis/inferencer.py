@@ -31,7 +31,12 @@ from .inferencer_inputs import Input, Picture, Pictures  # noqa: E402
 from .inferencer_labels import set_labels  # noqa: E402
 from .inferencer_output import CocoResults, Painted, prepare_folder  # noqa: E402
 from .inferencer_visualizer import VerdictVisualizer  # noqa: E402
-from .preflight import check_bank, check_checkpoint  # noqa: E402
+from .preflight import (  # noqa: E402
+    check_bank,
+    check_checkpoint,
+    check_device,
+    check_test_pipeline,
+)
 
 UNCALIBRATED_CUT = 0.3  # what MMDetection's inferencer draws from
 
@@ -56,7 +61,8 @@ class Inferencer(DetInferencer):
 
     Raises:
         FileNotFoundError: config, checkpoint, bank or calibration do not exist.
-        ValueError: labels are not sound, or the calibration was fitted for another detector.
+        ValueError: labels are not sound, the calibration was fitted for another detector, or config
+            or device cannot be used.
         RuntimeError: the checkpoint does not fit the config.
     """
 
@@ -74,6 +80,8 @@ class Inferencer(DetInferencer):
         given = isinstance(model, str | os.PathLike)
         cfg = load_config(str(model)) if given else copy.deepcopy(model)
         check_checkpoint(str(weights))
+        check_test_pipeline(cfg)
+        check_device(device)
         set_labels(cfg, classes, negatives)
         check_bank(cfg)
         cfg.model.setdefault("test_cfg", {}).update(keep_logits=True, keep_embeddings=False)
@@ -92,6 +100,12 @@ class Inferencer(DetInferencer):
         # the detector itself refuses weights that do not fit.
         weights = checkpoint.get("state_dict", checkpoint)
         weights = {key.removeprefix("module."): value for key, value in weights.items()}
+        if not hasattr(model, "class_names"):
+            raise ValueError(
+                f"model.type={cfg.model.type!r} is no open-vocabulary detector of negas; use a "
+                "config with 'NegASYOLOWorldDetector' or 'NegASGroundingDINO', or their stock "
+                "'YOLOWorldDetector' or 'GroundingDINODetector'"
+            )
         model.load_state_dict(weights, strict=False)
         palette = "random" if self.palette == "none" else self.palette
         model.dataset_meta = dict(classes=tuple(model.class_names), palette=palette)
@@ -165,6 +179,8 @@ class Inferencer(DetInferencer):
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if pred_score_thr is not None and not 0 <= pred_score_thr <= 1:
+            raise ValueError(f"pred_score_thr must be a confidence in [0, 1], got {pred_score_thr}")
         pictures = Pictures.of(inputs)
         folder = prepare_folder(out_dir) if str(out_dir) else None
         threshold = self.threshold if pred_score_thr is None else pred_score_thr
@@ -174,7 +190,7 @@ class Inferencer(DetInferencer):
         complete = False
         try:
             for batch in self._batches(pictures, batch_size):
-                for picture, sample in zip(batch, self._detect(batch, threshold), strict=True):
+                for picture, sample in self._detect(batch, threshold):
                     prediction = self._describe(picture, sample)
                     coco.add(picture, prediction)
                     results["predictions"].append(sample if return_datasamples else prediction)
@@ -190,12 +206,7 @@ class Inferencer(DetInferencer):
                 painted.close()
             if folder and not no_save_pred and coco.images:
                 coco.save(folder, complete, pictures.unreadable)
-        if not pictures.count:
-            first = pictures.unreadable[0]
-            raise ValueError(
-                f"no input can be read ({len(pictures.unreadable)} tried); the first is "
-                f"{first['path']!r}: {first['reason']}"
-            )
+        pictures.check_any()
         if print_result:
             print(results["predictions"])
         return results
@@ -205,20 +216,22 @@ class Inferencer(DetInferencer):
         """Least confidence of a detection."""
         return self.calibration.cut if self.calibration else UNCALIBRATED_CUT
 
-    def _batches(self, pictures: Pictures, size: int) -> Iterator[list[Picture]]:
+    def _batches(self, pictures: Pictures, size: int) -> Iterator[list[tuple[Picture, dict]]]:
         # disable=None: no bar where standard error is no terminal
         hidden = None if self.show_progress else True
         with tqdm(total=pictures.total, desc="inference", leave=False, disable=hidden) as bar:
-            stream = iter(pictures)
+            stream = pictures.prepared(self.pipeline)
             while batch := list(itertools.islice(stream, size)):
                 yield batch
                 bar.update(len(batch))
 
     @torch.no_grad()
-    def _detect(self, batch: Sequence[Picture], threshold: float) -> list[DetDataSample]:
-        data = self.collate_fn([self.pipeline(picture.pixels) for picture in batch])
-        samples = []
-        for picture, sample in zip(batch, self.model.test_step(data), strict=True):
+    def _detect(
+        self, batch: Sequence[tuple[Picture, dict]], threshold: float
+    ) -> list[tuple[Picture, DetDataSample]]:
+        data = self.collate_fn([prepared for _, prepared in batch])
+        found = []
+        for (picture, _), sample in zip(batch, self.model.test_step(data), strict=True):
             kept = sample.pred_instances
             # As the protocol compares: float32 scores against the cut in float32.
             keep = kept.scores >= float(np.float32(threshold))
@@ -229,8 +242,8 @@ class Inferencer(DetInferencer):
                 kept.pop(extra, None)
             sample.pred_instances = kept
             sample.set_metainfo(dict(img_path=picture.path))
-            samples.append(sample.cpu())
-        return samples
+            found.append((picture, sample.cpu()))
+        return found
 
     def _describe(self, picture: Picture, sample: DetDataSample) -> dict:
         """A prediction of plain numbers and texts."""

@@ -27,6 +27,10 @@ _IDENTITY = {
     "neg_labels": "other negative labels",
     "template": "another template of the labels",
     "learned_prompt": "another kind of prompt",
+    "prompt_negatives": "another use of the prompt (prompt_negatives)",
+    "prefix": "another prefix of the labels",
+    "token_reduce": "another reduction of tokens (token_reduce)",
+    "neg_path": "another path of the negatives (neg_path)",
 }
 
 
@@ -45,7 +49,7 @@ def identity(model: nn.Module, checkpoint: str | os.PathLike) -> dict[str, Any]:
     if postprocessor is None:
         raise ValueError(
             f"{type(model).__name__} gives no OOD score, so it has no verdict; use a config with "
-            "model.type='NegASYOLOWorldDetector'"
+            "model.type='NegASYOLOWorldDetector' or 'NegASGroundingDINO'"
         )
     if not Path(checkpoint).is_file():
         raise ValueError(
@@ -53,6 +57,8 @@ def identity(model: nn.Module, checkpoint: str | os.PathLike) -> dict[str, Any]:
             "it; download it first"
         )
     options = dataclasses.asdict(postprocessor.score)
+    # What one family of detectors has and another lacks is None there.
+    texts = ("template", "prompt_negatives", "prefix", "token_reduce", "neg_path")
     return dict(
         checkpoint_sha256=file_sha256(checkpoint),
         base_sha256=getattr(model, "base_sha256", None),
@@ -60,8 +66,8 @@ def identity(model: nn.Module, checkpoint: str | os.PathLike) -> dict[str, Any]:
         score=postprocessor.score_name,
         score_options={key: value for key, value in options.items() if _plain(value)},
         neg_labels=list(getattr(model, "neg_labels", ())),
-        template=getattr(model, "template", None),
         learned_prompt=getattr(model, "prompt", None) is not None,
+        **{name: getattr(model, name, None) for name in texts},
     )
 
 
@@ -128,9 +134,13 @@ class Calibration:
             raise ValueError(f"{where} is of version {data['version']}, not {VERSION}; {again}")
         for key in ("cut", "tau"):
             value = data[key]
-            if not isinstance(value, int | float) or not math.isfinite(value):
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not math.isfinite(value):
                 raise ValueError(f"{where}: {key} is {value!r}, expected a number; {again}")
-        lost = set(_IDENTITY) - set(data["fitted_for"] or {})
+        if not 0 <= data["cut"] <= 1:
+            raise ValueError(f"{where}: cut is {data['cut']}, no confidence in [0, 1]; {again}")
+        fitted_for = data["fitted_for"]
+        lost = set(_IDENTITY) - set(fitted_for if isinstance(fitted_for, dict) else {})
         if lost:
             raise ValueError(f"{where}: fitted_for has no {sorted(lost)[0]!r}; {again}")
         return cls(**{name: data[name] for name in names})

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import mmcv
 import numpy as np
 from PIL import Image
@@ -67,6 +68,11 @@ class Pictures:
                 raise FileNotFoundError(
                     f"input {str(inputs)!r} does not exist; give an image, a video or a folder"
                 )
+        if not single and not isinstance(inputs, Iterable):
+            raise ValueError(
+                f"the input is a {type(inputs).__name__}; give an image, a video, a folder, an "
+                "array, or a list of these"
+            )
         items = [inputs] if single else list(inputs)
         if not items:
             raise ValueError("there is no input: the list is empty; give images")
@@ -96,6 +102,19 @@ class Pictures:
                 self.count += 1
                 yield picture
 
+    def check_any(self) -> None:
+        """After iteration: was there a picture at all?
+
+        Raises:
+            ValueError: nothing could be read.
+        """
+        if not self.count:
+            first = self.unreadable[0]
+            raise ValueError(
+                f"no input can be read ({len(self.unreadable)} tried); the first is "
+                f"{first['path']!r}: {first['reason']}"
+            )
+
     def _image(self, path: Path) -> Iterator[Picture]:
         try:
             pixels = read_image(path)
@@ -119,6 +138,25 @@ class Pictures:
         while pixels is not None:
             yield Picture(name, pixels, str(path), index, video.fps or 25.0)
             pixels, index = video.read(), index + 1
+
+    def prepared(self, pipeline: Callable[[np.ndarray], dict]) -> Iterator[tuple[Picture, dict]]:
+        """Pictures and what a detector's test pipeline makes of them.
+
+        One that it cannot prepare, such as a strip that resizing leaves no pixel of, is unreadable;
+        of a video only the first such frame is listed.
+        """
+        for picture in self:
+            try:
+                data = pipeline(np.ascontiguousarray(picture.pixels))
+            except (cv2.error, ValueError, ArithmeticError):
+                self.count -= 1
+                path = picture.path or picture.name
+                height, width = picture.pixels.shape[:2]
+                reason = f"{width}x{height} pixels, which the test pipeline cannot prepare"
+                if all(entry["path"] != path for entry in self.unreadable):
+                    self.unreadable.append(dict(path=path, reason=reason))
+                continue
+            yield picture, data
 
     def _refuse(self, path: Path, error: Exception) -> None:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -42,7 +42,7 @@ def set_labels(
         if not takes_negatives:
             raise ValueError(
                 f"model.type={model.type!r} takes no negative labels; use a config with "
-                "'NegASYOLOWorldDetector'"
+                "'NegASYOLOWorldDetector' or 'NegASGroundingDINO'"
             )
         _set_negatives(model, negatives)
     elif classes is not None and model.get("neg_labels"):

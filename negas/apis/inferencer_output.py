@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -122,3 +123,20 @@ def prepare_folder(out_dir: str | os.PathLike) -> Path:
             f"output folder {str(folder)!r} cannot be written ({error.strerror}); choose another"
         ) from error
     return folder
+
+
+def print_unreadable(unreadable: Sequence[dict]) -> int:
+    """Name inputs that were left out, on standard error.
+
+    Args:
+        unreadable: ``dict(path, reason)`` each.
+
+    Returns:
+        A command's exit code: 1 if there are any, so that a script notices, else 0.
+    """
+    if not unreadable:
+        return 0
+    print(f"warning: unreadable inputs, left out: {len(unreadable)}", file=sys.stderr)
+    for found in unreadable:
+        print(f"  {found['path']}: {found['reason']}", file=sys.stderr)
+    return 1

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import torch
 from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 from mmengine.config import Config
@@ -143,6 +144,11 @@ def check_bank(cfg: Config) -> None:
     source = cfg.model.get("neg_labels")
     if not source or not isinstance(source, str) or not cfg.model.get("class_names"):
         return
+    command = cfg.get("bank_command") or ""
+    if command and not Path(source).is_file() and source in command:
+        raise FileNotFoundError(
+            f"model.neg_labels={source!r} does not exist; make it with: {command}"
+        )
     bank = NegativeLabelBank.load(source)
     try:
         bank.check_id_labels(read_names(cfg.model.class_names, "model.class_names"))
@@ -160,3 +166,30 @@ def check_checkpoint(path: str) -> None:
         raise FileNotFoundError(
             f"checkpoint {path!r} does not exist; give a .pth or .safetensors file"
         )
+
+
+def check_test_pipeline(cfg: Config) -> None:
+    """Check that a config says how images are prepared.
+
+    Raises:
+        ValueError: if not.
+    """
+    loader = cfg.get("test_dataloader") or {}
+    if not (loader.get("dataset") or {}).get("pipeline"):
+        raise ValueError(
+            "the config has no test_dataloader.dataset.pipeline, so images cannot be prepared as "
+            "the detector expects; take a config that can be tested"
+        )
+
+
+def check_device(device: str | None) -> None:
+    """Check that torch can use a device; ``None``: whichever it finds.
+
+    Raises:
+        ValueError: if not.
+    """
+    try:
+        torch.empty(0, device=device or "cpu")
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device {device!r} cannot be used ({reason}); try 'cpu'") from error

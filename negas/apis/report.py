@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from negas.evaluation.provenance import complete
+from negas.evaluation.results import write_results
+from negas.files import write_atomically
 from negas.visualization.tables import Table, print_table, to_markdown
 
 from .report_runs import Method, Run, group_runs, load_run
@@ -76,7 +78,8 @@ def make_report(
     if shared_cut is not None:
         cut = shared_cut_of(runs, shared_cut)
         kinds.append("shared")
-        for run in tqdm(runs, desc=f"shared cut {cut:.3f}", leave=False, disable=not progress):
+        hidden = None if progress else True  # None: no bar where standard error is no terminal
+        for run in tqdm(runs, desc=f"shared cut {cut:.3f}", leave=False, disable=hidden):
             run.add_cut("shared", cut)
     tables = []
     for protocol in runs[0].results["settings"]["protocols"]:
@@ -90,37 +93,34 @@ def make_report(
 
 
 def write_report(out: Path, methods: Sequence[Method], tables: Sequence[Table]) -> None:
-    """Write ``report.md`` (tables) and ``report.json`` (the same numbers, unrounded, and runs)."""
-    out.mkdir(parents=True, exist_ok=True)
+    """Write ``report.md`` (tables) and ``report.json``.
+
+    The latter holds the same numbers, unrounded, and each run with all its rows and what it
+    depends on (:data:`negas.evaluation.provenance.KEYS`).
+    """
     parts = ["# OOD detection report", "", *[to_markdown(table) for table in tables]]
     parts += [
         "### Runs",
         "",
         *[_describe(method, run) for method in methods for run in method.runs],
     ]
-    (out / "report.md").write_text("\n".join(parts) + "\n", encoding="utf-8")
-    data = dict(
-        tables=[asdict(table) for table in tables],
-        runs=[
-            dict(
-                method=method.name,
-                path=str(run.path),
-                cut=run.cut,
-                map=run.results["map"],
-                **{k: v for k, v in run.info.items() if k != "class_names"},
-            )
-            for method in methods
-            for run in method.runs
-        ],
+    write_atomically(out / "report.md", "\n".join(parts) + "\n")
+    runs = [
+        dict(method=method.name, path=str(run.path)) | complete(run.results | dict(rows=run.rows))
+        for method in methods
+        for run in method.runs
+    ]
+    write_results(
+        out / "report.json",
+        dict(kind="negas report", tables=[asdict(table) for table in tables], runs=runs),
     )
-    (out / "report.json").write_text(json.dumps(data, indent=1), encoding="utf-8")
 
 
 def _describe(method: Method, run: Run) -> str:
     info = run.info
     return (
         f"- {method.name}: `{run.path}`, seed {info.get('seed')}, cut {run.cut:.3f} "
-        f"({run.results.get('cut_source')}), config SHA-256 {info.get('config_sha256', '')[:12]}, "
+        f"({run.results.get('cut_source')}), config SHA-256 {str(info.get('config_sha256'))[:12]}, "
         f"checkpoint SHA-256 {str(info.get('checkpoint_sha256'))[:12]}"
     )
 

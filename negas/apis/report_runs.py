@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,7 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from negas.evaluation.results import TEXT_FEATS_FILE, Bank, Evaluation, evaluate_run
+from negas.metrics.coco import load_coco
 from negas.records import BoxRecords
+
+from .report_check import check_results, load_records, read_feats, read_json
 
 RESULTS_FILE = "ood_results.json"
 _NAMES = {"stock": "YOLO-World (stock)", "coop": "+ CoOp prompts", "negas": "+ NegAS"}
@@ -69,7 +71,7 @@ class Run:
             FileNotFoundError: the run has no records.
         """
         names = list(self.results["sets"])
-        return {name: BoxRecords.load(self.path / "records" / f"{name}.npz") for name in names}
+        return {name: load_records(self.path / "records" / f"{name}.npz") for name in names}
 
     def truth(self, name: str) -> dict:
         """COCO dict of a set.
@@ -83,19 +85,17 @@ class Run:
                 f"{self.path}: the annotations {ann_file!r} of the set {name!r} do not exist; "
                 "run this where the test ran, with the data in place"
             )
-        return json.loads(Path(ann_file).read_text(encoding="utf-8"))
+        return load_coco(ann_file).dataset
 
     def banks(self) -> list[Bank]:
         """Label banks of the run with their text embeddings.
 
         Raises:
-            ValueError: the run has several banks or rotations but its records hold no embeddings.
+            ValueError: the run has several banks or rotations but its records hold no embeddings,
+                or the file of the text embeddings cannot be read.
         """
         path = self.path / "records" / TEXT_FEATS_FILE
-        feats = {}
-        if path.is_file():
-            with np.load(path) as archive:
-                feats = {name: archive[name] for name in archive.files}
+        feats = read_feats(path) if path.is_file() else {}
         described = self.results["banks"]
         rescored = set(described) - {"own"} or self.results["settings"]["rotations"]
         if described and rescored and (not feats or self.records["id"].embeddings is None):
@@ -121,8 +121,10 @@ class Run:
             )
         # A cut that is the run's own gives the same rows: most of a report's time is saved.
         if np.float32(cut) == np.float32(self.cut):
-            own = [row for row in self.rows if row["cut_kind"] == "own"]
-            self.rows += [row | dict(cut_kind=kind) for row in own]
+            fixed = dict(cut_kind=kind, cut_rule="fixed", cut_source="fixed")
+            for row in [row for row in self.rows if row["cut_kind"] == "own"]:
+                preset = "matched" if row["protocol"] == "matched" else "fixed"
+                self.rows.append(row | fixed | dict(preset=preset))
             return
         truths = {name: self.truth(name) for name in self.records if name != "cut"}
         evaluation = Evaluation(
@@ -165,13 +167,8 @@ def load_run(path: str | Path) -> Run:
         raise FileNotFoundError(
             f"{folder}: no {RESULTS_FILE} in this folder; give the work dir of tools/test.py"
         )
-    try:
-        results = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file}: not valid JSON ({error}); run tools/test.py again") from error
-    for key in ("rows", "banks", "sets", "map", "cut", "run", "settings"):
-        if not isinstance(results, dict) or key not in results:
-            raise ValueError(f"{file}: the key {key!r} is missing; run tools/test.py again")
+    results = read_json(file, "run tools/test.py again")
+    check_results(file, results)
     return Run(folder, results)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from negas.visualization.tables import Column, Row, Section, Stat, Table
@@ -28,16 +29,22 @@ CUTS = {
     "own": "confidence cut: each method's own",
     "shared": "one shared confidence cut",
 }
+MAP_NAMES = {  # three definitions that published tables mix
+    "coco_ap": "ID AP",
+    "coco_ap50": "ID AP50",
+    "voc07_ap50": "ID AP50 (VOC07)",
+}
+CONTROLS = {"rotated": "rotated", "no_leaks": "without leaks"}
 _NOTE = (
     "FPR95 (lower is better), AUROC, AP in percent; ID is the positive class. Best of each block "
     "in bold."
 )
-_ROTATED = (
+ROTATED = (
     "rotated: the bank's embeddings turned at random (same geometry, no meaning), mean of several "
     "draws; a gain that survives it is not semantic."
 )
 _LEAKS = "leaks: how many of the bank's negatives name a class of the OOD set, synonyms included."
-_NO_LEAKS = "without leaks: the same without these negatives; empty where there are none."
+NO_LEAKS = "without leaks: the same without these negatives; empty where there are none."
 
 
 class Picker:
@@ -61,12 +68,9 @@ class Picker:
                 if name == self.ood_sets[0]:
                     found.setdefault("num_id", []).append(row["num_id"])
                     found.setdefault("cut", []).append(row["cut"])
-                    found.setdefault("ap", []).append(
-                        run.results["map"].get("coco_ap", float("nan"))
-                    )
-                    found.setdefault("ap50", []).append(
-                        run.results["map"].get("coco_ap50", float("nan"))
-                    )
+                    for key in MAP_NAMES:
+                        value = run.results["map"].get(key)
+                        found.setdefault(key, []).append(math.nan if value is None else value)
         return {key: Stat.of(values) for key, values in found.items()} or None
 
     def rows(self, label: str, method: Method, score: str) -> list[Row]:
@@ -84,9 +88,9 @@ class Picker:
         values |= {f"{name}/leaks": Stat(len(words)) for name, words in named.items()}
         rows = [Row(label, values)]
         if clean := self.values(method, score, "own", "no_leaks"):
-            rows.append(Row(f"{label}, without leaks", _per_set(clean), control=True))
+            rows.append(Row(f"{label}, {CONTROLS['no_leaks']}", per_set(clean), control=True))
         if turned := self.values(method, score, "own", "rotated"):
-            rows.append(Row(f"{label}, rotated", _per_set(turned), control=True))
+            rows.append(Row(f"{label}, {CONTROLS['rotated']}", per_set(turned), control=True))
         return rows
 
     def columns(self) -> list[Column]:
@@ -95,7 +99,7 @@ class Picker:
         for name in self.ood_sets:
             columns.append(Column(f"{name}/fpr95", f"{name} FPR95", "lower"))
             columns.append(Column(f"{name}/auroc", f"{name} AUROC", "higher"))
-        columns += [Column("ap", "ID AP", "higher"), Column("ap50", "ID AP50", "higher")]
+        columns += [Column(key, title, "higher") for key, title in MAP_NAMES.items()]
         columns.append(Column("cut", "cut", percent=False, digits=3))
         counts = tuple(f"{name}/num_ood" for name in self.ood_sets)
         title = "boxes " + "/".join(["ID", *self.ood_sets])
@@ -157,16 +161,16 @@ def main_table(methods: Sequence[Method], protocol: str, cut_kind: str) -> Table
         sections.append(("NegA x NegS", [row for cell in square for row in pick.rows(*cell)]))
     boxes = negas or coop or methods[-1]
     found = [row for s in scores_of(boxes) for row in pick.rows(score_name(s), boxes, s)]
-    found = [Row(row.label, _per_set(row.values), row.control) for row in found]
+    found = [Row(row.label, per_set(row.values), row.control) for row in found]
     sections.append((f"scores on the boxes of {boxes.name}", found))
     notes = [_NOTE, seeds_note(methods)]
     labels = [row.label for _, rows in sections for row in rows if row.control]
     if any(label.endswith("rotated") for label in labels):
-        notes.append(_ROTATED)
+        notes.append(ROTATED)
     if any(method.runs[0].results["banks"] for method in methods):
         notes.append(_LEAKS)
     if any(label.endswith("without leaks") for label in labels):
-        notes.append(_NO_LEAKS)
+        notes.append(NO_LEAKS)
     return Table(
         title=f"{PROTOCOLS.get(protocol, protocol)}; {CUTS[cut_kind]}",
         columns=pick.columns(),
@@ -175,7 +179,7 @@ def main_table(methods: Sequence[Method], protocol: str, cut_kind: str) -> Table
     )
 
 
-def _per_set(values: dict[str, Stat]) -> dict[str, Stat]:
+def per_set(values: dict[str, Stat]) -> dict[str, Stat]:
     """Without what is the same for all scores of the same boxes."""
     return {k: v for k, v in values.items() if "/" in k and "num" not in k}
 
@@ -225,7 +229,7 @@ def bank_table(methods: Sequence[Method], protocol: str, cut_kind: str) -> Table
         columns=columns,
         sections=sections,
         notes=[
-            _ROTATED,
+            ROTATED,
             *overlap_notes(method),
         ],
     )

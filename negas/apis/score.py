@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import negas
+from negas.evaluation.provenance import package_versions
 from negas.evaluation.results import NamedScore, name_scores, write_results
+from negas.files import write_atomically
+from negas.metrics import Preset
 from negas.scores import SCORES
 from negas.visualization.tables import to_markdown
 
-from .report_table import leaks_of
+from .score_controls import control_rows, count_rotations
+from .score_describe import describe_dump
 from .score_dump import OWN_BANK, Dump, check_pair, load_dump
 from .score_open_set import open_set_row
 from .score_paired import paired_rows
-from .score_presets import Preset, parse_score
+from .score_presets import parse_score
 from .score_rows import banks_of, score_rows, take_samples
 from .score_table import score_tables
 
@@ -33,8 +34,9 @@ class ScoreOptions:
         scores: as on the command line; ``None``: all, those with negatives if there are any.
         banks: label banks of the dump for scores with negatives.
         draws: of the bootstrap over images; 0: no intervals.
-        seed: of the bootstrap.
+        seed: of the bootstrap and of the rotations.
         open_set: add A-OSE, U-Recall and so on (needs annotations).
+        rotations: draws of the rotated-bank control; ``None``: five where a dump holds embeddings.
     """
 
     presets: Sequence[Preset]
@@ -43,6 +45,7 @@ class ScoreOptions:
     draws: int = 1000
     seed: int = 0
     open_set: bool = False
+    rotations: int | None = 0
 
 
 def score_dumps(
@@ -74,6 +77,9 @@ def score_dumps(
         raise ValueError(f"--bootstrap must be 0 or more draws, got {options.draws}")
     if against is not None and not options.draws:
         raise ValueError("--against needs the bootstrap; leave out --bootstrap 0")
+    for name, value in (("--seed", options.seed), ("--rotations", options.rotations or 0)):
+        if value < 0:
+            raise ValueError(f"{name} must be 0 or more, got {value}")
     specs = None if options.scores is None else [parse_score(text) for text in options.scores]
     if specs is not None:
         name_scores(specs)  # a wrong score is told before files are read
@@ -82,17 +88,28 @@ def score_dumps(
     for dump in dumps if other else ():
         check_pair(dump, other)
     chosen = [_scores(dump, specs) for dump in dumps]
-    factor = len(options.presets) * (1 + (other is not None) + options.open_set)
-    total = sum(
-        len(banks_of(score, options.banks)) * len(dump.ood_sets) * factor
+    rotations = [
+        count_rotations(dump, options.banks, options.rotations)
+        if any(score.needs_negatives for score in scores)
+        else 0
         for dump, scores in zip(dumps, chosen, strict=True)
+    ]
+    once = 1 + (other is not None) + options.open_set
+    total = sum(
+        len(banks_of(score, options.banks))
+        * len(dump.ood_sets)
+        * len(options.presets)
+        * (once + score.needs_negatives * turns)
+        for dump, scores, turns in zip(dumps, chosen, rotations, strict=True)
         for score in scores
     )
     # disable=None: no bar where standard error is no terminal
     bar = tqdm(total=total, desc="scores", leave=False, disable=None if progress else True)
     described, paired = [], []
-    for dump, scores in zip(dumps, chosen, strict=True):
-        described.append(_describe(dump) | dict(rows=_rows(dump, scores, options, bar.update)))
+    for dump, scores, turns in zip(dumps, chosen, rotations, strict=True):
+        seeds = dict(bootstrap=options.seed, rotations=options.seed)
+        rows = _rows(dump, scores, options, turns, bar.update)
+        described.append(describe_dump(dump, rows, seeds))
         if other is not None:
             again = (dump, other, options.presets, scores, options.banks, options.draws)
             paired += paired_rows(*again, options.seed, bar.update)
@@ -100,6 +117,7 @@ def score_dumps(
     settings = dict(
         presets=[preset.name for preset in options.presets],
         bootstrap=options.draws,
+        rotations=options.rotations,
         seed=options.seed,
         open_set=options.open_set,
         id_is_positive=True,
@@ -114,19 +132,8 @@ def write_scores(out: str | Path, report: dict) -> list[Path]:
     folder = Path(out)
     write_results(folder / "ood_scores.json", report)
     text = "\n".join(["# OOD scores", "", *[to_markdown(table) for table in score_tables(report)]])
-    (folder / "ood_scores.md").write_text(text, encoding="utf-8")
+    write_atomically(folder / "ood_scores.md", text)
     return [folder / "ood_scores.json", folder / "ood_scores.md"]
-
-
-def package_versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
-    found = dict(negas=negas.__version__)
-    for name in ("numpy", "scikit-learn", "torch", "pycocotools"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "unknown"
-    return found
 
 
 def _scores(dump: Dump, specs: Sequence | None) -> list[NamedScore]:
@@ -136,7 +143,9 @@ def _scores(dump: Dump, specs: Sequence | None) -> list[NamedScore]:
     return [s for s in name_scores(list(SCORES)) if has_negatives or not s.needs_negatives]
 
 
-def _rows(dump: Dump, scores: Sequence[NamedScore], options: ScoreOptions, on_row) -> list[dict]:
+def _rows(
+    dump: Dump, scores: Sequence[NamedScore], options: ScoreOptions, rotations: int, on_row
+) -> list[dict]:
     rows = []
     for preset in options.presets:
         samples = take_samples(dump, preset)
@@ -149,32 +158,6 @@ def _rows(dump: Dump, scores: Sequence[NamedScore], options: ScoreOptions, on_ro
                 if row["num_id"]:
                     where = (by_label[row["score"]], row["bank"], row["ood_set"])
                     row["open_set"] = open_set_row(dump, samples, *where, row["threshold"])
-        rows += made
+        controls = (options.banks, rotations, options.seed, on_row)
+        rows += made + control_rows(dump, samples, scores, *controls)
     return rows
-
-
-def _describe(dump: Dump) -> dict:
-    """What the dump is, and what its run depended on as far as it is known."""
-    results = dump.results or {}
-    return dict(
-        name=dump.name,
-        path=str(dump.path),
-        id_labels=dump.id_labels,
-        neg_labels=dump.records["id"].meta.get("neg_labels"),
-        sets={
-            name: dict(images=len(each.images), boxes=len(each))
-            for name, each in dump.records.items()
-        },
-        records_sha256={name: _digest(each) for name, each in dump.records.items()},
-        map=results.get("map", {}),
-        leaks={bank: leaks_of(about) for bank, about in results.get("banks", {}).items()},
-        run=results.get("run", {}),
-    )
-
-
-def _digest(records) -> str:
-    """SHA-256 over boxes and ID logits: equal for equal dumps, however they were compressed."""
-    digest = hashlib.sha256()
-    for array in (records.bboxes, records.scores, records.id_logits):
-        digest.update(array.data)
-    return digest.hexdigest()

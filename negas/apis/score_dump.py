@@ -7,13 +7,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from negas.evaluation.results import TEXT_FEATS_FILE
+from negas.metrics import Cut, LabeledBoxes, Preset
 from negas.metrics.coco import CocoSource, load_coco
 from negas.records import BoxRecords
 
+from .report_check import load_records, read_feats
 from .report_runs import RESULTS_FILE, load_run
 
 OWN_BANK = "own"
@@ -59,6 +62,16 @@ class Dump:
         return {}
 
     @cached_property
+    def cuts(self) -> dict[str, Cut]:
+        """F1 cuts found so far, by rule: each costs an evaluation of all boxes."""
+        return {}
+
+    @cached_property
+    def samples(self) -> dict[Preset, Any]:
+        """:class:`~.score_rows.Samples` taken so far, by preset."""
+        return {}
+
+    @cached_property
     def rescored(self) -> dict[str, dict[str, BoxRecords]]:
         """Records with the negative logits of other banks, by bank, as far as asked for."""
         return {}
@@ -79,6 +92,11 @@ class Dump:
             self.truths[name] = load_coco(file)
         return self.truths[name]
 
+    @cached_property
+    def objects(self) -> dict[str, LabeledBoxes]:
+        """Annotated objects for the open-set metrics, by set, as far as asked for."""
+        return {}
+
     def with_bank(self, bank: str) -> dict[str, BoxRecords]:
         """Records whose negative logits are those of a bank of the run.
 
@@ -91,17 +109,41 @@ class Dump:
             self.rescored[bank] = self._rescore(bank)
         return self.rescored[bank]
 
-    def _rescore(self, bank: str) -> dict[str, BoxRecords]:
+    @cached_property
+    def feats(self) -> dict[str, np.ndarray]:
+        """Text embeddings by bank, as the test left them; empty without its file."""
         file = _records_folder(self.path) / TEXT_FEATS_FILE
-        feats = _read_feats(file) if file.is_file() else {}
-        if bank not in feats:
-            known = ", ".join(feats) or "none, as there is no text_feats.npz"
-            raise ValueError(f"{self.path}: there is no bank {bank!r}; the dump has: {known}")
+        return read_feats(file) if file.is_file() else {}
+
+    def bank_labels(self, bank: str) -> list[str] | None:
+        """The words of a bank, where the dump names them."""
         labels = (self.results or {}).get("banks", {}).get(bank, {}).get("labels")
+        if labels is None and bank == OWN_BANK:
+            labels = self.records["id"].meta.get("neg_labels")
+        return labels
+
+    def _rescore(self, bank: str) -> dict[str, BoxRecords]:
+        if bank not in self.feats:
+            known = ", ".join(self.feats) or "none, as there is no text_feats.npz"
+            raise ValueError(f"{self.path}: there is no bank {bank!r}; the dump has: {known}")
+        return self.rescore(bank, self.feats[bank])
+
+    def rescore(
+        self, bank: str, feats: np.ndarray, names: Iterable[str] | None = None
+    ) -> dict[str, BoxRecords]:
+        """Records (of all sets, or the named ones) with negative logits from other embeddings.
+
+        Args:
+            bank: whose labels the embeddings stand for.
+            feats: ``[M, D]`` text embeddings.
+            names: of sets; ``None``: all.
+
+        Raises:
+            ValueError: the records hold no embeddings, or of another size.
+        """
+        labels = self.bank_labels(bank)
         try:
-            return {
-                name: records.rescore(feats[bank], labels) for name, records in self.records.items()
-            }
+            return {n: self.records[n].rescore(feats, labels) for n in names or self.records}
         except ValueError as error:
             raise ValueError(f"{self.path}: bank {bank!r}: {error}") from error
 
@@ -133,7 +175,7 @@ def load_dump(path: str | Path, annotations: Mapping[str, str] | None = None) ->
             break
     order = list((results or {}).get("sets", {}))  # as tested, not by name
     files.sort(key=lambda file: order.index(file.stem) if file.stem in order else len(order))
-    records = {file.stem: BoxRecords.load(file) for file in files}
+    records = {file.stem: load_records(file) for file in files}
     unknown = sorted(set(annotations or {}) - set(records))
     if unknown:
         raise ValueError(f"--ann: there is no set {unknown[0]!r}; sets: {', '.join(records)}")
@@ -214,11 +256,3 @@ def _same_labels(where: str, what: str, first: Iterable | None, second: Iterable
 
 def _records_folder(path: Path) -> Path:
     return path / "records" if (path / "records").is_dir() else path
-
-
-def _read_feats(file: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except Exception as error:  # zip, zlib and numpy each have their own
-        raise ValueError(f"{file}: not a readable npz file ({error}); test again") from error

@@ -50,7 +50,9 @@ def open_set_row(
                 each.scores[rows],
             )
         )
-        truth = truth_boxes(dump.truth(name), dump.id_labels)
+        if name not in dump.objects:
+            dump.objects[name] = truth_boxes(dump.truth(name), dump.id_labels)
+        truth = dump.objects[name]
         looked_at = np.isin(_keys(name, truth.image_ids), _keys(name, each.images))
         truths.append(
             LabeledBoxes(

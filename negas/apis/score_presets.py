@@ -1,64 +1,22 @@
-"""Protocols by name: what a sample is, which confidence cut, which FPR95 rule.
-
-| preset | samples | cut | FPR95 |
-|---|---|---|---|
-| ``own`` | every box | the run's own, or F1 on ID validation | recall at least 95% |
-| ``vos`` | every box | F1 on the ID test set, 4 decimals, as VOS has it | recall closest to 95% |
-| ``siren`` | every (box, label) pair over 0.1, as SIREN's DETR script | 0.1 | closest to 95% |
-| ``matched`` | boxes on annotated objects only | as ``own`` | at least 95% |
-| ``fixed`` | every box | a number you give | at least 95% |
-"""
+"""Presets on the command line: which ones at which cuts, and their cut and samples of a dump."""
 
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
 
-from negas.metrics import f1_threshold, records_to_coco, select_samples
-from negas.metrics.protocol import ScoreSpec
+from negas.metrics import Cut, Preset, f1_threshold, find_presets, records_to_coco
+from negas.metrics.presets import CutChoice
+from negas.metrics.protocol import ScoreSpec, sample_rows
 
 from .score_dump import Dump
 
-CutChoice = str | float  # own, f1, f1-test, or a number
-
-
-@dataclass(frozen=True)
-class Preset:
-    """One protocol.
-
-    Attributes:
-        name: of the preset.
-        protocol: which boxes are samples, see :func:`negas.metrics.select_samples`.
-        cut: ``own`` (the run's), ``f1`` (ID validation, else ID test), ``f1-test`` (VOS's rule, to
-            its 4 decimals), ``auto`` (``own`` if known, else ``f1``), a number, or ``None``: asked
-            for.
-        rule: whose FPR95 the protocol reports: recall ``at_least`` 95%, or ``closest`` to it.
-        pair_floor: a box is a sample once for each label whose sigmoid exceeds this; ``None``:
-            once.
-    """
-
-    name: str
-    protocol: Literal["vos", "matched"] = "vos"
-    cut: CutChoice | None = "auto"
-    rule: Literal["at_least", "closest"] = "at_least"
-    pair_floor: float | None = None
-
-
-PRESETS = {
-    preset.name: preset
-    for preset in (
-        Preset("own"),
-        Preset("vos", cut="f1-test", rule="closest"),
-        Preset("siren", cut=0.1, rule="closest", pair_floor=0.1),
-        Preset("matched", protocol="matched"),
-        Preset("fixed", cut=None),
-    )
-}
+_NOT_FINITE = ("nan", "inf", "infinity")
 
 
 def choose_presets(names: Sequence[str], cuts: Sequence[str] | None = None) -> list[Preset]:
@@ -68,19 +26,21 @@ def choose_presets(names: Sequence[str], cuts: Sequence[str] | None = None) -> l
         ValueError: there is no such preset or cut, or ``fixed`` stands without a number.
     """
     chosen = []
-    for name in names:
-        if name not in PRESETS:
-            raise ValueError(f"--preset: there is no {name!r}; choose of {', '.join(PRESETS)}")
-        for cut in [PRESETS[name].cut] if cuts is None else map(_parse_cut, cuts):
-            if name == "fixed" and not isinstance(cut, float):
+    try:
+        presets = find_presets(names)
+    except ValueError as error:
+        raise ValueError(f"--preset: {error}") from error
+    for preset in presets:
+        for cut in [preset.cut] if cuts is None else map(_parse_cut, cuts):
+            if preset.name == "fixed" and not isinstance(cut, float):
                 raise ValueError(
                     "--preset fixed needs a confidence cut: add --cut NUMBER, such as --cut 0.2"
                 )
-            chosen.append(replace(PRESETS[name], cut=cut))
+            chosen.append(replace(preset, cut=cut))
     return chosen
 
 
-def find_cut(dump: Dump, preset: Preset) -> tuple[float, str]:
+def find_cut(dump: Dump, preset: Preset) -> Cut:
     """The confidence cut of a preset for a dump, and where it comes from.
 
     Raises:
@@ -96,34 +56,34 @@ def find_cut(dump: Dump, preset: Preset) -> tuple[float, str]:
                 f"{dump.path}: the run's own cut is unknown, as there is no ood_results.json; "
                 "choose --cut f1 or a number"
             )
-        cut, source = float(dump.results["cut"]), str(dump.results.get("cut_source"))
+        source = str(dump.results.get("cut_source"))
+        rule = dump.results.get("cut_rule") or ("fixed" if source == "fixed" else "f1")
+        cut = Cut(float(dump.results["cut"]), rule, source)
     elif isinstance(choice, float):
-        cut, source = choice, "fixed"
+        cut = Cut(choice)
+    elif choice in dump.cuts:
+        cut = dump.cuts[choice]
     else:
         name = "cut" if choice == "f1" and "cut" in dump.records else "id"
         truth = dump.truth(name)
         found = records_to_coco(dump.records[name], truth)
-        cut = f1_threshold(truth, found, choice == "f1-test", dump.id_labels).threshold
-        source = "id_val" if name == "cut" else "id_test"
+        value = f1_threshold(truth, found, choice == "f1-test", dump.id_labels).threshold
+        cut = Cut(value, choice, "id_val" if name == "cut" else "id_test")
+        dump.cuts[choice] = cut
     floor = (dump.results or {}).get("settings", {}).get("min_score", 0.0)
-    if cut < floor:
+    if cut.value < floor:
         raise ValueError(
-            f"{dump.path}: the confidence cut {cut:.4g} is below the least confidence in the dump "
-            f"({floor}), so boxes are missing; choose a higher --cut"
+            f"{dump.path}: the confidence cut {cut.value:.4g} is below the least confidence in the "
+            f"dump ({floor}), so boxes are missing; choose a higher --cut"
         )
-    return cut, source
+    return cut
 
 
-def sample_rows(dump: Dump, name: str, preset: Preset, cut: float) -> np.ndarray:
+def rows_of_set(dump: Dump, name: str, preset: Preset, cut: float) -> np.ndarray:
     """Rows ``[n]`` of a set's records that are samples; a row occurs once per sample."""
-    records = dump.records[name]
     truth = dump.truth(name) if preset.protocol == "matched" else None
     role = "id" if name == "id" else "ood"
-    rows = np.flatnonzero(select_samples(records, cut, preset.protocol, truth, role))
-    if preset.pair_floor is None:
-        return rows
-    floor = np.log(preset.pair_floor / (1 - preset.pair_floor))
-    return np.repeat(rows, (records.id_logits[rows] > floor).sum(axis=1))
+    return sample_rows(dump.records[name], cut, preset.protocol, truth, role, preset.pair_floor)
 
 
 def parse_score(text: str) -> ScoreSpec:
@@ -149,6 +109,8 @@ def parse_score(text: str) -> ScoreSpec:
             options[key] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
             options[key] = value  # a word, such as mean
+        if value.lstrip("+-").lower() in _NOT_FINITE or options[key] in (math.inf, -math.inf):
+            raise ValueError(f"--scores: {part.strip()!r} in {text!r}: the number must be finite")
     return name, options
 
 

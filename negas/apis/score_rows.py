@@ -16,7 +16,7 @@ from negas.records import BoxRecords
 from negas.scores import Score, get_score
 
 from .score_dump import OWN_BANK, Dump
-from .score_presets import Preset, find_cut, sample_rows
+from .score_presets import Preset, find_cut, rows_of_set
 
 CHUNK = 16_384  # rows scored at once: float64 copies stay in the cache and memory stays flat
 
@@ -30,24 +30,29 @@ class Samples:
         cut: least confidence.
         cut_source: where it comes from.
         rows: by set, rows of its records.
-        shares: by set, samples per box over the cut.
+        over_cut: by set, boxes over the cut.
+        cut_rule: how it was found, see :class:`negas.metrics.Cut`.
     """
 
     preset: Preset
     cut: float
     cut_source: str
     rows: Mapping[str, np.ndarray]
-    shares: Mapping[str, float]
+    over_cut: Mapping[str, int]
+    cut_rule: str
 
 
 def take_samples(dump: Dump, preset: Preset) -> Samples:
-    """Find the cut and the samples of the ID set and all OOD sets."""
-    cut, source = find_cut(dump, preset)
+    """Find the cut and the samples of the ID set and all OOD sets; once for each preset."""
+    if preset in dump.samples:
+        return dump.samples[preset]
+    cut = find_cut(dump, preset)
     names = ("id", *dump.ood_sets)
-    rows = {name: sample_rows(dump, name, preset, cut) for name in names}
-    over = {name: int((dump.records[name].scores >= np.float32(cut)).sum()) for name in names}
-    shares = {n: len(rows[n]) / over[n] if over[n] else float("nan") for n in names}
-    return Samples(preset, cut, source, rows, shares)
+    rows = {name: rows_of_set(dump, name, preset, cut.value) for name in names}
+    least = np.float32(cut.value)
+    over = {name: int((dump.records[name].scores >= least).sum()) for name in names}
+    dump.samples[preset] = Samples(preset, cut.value, cut.source, rows, over, cut.rule)
+    return dump.samples[preset]
 
 
 def score_values(score: Score, records: BoxRecords, rows: np.ndarray | None = None) -> np.ndarray:
@@ -74,7 +79,12 @@ def bank_records(dump: Dump, score: NamedScore, bank: str) -> dict[str, BoxRecor
             f"{dump.path}: the score {score.label!r} needs negative labels and the dump has none; "
             "leave it out, or test again with model.neg_labels"
         )
-    return {n: r.as_cosines() for n, r in records.items()} if score.cosine else records
+    return as_read(records, score)
+
+
+def as_read(records: Mapping[str, BoxRecords], score: NamedScore) -> dict[str, BoxRecords]:
+    """Cosines in place of logits where the score wants them."""
+    return {n: r.as_cosines() if score.cosine else r for n, r in records.items()}
 
 
 def values_by_set(
@@ -82,8 +92,15 @@ def values_by_set(
 ) -> dict[str, np.ndarray]:
     """Scores of the samples of the ID set and every OOD set."""
     records = bank_records(dump, score, bank)
+    return scored({name: records[name] for name in samples.rows}, samples, score)
+
+
+def scored(
+    records: Mapping[str, BoxRecords], samples: Samples, score: NamedScore
+) -> dict[str, np.ndarray]:
+    """Scores of the samples of the given sets (records as the score reads them)."""
     built = get_score(score.name, **score.options)
-    return {name: score_values(built, records[name], rows) for name, rows in samples.rows.items()}
+    return {name: score_values(built, each, samples.rows[name]) for name, each in records.items()}
 
 
 def score_rows(
@@ -108,9 +125,8 @@ def score_rows(
 
     Returns:
         Rows with the keys of :func:`negas.metrics.evaluate_scores`, further ``preset, rule,
-        cut_source, aupr_out, tpr_closest, threshold_closest, images`` and ``interval`` (``auroc``
-        and ``fpr95``, percentiles over draws of whole images; ``None`` without). NaN where a set
-        keeps no sample.
+        cut_rule, cut_source, aupr_out, images`` and ``interval`` (``auroc`` and ``fpr95``,
+        percentiles over draws of whole images; ``None`` without). NaN where a set keeps no sample.
     """
     jobs = [(score, bank) for score in scores for bank in banks_of(score, banks)]
 
@@ -119,9 +135,8 @@ def score_rows(
         values = values_by_set(dump, samples, score, bank)
         made = []
         for name in dump.ood_sets:
-            row = _row(dump, samples, name, values["id"], values[name], draws, seed)
-            telling = dict(score=score.label, options=score.options, bank=bank)
-            made.append(telling | dict(logits="cosine" if score.cosine else "head") | row)
+            row = make_row(dump, samples, name, values["id"], values[name], draws, seed)
+            made.append(telling(score, bank, "none") | row)
             on_row()
         return made
 
@@ -130,15 +145,23 @@ def score_rows(
         return [row for rows in pool.map(work, jobs) for row in rows]
 
 
-def _row(
+def telling(score: NamedScore, bank: str, control: str) -> dict:
+    """What tells a row from the others of its preset and set."""
+    logits = "cosine" if score.cosine else "head"
+    named = dict(score=score.label, options=score.options, logits=logits)
+    return named | dict(bank=bank, control=control)
+
+
+def make_row(
     dump: Dump,
     samples: Samples,
     name: str,
     id_values: np.ndarray,
     ood_values: np.ndarray,
-    draws: int,
-    seed: int,
+    draws: int = 0,
+    seed: int = 0,
 ) -> dict:
+    """One row of numbers, counts and what they hang on; see :func:`score_rows`."""
     groups = [dump.records[n].image_ids[samples.rows[n]] for n in ("id", name)]
     interval = None
     if len(id_values) and len(ood_values):
@@ -152,7 +175,7 @@ def _row(
         if len(id_values):  # the threshold is the ID set's alone
             threshold = threshold_at_recall(id_values)
             numbers |= dict(threshold=threshold, tpr=float(np.mean(id_values >= threshold)))
-    preset = samples.preset
+    preset, over = samples.preset, samples.over_cut
     return dict(
         ood_set=name,
         preset=preset.name,
@@ -160,10 +183,13 @@ def _row(
         rule=preset.rule,
         pair_floor=preset.pair_floor,
         cut=samples.cut,
+        cut_rule=samples.cut_rule,
         cut_source=samples.cut_source,
         **numbers,
-        share_id=samples.shares["id"],
-        share_ood=samples.shares[name],
+        over_cut_id=over["id"],
+        over_cut_ood=over[name],
+        share_id=_share(samples, "id"),
+        share_ood=_share(samples, name),
         images=dict(
             id=len(dump.records["id"].images),
             ood=len(dump.records[name].images),
@@ -172,3 +198,9 @@ def _row(
         ),
         interval=interval,
     )
+
+
+def _share(samples: Samples, name: str) -> float:
+    """Samples per box over the cut."""
+    over = samples.over_cut[name]
+    return len(samples.rows[name]) / over if over else float("nan")

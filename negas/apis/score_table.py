@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from negas.evaluation.provenance import MAPS
 from negas.visualization.tables import Column, Row, Section, Stat, Table
 
-from .report_table import score_name
+from .report_table import CONTROLS, MAP_NAMES, NO_LEAKS, ROTATED, per_set, score_name
 
 _NOTE = (
     "FPR95 (lower is better) and AUROC in percent; ID is the positive class. FPR95 keeps at least "
@@ -39,19 +40,32 @@ def _main(dump: dict, rows: list[dict]) -> Table:
     sets = list(dict.fromkeys(row["ood_set"] for row in rows))
     columns = []
     for name in sets:
+        # a set without samples has no intervals; the others keep theirs
+        has_interval = any(row["interval"] for row in rows if row["ood_set"] == name)
         columns.append(Column(f"{name}/fpr95", f"{name} FPR95", "lower"))
-        if rows[0]["interval"]:
+        if has_interval:
             columns.append(Column(f"{name}/fpr95_low", "interval", more=(f"{name}/fpr95_high",)))
         columns.append(Column(f"{name}/fpr95_closest", "FPR95 closest", "lower"))
         columns.append(Column(f"{name}/auroc", f"{name} AUROC", "higher"))
-        if rows[0]["interval"]:
+        if has_interval:
             columns.append(Column(f"{name}/auroc_low", "interval", more=(f"{name}/auroc_high",)))
     columns.append(Column("tpr", "TPR"))
     counts = tuple(f"{name}/num_ood" for name in sets)
     columns.append(Column("num_id", "boxes " + "/".join(["ID", *sets]), percent=False, more=counts))
     first = rows[0]
-    made = [Row(_label(same), _values(same)) for same in _grouped(rows, ("score", "bank"))]
+    made = [
+        _control(same) if same[0]["control"] != "none" else Row(_label(same), _values(same))
+        for score in _grouped(rows, ("score", "bank"))
+        for same in _grouped(score, ("control",))
+    ]
     notes = [_NOTE]
+    if maps := _maps(dump):
+        notes.append(maps)
+    drawn = max((row.get("draws", 0) for row in rows), default=0)
+    if drawn:
+        notes.append(ROTATED.replace("several", str(drawn)))
+    if any(row["control"] == "no_leaks" for row in rows):
+        notes.append(NO_LEAKS)
     if intervals := [row["interval"] for row in rows if row["interval"]]:
         level, draws = intervals[0]["level"], intervals[0]["num_draws"]
         notes.append(f"Intervals: {100 * level:.0f}%, {draws} draws of whole images.")
@@ -71,13 +85,29 @@ def _main(dump: dict, rows: list[dict]) -> Table:
     )
 
 
+def _maps(dump: dict) -> str:
+    """One line with mAP (ID) under its names."""
+    found = {key: value for key in MAPS if (value := dump["map"].get(key)) is not None}
+    text = ", ".join(f"{MAP_NAMES[key]} {100 * value:.1f}" for key, value in found.items())
+    computed = [MAP_NAMES[key] for key in dump.get("map_from_records", ())]
+    if computed:
+        text += f" ({', '.join(computed)} from the records, one label per box)"
+    return f"{text}." if text else ""
+
+
+def _control(rows: Sequence[dict]) -> Row:
+    label = f"{_label(rows)}, {CONTROLS[rows[0]['control']]}"
+    return Row(label, per_set(_values(rows)), control=True)
+
+
 def _values(rows: Sequence[dict]) -> dict[str, Stat]:
     """Numbers of one score on all OOD sets."""
     values = dict(tpr=_stat(rows[0]["tpr"]), num_id=Stat(rows[0]["num_id"]))
     for row in rows:
         name = row["ood_set"]
         for key in ("fpr95", "fpr95_closest", "auroc", "num_ood"):
-            values[f"{name}/{key}"] = _stat(row[key])
+            std = row.get(f"{key}_std")
+            values[f"{name}/{key}"] = _stat(row[key], std, row.get("draws", 1))
         for key in ("fpr95", "auroc"):
             for end in ("low", "high") if row["interval"] else ():
                 values[f"{name}/{key}_{end}"] = _stat(row["interval"][key][end])
@@ -146,5 +176,5 @@ def _label(rows: Sequence[dict]) -> str:
     return score_name(rows[0]["score"]) + ("" if bank in ("none", "own") else f", bank {bank}")
 
 
-def _stat(value: float | None) -> Stat:
-    return Stat(float("nan") if value is None else float(value))
+def _stat(value: float | None, std: float | None = None, draws: int = 1) -> Stat:
+    return Stat(float("nan") if value is None else float(value), std or 0.0, draws)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,9 +15,12 @@ from negas.labels.audit import leakage
 from negas.labels.ood_names import used_categories
 from negas.labels.overlap import overlap
 from negas.metrics.controls import rotated_bank
+from negas.metrics.presets import PRESETS, Cut, Preset
 from negas.metrics.protocol import ROW_METRICS, ScoreSpec, evaluate_scores, score_label
 from negas.records import BoxRecords
 from negas.scores import get_score
+
+from .provenance import describe_bank, describe_sets
 
 TEXT_FEATS_FILE = "text_feats.npz"  # beside the records: embeddings [M, D] of every bank
 RESERVED_BANKS = ("own", "none")  # the model's own bank, and rows without any
@@ -25,11 +28,15 @@ RESERVED_BANKS = ("own", "none")  # the model's own bank, and rows without any
 
 @dataclass
 class Bank:
-    """Negative labels and their text embeddings [M, D] (``None`` if the run has none)."""
+    """Negative labels and their text embeddings [M, D] (``None`` if the run has none).
+
+    ``file`` is where the labels were read from, ``None`` if the config lists them.
+    """
 
     name: str
     labels: list[str]
     feats: np.ndarray | None
+    file: str | None = None
 
 
 @dataclass
@@ -41,8 +48,10 @@ class Evaluation:
         truths: COCO dicts of the same sets.
         scores: names or (name, options); the option ``logits="cosine"`` scores cosines in place of
             head logits (needs embeddings).
-        protocols: ``vos``, ``matched``.
-        cuts: kind of cut -> confidence.
+        protocols: which boxes are samples at each of the ``cuts``: ``vos``, ``matched``.
+        cuts: kind of cut (``own``, ``shared``) -> the cut; a bare number is a fixed one.
+        presets: further rows by :data:`~negas.metrics.PRESETS`, each at its cut; the name is their
+            kind of cut.
         banks: the run's own bank first; others need records with embeddings.
         rotations: draws of the rotated-bank control.
         seed: of the rotations.
@@ -52,7 +61,8 @@ class Evaluation:
     truths: dict[str, dict]
     scores: Sequence[ScoreSpec]
     protocols: Sequence[str] = ("vos",)
-    cuts: dict[str, float] = field(default_factory=dict)
+    cuts: Mapping[str, float | Cut] = field(default_factory=dict)
+    presets: Mapping[str, Cut] = field(default_factory=dict)
     banks: Sequence[Bank] = ()
     rotations: int = 0
     seed: int = 0
@@ -61,6 +71,17 @@ class Evaluation:
     def ood_sets(self) -> list[str]:
         """Names of the OOD sets."""
         return [name for name in self.records if name not in ("id", "cut")]
+
+    @property
+    def settings(self) -> list[tuple[str, Preset, Cut]]:
+        """Kind of cut, preset and cut of every block of rows."""
+        found = []
+        for kind, cut in self.cuts.items():
+            cut = cut if isinstance(cut, Cut) else Cut(float(cut))
+            plain = "own" if kind == "own" else "fixed"
+            for protocol in self.protocols:
+                found.append((kind, PRESETS["matched" if protocol == "matched" else plain], cut))
+        return found + [(name, PRESETS[name], cut) for name, cut in self.presets.items()]
 
 
 @dataclass(frozen=True)
@@ -100,13 +121,16 @@ def name_scores(specs: Sequence[ScoreSpec]) -> list[NamedScore]:
         label = name if names.count(name) == 1 else score_label((name, telling))
         if any(score.label == label for score in scores):
             raise ValueError(f"the score {label!r} is listed twice; give each once")
-        needs_negatives = get_score(name, **options).needs_negatives
+        try:
+            needs_negatives = get_score(name, **options).needs_negatives
+        except TypeError as error:  # a word where a number belongs
+            raise ValueError(f"score {label!r}: an option has the wrong type ({error})") from error
         scores.append(NamedScore(label, name, options, source == "cosine", needs_negatives))
     return scores
 
 
 def evaluate_run(run: Evaluation) -> dict:
-    """Rows of all protocols, cuts, banks and controls, with counts and label leakage.
+    """Rows of all presets, cuts, banks and controls, with counts and label leakage.
 
     The control ``rotated`` turns the bank at random; ``no_leaks`` leaves out the negatives that
     name a class of the row's OOD set (absent where there is none, or no other).
@@ -124,26 +148,24 @@ def evaluate_run(run: Evaluation) -> dict:
             chosen = [score for score in scores if score.cosine == cosine]
             if not chosen:
                 continue
-            used = {
-                key: records[key].as_cosines() if cosine else records[key]
-                for key in ("id", *ood_sets)
-            }
-            for kind, cut in run.cuts.items():
-                for protocol in run.protocols:
-                    rows = evaluate_scores(
-                        used["id"],
-                        {name: used[name] for name in ood_sets},
-                        [(score.name, score.options) for score in chosen],
-                        cut,
-                        protocol,
-                        run.truths if protocol == "matched" else None,
-                        on_empty="nan",  # one empty set must not cost the other sets' numbers
-                    )
-                    extra = dict(cut_kind=kind, bank=bank, control=control)
-                    extra["logits"] = "cosine" if cosine else "head"
-                    for i, row in enumerate(rows):
-                        score = chosen[i % len(chosen)]
-                        made.append(row | extra | dict(score=score.label, options=score.options))
+            for kind, preset, cut in run.settings:
+                rows = evaluate_scores(
+                    records["id"],
+                    {name: records[name] for name in ood_sets},
+                    [(score.name, score.options) for score in chosen],
+                    cut.value,
+                    preset.protocol,
+                    run.truths if preset.protocol == "matched" else None,
+                    on_empty="nan",  # one empty set must not cost the other sets' numbers
+                    pair_floor=preset.pair_floor,
+                    cosine=cosine,
+                )
+                extra = dict(preset=preset.name, rule=preset.rule, cut_kind=kind)
+                extra |= dict(cut_rule=cut.rule, cut_source=cut.source, bank=bank, control=control)
+                extra["logits"] = "cosine" if cosine else "head"
+                for i, row in enumerate(rows):
+                    score = chosen[i % len(chosen)]
+                    made.append(row | extra | dict(score=score.label, options=score.options))
         return made
 
     rows += add(plain, run.records, "none", "none")
@@ -169,18 +191,12 @@ def evaluate_run(run: Evaluation) -> dict:
             if 0 < len(keep) < len(bank.labels):
                 clean = _keep_negatives({key: records[key] for key in ("id", name)}, keep)
                 rows += add(with_neg, clean, bank.name, "no_leaks", [name])
-        banks[bank.name] = dict(
-            size=len(bank.labels),
-            labels=bank.labels,
+        banks[bank.name] = describe_bank(bank.name, bank.labels, bank.file) | dict(
             overlap={name: overlap(bank.labels, used) for name, used in names.items()},
             leakage=named,
         )
     bar.close()
-    sets = {
-        name: dict(images=len(records.images), boxes=len(records))
-        for name, records in run.records.items()
-    }
-    return dict(rows=rows, banks=banks, sets=sets)
+    return dict(rows=rows, banks=banks, sets=describe_sets(run.records))
 
 
 def _rescore(run: Evaluation, feats: np.ndarray, labels: Sequence[str]) -> dict[str, BoxRecords]:
@@ -190,7 +206,7 @@ def _rescore(run: Evaluation, feats: np.ndarray, labels: Sequence[str]) -> dict[
 
 def _keep_negatives(records: dict[str, BoxRecords], keep: Sequence[int]) -> dict[str, BoxRecords]:
     return {
-        name: each.with_neg_logits(each.neg_logits[:, list(keep)])
+        name: each.select_negatives(keep)
         for name, each in records.items()
         if each.neg_logits is not None
     }
@@ -208,6 +224,28 @@ def mean_rows(draws: Sequence[list[dict]]) -> list[dict]:
         row["draws"] = len(same)
         merged.append(row)
     return merged
+
+
+def logged_numbers(
+    rows: Sequence[dict], protocol: str, presets: Sequence[str] = ()
+) -> dict[str, float]:
+    """FPR95 and AUROC for a training log, without controls and other banks.
+
+    Rows of ``protocol`` at the run's own cut are called ``near/negs_fpr95``, those of a preset
+    with a cut of its own ``vos/near/negs_fpr95``, by the preset's FPR95 rule.
+    """
+    metrics = {}
+    for row in rows:
+        own = row["cut_kind"] == "own" and row["protocol"] == protocol
+        if not own and row["cut_kind"] not in presets:
+            continue
+        if row["bank"] in ("own", "none") and row["control"] == "none":
+            key = f"{row['ood_set']}/{row['score']}"
+            key = key if own else f"{row['preset']}/{key}"
+            closest = row["rule"] == "closest"
+            metrics[f"{key}_fpr95"] = row["fpr95_closest" if closest else "fpr95"]
+            metrics[f"{key}_auroc"] = row["auroc"]
+    return metrics
 
 
 def leakage_lines(report: dict) -> list[str]:

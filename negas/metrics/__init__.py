@@ -14,13 +14,17 @@ from negas.metrics.controls import rotated_bank
 from negas.metrics.f1_cut import ClassCut, F1Cut, f1_threshold
 from negas.metrics.open_set import LabeledBoxes, OpenSetResult, open_set_metrics, truth_boxes
 from negas.metrics.paired import GroupedScores, PairedResult, paired_bootstrap
-from negas.metrics.protocol import evaluate_scores, select_samples
+from negas.metrics.presets import PRESETS, Cut, Preset, find_presets
+from negas.metrics.protocol import evaluate_scores, sample_rows, select_samples
 from negas.metrics.roc import OODResult, ood_metrics
+from negas.metrics.voc import voc07_ap50
 
 __all__ = [
     "AveragePrecision",
     "BootstrapResult",
+    "PRESETS",
     "ClassCut",
+    "Cut",
     "F1Cut",
     "GroupedScores",
     "Interval",
@@ -28,15 +32,19 @@ __all__ = [
     "OODResult",
     "OpenSetResult",
     "PairedResult",
+    "Preset",
     "bootstrap",
     "coco_map",
     "evaluate_scores",
     "f1_threshold",
+    "find_presets",
     "ood_metrics",
     "open_set_metrics",
     "paired_bootstrap",
     "records_to_coco",
     "rotated_bank",
+    "sample_rows",
     "select_samples",
     "truth_boxes",
+    "voc07_ap50",
 ]

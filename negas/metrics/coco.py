@@ -67,7 +67,7 @@ def evaluate_coco(
             is no category.
     """
     truth = load_coco(coco_gt)
-    results = _load_results(detections)
+    results = load_results(detections)
     images, categories = set(truth.imgs), set(truth.cats)
     for index, result in enumerate(results):
         for key, known in (("image_id", images), ("category_id", categories)):
@@ -173,7 +173,13 @@ def category_ids(truth: COCO | dict, names: Sequence[str]) -> list[int]:
     return [by_name[name] for name in names]
 
 
-def _load_results(detections: Sequence[dict] | str | os.PathLike) -> list[dict]:
+def load_results(detections: Sequence[dict] | str | os.PathLike) -> list[dict]:
+    """COCO results from a list, or from a json file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no json, or no list of dicts.
+    """
     if isinstance(detections, str | os.PathLike):
         detections = _read_json(detections, "result")
     if not isinstance(detections, Sequence) or any(not isinstance(d, dict) for d in detections):

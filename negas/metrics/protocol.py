@@ -1,7 +1,8 @@
 """From records of kept boxes to table rows: which boxes are samples, and how scores part them.
 
-Presets: ``vos``, every box with enough confidence is a sample, false positives included (the
-protocol of the published tables); ``matched``, only boxes that sit on an annotated object.
+Samples: ``vos``, every box with enough confidence, false positives included (as in published
+tables); ``matched``, only boxes that sit on an annotated object. With a cut and a rule they make
+the presets of :mod:`negas.metrics.presets`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ Protocol = Literal["vos", "matched"]
 ScoreSpec = str | tuple[str, Mapping[str, Any]]
 ID_SET = "id"  # the key of the ID ground truth among the OOD sets'
 ROW_METRICS = ("auroc", "fpr95", "fpr95_closest", "aupr", "tpr", "threshold")  # of a row
+ROW_METRICS += ("tpr_closest", "threshold_closest", "aupr_out")
 
 
 def select_samples(
@@ -83,6 +85,35 @@ def select_samples(
     return samples
 
 
+def sample_rows(
+    records: BoxRecords,
+    cut: float,
+    protocol: Protocol = "vos",
+    gt: CocoSource | None = None,
+    role: Literal["id", "ood"] = "id",
+    pair_floor: float | None = None,
+) -> np.ndarray:
+    """Rows ``[n]`` of the records that are samples; a row occurs once per sample.
+
+    Args:
+        records: kept boxes of one set.
+        cut: least confidence, in [0, 1].
+        protocol: see :func:`select_samples`, also for ``gt`` and ``role``.
+        gt: ground truth of the set, for ``matched``.
+        role: whether the records are of the ID set or of an OOD set.
+        pair_floor: a box is a sample once for each label whose sigmoid exceeds this, as where
+            each (box, label) pair is a detection of its own (SIREN); ``None``: once.
+
+    Raises:
+        ValueError: as :func:`select_samples`.
+    """
+    rows = np.flatnonzero(select_samples(records, cut, protocol, gt, role))
+    if pair_floor is None:
+        return rows
+    floor = np.log(pair_floor / (1 - pair_floor))
+    return np.repeat(rows, (records.id_logits[rows] > floor).sum(axis=1))
+
+
 def evaluate_scores(
     id_records: BoxRecords,
     ood_records: Mapping[str, BoxRecords],
@@ -91,6 +122,8 @@ def evaluate_scores(
     protocol: Protocol = "vos",
     gts: Mapping[str, CocoSource] | None = None,
     on_empty: Literal["raise", "nan"] = "raise",
+    pair_floor: float | None = None,
+    cosine: bool = False,
 ) -> list[dict[str, Any]]:
     """One row per OOD set and score, ID positive.
 
@@ -102,10 +135,14 @@ def evaluate_scores(
         protocol: see :func:`select_samples`.
         gts: for ``matched``: ground truth by set name, that of the ID set under ``"id"``.
         on_empty: what to do with a set that keeps no sample: raise, or report NaN.
+        pair_floor: see :func:`sample_rows`.
+        cosine: score cosines in place of the head's logits; which boxes are samples stays the
+            head's matter.
 
     Returns:
-        Rows with ``ood_set, score, auroc, fpr95, fpr95_closest, aupr, tpr, threshold, num_id,
-        num_ood, share_id, share_ood, cut, protocol``; the shares are samples per box over the cut.
+        Rows with ``ood_set, score``, :data:`ROW_METRICS`, ``num_id, num_ood`` (samples),
+        ``over_cut_id, over_cut_ood`` (boxes), ``share_id, share_ood`` (samples per box over the
+        cut), ``cut, protocol, pair_floor``.
 
     Raises:
         ValueError: a set keeps no sample, a score needs negatives that the records lack, ground
@@ -115,24 +152,26 @@ def evaluate_scores(
         raise ValueError(f"an OOD set cannot be called {ID_SET!r}: that names the ID set.")
     built = [(score_label(spec), _build(spec)) for spec in scores]
     gts = gts or {}
-    id_samples, share_id = _samples(ID_SET, id_records, cut, protocol, gts)
+    id_samples, id_counts = _samples(ID_SET, id_records, cut, protocol, gts, pair_floor)
+    id_samples = id_samples.as_cosines() if cosine else id_samples
     id_values = {label: _apply(score, id_samples) for label, score in built}
     rows = []
     for name, records in ood_records.items():
-        ood_samples, share_ood = _samples(name, records, cut, protocol, gts)
-        counts = {"num_id": len(id_samples), "num_ood": len(ood_samples)}
-        if not all(counts.values()) and on_empty != "nan":
+        ood_samples, ood_counts = _samples(name, records, cut, protocol, gts, pair_floor)
+        counts = {f"{key}_id": value for key, value in id_counts.items()}
+        counts |= {f"{key}_ood": value for key, value in ood_counts.items()}
+        if not (len(id_samples) and len(ood_samples)) and on_empty != "nan":
             side = "the ID set" if not len(id_samples) else f"the OOD set {name!r}"
             raise ValueError(
                 f"{side} keeps no box at the confidence cut {cut:.4g} (protocol {protocol!r}): "
                 f"lower the cut, or train the detector longer."
             )
+        ood_samples = ood_samples.as_cosines() if cosine else ood_samples
         for label, score in built:
             numbers = _numbers(id_values[label], _apply(score, ood_samples))
             rows.append(
                 {"ood_set": name, "score": label, **numbers, **counts}
-                | {"share_id": share_id, "share_ood": share_ood}
-                | {"cut": float(cut), "protocol": protocol}
+                | {"cut": float(cut), "protocol": protocol, "pair_floor": pair_floor}
             )
     return rows
 
@@ -150,15 +189,18 @@ def _samples(
     cut: float,
     protocol: Protocol,
     gts: Mapping[str, CocoSource],
-) -> tuple[BoxRecords, float]:
+    pair_floor: float | None,
+) -> tuple[BoxRecords, dict[str, float]]:
     if protocol == "matched" and name not in gts:
         raise ValueError(
             f"protocol 'matched' needs the ground truth of the set {name!r} in gts; "
             f"given: {', '.join(gts) or 'none'}."
         )
-    mask = select_samples(records, cut, protocol, gts.get(name), "id" if name == ID_SET else "ood")
-    confident = int((records.scores >= np.float32(cut)).sum())
-    return records.select(mask), float(mask.sum() / confident) if confident else float("nan")
+    role = "id" if name == ID_SET else "ood"
+    rows = sample_rows(records, cut, protocol, gts.get(name), role, pair_floor)
+    over_cut = int((records.scores >= np.float32(cut)).sum())
+    share = len(rows) / over_cut if over_cut else float("nan")
+    return records.select(rows), dict(num=len(rows), over_cut=over_cut, share=share)
 
 
 def _apply(score: Score, records: BoxRecords) -> np.ndarray:

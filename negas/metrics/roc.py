@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 
 @dataclass(frozen=True)
@@ -59,24 +58,49 @@ def ood_metrics(id_scores: object, ood_scores: object, recall: float = 0.95) -> 
     ids = check_scores("id_scores", id_scores)
     oods = check_scores("ood_scores", ood_scores)
     check_recall(recall)
-    is_id = np.r_[np.ones(len(ids), bool), np.zeros(len(oods), bool)]
-    scores = np.r_[ids, oods]
-    threshold = threshold_at_recall(ids, recall)
-    closest = threshold_closest_to_recall(ids, oods, recall)
+    ids, oods = np.sort(ids), np.sort(oods)  # each once: all numbers are counts in these two
+    threshold = float(ids[len(ids) - required_count(recall, len(ids))])
+    closest = _closest(ids, oods, recall)
     return OODResult(
-        auroc=float(roc_auc_score(is_id, scores)),
-        aupr=float(average_precision_score(is_id, scores)),
-        aupr_out=float(average_precision_score(~is_id, -scores)),
-        fpr95=float(np.mean(oods >= threshold)),
-        fpr95_closest=float(np.mean(oods >= closest)),
+        auroc=_auroc(ids, oods),
+        aupr=_average_precision(ids, oods),
+        aupr_out=_average_precision(-oods[::-1], -ids[::-1]),
+        fpr95=_reaching(oods, threshold),
+        fpr95_closest=_reaching(oods, closest),
         threshold=threshold,
-        tpr=float(np.mean(ids >= threshold)),
+        tpr=_reaching(ids, threshold),
         num_id=len(ids),
         num_ood=len(oods),
         threshold_closest=closest,
-        tpr_closest=float(np.mean(ids >= closest)),
+        tpr_closest=_reaching(ids, closest),
         recall=float(recall),
     )
+
+
+def _reaching(ascending: np.ndarray, threshold: float) -> float:
+    """Share of ascending scores that are at least the threshold."""
+    return float(len(ascending) - np.searchsorted(ascending, threshold)) / len(ascending)
+
+
+def _auroc(ids: np.ndarray, oods: np.ndarray) -> float:
+    """``P(id > ood) + P(id = ood) / 2`` of ascending scores: OOD scores below each ID score."""
+    below = np.searchsorted(oods, ids, "left").sum(dtype=np.float64)
+    not_above = np.searchsorted(oods, ids, "right").sum(dtype=np.float64)
+    return float((below + not_above) / 2 / len(ids) / len(oods))
+
+
+def _average_precision(positives: np.ndarray, negatives: np.ndarray) -> float:
+    """Step-wise average precision of ascending scores, larger = positive.
+
+    The recall rises at the distinct positive scores only, by the positives that tie there; the
+    precision at such a score counts all samples that reach it, so ties are one step.
+    """
+    new = np.r_[True, positives[1:] != positives[:-1]]
+    start = np.flatnonzero(new)  # where each distinct score begins
+    steps = np.diff(np.r_[start, len(positives)])
+    true = len(positives) - start
+    false = len(negatives) - np.searchsorted(negatives, positives[start])
+    return float(steps @ (true / (true + false)) / len(positives))
 
 
 def threshold_at_recall(ids: np.ndarray, recall: float = 0.95) -> float:
@@ -85,21 +109,22 @@ def threshold_at_recall(ids: np.ndarray, recall: float = 0.95) -> float:
     return float(np.partition(ids, len(ids) - rank)[len(ids) - rank])
 
 
-def threshold_closest_to_recall(ids: np.ndarray, oods: np.ndarray, recall: float = 0.95) -> float:
+def _closest(ids: np.ndarray, oods: np.ndarray, recall: float) -> float:
     """The pooled score whose ID recall is closest to ``recall``, as the VOS code finds it.
 
     With d_1 > ... > d_q the distinct ID scores: the d_j of the closest recall wins, on equal
     distance the larger recall. Among pooled scores of that recall the VOS code, walking up from
     low thresholds, takes the lowest; so OOD scores between d_j and d_(j+1) count as false
-    positives. Only at recall 1 it is d_q itself.
+    positives. Only at recall 1 it is d_q itself. Both sets in ascending order.
     """
-    distinct, counts = np.unique(ids, return_counts=True)  # ascending
-    recalls = counts[::-1].cumsum()[::-1] / len(ids)  # of the threshold `distinct`, falling
+    start = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]])  # of each distinct score
+    recalls = (len(ids) - start) / len(ids)  # at the threshold ids[start], falling
     best = int(np.argmin(np.abs(recalls - recall)))  # the first = lowest threshold wins ties
+    won = ids[start[best]]
     if best == 0:
-        return float(distinct[0])
-    between = oods[(oods > distinct[best - 1]) & (oods < distinct[best])]
-    return float(between.min() if len(between) else distinct[best])
+        return float(won)
+    first = np.searchsorted(oods, ids[start[best - 1]], "right")  # the next larger OOD score
+    return float(oods[first] if first < len(oods) and oods[first] < won else won)
 
 
 def required_count(recall: float, count: int | np.ndarray) -> int | np.ndarray:

@@ -1,7 +1,9 @@
 """Bad input ends a command with exit code 2 and one sentence, before any work is done."""
 
+import dataclasses
 import json
 import os
+import runpy
 import shutil
 import sys
 from pathlib import Path
@@ -9,7 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from negas.records import BoxRecords
 from tests.helpers.commands import run_command, run_tool
+from tests.helpers.fake_runs import fake_run
 from tests.helpers.tiny_coco import EMOJI, emoji_project, user_config
 from tests.helpers.yolo_world import ROOT
 
@@ -192,6 +196,45 @@ def test_unknown_categories(project, capsys):
     fails(capsys, "train", config, says=("val_dataloader", str(path), "'person'"))
 
 
+def test_boxes_that_make_no_sense(project, capsys):
+    config, checkpoint = project / "mine.py", project / "epoch_1.pth"
+    rewrite(
+        annotations(project, "id_train"),
+        lambda data: data["annotations"][0].update(bbox=[4, 5, float("nan"), 6]),
+    )
+    fails(capsys, "train", config, says=("train_dataloader", "annotation 1", "no finite bbox"))
+    rewrite(
+        annotations(project, "near_ood"),
+        lambda data: data["annotations"][0].update(bbox=[40, 50, -8, 6]),
+    )
+    fails(capsys, "test", config, checkpoint, says=("ood_dataloaders.near", "of negative size"))
+
+
+def test_an_image_listed_twice(project, capsys):
+    config, checkpoint = project / "mine.py", project / "epoch_1.pth"
+    path = annotations(project, "id_test")
+    whole = path.read_text()
+    rewrite(path, lambda data: data["images"].append(data["images"][0] | dict(id=7)))
+    says = ("test_dataloader", "is listed twice", "and 7")
+    fails(capsys, "test", config, checkpoint, says=says)
+    path.write_text(whole)
+    rewrite(path, lambda data: data["images"].append(data["images"][0]))
+    fails(capsys, "test", config, checkpoint, says=("test_dataloader", "two entries of 'images'"))
+
+
+def test_a_category_renamed_in_the_set_of_the_cut(project, capsys):
+    config, checkpoint = project / "mine.py", project / "epoch_1.pth"
+    path = annotations(project, "id_val")
+    rewrite(path, lambda data: data["categories"][0].update(name="human"))
+    fails(capsys, "test", config, checkpoint, says=("cut_dataloader", str(path), "'person'"))
+
+
+def test_a_folder_for_painted_images_that_cannot_be_made(project, capsys):
+    config, checkpoint = project / "mine.py", project / "epoch_1.pth"
+    args = (config, checkpoint, "--show-dir", project / "base.pth")
+    fails(capsys, "test", *args, says=("--show-dir", "base.pth"))
+
+
 def test_classes_of_data_and_model_must_agree(project, capsys):
     names = json.loads((ROOT / "data/labels/emoji_world/llm.json").read_text())["id_labels"]
     config = configure(project, model__class_names=names[::-1])
@@ -257,6 +300,22 @@ def test_score_that_needs_negatives_without_them(project, capsys):
 def test_unknown_score(project, capsys):
     config = configure(project, model__postprocessor=dict(type="NegSPostProcessor", score="nags"))
     fails(capsys, "train", config, says=("nags",))
+
+
+# --- recorded boxes -------------------------------------------------------------------------------
+def test_a_dump_of_another_vocabulary(tmp_path, capsys, monkeypatch):
+    one, other = fake_run(tmp_path / "one", "one.py"), fake_run(tmp_path / "other", "two.py", 1)
+    for file in (other / "records").glob("*.npz"):
+        if file.name != "text_feats.npz":
+            part = BoxRecords.load(file)
+            names = ["cat", "dog", "wombat"]
+            dataclasses.replace(part, meta=part.meta | dict(id_labels=names)).save(file)
+    command = [str(ROOT / "tools/score.py"), str(one), "--against", str(other), "--bootstrap", "9"]
+    monkeypatch.setattr(sys, "argv", command)
+    assert runpy.run_path(command[0])["main"]() == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith(f"error: {one} and {other} have different ID labels")
+    assert "Traceback" not in "".join(lines)
 
 
 # --- a process of its own -------------------------------------------------------------------------

@@ -25,6 +25,10 @@ IDENTITY = dict(
     neg_labels=["fox", "wolf"],
     template="{}",
     learned_prompt=False,
+    prompt_negatives=True,
+    prefix=None,
+    token_reduce=None,
+    neg_path=None,
 )
 
 
@@ -89,6 +93,9 @@ def test_a_saved_calibration_reads_back_the_same(tmp_path):
         (dict(version=9), "is of version 9"),
         (dict(tau="high"), "tau is 'high'"),
         (dict(cut=float("nan")), "cut is nan"),
+        (dict(cut=True), "cut is True"),
+        (dict(cut=40), "cut is 40, no confidence"),
+        (dict(fitted_for=[3]), "fitted_for has no"),
         (dict(fitted_for={}), "fitted_for has no"),
     ],
 )
@@ -119,6 +126,10 @@ def test_a_missing_file_is_named(tmp_path):
         (dict(neg_labels=["fox"]), "other negative labels .*'wolf'"),
         (dict(template="a photo of {}"), "another template"),
         (dict(learned_prompt=True), "another kind of prompt"),
+        (dict(prompt_negatives=False), "another use of the prompt .*True instead of False"),
+        (dict(prefix="a photo of"), "another prefix"),
+        (dict(token_reduce="max"), "another reduction of tokens"),
+        (dict(neg_path="projected"), "another path of the negatives"),
     ],
 )
 def test_a_calibration_of_another_detector_is_refused(change, message):

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from PIL import Image
 
 import negas.register  # noqa: F401
-from negas.apis import coco_check, preflight
+from negas.apis import coco_check, coco_json_check, preflight
 from tests.helpers.tiny_coco import write_set
 
 NAMES = ["cat", "dog"]
@@ -18,7 +18,7 @@ NAMES = ["cat", "dog"]
 def said(monkeypatch):
     """What is logged."""
     lines = []
-    for module in (preflight, coco_check):
+    for module in (preflight, coco_check, coco_json_check):
         monkeypatch.setattr(module, "print_log", lambda text, *_: lines.append(text))
     return lines
 
@@ -48,6 +48,62 @@ def images(data):
 def test_sound_data_pass_in_silence(data, said):
     check(config(data))
     assert said == []
+
+
+def first(key, **changes):
+    return lambda data: data[key][0].update(changes)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda d: d.update(images=["a.jpg"]), "no list 'images' of objects"),
+        (lambda d: d.update(categories={"1": "cat"}), "no list 'categories' of objects"),
+        (lambda d: d["annotations"][0].pop("id"), "'annotations' has the id None"),
+        (lambda d: d["annotations"].append(d["annotations"][0]), "two entries of 'annotations'"),
+        (lambda d: d["categories"].append(dict(id=9, name="cat")), "two categories are .*'cat'"),
+        (lambda d: d["categories"].append(dict(id=1, name="x")), "two entries of 'categories'"),
+        (lambda d: d["images"].append(d["images"][0] | dict(id=9)), "listed twice.* and 9,"),
+        (first("images", width=None), "has the width None"),
+        (first("images", height=float("nan")), "has the height nan"),
+        (first("images", file_name=None), "has the file_name None"),
+        (first("annotations", image_id=[1]), r"belongs to image \[1\]"),
+        (first("annotations", category_id=1.5), "unknown category_id 1.5"),
+        (first("annotations", bbox=["1", 2, 3, 4]), "no finite bbox"),
+        (first("annotations", bbox=[1, 2, 3]), "no finite bbox"),
+        (first("annotations", bbox=[1, 2, float("inf"), 4]), "no finite bbox"),
+        (first("annotations", bbox=[30, 2, -3, 4]), "of negative size"),
+        (lambda d: d["annotations"][0].pop("area"), "area=None, expected a number"),
+        (lambda d: d.update(annotations=[]), "no annotation of its classes"),
+    ],
+)
+def test_an_unsound_json_is_refused(data, spoil, message):
+    content = json.loads((data / "a.json").read_text())
+    spoil(content)
+    (data / "a.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message) as caught:
+        check(config(data))
+    assert str(data / "a.json") in str(caught.value) and "train_dataloader" in str(caught.value)
+
+
+def test_the_crowd_flag_is_needed_only_where_it_is_read(data, said):
+    content = json.loads((data / "a.json").read_text())
+    content["annotations"][0].pop("iscrowd")
+    (data / "a.json").write_text(json.dumps(content))
+    cfg = config(data)
+    check(cfg)
+    cfg.val_dataloader = cfg.train_dataloader
+    with pytest.raises(ValueError, match="val_dataloader.*iscrowd=None"):
+        preflight.check_data(cfg, ("val_dataloader",))
+
+
+def test_boxes_that_are_not_seen_are_counted(data, said):
+    content = json.loads((data / "a.json").read_text())
+    content["annotations"][0]["bbox"] = [4, 4, 0, 9]
+    content["annotations"][1]["bbox"] = [500, 4, 9, 9]
+    (data / "a.json").write_text(json.dumps(content))
+    check(config(data))
+    assert len(said) == 1 and "2 boxes have no size or lie outside" in said[0]
 
 
 @pytest.mark.parametrize(

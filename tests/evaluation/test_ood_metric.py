@@ -3,11 +3,15 @@
 import json
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 
 from negas.evaluation import OODMetric
+from negas.evaluation.provenance import missing_keys
+from negas.files import file_sha256
+from negas.labels.bank import NegativeLabelBank
 from negas.records import BoxRecords
 
 CLASSES = ["cat", "dog"]
@@ -64,6 +68,7 @@ def feed(metric, name, boxes=1, label=None, score=0.8):
             labels=labels,
             id_logits=logits,
             neg_logits=torch.zeros(boxes, 1),
+            embeddings=torch.zeros(boxes, 4),
         )
         metric.process({}, [dict(img_id=image, pred_instances=pred)])
     return metric.evaluate(2)
@@ -79,6 +84,9 @@ def feed(metric, name, boxes=1, label=None, score=0.8):
         (dict(shared_cut=0.1, min_score=0.2), "shared_cut=0.1 is below min_score=0.2"),
         (dict(scores=["negs", dict(type="negs", weight=1), "negs"]), "'negs' is listed twice"),
         (dict(scores=[dict(type="mcm", logits="sine")]), "'sine'"),
+        (dict(presets=["voc"]), "there is no preset 'voc'; choose of own, vos, siren, matched"),
+        (dict(presets=["fixed"]), "the preset 'fixed' needs a confidence cut; set shared_cut"),
+        (dict(presets=["siren"], min_score=0.2), r"preset 'siren': cut=0.1 is below min_score=0.2"),
     ],
 )
 def test_refused_settings(options, message):
@@ -185,3 +193,66 @@ def test_a_validation_without_a_cut_goes_on(tmp_path, runner, sets):
     assert metric.summarize() == {}
     assert (tmp_path / "val/records/near.npz").is_file()
     assert not (tmp_path / "val/ood_results.json").exists()
+
+
+# --- presets and what the file says ---------------------------------------------------------------
+@pytest.fixture
+def tested(tmp_path, runner, sets):
+    """A finished test with all presets and a second bank: what is logged, and the file."""
+    NegativeLabelBank(("cat", "dog"), ("fox", "kite")).save(tmp_path / "second.json")
+    metric = OODMetric(
+        scores=["max_sigmoid", "negs"],
+        presets=["vos", "siren", "matched", "fixed"],
+        shared_cut=0.3,
+        banks=dict(second=str(tmp_path / "second.json")),
+        plots=False,
+    )
+    model = Model(
+        keep_embeddings=True,
+        nms=dict(type="nms", iou_threshold=0.7),
+        max_per_img=300,
+        multi_label=True,
+        score_thr=0.001,
+    )
+    model.bank_feats = lambda labels: torch.ones(len(labels), 3)
+    metric.begin_run(model, runner, sets)
+    logged = feed(metric, "id", 2) | feed(metric, "near", 3)
+    logged |= metric.summarize()
+    return logged, json.loads((tmp_path / "ood_results.json").read_text())
+
+
+def test_the_file_says_all_that_the_numbers_depend_on(tested, sets, tmp_path):
+    _, report = tested
+    assert missing_keys(report) == []
+    assert report["sets"]["near"]["ann_sha256"] == file_sha256(sets["near"].ann_file)
+    second = report["banks"]["second"]
+    assert second["sha256"] == file_sha256(tmp_path / "second.json")
+    assert (second["name"], second["labels"]) == ("second", ["fox", "kite"])
+    assert report["run"]["nms"] == dict(type="nms", iou_threshold=0.7, class_agnostic=False)
+    assert report["run"]["versions"]["numpy"] == np.__version__
+    assert report["seeds"] == dict(run=0, rotations=0)
+
+
+def test_presets_are_those_of_scoring_again(tested):
+    logged, report = tested
+    rows = [r for r in report["rows"] if r["score"] == "max_sigmoid"]
+    found = {
+        (r["preset"], r["cut_kind"]): (r["cut"], r["cut_rule"], r["cut_source"], r["rule"])
+        for r in rows
+    }
+    f1 = pytest.approx(0.8)
+    assert found == {
+        ("own", "own"): (f1, "f1", "id_test", "at_least"),
+        ("matched", "own"): (f1, "f1", "id_test", "at_least"),
+        ("fixed", "shared"): (0.3, "fixed", "fixed", "at_least"),
+        ("matched", "shared"): (0.3, "fixed", "fixed", "at_least"),
+        ("vos", "vos"): (0.8, "f1-test", "id_test", "closest"),
+        ("siren", "siren"): (0.1, "fixed", "fixed", "closest"),
+    }
+    counts = {r["preset"]: (r["num_id"], r["over_cut_id"], r["num_ood"]) for r in rows}
+    assert counts["vos"] == (4, 4, 6), "every box"
+    assert counts["siren"] == (8, 4, 12), "each box over both labels: the other's logit is 0"
+    assert counts["matched"] == (2, 4, 6), "each object once"
+    assert {"id/coco_ap", "id/coco_ap50", "id/voc07_ap50"} <= logged.keys()
+    assert "vos/near/negs_fpr95" in logged and "near/negs_auroc" in logged
+    assert report["map"]["voc07_ap50"] == logged["id/voc07_ap50"]

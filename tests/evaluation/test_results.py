@@ -14,7 +14,7 @@ from negas.evaluation.results import (
     name_scores,
     write_results,
 )
-from negas.metrics import evaluate_scores, rotated_bank
+from negas.metrics import Cut, evaluate_scores, rotated_bank
 from negas.records import BoxRecords
 
 ID, NEG, OTHER = ["dog", "cat"], ["fox", "kite"], ["zebra", "tent", "fox"]
@@ -76,7 +76,8 @@ def test_rows_of_every_score_bank_and_control(run):
     assert all(r["draws"] == 2 and r["auroc_std"] > 0 for r in pick(near, control="rotated"))
     assert report["banks"]["own"]["overlap"]["near"] == ["fox"]
     assert report["banks"]["other"]["overlap"]["near"] == ["fox"]
-    assert report["sets"]["near"] == dict(images=40, boxes=40)
+    near = report["sets"]["near"]
+    assert (near["images"], near["boxes"]) == (40, 40)
 
 
 def test_rows_without_the_negatives_that_name_an_ood_class(run):
@@ -155,6 +156,16 @@ def test_cosine_scores_read_cosines(run):
     )[0]
     assert got["auroc"] == want["auroc"] and got["fpr95"] == want["fpr95"]
     assert got["options"] == dict(temperature=0.01)
+
+
+def test_cosine_scores_have_the_samples_of_the_others(run):
+    run.presets = dict(siren=Cut(0.1))
+    rows = pick(evaluate_run(run)["rows"], ood_set="near", preset="siren", control="none")
+    assert {row["logits"] for row in rows} == {"head", "cosine"}
+    near = run.records["near"]
+    pairs = (near.id_logits[near.scores >= 0.1] > np.log(0.1 / 0.9)).sum()
+    assert {row["num_ood"] for row in rows} == {pairs} and pairs > len(near) // 2
+    assert {row["cut_kind"] for row in rows} == {"siren"}
 
 
 def test_an_empty_set_costs_only_its_own_numbers(run, tmp_path):

@@ -142,7 +142,9 @@ def test_bad_input_is_one_sentence(run, bank, tmp_path):
         ([bank, "--ood", "kite", "--fail-on", "similar"], "--encoder"),
         ([bank, "--ood", "kite", "--encoder", tmp_path / "none"], "none"),
         ([bank, "--ood", "kite", "--encoder", TINY_CLIP, "--quantile", 2], "quantile"),
+        ([bank, "--ood", "kite", "--json", broken / "a.json"], "--json"),
+        ([bank, "--ood", "kite", "--json", tmp_path], "is a folder"),
     ):
         code, out, err = run(*args)
-        assert code == 2 and "Traceback" not in err, args
+        assert code == 2 and "Traceback" not in err and not out, args
         assert err.startswith("error: ") and words in err.splitlines()[0], (args, err)

@@ -184,6 +184,7 @@ def test_bad_input_is_one_sentence(command, run, words, tmp_path):
             "does not give the ID logits",
         ),
         (dict(out=bare / "out"), (), "cannot be written"),
+        ({}, ("--save-bank", bare / "b.json"), "--save-bank"),
         ({}, ("--ms", 2, 50), "every M must lie in 1..10"),
         ({}, ("--score", "msp"), "reads no negatives"),
         ({}, ("--score", "best"), "best"),

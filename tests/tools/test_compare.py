@@ -25,13 +25,16 @@ def runs(tmp_path_factory):
     return root
 
 
+OWN = "preset own, samples: vos; cut: id_val; FPR95 at recall of at least 95%"
+
+
 def by_label(table):
     return {s.title: {row.label: row.values for row in s.rows} for s in table.sections}
 
 
 def test_test_runs_side_by_side(runs):
     table = compare([runs / "coop", runs / "negas"], names=["CoOp", "NegAS"])
-    rows = by_label(table)["samples: vos; own cut; FPR95 at recall of at least 95%"]
+    rows = by_label(table)[OWN]
     assert list(rows) == [
         "CoOp [max sigmoid]",
         "CoOp [NegS]",
@@ -50,18 +53,31 @@ def test_test_runs_side_by_side(runs):
     assert len(table.sections) == 2, "the matched protocol is a section of its own"
 
 
+def test_rows_of_an_older_test_find_their_section(runs, tmp_path):
+    copy = Path(shutil.copytree(runs / "negas", tmp_path / "old"))
+    data = json.loads((copy / "ood_results.json").read_text())
+    for row in data["rows"]:
+        for key in ("preset", "rule", "cut_source", "cut_rule", "pair_floor"):
+            del row[key]
+    (copy / "ood_results.json").write_text(json.dumps(data))
+    table = compare([runs / "negas", copy], names=["new", "old"], scores=["negs"])
+    rows = by_label(table)
+    assert [set(found) for found in rows.values()] == [{"new [NegS]", "old [NegS]"}] * 2
+    assert rows[OWN]["old [NegS]"] == rows[OWN]["new [NegS]"]
+
+
 def test_scored_dumps_stand_beside_runs(runs):
     table = compare([runs / "negas", runs / "scored"], names=["tested", "scored"], scores=["negs"])
     rows = by_label(table)
-    (own,) = [found for title, found in rows.items() if title.startswith("preset own")]
-    assert set(own) == {"scored [NegS]", "scored, bank oracle [NegS]"}
-    tested = rows["samples: vos; own cut; FPR95 at recall of at least 95%"]["tested [NegS]"]
+    own = rows[OWN]
+    assert set(own) == {"tested [NegS]", "scored [NegS]", "scored, bank oracle [NegS]"}
+    tested = own["tested [NegS]"]
     for key in ("near/fpr95", "far/auroc", "num_id", "coco_ap"):
         assert own["scored [NegS]"][key].mean == pytest.approx(tested[key].mean)
     data = json.loads((runs / "scored" / "ood_scores.json").read_text())["dumps"][0]["rows"]
     (vos,) = [found for title, found in rows.items() if "closest to 95%" in title]
-    wanted = ("vos", "negs", "own", "near")
-    keys = ("preset", "score", "bank", "ood_set")
+    wanted = ("vos", "negs", "own", "none", "near")
+    keys = ("preset", "score", "bank", "control", "ood_set")
     (row,) = [row for row in data if tuple(row[key] for key in keys) == wanted]
     assert vos["scored [NegS]"]["near/fpr95"].mean == row["fpr95_closest"]
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from mmengine.logging import MMLogger
+from safetensors.torch import load_file, save_file
 
 from negas.apis.inferencer_calibration import default_path
 from tests.helpers.commands import run_tool
@@ -47,14 +48,16 @@ def test_calibrate_then_infer(images, weights, tmp_path, capsys):
     assert len(list((tmp_path / "out/vis").iterdir())) == 24
 
 
-def test_a_truncated_image_among_many_is_a_warning(images, weights, tmp_path, capsys):
+def test_a_truncated_image_among_many_is_named_and_the_rest_is_judged(
+    images, weights, tmp_path, capsys
+):
     folder = tmp_path / "mine"
     folder.mkdir()
     for file in sorted(images.glob("*.png"))[:3]:
         (folder / file.name).write_bytes(file.read_bytes())
     broken = folder / "000000.png"
     broken.write_bytes(file.read_bytes()[:400])
-    assert infer(folder, weights, tmp_path / "out", "--no-vis") == 0
+    assert infer(folder, weights, tmp_path / "out", "--no-vis") == 1
     out, err = capsys.readouterr()
     assert "3 pictures" in out and "no verdict" in out and "tools/calibrate.py" in out
     assert "warning: unreadable inputs, left out: 1" in err
@@ -92,6 +95,9 @@ def test_labels_at_run_time_need_no_training(images, weights, tmp_path, capsys):
         (["--calibration", "lost.json"], "calibration 'lost.json' does not exist"),
         (["--calibration", "data/labels/voc.json"], "so it is no calibration"),
         (["--batch-size", 0], "batch_size must be at least 1"),
+        (["--score-thr", "nan"], "pred_score_thr must be a confidence in [0, 1]"),
+        (["--score-thr", 30], "pred_score_thr must be a confidence in [0, 1]"),
+        (["--device", "gpu"], "device 'gpu' cannot be used"),
         (["--negatives", "dog"], "is the ID label 'dog'"),
     ],
 )
@@ -107,3 +113,40 @@ def test_a_lost_input_and_a_folder_in_the_way_are_named(weights, images, tmp_pat
     (tmp_path / "file").touch()
     assert infer(images, weights, tmp_path / "file/out") == 2
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_calibration_of_another_checkpoint_is_refused(images, weights, tmp_path, capsys):
+    annotations = images.parent / "annotations/id_val.json"
+    found = ["--ann-file", annotations, "--img-dir", images, "--device", "cpu", "--cut", 0.3]
+    loader = {"test_dataloader.num_workers": 0, "test_dataloader.persistent_workers": False}
+    loader |= {"val_dataloader": "None"}
+    assert run_tool("calibrate", CONFIG, weights, *found, options=loader) == 0
+    state = load_file(weights)
+    state["bbox_head.head_module.reg_preds.0.2.bias"] += 1
+    other = tmp_path / "other.safetensors"
+    save_file(state, other)
+    capsys.readouterr()
+    calibration = ["--calibration", default_path(weights)]
+    assert infer(images, other, tmp_path / "out", *calibration) == 2
+    err = capsys.readouterr().err
+    assert f"'{default_path(weights)}' was fitted for another checkpoint" in err
+    assert "Traceback" not in err and not (tmp_path / "out/predictions.json").exists()
+
+
+def test_a_config_that_cannot_be_tested_and_a_foreign_detector(images, weights, tmp_path, capsys):
+    config = tmp_path / "mine.py"
+    base = f"_base_ = {str(ROOT / CONFIG)!r}\n"
+    config.write_text(base + "test_dataloader = None\n")
+    assert infer(images, weights, tmp_path / "out", config=config) == 2
+    assert "no test_dataloader.dataset.pipeline" in capsys.readouterr().err
+    head = dict(type="mmdet.YOLOXHead", num_classes=3, in_channels=24, feat_channels=24)
+    detector = dict(
+        _delete_=True,
+        type="mmdet.YOLOX",
+        backbone=dict(type="mmdet.CSPDarknet", deepen_factor=0.33, widen_factor=0.09375),
+        neck=dict(type="mmdet.YOLOXPAFPN", in_channels=[24, 48, 96], out_channels=24),
+        bbox_head=head,
+    )
+    config.write_text(f"{base}model = {detector!r}\n")
+    assert infer(images, weights, tmp_path / "out", config=config) == 2
+    assert "is no open-vocabulary detector of negas" in capsys.readouterr().err

@@ -95,7 +95,7 @@ def test_controls_stand_in_every_main_table(tables, folders):
         number(f, score="negs", bank="own", control="rotated", ood_set="near") for f in folders[3:5]
     ]
     assert rotated["near/auroc"].mean == pytest.approx(np.mean([row["auroc"] for row in seeds]))
-    assert "ap" not in rotated and "cut" not in rotated
+    assert "coco_ap" not in rotated and "cut" not in rotated
     values = row_of(tables[0], "methods", "+ NegAS [NegS]")
     column = tables[0].columns[-1]
     assert column.title == "leaks near/far" and column.text(values) == "1/0"
@@ -116,8 +116,8 @@ def test_numbers_are_means_and_deviations_over_seeds(tables, folders):
         assert values[f"near/{key}"].std == pytest.approx(np.std(expected, ddof=1))
         assert values[f"near/{key}"].n == 2
     coop = row_of(tables[0], "methods", "+ CoOp prompts [max sigmoid]")
-    assert coop["ap50"].mean == pytest.approx(0.65)
-    assert coop["ap50"].std == pytest.approx(math.sqrt(0.005))
+    assert coop["coco_ap50"].mean == pytest.approx(0.65)
+    assert coop["coco_ap50"].std == pytest.approx(math.sqrt(0.005))
     square = row_of(tables[0], "NegA x NegS", "NegA no, NegS yes")
     expected = [number(f, score="negs", bank="own", ood_set="far")["auroc"] for f in folders[1:3]]
     assert square["far/auroc"].mean == pytest.approx(np.mean(expected))

@@ -11,10 +11,10 @@ import pytest
 
 from negas.apis.score import ScoreOptions, score_dumps, write_scores
 from negas.apis.score_dump import load_dump
-from negas.apis.score_presets import PRESETS, choose_presets, parse_score, sample_rows
+from negas.apis.score_presets import choose_presets, parse_score, rows_of_set
 from negas.apis.score_rows import CHUNK, score_values, take_samples
 from negas.apis.score_table import score_tables
-from negas.metrics import f1_threshold, records_to_coco
+from negas.metrics import PRESETS, f1_threshold, records_to_coco
 from negas.records import BoxRecords
 from negas.scores import SCORES, get_score
 from negas.visualization.tables import to_markdown
@@ -54,16 +54,20 @@ def change(folder, name, **fields):
 def test_numbers_are_those_of_the_test(runs, protocol):
     folder = runs / "negas"
     tested = json.loads((folder / "ood_results.json").read_text())["rows"]
-    again = rows_of(folder, choose_presets([protocol]), banks=["own", "oracle"])
+    again = rows_of(folder, choose_presets([protocol]), banks=["own", "oracle"], rotations=2)
     compared = 0
     for row in again:
         for old in tested:
-            keys = ("score", "bank", "ood_set", "protocol")
-            if old["control"] == "none" and all(old[key] == row[key] for key in keys):
+            keys = ("score", "bank", "control", "ood_set", "protocol")
+            if all(old[key] == row[key] for key in keys):
                 for key in ("auroc", "fpr95", "fpr95_closest", "tpr", "num_id", "share_ood", "cut"):
-                    assert row[key] == pytest.approx(old[key], rel=1e-5), key
+                    assert row[key] == pytest.approx(old[key], rel=1e-5, abs=1e-7), key
+                assert row.get("draws") == old.get("draws")
                 compared += 1
-    assert compared == 2 * (3 + 3 * 2)  # sets x (plain scores + scores with negatives x banks)
+    # sets x (plain scores + scores with negatives x banks x (itself, rotated)), and without leaks:
+    # own names a zebra of near, oracle is nothing but leaks of far
+    assert compared == 2 * (3 + 3 * 2 * 2) + 3
+    assert sum(row["control"] == "no_leaks" for row in again if row["score"] == "negs") == 1
     assert {row["score"] for row in again} == set(SCORES)
     assert {row["preset"] for row in again} == {protocol}
 
@@ -103,7 +107,7 @@ def test_cuts_of_the_presets(runs, tmp_path):
 
 def test_siren_counts_a_box_once_per_label(runs):
     dump = load_dump(runs / "negas")
-    rows = sample_rows(dump, "near", PRESETS["siren"], 0.1)
+    rows = rows_of_set(dump, "near", PRESETS["siren"], 0.1)
     over = (dump.records["near"].id_logits > np.log(0.1 / 0.9)).sum(axis=1)
     np.testing.assert_array_equal(np.bincount(rows, minlength=len(over)), over)
     assert len(rows) > len(over)
@@ -159,6 +163,39 @@ def test_open_set_numbers(runs):
     assert found["recall_unknown"] == pytest.approx((hits & ~known).sum() / 12)
 
 
+def test_rotations_are_five_where_they_can_be(runs, copy):
+    def drawn(folder, rotations):
+        rows = rows_of(folder, scores=["energy", "negs"], rotations=rotations)
+        return {row["draws"] for row in rows if row["control"] == "rotated"}
+
+    assert drawn(runs / "negas", None) == {5} and drawn(runs / "negas", 0) == set()
+    report = score_dumps([runs / "negas"], ScoreOptions(OWN, ["negs"], draws=0, rotations=3))
+    text = to_markdown(score_tables(report)[0])
+    assert "| NegS, rotated |" in text and "| NegS, without leaks |" in text
+    assert "mean of 3 draws" in text and "±" in text
+    (copy / "records" / "text_feats.npz").unlink()
+    assert drawn(copy, None) == set()
+    with pytest.raises(ValueError, match="the rotated bank needs embeddings .* leave out --rot"):
+        drawn(copy, 2)
+    with pytest.raises(ValueError, match="--rotations must be 0 or more"):
+        drawn(copy, -1)
+
+
+def test_leaks_are_found_without_results(runs, copy):
+    (copy / "ood_results.json").unlink()
+    for name in ("cut", "id", "near", "far"):
+        change(copy, name, meta=dict(neg_labels=["zebra", "fork"]))
+
+    def clean(folder):
+        rows = rows_of(folder, choose_presets(["fixed"], ["0.3"]), ["negs"])
+        return [(r["ood_set"], r["auroc"]) for r in rows if r["control"] == "no_leaks"]
+
+    assert clean(copy) == clean(runs / "negas") and clean(copy)[0][0] == "near"
+    for name in ("near", "far"):
+        change(copy, name, meta=dict(ann_file="lost.json"))
+    assert clean(copy) == []
+
+
 def test_comparison_with_another_run(runs):
     options = ScoreOptions(OWN, ["max_sigmoid", "negs"], draws=40)
     report = score_dumps([runs / "negas"], options, against=runs / "coop")
@@ -167,6 +204,7 @@ def test_comparison_with_another_run(runs):
         (name, row["score"], row["ood_set"]): row["auroc"]
         for name in ("negas", "coop")
         for row in rows_of(runs / name, scores=["max_sigmoid", "negs"])
+        if row["control"] == "none"
     }
     for row in report["paired"]:
         where = (row["score"], row["ood_set"])
@@ -294,7 +332,7 @@ def test_runs_that_cannot_be_compared(runs, copy, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--preset", "voc"], "--preset: there is no 'voc'; choose of own, vos, siren"),
+        (["--preset", "voc"], "--preset: there is no preset 'voc'; choose of own, vos, siren"),
         (["--preset", "fixed"], "--preset fixed needs a confidence cut"),
         (["--cut", "1.5"], "--cut: expected own, f1, f1-test or a number"),
         (["--cut", "0.01"], "below the least confidence in the dump"),

@@ -1,0 +1,188 @@
+"""Where a detector's texts look: text-guided attention over an image (the paper's Figure 3).
+
+Shapes: H heads, L texts of a branch, (h, w) a feature map.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import attention_grounding_dino  # noqa: F401 - registers its reader
+from .attention_layers import Branch, Layer, read_branches
+from .inferencer import Inferencer
+
+
+# --- where it lies on the image -------------------------------------------------------------------
+@dataclass(frozen=True)
+class Placement:
+    """Where the network's input lies on the original image: ``input = original * scale + offset``.
+
+    All pairs are (y, x), in pixels.
+    """
+
+    image_size: tuple[int, int]
+    input_size: tuple[int, int]
+    scale: tuple[float, float]
+    offset: tuple[float, float]
+
+    @classmethod
+    def of(cls, meta: dict, inputs: Tensor) -> Placement:
+        """From a data sample's metainfo and the input [1, 3, h, w] that was made of the image."""
+        top, _, left, _ = meta.get("pad_param", (0, 0, 0, 0))
+        scale_x, scale_y = meta["scale_factor"]
+        return cls(
+            image_size=tuple(meta["ori_shape"][:2]),
+            input_size=tuple(inputs.shape[-2:]),
+            scale=(float(scale_y), float(scale_x)),
+            offset=(float(top), float(left)),
+        )
+
+    def cell_of(self, axis: int, pixels: np.ndarray, cells: int) -> np.ndarray:
+        """Positions on an axis (0: y, 1: x) of the image in cells; a cell's centre is its index."""
+        stride = self.input_size[axis] / cells
+        return (pixels * self.scale[axis] + self.offset[axis]) / stride - 0.5
+
+    def pixel_of(self, axis: int, positions: np.ndarray, cells: int) -> np.ndarray:
+        """The inverse of :meth:`cell_of`."""
+        stride = self.input_size[axis] / cells
+        return ((positions + 0.5) * stride - self.offset[axis]) / self.scale[axis]
+
+
+@dataclass(frozen=True)
+class AttentionMap:
+    """Attention of one layer under one branch's texts.
+
+    Attributes:
+        branch: ``ID texts`` or ``negative texts``.
+        path: part of the network, e.g. ``top-down``.
+        level: e.g. ``P3`` for a stride of 8 pixels.
+        cells: what the layer computed, letterbox included, in (0, 1), [h, w].
+        placement: where the cells lie on the image.
+        peak: centre (x, y), in original pixels, of the strongest cell that is not all letterbox.
+        word: the text with the largest attention at that cell (of its own, mean over the heads).
+    """
+
+    branch: str
+    path: str
+    level: str
+    cells: np.ndarray
+    placement: Placement
+    peak: tuple[float, float]
+    word: str
+
+    def on_image(self, size: tuple[int, int] | None = None, smooth: bool = True) -> np.ndarray:
+        """Values over the original image, [H, W].
+
+        Args:
+            size: H and W; ``None``: one value per pixel.
+            smooth: interpolate between the cells' centres; ``False`` shows the cells.
+        """
+        rows, columns = (
+            self._weights(axis, (size or self.placement.image_size)[axis], smooth)
+            for axis in (0, 1)
+        )
+        return rows @ self.cells @ columns.T
+
+    def _weights(self, axis: int, count: int, smooth: bool) -> np.ndarray:
+        """Share of each cell in ``count`` values along an axis, [count, cells]."""
+        cells = self.cells.shape[axis]
+        pixels = (np.arange(count) + 0.5) * self.placement.image_size[axis] / count
+        where = np.clip(self.placement.cell_of(axis, pixels, cells), 0, cells - 1)
+        if not smooth:
+            where = np.floor(where + 0.5)
+        low = np.minimum(np.floor(where).astype(int), cells - 1)
+        part = where - low
+        weights = np.zeros((count, cells))
+        weights[np.arange(count), low] = 1 - part
+        weights[np.arange(count), np.minimum(low + 1, cells - 1)] += part
+        return weights
+
+
+# --- the two together -----------------------------------------------------------------------------
+@torch.no_grad()
+def attention_maps(
+    inferencer: Inferencer, pixels: np.ndarray, path: str = "output", head: int | None = None
+) -> list[AttentionMap]:
+    """Attention ``a = sigmoid(max_j <X, T_j>)`` of each level under ID and negative texts.
+
+    At test time negatives guide nothing: their branch is run here as NegA runs it in training, but
+    without its noise.
+
+    Args:
+        inferencer: a detector of :class:`negas.apis.Inferencer`.
+        pixels: image [H, W, 3], uint8, BGR as OpenCV reads it.
+        path: layers of a path aggregation neck to show: ``output`` (the last one of each level),
+            ``top-down``, ``bottom-up`` or ``all``.
+        head: attention head; layers with fewer heads are left out; ``None``: the mean over heads.
+
+    Returns:
+        Maps of the ID texts, then of the negative texts, each fine to coarse.
+
+    Raises:
+        ValueError: the detector has no text-guided attention, or no layer has this path or head.
+    """
+    if path not in PATHS:
+        raise ValueError(f"path must be one of {', '.join(PATHS)}; got {path!r}")
+    if head is not None and head < 0:
+        raise ValueError(f"head must be at least 0, got {head}")
+    model = inferencer.model
+    data = inferencer.collate_fn([inferencer.pipeline(np.ascontiguousarray(pixels))])
+    data = model.data_preprocessor(data, training=False)
+    inputs = data["inputs"]
+    placement = Placement.of(data["data_samples"][0].metainfo, inputs)
+    maps = []
+    for branch in read_branches(model, inputs):
+        for level, layer in _select(branch.layers, inputs, path, head):
+            maps.append(_make_map(branch, level, layer, placement, head))
+    return maps
+
+
+def _select(
+    layers: Sequence[Layer], inputs: Tensor, path: str, head: int | None
+) -> list[tuple[str, Layer]]:
+    """The layers to show with their levels, fine to coarse."""
+    named = [(round(math.log2(inputs.shape[-1] / one.scores.shape[-1])), one) for one in layers]
+    if path == "output":
+        named = list(dict(named).items())  # of each level the last
+    elif path != "all":
+        named = [(level, one) for level, one in named if one.path == path]
+    if not named:
+        known = sorted({one.path for one in layers})
+        raise ValueError(f"no layer has the path {path!r}; this detector has {', '.join(known)}")
+    heads = {f"P{level}": one.scores.shape[0] for level, one in named}
+    if head is not None:
+        named = [(level, one) for level, one in named if head < one.scores.shape[0]]
+    if not named:
+        counts = ", ".join(f"{level} {count}" for level, count in sorted(heads.items()))
+        raise ValueError(f"head {head} does not exist; heads are counted from 0 ({counts})")
+    return [(f"P{level}", one) for level, one in sorted(named, key=lambda pair: pair[0])]
+
+
+def _make_map(
+    branch: Branch, level: str, layer: Layer, placement: Placement, head: int | None
+) -> AttentionMap:
+    scores = layer.scores if head is None else layer.scores[head : head + 1]
+    cells = scores.amax(1).mean(0).numpy().astype(np.float64)
+    height, width = cells.shape
+    seen = np.outer(_covers(placement, 0, height), _covers(placement, 1, width))
+    row, column = np.unravel_index(np.where(seen, cells, -np.inf).argmax(), cells.shape)
+    centre = [
+        float(np.clip(placement.pixel_of(axis, place, count), 0, placement.image_size[axis]))
+        for axis, place, count in ((1, column, width), (0, row, height))
+    ]
+    word = branch.words[int(scores[:, :, row, column].mean(0).argmax())]
+    return AttentionMap(
+        branch.name, layer.path, level, cells, placement, (centre[0], centre[1]), word
+    )
+
+
+def _covers(placement: Placement, axis: int, cells: int) -> np.ndarray:
+    """Which cells along an axis cover some of the image, not only letterbox, [cells]."""
+    edges = placement.pixel_of(axis, np.arange(cells + 1) - 0.5, cells)
+    return (edges[1:] > 0) & (edges[:-1] < placement.image_size[axis])

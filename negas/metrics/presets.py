@@ -1,0 +1,84 @@
+"""Protocols by name: what a sample is, which confidence cut, which FPR95 rule.
+
+| preset | samples | cut | FPR95 |
+|---|---|---|---|
+| ``own`` | every box | the run's own, or F1 on ID validation | recall at least 95% |
+| ``vos`` | every box | F1 on the ID test set, 4 decimals, as VOS has it | recall closest to 95% |
+| ``siren`` | every (box, label) pair over 0.1, as SIREN's DETR script | 0.1 | closest to 95% |
+| ``matched`` | boxes on annotated objects only | as ``own`` | at least 95% |
+| ``fixed`` | every box | a number you give | at least 95% |
+
+This is the one definition: tests, re-scoring and reports all take it from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from negas.metrics.protocol import Protocol
+
+CutChoice = str | float  # own, f1, f1-test, or a number
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One protocol.
+
+    Attributes:
+        name: of the preset.
+        protocol: which boxes are samples, see :func:`negas.metrics.select_samples`.
+        cut: ``own`` (the run's), ``f1`` (ID validation, else ID test), ``f1-test`` (VOS's rule, to
+            its 4 decimals), ``auto`` (``own`` if known, else ``f1``), a number, or ``None``: asked
+            for.
+        rule: whose FPR95 the protocol reports: recall ``at_least`` 95%, or ``closest`` to it.
+        pair_floor: a box is a sample once for each label whose sigmoid exceeds this; ``None``:
+            once.
+    """
+
+    name: str
+    protocol: Protocol = "vos"
+    cut: CutChoice | None = "auto"
+    rule: Literal["at_least", "closest"] = "at_least"
+    pair_floor: float | None = None
+
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset("own"),
+        Preset("vos", cut="f1-test", rule="closest"),
+        Preset("siren", cut=0.1, rule="closest", pair_floor=0.1),
+        Preset("matched", protocol="matched"),
+        Preset("fixed", cut=None),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A confidence cut and where it comes from.
+
+    Attributes:
+        value: least confidence of a sample, in [0, 1].
+        rule: ``f1`` (best F1), ``f1-test`` (best F1 to VOS's 4 decimals) or ``fixed``.
+        source: the set it was found on, ``id_val`` or ``id_test``, or ``fixed``.
+    """
+
+    value: float
+    rule: str = "fixed"
+    source: str = "fixed"
+
+
+def find_presets(names: Iterable[str]) -> list[Preset]:
+    """Presets by name.
+
+    Raises:
+        ValueError: there is no such preset.
+    """
+    names = list(names)
+    for name in names:
+        if name not in PRESETS:
+            raise ValueError(f"there is no preset {name!r}; choose of {', '.join(PRESETS)}")
+    return [PRESETS[name] for name in names]

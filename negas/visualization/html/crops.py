@@ -1,0 +1,63 @@
+"""Pictures of single boxes: the box with what is around it, as JPEG in ``data:`` URIs."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from negas.visualization.boxes import draw_scene
+
+from .page import Picture
+from .plots import data_uri
+
+_SIDE = 320  # pixels of a picture's longer side
+_AROUND = 0.6  # of the box's longer side, on every side of it
+_LEAST = 24  # pixels of the image: a tiny box is shown with at least this much around it
+
+
+def box_picture(
+    file: Path | None, bbox: np.ndarray, known: bool, text: str, alt: str, caption: list[str]
+) -> Picture:
+    """Cut a box out of its image and draw it: known green, unknown red and dashed.
+
+    Args:
+        file: the image, ``None`` if the annotations do not list it.
+        bbox: [4] xyxy in pixels of the image.
+        known: the verdict.
+        text: on the box.
+        alt: for those who do not see the picture.
+        caption: lines below the picture.
+    """
+    if file is None:
+        return Picture(alt, None, caption, "the annotations do not list the image")
+    if not file.is_file():
+        return Picture(alt, None, caption, f"image not on disk: {file}")
+    try:
+        with Image.open(file) as opened:
+            image = ImageOps.exif_transpose(opened).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        return Picture(alt, None, caption, f"image cannot be read: {file} ({error})")
+    bbox = np.sort(bbox.reshape(2, 2), axis=0).ravel()  # a box with swapped corners can be drawn
+    region = _region(bbox, image.size)
+    scale = _SIDE / max(region[2] - region[0], region[3] - region[1])
+    origin = np.array([*region[:2], *region[:2]])
+    line = " ".join(text.split())  # the font draws single lines only
+    page = draw_scene(image.crop(region), [bbox - origin], [known], [line], scale)
+    stream = io.BytesIO()
+    page.save(stream, "JPEG", quality=85, optimize=True)
+    return Picture(alt, data_uri(stream.getvalue(), "image/jpeg"), caption)
+
+
+def _region(bbox: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """A square around the box, as far as the image goes: inside it, never empty."""
+    limits = np.array(size)
+    box = np.clip(bbox.astype(np.float64), 0, np.tile(limits, 2))
+    sides = box[2:] - box[:2]
+    side = max(float(sides.max()) * (1 + 2 * _AROUND), float(sides.max()) + 2 * _LEAST)
+    shown = np.clip(np.ceil(np.full(2, side)), 1, limits).astype(int)
+    start = np.floor((box[:2] + box[2:] - shown) / 2).astype(int)
+    start = np.clip(start, 0, limits - shown)  # moved rather than cut at the image's edge
+    return int(start[0]), int(start[1]), int(start[0] + shown[0]), int(start[1] + shown[1])

@@ -1,0 +1,277 @@
+"""The HTML report of made-up runs: numbers, pictures, what is missing, errors."""
+
+import json
+import os
+import re
+import runpy
+import shutil
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from negas.apis.html_report import make_html_report
+from negas.apis.html_report_mistakes import worst_rows
+from negas.apis.html_report_run import load_report_run
+from negas.metrics import ood_metrics
+from tests.helpers import fake_runs
+from tests.helpers.yolo_world import ROOT
+
+
+class Cells(HTMLParser):
+    """Rows of all tables as lists of texts, and the ``src`` of all images."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.rows, self.sources, self.text, self._cell = [], [], "", False
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+            self._cell = True
+        elif tag == "img":
+            self.sources.append(dict(attrs)["src"])
+
+    def handle_endtag(self, tag):
+        self._cell = self._cell and tag not in ("td", "th")
+
+    def handle_data(self, data):
+        self.text += data
+        if self._cell:
+            self.rows[-1][-1] += data.strip()
+
+
+def tool(monkeypatch, *args):
+    argv = [str(ROOT / "tools/html_report.py"), *map(str, args)]
+    main = runpy.run_path(argv[0])["main"]
+    monkeypatch.setattr(sys, "argv", argv)
+    return main()
+
+
+@pytest.fixture(scope="module")
+def shared_run(tmp_path_factory):
+    """A run with its data; tests that change it copy it first."""
+    return fake_runs.fake_run(tmp_path_factory.mktemp("runs") / "negas")
+
+
+@pytest.fixture
+def work_dir(shared_run, tmp_path):
+    return Path(shutil.copytree(shared_run, tmp_path / "negas"))
+
+
+@pytest.fixture(scope="module")
+def html(shared_run, tmp_path_factory):
+    out = tmp_path_factory.mktemp("page") / "deep" / "page.html"
+    assert make_html_report(shared_run, out) == out
+    return out.read_text()
+
+
+def test_the_tables_hold_the_rows_of_the_result_file(shared_run, html):
+    rows = json.loads((shared_run / "ood_results.json").read_text())["rows"]
+    shown = Cells(html).rows
+
+    def number(score, key, **wanted):
+        wanted = dict(ood_set="near", protocol="vos", control="none", score=score) | wanted
+        (row,) = [r for r in rows if all(r[k] == v for k, v in wanted.items())]
+        return f"{100 * row[key]:.1f}"
+
+    (msp, negs) = (next(r for r in shown if r and r[0] == name) for name in ("MSP", "NegS"))
+    plain = [number("msp", k, bank="none") for k in ("fpr95", "fpr95_closest", "auroc", "tpr")]
+    assert msp[1:5] == plain and msp[6:] == [""] * 5
+    own = dict(bank="own")
+    assert negs[1] == number("negs", "fpr95", **own) and negs[3] == number("negs", "auroc", **own)
+    assert negs[6].startswith(number("negs", "fpr95", bank="own", control="rotated") + " ± ")
+    assert negs[8] == number("negs", "fpr95", bank="own", control="no_leaks")
+    assert negs[10] == "1"  # zebra
+
+
+def test_settings_stand_on_the_page(html):
+    facts = {row[0]: row[1] for row in Cells(html).rows if len(row) == 2}
+    assert facts["Confidence cut"] == "0.3000 (f1, source: id_val)"
+    assert "zebra, fork" in facts["Label bank"] and facts["Config SHA-256"] == "c" * 64
+    assert facts["NMS"] == "nms, IoU 0.7, per class" and facts["Boxes per image, at most"] == "300"
+    assert facts["run.seed"] == "0" and facts["settings.rotations"] == "2"
+    assert facts["map.coco_ap50"] == "0.5"
+    assert facts["Sets (all boxes kept)"].startswith("ID validation: 12 images, 24 boxes")
+
+
+def test_the_page_is_whole_small_and_the_same_every_time(shared_run, html, tmp_path):
+    cells = Cells(html)
+    assert cells.sources and all(source.startswith("data:image/") for source in cells.sources)
+    assert sum("svg" in source for source in cells.sources) == 3 * 2 + 1
+    assert sum("jpeg" in source for source in cells.sources) >= 8
+    assert len(html) < 2_000_000
+    assert make_html_report(shared_run, tmp_path / "again.html").read_text() == html
+
+
+def test_mistakes_are_the_extremes(shared_run):
+    run = load_report_run(shared_run)
+    assert run.tau == ood_metrics(run.values["id"], run.values["near"]).threshold
+    for name in ("near", "far"):
+        rows = worst_rows(run, name, 4)
+        assert run.values[name][rows[0]] == run.values[name].max()
+        assert (np.diff(run.values[name][rows]) <= 0).all()
+        assert len(set(run.picked(name).image_ids[rows])) == len(rows) == 4
+    rows = worst_rows(run, "id", 4)
+    assert run.values["id"][rows[0]] == run.values["id"].min()
+    assert (run.values["id"][rows] < run.tau).all()
+    nothing = np.zeros(len(run.values["id"]), bool)
+    assert len(worst_rows(run, "id", 4, nothing)) == 0
+
+
+def test_another_score(shared_run, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "x.html"
+    assert tool(monkeypatch, shared_run, "--out", out, "--score", "msp", "--pictures", "1") == 0
+    assert f"written: {out}" in capsys.readouterr().out
+    cells = Cells(out.read_text())
+    assert ["Main score", "MSP"] in cells.rows
+    assert sum("jpeg" in source for source in cells.sources) <= 3
+    assert tool(monkeypatch, shared_run, "--score", "odin") == 2
+    assert "none of this test's scores: max_sigmoid, msp" in capsys.readouterr().err
+
+
+def test_a_run_without_negatives(tmp_path):
+    run = fake_runs.fake_run(tmp_path / "stock")
+    results = json.loads((run / "ood_results.json").read_text())
+    results["rows"] = [row for row in results["rows"] if row["bank"] == "none"]
+    results["banks"] = {}
+    results["settings"]["scores"] = ["max_sigmoid", "msp"]
+    (run / "ood_results.json").write_text(json.dumps(results))
+    cells = Cells(make_html_report(run).read_text())
+    assert ["Main score", "max sigmoid"] in cells.rows and ["Label bank", "none"] in cells.rows
+    assert "rotated FPR95" not in cells.text
+    assert sum("svg" in source for source in cells.sources) == 2 * 2 + 1  # one histogram per set
+
+
+def test_what_an_older_version_did_not_store(work_dir):
+    results = json.loads((work_dir / "ood_results.json").read_text())
+    del results["seeds"]
+    for key in ("nms", "versions", "max_per_img", "checkpoint_sha256"):
+        del results["run"][key]
+    for key in ("file", "sha256"):
+        del results["banks"]["own"][key]
+    (work_dir / "ood_results.json").write_text(json.dumps(results))
+    facts = {r[0]: r[1] for r in Cells(make_html_report(work_dir).read_text()).rows if len(r) == 2}
+    for name in ("NMS", "Versions", "Boxes per image, at most", "Label bank SHA-256"):
+        assert facts[name] == "not stored"
+    assert facts["Seed"] == "run 0, rotations not stored"
+    assert facts["Label bank"].startswith("own, data/labels/llm.json; 2 words: zebra, fork")
+
+
+def test_painted_images(shared_run, tmp_path, monkeypatch):
+    shown = tmp_path / "shown"
+    assert tool(monkeypatch, shared_run, "--out", tmp_path / "x.html", "--show-dir", shown) == 0
+    assert {path.name for path in shown.iterdir()} == {"cut", "id", "near", "far"}
+    assert len(list((shown / "near").iterdir())) == fake_runs.IMAGES
+
+
+def test_missing_images_and_annotations_are_said(tmp_path):
+    run = fake_runs.fake_run(tmp_path / "run")
+    shutil.rmtree(tmp_path / "data" / "near")
+    (tmp_path / "data" / "far.json").unlink()
+    (tmp_path / "data" / "id.json").write_text("{")
+    html = make_html_report(run).read_text()
+    assert f"image not on disk: {tmp_path}/data/near/" in html
+    assert "No table: its annotations are not on disk" in html
+    assert "No curve: its annotations cannot be read" in html
+    assert "Which ID boxes are right is not known" in html
+    assert Cells(html).sources  # plots need neither
+
+
+def test_the_matched_protocol_alone(tmp_path, monkeypatch, capsys):
+    run = fake_runs.fake_run(tmp_path / "run")
+    results = json.loads((run / "ood_results.json").read_text())
+    results["rows"] = [row for row in results["rows"] if row["protocol"] == "matched"]
+    results["settings"]["protocols"] = ["matched"]
+    (run / "ood_results.json").write_text(json.dumps(results))
+    make_html_report(run)
+    loaded = load_report_run(run)
+    (row,) = [r for r in results["rows"] if (r["ood_set"], r["score"]) == ("near", "msp")]
+    assert len(loaded.values["near"]) == row["num_ood"] < len(loaded.dump.records["near"])
+    (tmp_path / "data" / "near.json").unlink()
+    assert tool(monkeypatch, run) == 2
+    assert "needs the annotations" in capsys.readouterr().err
+
+
+def test_sets_without_annotations_or_boxes(work_dir, tmp_path):
+    run = load_report_run(work_dir)
+    far = run.dump.records["far"]
+    empty = far.select(np.zeros(len(far), bool))
+    empty.save(work_dir / "records" / "far.npz")
+    results = json.loads((work_dir / "ood_results.json").read_text())
+    for row in results["rows"]:
+        if row["ood_set"] == "far":
+            row |= dict(fpr95=None, fpr95_closest=None, auroc=None, num_ood=0)
+    (work_dir / "ood_results.json").write_text(json.dumps(results))
+    truth = Path(far.meta["ann_file"])
+    content = json.loads(truth.read_text())
+    moved = tmp_path / "far.json"
+    moved.write_text(json.dumps(content | dict(annotations=[])))
+    empty.meta["ann_file"] = str(moved)
+    empty.save(work_dir / "records" / "far.npz")
+    cells = Cells(make_html_report(work_dir).read_text())
+    assert "No box of this set is over the confidence cut." in cells.text
+    assert "No table: the set has no annotations." in cells.text
+    assert ["MSP", "-", "-", "-"] in [row[:4] for row in cells.rows]
+
+
+HOSTILE = "<script>alert(1)</script>"
+HOSTILE_NAME = "<img src=x onerror=alert(1)>&\"'"
+
+
+def hostile_run(folder, monkeypatch):
+    """A run whose classes, set and files are called by HTML."""
+    monkeypatch.setattr(fake_runs, "ID_NAMES", [HOSTILE, "dog", "car"])
+    monkeypatch.setattr(fake_runs, "OOD_NAMES", {HOSTILE_NAME: [HOSTILE + "2", "$x$"]})
+    monkeypatch.setattr(fake_runs, "SETS", ("cut", "id", HOSTILE_NAME))
+    run = fake_runs.fake_run(folder / "run", config=f"{HOSTILE_NAME}.py")
+    truth = folder / "data" / f"{HOSTILE_NAME}.json"
+    content = json.loads(truth.read_text())
+    for image in content["images"]:
+        name = f"{HOSTILE_NAME}{image['id']}.png"
+        os.rename(truth.with_suffix("") / image["file_name"], truth.with_suffix("") / name)
+        image["file_name"] = name
+    truth.write_text(json.dumps(content))
+    results = json.loads((run / "ood_results.json").read_text())
+    results["banks"]["own"]["labels"][1] = HOSTILE
+    (run / "ood_results.json").write_text(json.dumps(results))
+    return run
+
+
+def test_names_that_are_html_stay_text(tmp_path, monkeypatch):
+    html = make_html_report(hostile_run(tmp_path, monkeypatch)).read_text()
+    assert "<script" not in html and "<img src=x" not in html
+    assert html.count("&lt;script&gt;alert(1)&lt;/script&gt;") > 5
+    cells = Cells(html)
+    assert any(HOSTILE + "2" in row for row in cells.rows)  # an OOD category of the confusion
+    assert f"{HOSTILE_NAME}0.png" in cells.text or f"{HOSTILE_NAME}1.png" in cells.text
+    assert all(source.startswith("data:") for source in cells.sources)
+
+
+def test_user_errors(work_dir, tmp_path, monkeypatch, capsys):
+    def fails(words, *args):
+        assert tool(monkeypatch, *args) == 2
+        error = capsys.readouterr().err
+        assert words in error and len(error.strip().splitlines()) == 2, error
+
+    fails("no ood_results.json", tmp_path)
+    fails("no ood_results.json", tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+    fails("is a folder", work_dir, "--out", tmp_path)
+    (tmp_path / "file").touch()
+    fails("cannot be written", work_dir, "--out", tmp_path / "file" / "x.html")
+    monkeypatch.setattr("negas.records.VERSION", 2)
+    fails("record format version 1, this code reads version 2", work_dir)
+    monkeypatch.undo()
+    (work_dir / "records" / "near.npz").rename(tmp_path / "near.npz")
+    fails("records of the set 'near' are missing", work_dir)
+    shutil.rmtree(work_dir / "records")
+    fails("no folder 'records'", work_dir)
+    (work_dir / "ood_results.json").write_text("{")
+    fails("not valid JSON", work_dir)
+    assert not re.search("report.*html", str(list(work_dir.iterdir())))

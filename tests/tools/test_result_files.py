@@ -1,0 +1,83 @@
+"""Every kind of result file says what its numbers depend on: one list, all writers."""
+
+import json
+import shutil
+
+import pytest
+
+from negas.apis.compare import compare
+from negas.apis.compare_files import write_comparison
+from negas.apis.report import make_report
+from negas.apis.score import ScoreOptions, score_dumps, write_scores
+from negas.apis.score_presets import choose_presets
+from negas.evaluation.provenance import PACKAGES, missing_keys
+from negas.files import file_sha256
+from tests.helpers.fake_runs import fake_run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("files")
+    fake_run(root / "stock", "stock_tiny.py", prompt=False, use_nega=False)
+    fake_run(root / "negas")
+    return root
+
+
+def scored(folder, source="negas"):
+    presets = choose_presets(["own", "vos", "siren", "matched"])
+    options = ScoreOptions(presets, ["max_sigmoid", "negs"], draws=0, rotations=2)
+    write_scores(folder / "scored", score_dumps([folder / source], options))
+    return json.loads((folder / "scored" / "ood_scores.json").read_text())["dumps"]
+
+
+def reported(folder):
+    make_report(
+        [folder / "stock", folder / "negas"], shared_cut=0.35, out=folder / "out", progress=False
+    )
+    return json.loads((folder / "out" / "report.json").read_text())["runs"]
+
+
+def compared(folder):
+    scored(folder)
+    paths = [folder / "negas", folder / "scored"]
+    write_comparison(folder / "table.json", compare(paths), paths)
+    return json.loads((folder / "table.json").read_text())["results"]
+
+
+@pytest.mark.parametrize("write", [scored, reported, compared])
+def test_nothing_lacks(folder, write):
+    for description in write(folder):
+        assert missing_keys(description) == []
+        run, rows = description["run"], description["rows"]
+        assert run["config_sha256"] and run["checkpoint_sha256"] and run["nms"]["type"] == "nms"
+        assert all(run["versions"][name] for name in ("negas", "python", *PACKAGES))
+        assert description["seeds"]["run"] == 0 and description["map"]["voc07_ap50"] == 0.51
+        for name, each in description["sets"].items():
+            assert each["ann_sha256"] == file_sha256(folder / "data" / f"{name}.json")
+        assert description["banks"]["own"]["labels"] == ["zebra", "fork"]
+        keys = ("preset", "rule", "cut", "cut_rule", "cut_source", "tpr", "over_cut_id")
+        assert all(row[key] is not None for row in rows for key in keys)
+        assert {row["control"] for row in rows} == {"none", "rotated", "no_leaks"}
+
+
+def test_rows_of_a_shared_cut_are_of_the_preset_fixed(folder):
+    rows = [row for row in reported(folder)[1]["rows"] if row["cut_kind"] == "shared"]
+    assert {(row["preset"], row["cut"], row["cut_rule"]) for row in rows} == {
+        ("fixed", 0.35, "fixed"),
+        ("matched", 0.35, "fixed"),
+    }
+    make_report([folder / "negas"], shared_cut=0.3, out=folder / "same", progress=False)
+    (run,) = json.loads((folder / "same" / "report.json").read_text())["runs"]
+    same = {(r["preset"], r["cut_source"]) for r in run["rows"] if r["cut_kind"] == "shared"}
+    assert same == {("fixed", "fixed"), ("matched", "fixed")}, "a cut that is the run's own"
+
+
+def test_records_alone_give_map_and_say_so(folder):
+    shutil.copytree(folder / "negas" / "records", folder / "alone")
+    (description,) = scored(folder, "alone")
+    assert missing_keys(description) == []
+    assert description["map_from_records"] == ["coco_ap", "coco_ap50", "voc07_ap50"]
+    assert all(0 <= description["map"][key] <= 1 for key in description["map_from_records"])
+    assert description["run"]["config_sha256"] is None and description["run"]["nms"]["type"] is None
+    text = (folder / "scored" / "ood_scores.md").read_text()
+    assert "from the records, one label per box" in text
