@@ -133,7 +133,7 @@ class BoxRecords:
         try:
             meta = json.loads(str(data.pop("meta")))
             return cls(**{name: data.get(name) for name in _ARRAYS}, meta=meta)
-        except ValueError as error:
+        except (ValueError, TypeError, AttributeError) as error:  # also of a malformed meta
             raise ValueError(f"{path}: {error}") from error
 
     @classmethod

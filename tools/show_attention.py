@@ -1,7 +1,7 @@
 """Where the texts look: ``python tools/show_attention.py CONFIG CHECKPOINT IMAGE [IMAGE ...]``.
 
-For each image one page: attention of the neck's levels under the ID texts, under the negative texts
-(NegA's branch without its noise), and the difference.
+For each image one page: attention of YOLO-World's neck or Grounding DINO's encoder, level by level,
+under the ID texts, under the negative texts (NegA's branch without its noise), and the difference.
 """
 
 import argparse
@@ -22,9 +22,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         "--path",
-        choices=["output", "top-down", "bottom-up", "all"],
         default="output",
-        help="the neck's layers: the last of each level (default), those of one path, or all",
+        help="layers: output (the last of each level; default), all, or those of one part: "
+        "top-down or bottom-up (YOLO-World), fusion-1, fusion-2, ... (Grounding DINO)",
     )
     parser.add_argument("--head", type=int, help="attention head, from 0 (default: mean of all)")
     parser.add_argument(

@@ -5,9 +5,8 @@ Shapes: H heads, L texts of a branch, (h, w) a feature map.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -105,20 +104,22 @@ class AttentionMap:
 
 
 # --- the two together -----------------------------------------------------------------------------
-@torch.no_grad()
 def attention_maps(
     inferencer: Inferencer, pixels: np.ndarray, path: str = "output", head: int | None = None
 ) -> list[AttentionMap]:
-    """Attention ``a = sigmoid(max_j <X, T_j>)`` of each level under ID and negative texts.
+    """Attention of each level under ID and negative texts.
 
+    YOLO-World's is ``a = sigmoid(max_j <X, T_j>)``. Grounding DINO's is a share: a cell spreads its
+    attention over the tokens of the caption, and the largest share of a name's token is shown.
     At test time negatives guide nothing: their branch is run here as NegA runs it in training, but
     without its noise.
 
     Args:
         inferencer: a detector of :class:`negas.apis.Inferencer`.
         pixels: image [H, W, 3], uint8, BGR as OpenCV reads it.
-        path: layers of a path aggregation neck to show: ``output`` (the last one of each level),
-            ``top-down``, ``bottom-up`` or ``all``.
+        path: layers to show: ``output`` (the last one of each level), ``all``, or those of one part
+            of the network: ``top-down`` or ``bottom-up`` of YOLO-World's neck, ``fusion-1``,
+            ``fusion-2``, ... of Grounding DINO's encoder.
         head: attention head; layers with fewer heads are left out; ``None``: the mean over heads.
 
     Returns:
@@ -127,34 +128,37 @@ def attention_maps(
     Raises:
         ValueError: the detector has no text-guided attention, or no layer has this path or head.
     """
-    if path not in PATHS:
-        raise ValueError(f"path must be one of {', '.join(PATHS)}; got {path!r}")
+    return prepared_maps(inferencer, inferencer.pipeline(np.ascontiguousarray(pixels)), path, head)
+
+
+@torch.no_grad()
+def prepared_maps(
+    inferencer: Inferencer, prepared: dict, path: str = "output", head: int | None = None
+) -> list[AttentionMap]:
+    """:func:`attention_maps` of what the detector's test pipeline made of an image."""
     if head is not None and head < 0:
         raise ValueError(f"head must be at least 0, got {head}")
     model = inferencer.model
-    data = inferencer.collate_fn([inferencer.pipeline(np.ascontiguousarray(pixels))])
-    data = model.data_preprocessor(data, training=False)
+    data = model.data_preprocessor(inferencer.collate_fn([prepared]), training=False)
     inputs = data["inputs"]
     placement = Placement.of(data["data_samples"][0].metainfo, inputs)
     maps = []
     for branch in read_branches(model, inputs):
-        for level, layer in _select(branch.layers, inputs, path, head):
+        for level, layer in _select(branch.layers, path, head):
             maps.append(_make_map(branch, level, layer, placement, head))
     return maps
 
 
-def _select(
-    layers: Sequence[Layer], inputs: Tensor, path: str, head: int | None
-) -> list[tuple[str, Layer]]:
+def _select(layers: Sequence[Layer], path: str, head: int | None) -> list[tuple[str, Layer]]:
     """The layers to show with their levels, fine to coarse."""
-    named = [(round(math.log2(inputs.shape[-1] / one.scores.shape[-1])), one) for one in layers]
+    named = [(one.stride.bit_length() - 1, one) for one in layers]
     if path == "output":
         named = list(dict(named).items())  # of each level the last
     elif path != "all":
         named = [(level, one) for level, one in named if one.path == path]
     if not named:
-        known = sorted({one.path for one in layers})
-        raise ValueError(f"no layer has the path {path!r}; this detector has {', '.join(known)}")
+        known = ", ".join(["output", "all", *dict.fromkeys(one.path for one in layers)])
+        raise ValueError(f"no layer has the path {path!r}; this detector has {known}")
     heads = {f"P{level}": one.scores.shape[0] for level, one in named}
     if head is not None:
         named = [(level, one) for level, one in named if head < one.scores.shape[0]]
@@ -170,6 +174,8 @@ def _make_map(
     scores = layer.scores if head is None else layer.scores[head : head + 1]
     cells = scores.amax(1).mean(0).numpy().astype(np.float64)
     height, width = cells.shape
+    covered = (height * layer.stride, width * layer.stride)  # by the last cells, too
+    placement = replace(placement, input_size=covered)
     seen = np.outer(_covers(placement, 0, height), _covers(placement, 1, width))
     row, column = np.unravel_index(np.where(seen, cells, -np.inf).argmax(), cells.shape)
     centre = [

@@ -5,6 +5,8 @@ Shapes: H heads, L texts of a branch, (h, w) a feature map.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import singledispatch
 
@@ -42,6 +44,14 @@ class Branch:
     layers: list[Layer]
 
 
+def stride_of(inputs: Tensor, feat: Tensor) -> int:
+    """Stride in pixels of a feature map [.., h, w] of an input [.., H, W]: a power of two.
+
+    A map may have a cell more than fits the input: networks round up.
+    """
+    return 2 ** round(math.log2(inputs.shape[-1] / feat.shape[-1]))
+
+
 @singledispatch
 def read_branches(model: nn.Module, inputs: Tensor) -> list[Branch]:
     """Attention of a detector under its ID texts and, if it has any, its negative texts.
@@ -74,7 +84,8 @@ def _(model: YOLOWorldDetector, inputs: Tensor) -> list[Branch]:
     for name, words, guide in guides:
         layers: list[Layer] = []
         hooks = [
-            block.register_forward_hook(_recorder(layers, path)) for path, block in _blocks(model)
+            block.register_forward_hook(_recorder(layers, path, inputs))
+            for path, block in _blocks(model)
         ]
         try:
             model.neck(image_feats, guide[None])
@@ -99,13 +110,14 @@ def _blocks(model: YOLOWorldDetector) -> list[tuple[str, MaxSigmoidAttnBlock]]:
     return found
 
 
-def _recorder(layers: list[Layer], path: str):
+def _recorder(layers: list[Layer], path: str, inputs: Tensor) -> Callable:
     """A forward hook that keeps the attention of every text alone."""
 
     def record(block: MaxSigmoidAttnBlock, args: tuple, _: object) -> None:
         x, (guide,) = args
         embed = x if block.embed_conv is None else block.embed_conv(x)
         alone = [block.attention(embed, text[:, None]) for text in guide.unbind(1)]
-        layers.append(Layer(path, torch.stack(alone, 2)[0].float().cpu()))
+        scores = torch.stack(alone, 2)[0].float().cpu()
+        layers.append(Layer(path, scores, stride_of(inputs, x)))
 
     return record

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from negas.files import whole_file
 from negas.visualization.heatmaps import HeatMap, HeatRow, paint_heat
 
-from .attention import AttentionMap, attention_maps
+from .attention import AttentionMap, prepared_maps
 from .inferencer import Inferencer
 from .inferencer_inputs import Picture, Pictures
 from .inferencer_output import prepare_folder
@@ -57,12 +57,18 @@ def draw_attention(
         OSError: the folder cannot be written.
     """
     folder = prepare_folder(out_dir)
+    pictures.decoder = inferencer.decoder
     written: list[Path] = []
     # disable=None: no bar where standard error is no terminal
-    for picture in tqdm(
-        pictures, "attention", total=pictures.total, leave=False, delay=2, disable=None
+    for picture, prepared in tqdm(
+        pictures.prepared(inferencer.pipeline),
+        "attention",
+        total=pictures.total,
+        leave=False,
+        delay=2,
+        disable=None,
     ):
-        maps = attention_maps(inferencer, picture.pixels, options.path, options.head)
+        maps = prepared_maps(inferencer, prepared, options.path, options.head)
         path = folder / f"{Path(picture.name).stem}_attention.png"
         if picture.frame is not None:
             path = path.with_stem(f"{path.stem}_{picture.frame:06d}")

@@ -11,7 +11,7 @@ from negas.visualization.tables import Column, Row, Section, Stat, Table
 
 from .compare_files import result_file
 from .report_check import check_scores, read_json
-from .report_runs import RESULTS_FILE, load_run
+from .report_runs import RESULTS_FILE, load_run, run_name
 from .report_table import MAP_NAMES, score_name
 from .score import KIND
 
@@ -159,8 +159,8 @@ def _read(path: Path, name: str | None, scores: Sequence[str]) -> list[Result]:
         )
     run = load_run(file.parent)
     rows = [row for row in run.results["rows"] if row["bank"] in ("own", "none")]
-    rows = [_with_preset(row, run.results) for row in rows if row["cut_kind"] != "shared"]
-    entries = _by_preset(rows, name or run.path.name, run.results["map"], scores)
+    rows = [_with_preset(row, run.results) for row in rows]
+    entries = _by_preset(rows, name or run_name(run.path), run.results["map"], scores)
     return [Result(str(file), entries, run.info.get("class_names"), _sizes(run.results["sets"]))]
 
 
@@ -182,25 +182,31 @@ def _sizes(sets: dict) -> dict[str, int]:
 
 def _with_preset(row: dict, results: dict) -> dict:
     """A row of a test; older ones do not name their preset."""
-    preset = "matched" if row["protocol"] == "matched" else "own"
-    known = dict(preset=preset, rule="at_least", pair_floor=None)
-    return known | dict(cut_source=results.get("cut_source")) | row
+    shared = row["cut_kind"] == "shared"
+    preset = "matched" if row["protocol"] == "matched" else "fixed" if shared else "own"
+    source = "fixed" if shared else results.get("cut_source")
+    return dict(preset=preset, rule="at_least", pair_floor=None, cut_source=source) | row
 
 
 def _by_preset(rows: Sequence[dict], label: str, maps: dict, scores: Sequence[str]) -> list[Entry]:
-    """Entries of one run, a section for each preset and source of its cut; without controls."""
+    """Entries of one run, a section for each preset and source of its cut; without controls.
+
+    Numbers at different fixed cuts do not compete: each has a section of its own.
+    """
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
         if row.get("control", "none") == "none":
-            key = (row["preset"], row["protocol"], row["rule"], row["cut_source"], row["bank"])
+            fixed = row["cut_source"] == "fixed"
+            cut = f"{row['cut']:.4g} (fixed)" if fixed else row["cut_source"]
+            key = (row["preset"], row["protocol"], row["rule"], cut, row["bank"])
             groups.setdefault(key, []).append(row)
     entries = []
-    for (preset, protocol, rule, source, bank), same in groups.items():
+    for (preset, protocol, rule, cut, bank), same in groups.items():
         closest = rule == "closest"
         unit = "" if same[0]["pair_floor"] is None else ", once per label"
         if closest:
             same = [row | dict(fpr95=row["fpr95_closest"]) for row in same]
-        section = f"preset {preset}, samples: {protocol}{unit}; cut: {source}; FPR95 at recall " + (
+        section = f"preset {preset}, samples: {protocol}{unit}; cut: {cut}; FPR95 at recall " + (
             "closest to 95%" if closest else "of at least 95%"
         )
         shown = label if bank in ("own", "none") else f"{label}, bank {bank}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -89,6 +88,9 @@ class Inferencer(DetInferencer):
         super().__init__(
             cfg, str(weights), device=device, palette=palette, show_progress=show_progress
         )
+        steps = cfg.test_dataloader.dataset.pipeline
+        decoders = [step["imdecode_backend"] for step in steps if "imdecode_backend" in step]
+        self.decoder: str | None = decoders[0] if decoders else None
         self.weights = str(weights)
         self.calibration: Calibration | None = None
         relabelled = classes is not None or negatives is not None
@@ -153,7 +155,7 @@ class Inferencer(DetInferencer):
 
         Args:
             inputs: image file, video file, folder of both, array [H, W, 3] (uint8, BGR), or a list.
-            batch_size: pictures at once.
+            batch_size: pictures at once, as far as they have the same size for the network.
             return_vis: return painted pictures, RGB.
             show: show each in a window.
             wait_time: seconds it is shown; 0: until a key is pressed.
@@ -182,6 +184,7 @@ class Inferencer(DetInferencer):
         if pred_score_thr is not None and not 0 <= pred_score_thr <= 1:
             raise ValueError(f"pred_score_thr must be a confidence in [0, 1], got {pred_score_thr}")
         pictures = Pictures.of(inputs)
+        pictures.decoder = self.decoder
         folder = prepare_folder(out_dir) if str(out_dir) else None
         threshold = self.threshold if pred_score_thr is None else pred_score_thr
         coco = CocoResults(self.model.class_names, self._info(threshold))
@@ -220,8 +223,7 @@ class Inferencer(DetInferencer):
         # disable=None: no bar where standard error is no terminal
         hidden = None if self.show_progress else True
         with tqdm(total=pictures.total, desc="inference", leave=False, disable=hidden) as bar:
-            stream = pictures.prepared(self.pipeline)
-            while batch := list(itertools.islice(stream, size)):
+            for batch in pictures.batches(self.pipeline, size):
                 yield batch
                 bar.update(len(batch))
 

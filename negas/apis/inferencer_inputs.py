@@ -42,11 +42,13 @@ class Pictures:
 
     Attributes:
         inputs: files and arrays.
+        decoder: what decodes image files, as ``imdecode_backend`` of MMDetection's pipelines.
         unreadable: ``dict(path, reason)`` of what iteration could not read so far.
         count: pictures that iteration gave so far.
     """
 
     inputs: list[Input]
+    decoder: str | None = None
     unreadable: list[dict[str, str]] = field(default_factory=list)
     count: int = 0
     _names: set[str] = field(default_factory=set)
@@ -117,7 +119,7 @@ class Pictures:
 
     def _image(self, path: Path) -> Iterator[Picture]:
         try:
-            pixels = read_image(path)
+            pixels = read_image(path, self.decoder)
         except (OSError, ValueError) as error:
             self._refuse(path, error)
             return
@@ -158,6 +160,26 @@ class Pictures:
                 continue
             yield picture, data
 
+    def batches(
+        self, pipeline: Callable[[np.ndarray], dict], size: int
+    ) -> Iterator[list[tuple[Picture, dict]]]:
+        """Prepared pictures, at most ``size`` in a row that have the same size for the network.
+
+        So none is padded to fit a neighbour: Grounding DINO's neck normalises over the padding,
+        too, and its boxes would depend on what else is in the batch.
+        """
+        batch: list[tuple[Picture, dict]] = []
+        for entry in self.prepared(pipeline):
+            if batch and entry[1]["inputs"].shape != batch[0][1]["inputs"].shape:
+                yield batch
+                batch = []
+            batch.append(entry)
+            if len(batch) == size:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
     def _refuse(self, path: Path, error: Exception) -> None:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         self.unreadable.append(dict(path=str(path), reason=" ".join(reason.split())))
@@ -172,8 +194,12 @@ class Pictures:
         return name
 
 
-def read_image(path: Path) -> np.ndarray:
+def read_image(path: Path, decoder: str | None = None) -> np.ndarray:
     """Pixels [H, W, 3] uint8 BGR, upright, decoded as MMDetection's pipelines decode.
+
+    Args:
+        path: an image file.
+        decoder: ``imdecode_backend`` of the pipeline; ``None``: OpenCV, MMDetection's default.
 
     Raises:
         OSError: the file does not exist or is cut off.
@@ -189,7 +215,7 @@ def read_image(path: Path) -> np.ndarray:
     except OSError as error:  # its text would name a buffer in memory
         cut = "truncated" in str(error)
         raise ValueError("the file is truncated" if cut else "no readable image") from error
-    pixels = mmcv.imfrombytes(data)
+    pixels = mmcv.imfrombytes(data, backend=decoder)
     if pixels is None:
         raise ValueError("OpenCV cannot decode it")
     return pixels

@@ -80,6 +80,7 @@ class Painted:
         self.folder = folder / "vis"
         self._video: cv2.VideoWriter | None = None
         self._name: str | None = None
+        self._videos: set[Path] = set()
 
     def add(self, picture: Picture, drawn: np.ndarray) -> None:
         """Write one picture; ``drawn`` [h, w, 3] RGB.
@@ -95,6 +96,9 @@ class Painted:
             self.close()
             self.folder.mkdir(parents=True, exist_ok=True)
             path = (self.folder / picture.name).with_suffix(".mp4")
+            if path in self._videos:  # clip.avi beside clip.mov
+                path = self.folder / f"{picture.name}.mp4"
+            self._videos.add(path)
             codec = cv2.VideoWriter_fourcc(*"mp4v")
             self._video = cv2.VideoWriter(str(path), codec, picture.fps, pixels.shape[1::-1])
             if not self._video.isOpened():

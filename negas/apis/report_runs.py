@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -170,6 +171,13 @@ def load_run(path: str | Path) -> Run:
     results = read_json(file, "run tools/test.py again")
     check_results(file, results)
     return Run(folder, results)
+
+
+def run_name(path: str | Path) -> str:
+    """How tables call a run: the folder, with the one above where its own name says little."""
+    parts = Path(path).resolve().parts
+    telling = not re.fullmatch(r"records|seed[_-]?\d+", parts[-1])
+    return "/".join(parts[-1 if telling else -2 :])
 
 
 def display_name(run: Run) -> str:

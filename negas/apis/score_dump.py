@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,7 +16,7 @@ from negas.metrics.coco import CocoSource, load_coco
 from negas.records import BoxRecords
 
 from .report_check import load_records, read_feats
-from .report_runs import RESULTS_FILE, load_run
+from .report_runs import RESULTS_FILE, load_run, run_name
 
 OWN_BANK = "own"
 
@@ -40,10 +39,8 @@ class Dump:
 
     @property
     def name(self) -> str:
-        """How tables call it: the folder, with the one above where its own name says little."""
-        parts = self.path.resolve().parts
-        telling = not re.fullmatch(r"records|seed[_-]?\d+", parts[-1])
-        return "/".join(parts[-1 if telling else -2 :])
+        """How tables call it."""
+        return run_name(self.path)
 
     @property
     def ood_sets(self) -> list[str]:

@@ -78,7 +78,7 @@ class OODMetric(BaseMetric):
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        check_options(cut, shared_cut, min_score, protocols, presets, banks or {})
+        check_options(cut, shared_cut, min_score, protocols, presets, banks or {}, rotations, seed)
         self.scores = [
             name
             if isinstance(name, str)

@@ -28,6 +28,8 @@ def check_options(
     protocols: Sequence[str],
     presets: Sequence[str],
     banks: Iterable[str],
+    rotations: int = 0,
+    seed: int = 0,
 ) -> None:
     """See :class:`~.ood_metric.OODMetric` for the arguments.
 
@@ -47,6 +49,9 @@ def check_options(
         raise ValueError(
             "OODMetric: the preset 'fixed' needs a confidence cut; set shared_cut to a number"
         )
+    for key, value in (("rotations", rotations), ("seed", seed)):
+        if not isinstance(value, int) or value < 0:
+            raise ValueError(f"OODMetric: {key} must be an integer of at least 0, got {value!r}")
     taken = sorted({*RESERVED_BANKS} & {*banks})
     if taken:
         raise ValueError(

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from negas.metrics.roc import threshold_at_recall
 from negas.records import BoxRecords
 from negas.scores import Score, get_score
 
@@ -28,8 +29,7 @@ def known_threshold(id_scores: np.ndarray, recall: float = 0.95) -> float:
     """
     if not len(id_scores):
         raise ValueError("no ID validation box is over the confidence cut, so there is no tau")
-    ordered = np.sort(np.asarray(id_scores, dtype=np.float64))[::-1]
-    return float(ordered[math.ceil(recall * len(ordered)) - 1])
+    return threshold_at_recall(np.asarray(id_scores, dtype=np.float64), recall)
 
 
 def validation_threshold(records: Mapping[str, BoxRecords], score: Score, cut: float) -> float:

@@ -11,16 +11,8 @@ from torch import nn
 from torch.nn.functional import avg_pool2d
 
 from negas.apis import Inferencer
-from negas.apis.attention import (
-    ID,
-    NEGATIVE,
-    AttentionMap,
-    Branch,
-    Layer,
-    Placement,
-    attention_maps,
-    read_branches,
-)
+from negas.apis.attention import AttentionMap, Placement, attention_maps
+from negas.apis.attention_layers import ID, Branch, Layer, read_branches
 from negas.models.yolo_world.layers import MaxSigmoidAttnBlock
 from tests.helpers.shipped_emoji import CONFIG, WEIGHTS
 from tests.helpers.yolo_world import ROOT
@@ -72,7 +64,7 @@ def test_the_negative_branch_is_the_same_network_under_other_texts(inferencer, i
     model = inferencer.model
     texts, neg_texts = model.text_feats()
     maps = attention_maps(inferencer, image)
-    assert [one.branch for one in maps] == [ID] * 3 + [NEGATIVE] * 3
+    assert [one.branch for one in maps] == ["ID texts"] * 3 + ["negative texts"] * 3
     assert [(one.level, one.path) for one in maps[3:]] == [
         ("P3", "top-down"),
         ("P4", "bottom-up"),
@@ -110,7 +102,7 @@ def test_nothing_stays_hooked(inferencer, image):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(path="sideways"), "path must be one of output, top-down, bottom-up, all"),
+        (dict(path="sideways"), "'sideways'; this detector has output, all, top-down, bottom-up"),
         (dict(head=-1), "head must be at least 0"),
         (dict(head=9), r"head 9 does not exist.*P3 1, P4 2, P5 2"),
     ],
@@ -149,7 +141,7 @@ def _(model: BrightnessDetector, inputs: torch.Tensor) -> list[Branch]:
     layers = []
     for stride in (8, 16, 32):
         bright = avg_pool2d(inputs.mean(1, keepdim=True), stride)[0]
-        layers.append(Layer("top-down", torch.stack([bright, 0.3 * (1 - bright)], 1)))
+        layers.append(Layer("top-down", torch.stack([bright, 0.3 * (1 - bright)], 1), stride))
     return [Branch(ID, ("bright", "dark"), layers)]
 
 
@@ -212,6 +204,12 @@ def test_the_letterbox_is_never_the_strongest(monkeypatch):
         x, y = one.peak
         assert 0 <= x <= 300 and 0 <= y <= 40
     assert maps[0].word == "dark" and maps[0].cells.max() > 0.4  # the letterbox is brighter
+
+
+def test_rows_and_columns_are_not_mixed_up():
+    meta = dict(pad_param=(3, 4, 5, 6), scale_factor=(2.0, 0.5), ori_shape=(40, 30, 3))
+    place = Placement.of(meta, torch.zeros(1, 3, 27, 71))
+    assert place == Placement((40, 30), (27, 71), scale=(0.5, 2.0), offset=(3.0, 5.0))
 
 
 def ramp(axis, image_size=(37, 211), cells=(20, 20)):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from negas.apis import Inferencer
+from negas.apis import Inferencer, inferencer_visualizer
 from negas.apis.cli import load_config
 from negas.apis.inferencer_calibration import Calibration, default_path, identity
 from negas.apis.inferencer_labels import read_negatives, set_labels
@@ -91,11 +91,13 @@ def test_a_box_has_one_label_also_after_multi_label_post_processing(images):
 
 
 def test_a_picture_of_nothing_is_fine(judge, tmp_path):
-    grey = np.full((50, 70, 3), 128, np.uint8)
-    result = judge(grey, out_dir=tmp_path, pred_score_thr=0.9)
+    red = np.full((50, 70, 3), (10, 20, 200), np.uint8)  # BGR
+    result = judge(red, out_dir=tmp_path, pred_score_thr=1, return_vis=True)
     assert result["predictions"][0]["bboxes"] == result["predictions"][0]["known"] == []
     assert json.loads((tmp_path / "predictions.json").read_text())["annotations"] == []
     assert [file.name for file in (tmp_path / "vis").iterdir()] == ["00000000.png"]
+    painted = np.asarray(Image.open(tmp_path / "vis/00000000.png"))
+    assert (painted == (200, 20, 10)).all() and (painted == result["visualization"][0]).all()
 
 
 def test_arrays_lists_and_batches_give_the_same_boxes(judge, images):
@@ -142,6 +144,23 @@ def test_known_and_unknown_boxes_are_painted_apart(judge, images, tmp_path):
             assert painted == (verdict in one["known"])
 
 
+def test_captions_name_the_class_of_known_boxes_alone(judge, images, monkeypatch):
+    drawn = []
+
+    def spy(image, boxes, known, captions, scale):
+        drawn.append((known, captions))
+        return image
+
+    monkeypatch.setattr(inferencer_visualizer, "draw_scene", spy)
+    found = judge(str(images), return_vis=True)["predictions"]
+    for one, (known, captions) in zip(found, drawn, strict=True):
+        assert known == one["known"]
+        rows = zip(one["known"], one["label_names"], one["id_scores"], strict=True)
+        assert captions == [
+            f"{name if known else 'unknown'} {score:.2f}" for known, name, score in rows
+        ]
+
+
 def test_a_video_gives_a_painted_video_and_numbered_frames(judge, images, tmp_path):
     path = tmp_path / "clip.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 4, (160, 160))
@@ -153,11 +172,29 @@ def test_a_video_gives_a_painted_video_and_numbered_frames(judge, images, tmp_pa
     data = json.loads((tmp_path / "out/predictions.json").read_text())
     assert [image["frame"] for image in data["images"]] == [0, 1, 2]
     video = cv2.VideoCapture(str(tmp_path / "out/vis/clip.mp4"))
+    assert video.get(cv2.CAP_PROP_FPS) == 4
     frames = 0
     while (read := video.read())[0]:
         frames += 1
         assert read[1].shape == (320, 320, 3)
     assert frames == 3
+
+
+def test_videos_of_one_name_are_painted_apart(judge, images, tmp_path):
+    frame = cv2.imread(str(sorted(images.glob("*.png"))[0]))
+    for name, count in (("clip.avi", 1), ("clip.mov", 2)):
+        writer = cv2.VideoWriter(
+            str(tmp_path / name), cv2.VideoWriter_fourcc(*"MJPG"), 4, (160, 160)
+        )
+        for _ in range(count):
+            writer.write(frame)
+        writer.release()
+    judge(tmp_path, out_dir=tmp_path / "out")
+    lengths = {
+        path.name: cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT)
+        for path in (tmp_path / "out/vis").iterdir()
+    }
+    assert lengths == {"clip.mp4": 1, "clip.mov.mp4": 2}
 
 
 def test_unreadable_files_are_listed_and_the_rest_is_judged(judge, images, tmp_path):

@@ -1,6 +1,7 @@
 """Images, folders, arrays and videos as the Inferencer reads them, and what it cannot read."""
 
 import cv2
+import mmcv
 import numpy as np
 import pytest
 from PIL import Image
@@ -37,6 +38,69 @@ def test_pixels_are_bgr_and_arrays_pass_through(tmp_path):
     first, second = Pictures.of([str(write(tmp_path / "a.png")), array])
     assert first.pixels.shape == (30, 40, 3) and first.pixels[0, 0].tolist() == [200, 20, 10]
     assert second.pixels is array and second.path is None
+
+
+def test_pictures_that_the_pipeline_cannot_prepare_are_left_out(tmp_path):
+    """A strip of 200x1 pixels, resized to 40 pixels of width, has no row left."""
+    write(tmp_path / "a.png")
+    write(tmp_path / "strip.png", (200, 1))
+    path = tmp_path / "strips.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 5, (200, 2))
+    for _ in range(3):
+        writer.write(np.zeros((2, 200, 3), np.uint8))
+    writer.release()
+
+    def pipeline(pixels):
+        assert pixels.flags["C_CONTIGUOUS"]
+        height, width = pixels.shape[:2]
+        return dict(img=cv2.resize(pixels, (40, int(height * 40 / width))))
+
+    pictures = Pictures.of([tmp_path / "a.png", tmp_path / "strip.png", path])
+    array = np.zeros((30, 40, 3), np.uint8)[..., ::-1]
+    pictures.inputs.append(array)
+    found = list(pictures.prepared(pipeline))
+    assert [picture.name for picture, _ in found] == ["a.png", "00000003.png"]
+    assert found[0][1]["img"].shape == (30, 40, 3) and pictures.count == 2
+    assert pictures.unreadable == [
+        dict(
+            path=str(tmp_path / "strip.png"),
+            reason="200x1 pixels, which the test pipeline cannot prepare",
+        ),
+        dict(path=str(path), reason="200x2 pixels, which the test pipeline cannot prepare"),
+    ]
+
+
+def test_a_batch_holds_pictures_of_one_size_for_the_network():
+    widths = [8, 8, 8, 6, 8, 8]
+    pictures = Pictures.of([np.zeros((4, width, 3), np.uint8) for width in widths])
+    stream = pictures.batches(lambda pixels: dict(inputs=pixels), 2)
+    assert [[data["inputs"].shape[1] for _, data in batch] for batch in stream] == [
+        *([8, 8], [8], [6], [8, 8])
+    ]
+
+
+def test_images_are_decoded_as_the_pipeline_of_the_config_says(tmp_path, monkeypatch):
+    used, decode = [], mmcv.imfrombytes
+
+    def spy(data, backend=None):
+        used.append(backend)
+        return decode(data, backend=backend)
+
+    monkeypatch.setattr(mmcv, "imfrombytes", spy)
+    pictures = Pictures.of(write(tmp_path / "a.png"))
+    for decoder in (None, "pillow"):
+        pictures.decoder = decoder
+        assert next(iter(pictures)).pixels[0, 0].tolist() == [200, 20, 10]
+    assert used == [None, "pillow"]
+
+
+def test_a_photograph_taken_upright_is_upright(tmp_path):
+    """As MMDetection's pipelines load it: the camera's orientation is applied."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # rotate by 90 degrees
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.jpg", exif=exif)
+    [picture] = Pictures.of(tmp_path / "a.jpg")
+    assert picture.pixels.shape == (40, 30, 3)
 
 
 def test_files_of_one_name_do_not_overwrite_each_other(tmp_path):
@@ -97,6 +161,7 @@ def test_a_broken_video_is_reported(tmp_path):
         (".", ValueError, "holds no image or video"),
         ([], ValueError, "the list is empty"),
         ([3], ValueError, "input 0 is a int"),
+        (None, ValueError, "the input is a NoneType; give an image"),
         (np.zeros((4, 4), np.uint8), ValueError, r"\[H, W, 3\] of uint8"),
         (np.zeros((4, 4, 3)), ValueError, "got float64"),
     ],

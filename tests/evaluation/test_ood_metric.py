@@ -84,6 +84,8 @@ def feed(metric, name, boxes=1, label=None, score=0.8):
         (dict(shared_cut=0.1, min_score=0.2), "shared_cut=0.1 is below min_score=0.2"),
         (dict(scores=["negs", dict(type="negs", weight=1), "negs"]), "'negs' is listed twice"),
         (dict(scores=[dict(type="mcm", logits="sine")]), "'sine'"),
+        (dict(seed=-3), "seed must be an integer of at least 0, got -3"),
+        (dict(rotations=2.5), "rotations must be an integer of at least 0, got 2.5"),
         (dict(presets=["voc"]), "there is no preset 'voc'; choose of own, vos, siren, matched"),
         (dict(presets=["fixed"]), "the preset 'fixed' needs a confidence cut; set shared_cut"),
         (dict(presets=["siren"], min_score=0.2), r"preset 'siren': cut=0.1 is below min_score=0.2"),
@@ -256,3 +258,15 @@ def test_presets_are_those_of_scoring_again(tested):
     assert {"id/coco_ap", "id/coco_ap50", "id/voc07_ap50"} <= logged.keys()
     assert "vos/near/negs_fpr95" in logged and "near/negs_auroc" in logged
     assert report["map"]["voc07_ap50"] == logged["id/voc07_ap50"]
+
+
+def test_with_a_validation_set_the_vos_cut_alone_reads_the_test_set(tmp_path, runner, sets):
+    metric = OODMetric(presets=["vos"], plots=False)
+    metric.begin_run(Model(), runner, {"cut": sets["id"], **sets})
+    feed(metric, "cut", score=0.6)
+    feed(metric, "id", score=0.8)
+    feed(metric, "near", score=0.9)
+    metric.summarize()
+    rows = json.loads((tmp_path / "ood_results.json").read_text())["rows"]
+    found = {row["preset"]: (round(row["cut"], 4), row["cut_source"]) for row in rows}
+    assert found == dict(own=(0.6, "id_val"), vos=(0.8, "id_test"))

@@ -10,6 +10,7 @@ from negas.evaluation.results import (
     Evaluation,
     evaluate_run,
     leakage_lines,
+    logged_numbers,
     mean_rows,
     name_scores,
     write_results,
@@ -115,7 +116,7 @@ def test_rotated_rows_are_the_mean_of_their_draws(run):
         turned = rotated_bank(run.banks[0].feats, seed)
         near = {"near": run.records["near"].rescore(turned)}
         draws += evaluate_scores(run.records["id"].rescore(turned), near, ["negs"], 0.3)
-    for key in ("auroc", "fpr95"):
+    for key in ("auroc", "fpr95", "aupr_out"):
         values = [draw[key] for draw in draws]
         assert row[key] == pytest.approx(np.mean(values), abs=1e-12)
         assert row[f"{key}_std"] == pytest.approx(np.std(values, ddof=1), abs=1e-12)
@@ -183,3 +184,21 @@ def test_unknown_source_of_logits(run):
     run.scores = [("mcm", dict(logits="sine"))]
     with pytest.raises(ValueError, match="sine"):
         evaluate_run(run)
+
+
+def test_the_log_has_the_rule_of_each_preset():
+    row = dict(ood_set="near", score="negs", bank="own", control="none", protocol="vos")
+    row |= dict(fpr95=0.25, fpr95_closest=0.75, auroc=0.5)
+    rows = [
+        row | dict(cut_kind="own", preset="own", rule="at_least"),
+        row | dict(cut_kind="vos", preset="vos", rule="closest", auroc=0.6),
+        row | dict(cut_kind="siren", preset="siren", rule="closest"),
+        row | dict(cut_kind="own", preset="own", rule="at_least", control="rotated", fpr95=0.9),
+        row | dict(cut_kind="own", preset="own", rule="at_least", bank="other", fpr95=0.8),
+    ]
+    assert logged_numbers(rows, "vos", ["vos"]) == {
+        "near/negs_fpr95": 0.25,
+        "near/negs_auroc": 0.5,
+        "vos/near/negs_fpr95": 0.75,
+        "vos/near/negs_auroc": 0.6,
+    }

@@ -1,5 +1,6 @@
 """Results side by side with published rows, and what is refused."""
 
+import hashlib
 import json
 import runpy
 import shutil
@@ -8,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from negas.apis.compare import PUBLISHED, PUBLISHED_DIR, compare, read_published
+from negas.apis.compare_files import describe_results
+from negas.apis.report_runs import load_run
 from negas.apis.score import ScoreOptions, score_dumps, write_scores
 from negas.apis.score_presets import choose_presets
+from negas.evaluation.results import write_results
 from negas.visualization.tables import to_markdown
 from tests.helpers.commands import ROOT
 from tests.helpers.fake_runs import fake_run
@@ -107,6 +111,61 @@ def test_own_published_table(runs, tmp_path):
     table = compare([runs / "negas"], published=[str(file)])
     (published,) = table.sections[-1].rows
     assert published.values["near/fpr95"].mean == 0.25
+
+
+def test_dumps_of_one_file_keep_their_own_numbers(runs, tmp_path):
+    options = ScoreOptions(choose_presets(["own"]), ["negs"], draws=0)
+    write_scores(tmp_path, score_dumps([runs / "negas", runs / "coop"], options))
+    rows = by_label(compare([tmp_path]))[OWN]
+    assert rows["negas [NegS]"]["coco_ap50"].mean == 0.6
+    assert rows["coop [NegS]"]["coco_ap50"].mean == 0.5
+    file = tmp_path / "ood_scores.json"
+    data = json.loads(file.read_text())
+    data["dumps"][1]["id_labels"] = ["cat", "dog", "bus"]
+    file.write_text(json.dumps(data))
+    with pytest.raises(ValueError, match=r"\(coop\) and .* \(negas\) have different ID labels"):
+        compare([tmp_path])
+
+
+def test_the_closest_rule_reads_its_own_number(runs, tmp_path):
+    shutil.copytree(runs / "scored", tmp_path / "scored")
+    file = tmp_path / "scored" / "ood_scores.json"
+    data = json.loads(file.read_text())
+    for row in data["dumps"][0]["rows"]:
+        row |= dict(fpr95=0.25, fpr95_closest=0.75)
+    file.write_text(json.dumps(data))
+    for title, rows in by_label(compare([tmp_path / "scored"], scores=["negs"])).items():
+        expected = 0.75 if "closest to 95%" in title else 0.25
+        assert {values["near/fpr95"].mean for values in rows.values()} == {expected}
+
+
+def test_fixed_cuts_are_compared_with_their_like(runs, tmp_path):
+    folders = [runs / "coop", runs / "negas"]
+    for number, cut in (("1", "0.2"), ("2", "0.3")):
+        options = ScoreOptions(choose_presets(["fixed"], [cut]), ["negs"], draws=0)
+        write_scores(tmp_path / number, score_dumps(folders, options))
+    run = load_run(runs / "negas")
+    run.add_cut("shared", 0.2)
+    results = run.results | dict(rows=[*run.results["rows"], *run.rows[-60:]])
+    write_results(tmp_path / "tested" / "seed_1" / "ood_results.json", results)
+    paths = [tmp_path / "1", tmp_path / "2", tmp_path / "tested" / "seed_1"]
+    sections = by_label(compare(paths, scores=["negs"]))
+    title = "preset fixed, samples: vos; cut: {} (fixed); FPR95 at recall of at least 95%"
+    both = {"coop [NegS]", "negas [NegS]"}
+    tested = "tested/seed_1 [NegS]"
+    assert set(sections[title.format("0.2")]) == both | {tested}
+    assert set(sections[title.format("0.3")]) == both
+    rows = sections[title.format("0.2")]
+    for key in ("near/fpr95", "far/auroc", "num_id"):
+        assert rows[tested][key].mean == pytest.approx(rows["negas [NegS]"][key].mean)
+
+
+def test_checksums_are_of_each_results_own_file(runs):
+    described = describe_results([runs / "coop", runs / "scored", runs / "negas"])
+    names = ["coop/ood_results.json", "scored/ood_scores.json", "negas/ood_results.json"]
+    assert [each["file"] for each in described] == [str(runs / name) for name in names]
+    sums = [each["file_sha256"] for each in described]
+    assert sums == [hashlib.sha256((runs / name).read_bytes()).hexdigest() for name in names]
 
 
 # --- bad input ---------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ import re
 import runpy
 import shutil
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -17,33 +16,8 @@ from negas.apis.html_report_mistakes import worst_rows
 from negas.apis.html_report_run import load_report_run
 from negas.metrics import ood_metrics
 from tests.helpers import fake_runs
+from tests.helpers.html_cells import Cells
 from tests.helpers.yolo_world import ROOT
-
-
-class Cells(HTMLParser):
-    """Rows of all tables as lists of texts, and the ``src`` of all images."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.rows, self.sources, self.text, self._cell = [], [], "", False
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        if tag == "tr":
-            self.rows.append([])
-        elif tag in ("td", "th"):
-            self.rows[-1].append("")
-            self._cell = True
-        elif tag == "img":
-            self.sources.append(dict(attrs)["src"])
-
-    def handle_endtag(self, tag):
-        self._cell = self._cell and tag not in ("td", "th")
-
-    def handle_data(self, data):
-        self.text += data
-        if self._cell:
-            self.rows[-1][-1] += data.strip()
 
 
 def tool(monkeypatch, *args):

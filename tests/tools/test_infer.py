@@ -4,6 +4,7 @@ import json
 
 import pytest
 from mmengine.logging import MMLogger
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from negas.apis.inferencer_calibration import default_path
@@ -65,6 +66,21 @@ def test_a_truncated_image_among_many_is_named_and_the_rest_is_judged(
     data = json.loads((tmp_path / "out/predictions.json").read_text())
     assert data["info"]["unreadable"] == [dict(path=str(broken), reason="the file is truncated")]
     assert not (tmp_path / "out/vis").exists()
+
+
+def test_a_strip_that_cannot_be_resized_is_named_and_the_rest_is_judged(
+    images, weights, tmp_path, capsys
+):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for file in sorted(images.glob("*.png"))[:2]:
+        (folder / file.name).write_bytes(file.read_bytes())
+    Image.new("RGB", (2000, 3)).save(folder / "000001_strip.png")
+    assert infer(folder, weights, tmp_path / "out", "--batch-size", 3) == 1
+    out, err = capsys.readouterr()
+    assert "2 pictures" in out and "strip.png: 2000x3 pixels, which" in err
+    names = [path.name for path in sorted((tmp_path / "out/vis").iterdir())]
+    assert len(names) == 2 and not any("strip" in name for name in names)
 
 
 def test_nothing_readable_is_an_error(images, weights, tmp_path, capsys):

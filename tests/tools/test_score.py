@@ -113,6 +113,23 @@ def test_siren_counts_a_box_once_per_label(runs):
     assert len(rows) > len(over)
 
 
+def test_matched_samples_have_the_right_label_on_the_id_set_only(runs, copy):
+    for name in ("id", "near"):
+        labels = load_dump(runs / "negas").records[name].labels.copy()
+        labels[:8] = (np.arange(8) // 2 + 1) % 3  # not the object's
+        change(copy, name, labels=labels)
+    dump = load_dump(copy)
+    for name, is_right in (
+        ("id", dump.records["id"].labels == np.arange(24) // 2 % 3),
+        ("near", 1),
+    ):
+        over = dump.records[name].scores >= 0.3
+        expected = over & (np.arange(24) % 2 == 0) & is_right  # each first box hits
+        rows = rows_of_set(dump, name, PRESETS["matched"], 0.3)
+        np.testing.assert_array_equal(rows, np.flatnonzero(expected))
+        assert (over[:8:2].any()) and len(rows)
+
+
 def test_options_of_scores(runs):
     assert parse_score("negs") == "negs"
     assert parse_score(" negs(weight=0.5, neg_reduce=mean) ") == (

@@ -51,9 +51,13 @@ def test_files_of_one_name_and_unreadable_ones(images, tmp_path, capsys):
     Image.open(images[1]).convert("RGB").save(second)
     broken = tmp_path / "b.png"
     broken.write_bytes(first.read_bytes()[:300])
+    strip = tmp_path / "strip.png"
+    Image.new("RGB", (2000, 3)).save(strip)
     out = tmp_path / "out"
-    assert show(first, broken, second, "--out-dir", out) == 1
-    assert f"{broken}: the file is truncated" in capsys.readouterr().err
+    assert show(first, broken, strip, second, "--out-dir", out) == 1
+    err = capsys.readouterr().err
+    assert f"{broken}: the file is truncated" in err
+    assert f"{strip}: 2000x3 pixels, which the test pipeline cannot prepare" in err
     assert sorted(page.name for page in out.iterdir()) == [
         "a.jpg_attention.png",
         "a_attention.png",

@@ -36,6 +36,11 @@ def records(tmp_path, name="id", logits=((3.0, -3.0), (-3.0, 0.5)), images=(1, 1
     )
 
 
+def test_known_is_green_and_unknown_is_red():
+    """As every caption, document and report says."""
+    assert int(np.argmax(KNOWN)) == 1 and int(np.argmax(UNKNOWN)) == 0
+
+
 def test_threshold_keeps_at_least_95_percent():
     scores = np.arange(100) / 100
     assert known_threshold(scores) == pytest.approx(0.05)

@@ -28,6 +28,12 @@ def test_the_error_agrees_with_a_loop():
     assert reliability(confidence, correct, bins=7).ece == pytest.approx(expected)
 
 
+def test_a_bin_begins_at_its_lower_edge():
+    curve = reliability(np.array([0.1, 0.16, 0.199, 0.2, 0.95]), np.ones(5, bool))
+    assert curve.count.tolist() == [0, 3, 1, 0, 0, 0, 0, 0, 0, 1]
+    np.testing.assert_allclose(curve.confidence[[1, 2]], [0.153, 0.2])
+
+
 def test_no_boxes_and_bad_input():
     assert np.isnan(reliability(np.array([]), np.array([], bool)).ece)
     with pytest.raises(ValueError, match="one length"):

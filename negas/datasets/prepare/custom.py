@@ -23,7 +23,8 @@ def prepare_custom(
 
     ``STEM_id.json`` has the images with at least one ID object, the ID annotations alone, and the
     ID classes as categories 1..K in the given order. ``STEM_ood.json`` has the images without any
-    ID object, unchanged, as in COCO-OOD; it is not written if there is none.
+    ID object, unchanged, as in COCO-OOD; it is not written if there is none. Annotations that lack
+    ``area`` or ``iscrowd``, which MMDetection reads, get the area of their box and 0.
 
     Args:
         annotations: a COCO json.
@@ -39,6 +40,7 @@ def prepare_custom(
         ValueError: the json is not sound, has no category of an ID name, or no ID object.
     """
     coco = read_coco(annotations, "annotations", "the maker of your data set")
+    coco["annotations"] = [_completed(row) for row in coco["annotations"]]
     names = {category["name"]: category["id"] for category in coco["categories"]}
     _check_names(id_names, list(names), str(annotations))
     number = {names[name]: i for i, name in enumerate(id_names, 1)}
@@ -68,6 +70,12 @@ def prepare_custom(
     else:
         results[0].notes.append("every image shows an ID object: there is no OOD set.")
     return results
+
+
+def _completed(row: dict) -> dict:
+    """An annotation with the fields that many tools leave out."""
+    usual = dict(area=round(row["bbox"][2] * row["bbox"][3], 4), iscrowd=0)
+    return row | {key: value for key, value in usual.items() if row.get(key) is None}
 
 
 def _check_names(id_names: Sequence[str], categories: list[str], where: str) -> None:

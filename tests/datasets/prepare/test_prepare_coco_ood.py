@@ -8,7 +8,14 @@ import pytest
 from negas.datasets.prepare.coco_ood import prepare_coco_ood
 from negas.datasets.prepare.custom import prepare_custom
 from negas.datasets.prepare.files import ids_sha256
-from negas.datasets.prepare.id_classes import BDD100K, IN_COCO, VOC, categories_of, read_id_names
+from negas.datasets.prepare.id_classes import (
+    BDD100K,
+    IN_COCO,
+    VOC,
+    categories_of,
+    label_of,
+    read_id_names,
+)
 from negas.labels.names import read_names
 from tests.datasets.prepare.official_files import coco, write_json
 from tests.helpers.yolo_world import ROOT
@@ -80,6 +87,15 @@ def test_overlap_by_name_finds_synonyms(ann, tmp_path):
     assert 7 not in image_ids(tmp_path / "mended.json")
     with pytest.raises(ValueError, match="'tram' is no category"):
         prepare_coco_ood(ann, tmp_path / "x.json", ["cat"], exclude=["tram"])
+
+
+def test_id_classes_that_the_set_lacks_are_refused(ann, tmp_path):
+    """Else every image would be out of distribution."""
+    with pytest.raises(ValueError, match="none of .'tram', 'ship'. is a category .*--exclude"):
+        prepare_coco_ood(ann, tmp_path / "a.json", ["tram", "ship"])
+    assert not (tmp_path / "a.json").exists()
+    prepare_coco_ood(ann, tmp_path / "b.json", ["tram"], exclude=["truck"])
+    assert image_ids(tmp_path / "b.json") == [9, 2, 5, 4, 3, 8]
 
 
 def test_exact_ids_and_unannotated_images(ann, tmp_path):
@@ -177,6 +193,18 @@ def test_custom_sets(ann, tmp_path):
     assert image_ids(tmp_path / "strict" / "instances_val2017_ood.json") == [7, 3, 8]
 
 
+def test_fields_that_annotation_tools_leave_out_are_filled_in(tmp_path):
+    data = coco(IMAGES, NAMES)
+    for row in data["annotations"][1:]:
+        del row["area"], row["iscrowd"]
+    data["annotations"][0].update(area=7)
+    path = write_json(tmp_path / "bare.json", data)
+    results = prepare_custom(path, tmp_path, ["zebra", "person"])
+    rows = [json.loads(result.path.read_text())["annotations"] for result in results]
+    assert [row["area"] for row in rows[0]] == [7, 200, 200, 200]
+    assert {(row["area"], row["iscrowd"]) for row in rows[1]} == {(200, 0)}
+
+
 def test_a_renamed_category_is_told_with_its_likely_name(ann, tmp_path):
     with pytest.raises(ValueError, match="no category 'zebras' .*did you mean 'zebra'"):
         prepare_custom(ann, tmp_path, ["zebras", "person"])
@@ -193,6 +221,10 @@ def test_sets_without_ood_or_id_images(tmp_path):
 def test_id_names(tmp_path):
     assert read_id_names(["voc"]) == VOC
     assert read_id_names(["cat", "dog"]) == ("cat", "dog")
+    assert read_id_names(["traffic light, dog,", "cat"]) == ("traffic light", "dog", "cat")
+    assert label_of(["voc"]) == "voc" and label_of(["cat,dog"]) == label_of(["a", "b"]) == "custom"
+    with pytest.raises(ValueError, match="no names"):
+        read_id_names([" ", ","])
     (tmp_path / "names.txt").write_text("cat\ndog\n")
     assert read_id_names([str(tmp_path / "names.txt")]) == ("cat", "dog")
     with pytest.raises(ValueError, match="'Cat' stands there twice"):

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from negas.datasets.prepare.openimages_classes import split_classes
 from negas.datasets.prepare.openimages_ood import find_sources, prepare_openimages_ood
 from tests.datasets.prepare.official_files import (
     CARNIVORE,
@@ -159,6 +160,16 @@ def test_malformed_rows(tmp_path, row, message):
     with pytest.raises(ValueError, match=message):
         prepare(folder, images=folder / "images")
     assert not (folder / "ood.json").exists()
+
+
+def test_relatives_are_found_at_any_distance_and_siblings_are_none():
+    below = dict(animal={"mammal"}, mammal={"cat", "fox"}, cat={"house cat"}, fox=set())
+    below["house cat"] = {"kitten"}
+    names = {code: code.capitalize() for code in [*below, "kitten"]}
+    split = split_classes(names, below, ["cat"])
+    assert split.id_codes == {"cat"}
+    assert split.related == {"animal", "mammal", "house cat", "kitten"}
+    assert split.ood == {"fox": "Fox"}
 
 
 def test_names_that_open_images_lacks(folder):
