@@ -23,9 +23,7 @@ VERSION = 1
 _OPTIONAL = ("neg_logits", "embeddings", "query_inds", "id_cosines", "neg_cosines")
 _AXES = dict(bboxes=2, labels=1, scores=1, id_logits=2, neg_logits=2)
 _AXES |= dict(embeddings=2, query_inds=1, id_cosines=2, neg_cosines=2)
-_NO_EMBEDDINGS = (
-    "these records hold no embeddings, so {} cannot be computed; test again with embeddings kept."
-)
+_NO_EMBEDDINGS = "these records hold no embeddings for {}; test again with embeddings kept."
 _ARRAYS = ("image_ids", "bboxes", "labels", "scores", "id_logits", *_OPTIONAL, "images")
 
 
@@ -225,7 +223,7 @@ class BoxRecords:
         return self.with_neg_logits(logits, neg_labels)
 
     def as_cosines(self) -> BoxRecords:
-        """The same boxes with cosines between region and text embeddings in place of logits.
+        """The same boxes with cosines of region and text embeddings in place of logits.
 
         Recorded ones, or logits (without the bias) over the length of the region embedding, in
         [-1, 1]: YOLO-World's batch-normalised head has no cosine of its own.
@@ -236,6 +234,8 @@ class BoxRecords:
         if self.embeddings is None:
             raise ValueError(_NO_EMBEDDINGS.format("cosines"))
         if self.id_cosines is not None:
+            if self.neg_cosines is None and self.neg_logits is not None:
+                raise ValueError("negative logits without cosines: rescore the records first")
             return replace(self, id_logits=self.id_cosines, neg_logits=self.neg_cosines)
         embeddings = self.embeddings.astype(np.float32)
         length = np.linalg.norm(embeddings[:, :-1], axis=1, keepdims=True).clip(min=1e-12)

@@ -24,6 +24,8 @@ def against_tokens(
         reduce: ``max`` for the largest probability instead of the mean.
     """
     real = ~np.isnan(feats[..., 0])  # [M, T]
+    if not real.any(1).all():
+        raise ValueError(f"label {int((~real.any(1)).argmax())} of the bank has no token")
     owner = np.nonzero(real)[0]
     starts = np.searchsorted(owner, np.arange(len(feats)))
     tokens, count = feats[real], real.sum(1)  # [L, E - 1]

@@ -256,3 +256,7 @@ def test_recorded_cosines_are_taken_and_follow_the_negatives():
     assert kept.meta["neg_labels"] == ["z", "x"]
     other = records.with_neg_logits(np.zeros((5, 1)), ["new"])
     assert other.neg_cosines is None, "cosines of other negatives must not stay"
+    with pytest.raises(ValueError, match="rescore the records first"):
+        other.as_cosines()
+    with pytest.raises(ValueError, match="label 1 of the bank has no token"):
+        records.rescore(np.stack([np.ones((2, 8)), np.full((2, 8), np.nan)]))

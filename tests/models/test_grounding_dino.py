@@ -73,6 +73,9 @@ def test_weights_that_lack_more_than_prompt_and_text_are_refused():
     state = model.state_dict()
     stock = {k: v for k, v in state.items() if not k.startswith(("prompt.", "language_model."))}
     model.load_state_dict(stock, strict=False)
+    # As converted from the original Grounding DINO, whose label embedding is left out.
+    stock.pop("dn_query_generator.label_embedding.weight")
+    model.load_state_dict(stock, strict=False)
     stock.pop("query_embedding.weight")
     with pytest.raises(RuntimeError, match="1 missing: query_embedding.weight"):
         model.load_state_dict(stock, strict=False)
@@ -130,6 +133,15 @@ def test_texts_of_a_batch_become_one_caption():
     assert prefix and names[:2] == ("tiger", "cat"), "what is shown comes first"
     assert set(names) == {"tiger", "cat", "panda", "dog", "light"}
     assert [names[i] for i in samples[0].gt_instances.labels] == ["tiger", "cat"]
+
+
+def test_longer_lists_keep_their_texts_and_mixed_batches_are_refused():
+    model = build_grounding_dino(type="GroundingDINODetector")
+    _, samples = batch(images=2, objects=0)
+    names, _ = merge_texts(model, with_texts(samples, [("cat",), ("dog", "panda", "tiger")]))
+    assert set(names) == {"cat", "dog", "panda", "tiger"}
+    with pytest.raises(ValueError, match="give them to all or none"):
+        merge_texts(model, with_texts(samples, [("cat",), ()]))
 
 
 def test_texts_that_do_not_fit_are_left_out_negatives_first():

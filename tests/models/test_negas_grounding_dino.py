@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmengine.logging import MessageHub
 from mmengine.registry import MODELS
 
 from negas.models import query_background  # puts what mmdet needs in place
@@ -21,6 +22,17 @@ from tests.helpers.grounding_dino import (
 @pytest.fixture(scope="module")
 def model():
     return build_grounding_dino()
+
+
+def uneven_batch():
+    """Images of unequal sides in a padded batch, made smaller by unequal factors."""
+    inputs, samples = batch()
+    for sample, (height, width) in zip(samples, [(64, 96), (96, 80)], strict=True):
+        shapes = dict(img_shape=(height, width), batch_input_shape=(96, 96))
+        sample.set_metainfo(shapes | dict(scale_factor=(0.5, 0.8)))
+        sample.gt_instances.bboxes[:, 0::2].clamp_(max=width)
+        sample.gt_instances.bboxes[:, 1::2].clamp_(max=height)
+    return inputs, samples
 
 
 def total(losses):
@@ -96,6 +108,28 @@ def test_the_prompt_starts_as_its_words_and_enters_every_name(model):
         torch.testing.assert_close(embeds[0, columns], model.prompt.ctx.detach())
 
 
+def test_prompt_tokens_are_seen_but_not_scored(model):
+    inputs, samples = batch()
+    caption = model.caption(ID_NAMES)
+    seen = []
+    handle = model.decoder.register_forward_pre_hook(
+        lambda *args: seen.append(args[2]["text_attention_mask"]), with_kwargs=True
+    )
+    model.training = True  # the encoder's logits are returned in training only
+    try:
+        with torch.no_grad():
+            text = model.encode_caption(caption)
+            out = model.transform(model.extract_feat(inputs), text, samples)
+    finally:
+        model.training = False
+        handle.remove()
+    assert not seen[0].any(), "attention sees every token"
+    assert torch.equal(out["text_token_mask"], caption.score_mask.expand(2, -1))
+    columns = caption.ctx_columns.flatten()
+    assert out["enc_outputs_class"][..., columns].isneginf().all()
+    assert out["enc_outputs_class"][..., caption.name_map.any(0).nonzero()[:, 0]].isfinite().all()
+
+
 def test_one_step_moves_the_prompt_and_nothing_else():
     model = build_grounding_dino().train()
     before = {key: value.clone() for key, value in model.state_dict().items()}
@@ -116,7 +150,7 @@ def test_without_nega_the_losses_are_mmdetections_own():
     ours = build_grounding_dino(prompt=None, use_nega=False).train()
     stock = build_grounding_dino(type="GroundingDINODetector").train()
     stock.load_state_dict(ours.state_dict())
-    inputs, samples = batch()
+    inputs, samples = uneven_batch()
     for sample in samples:
         sample.set_metainfo(dict(text=tuple(ID_NAMES)))
     for part in stock.children():
@@ -152,7 +186,7 @@ def test_nega_adds_loss_ood_and_leaves_the_rest():
 @pytest.mark.parametrize("layers", ["last", "all"])
 def test_loss_ood_is_alpha_times_the_focal_loss_of_background_queries(layers):
     model = build_grounding_dino(noise=dict(sigma=0.0), ood_layers=layers).train()
-    inputs, samples = batch()
+    inputs, samples = uneven_batch()
     got = model.loss(inputs, samples)["loss_ood"].detach()
     with torch.no_grad():
         feats = model.extract_feat(inputs)
@@ -171,7 +205,8 @@ def test_loss_ood_is_alpha_times_the_focal_loss_of_background_queries(layers):
         for layer in range(len(logits)) if layers == "all" else [len(logits) - 1]:
             for i, sample in enumerate(samples):
                 gt = sample.gt_instances.bboxes
-                x, y, w, h = (boxes[layer, i] * 96).unbind(1)
+                height, width = sample.img_shape
+                x, y, w, h = (boxes[layer, i] * torch.tensor([width, height] * 2)).unbind(1)
                 xyxy = torch.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], 1)
                 for query in range(len(x)):
                     inside = (gt[:, 0] <= x[query]) & (x[query] <= gt[:, 2])
@@ -226,6 +261,12 @@ def test_noise_is_put_on_negatives_in_training_only():
         model.noise.sigma = 2.0  # the loss of random weights hardly feels less
         losses.append(float(model.loss(inputs, samples)["loss_ood"].detach()))
     assert losses[0] == losses[1] != losses[2]
+    hub = MessageHub.get_current_instance()
+    for step in (0, 1, 1):
+        hub.update_info("iter", step)
+        losses.append(float(model.loss(inputs, samples)["loss_ood"].detach()))
+    hub.update_info("iter", 0)
+    assert losses[2] == losses[3] != losses[4] == losses[5], "fresh in each step"
     model.eval()
     with torch.no_grad():
         first = model.predict(inputs, samples)[0].pred_instances.neg_logits
@@ -245,7 +286,7 @@ def test_boxes_and_scores_are_mmdetections_own():
     ours = build_grounding_dino(prompt=None, use_nega=False)
     stock = build_grounding_dino(type="GroundingDINODetector")
     stock.load_state_dict(ours.state_dict())
-    inputs, samples = batch()
+    inputs, samples = uneven_batch()
     got = predictions(ours, inputs, samples)
     for sample in samples:
         sample.set_metainfo(dict(text=tuple(ID_NAMES), custom_entities=True))
@@ -362,6 +403,51 @@ def test_texts_are_encoded_once_until_the_prompt_moves(model):
         model.prompt.ctx.data -= 5.0
 
 
+def test_other_weights_and_training_forget_the_encoded_texts():
+    model = build_grounding_dino()
+    inputs, samples = batch()
+    first = predictions(model, inputs, samples)[0]
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    bert = "language_model.language_backbone.body.model.encoder.layer.0.output.dense.weight"
+    for key in ("text_feat_map.weight", bert):
+        model.load_state_dict(state | {key: state[key] * 2})
+        other = predictions(model, inputs, samples)[0]
+        assert not torch.equal(other.id_logits, first.id_logits), key
+        assert not torch.equal(other.neg_logits, first.neg_logits), key
+    model.load_state_dict(state)
+    assert torch.equal(predictions(model, inputs, samples)[0].id_logits, first.id_logits)
+
+
+def test_scores_do_not_saturate_in_half_precision(model):
+    logits = torch.tensor([[12.0, 12.0, -3.0]], dtype=torch.bfloat16)
+    names = torch.tensor([[True, True, False], [False, False, True]])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert label_logits(logits, names).dtype == torch.float32
+        torch.testing.assert_close(
+            label_logits(logits, names)[0, 0], torch.tensor(12.0), atol=0.1, rtol=0
+        )
+        inputs, samples = batch()
+        model.forget_texts()
+        found = predictions(model, inputs, samples)[0]
+    assert {found[key].dtype for key in ("id_logits", "neg_logits", "embeddings")} == {
+        torch.float32
+    }
+    full = predictions(build_grounding_dino(), inputs, samples)[0]
+    torch.testing.assert_close(
+        predictions(model, inputs, samples)[0].id_logits, full.id_logits, msg="kept texts are half"
+    )
+
+
+def test_without_denoising_the_other_losses_stay():
+    inputs, samples = batch()
+    with_dn = build_grounding_dino().train().loss(inputs, samples)
+    without = build_grounding_dino(denoising=False).train().loss(inputs, samples)
+    assert {key for key in with_dn if "dn_" in key} and not {key for key in without if "dn_" in key}
+    assert set(with_dn) - set(without) == {key for key in with_dn if "dn_" in key}
+    for key, value in without.items():
+        torch.testing.assert_close(value, with_dn[key], rtol=1e-4, atol=1e-5)
+
+
 def test_label_logits_reduce_probabilities():
     logits = torch.tensor([[0.0, 2.0, -3.0, float("-inf")]])
     names = torch.tensor([[True, True, False, False], [False, False, True, False]])
@@ -374,6 +460,13 @@ def test_label_logits_reduce_probabilities():
         label_logits(logits, names, "median")
 
 
+def test_a_detector_without_names_says_so():
+    model = build_grounding_dino(type="GroundingDINODetector", class_names=[])
+    inputs, samples = batch()
+    with pytest.raises(ValueError, match="model.class_names is empty"):
+        model.eval().predict(inputs, samples)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -384,6 +477,7 @@ def test_label_logits_reduce_probabilities():
         (dict(background=dict(type="QueryBackground", rule="iou")), "rule must be one of"),
         (dict(neg_labels=["cat"]), "cat"),
         (dict(token_reduce="median"), "token_reduce"),
+        (dict(prompt=dict(ctx_init="a photo. of", num_ctx=4)), "ends a phrase"),
     ],
 )
 def test_wrong_options_are_refused(changes, message):

@@ -103,6 +103,10 @@ def make_caption(
     first = name_map.int().argmax(1)
     columns = first[:, None] + torch.arange(-num_ctx, 0)
     masks, position_ids = language.phrase_masks(input_ids)
+    if num_ctx and not masks[0][first[:, None], columns].all():
+        raise ValueError(
+            f"the prompt {prefix!r} has a '.' or '?', which ends a phrase; leave it out"
+        )
     return Caption(input_ids[0], masks[0], position_ids[0], name_map, columns)
 
 

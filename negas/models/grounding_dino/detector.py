@@ -16,6 +16,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from negas.labels.names import read_names
+from negas.text.cache import fingerprint
 
 from ..base_weights import BaseWeights
 from .captions import Caption, make_caption
@@ -41,6 +42,8 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
         frozen: children that are not trained and stay in eval mode.
         token_reduce: how a label's token probabilities become its score; ``mean`` is MMDetection's.
         prefix_prob: in training, the share of batches whose names have ``prefix`` in front.
+        denoising: whether the losses of denoising queries count; they are of no use if the queries'
+            label embedding is neither trained nor in the weights.
 
     Raises:
         ValueError: if the names do not fit one caption (see :func:`make_caption`).
@@ -56,6 +59,7 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
         frozen: Sequence[str] = (),
         token_reduce: str = "mean",
         prefix_prob: float = 1.0,
+        denoising: bool = True,
         **kwargs,
     ) -> None:
         if language_model.get("type") in ("BertModel", "mmdet.BertModel"):
@@ -69,6 +73,7 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
         self.base_checkpoint = base_checkpoint
         self.token_reduce = token_reduce
         self.prefix_prob = prefix_prob
+        self.denoising = denoising
         self._id_text: tuple | None = None
         self.frozen = tuple(frozen)
         for name in self.frozen:
@@ -80,8 +85,12 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
         self._id_text = None
 
     def optional_keys(self) -> tuple[str, ...]:
-        """The text encoder is built with the weights of its own folder."""
-        return ("language_model.",)
+        """What a checkpoint may lack.
+
+        The text encoder is built with the weights of its own folder. Weights converted from the
+        original Grounding DINO have no label embedding of denoising queries; it is for training.
+        """
+        return ("language_model.", "dn_query_generator.")
 
     def train(self, mode: bool = True) -> GroundingDINODetector:
         """Switch the detector; its frozen parts stay in eval mode always."""
@@ -100,6 +109,8 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
     # --- texts --------------------------------------------------------------------------------
     def caption(self, names: Sequence[str], prefix: bool = True) -> Caption:
         """One caption of names, on the detector's device."""
+        if not names:
+            raise ValueError("model.class_names is empty; give the names to be detected, or a file")
         put = dict(prefix=self.prefix, num_ctx=self.num_ctx) if prefix and self.prefix else {}
         return make_caption(self.language_model, names, **put).to(self.device)
 
@@ -129,14 +140,14 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
         )
 
     def text_version(self) -> object:
-        """What the encoded texts depend on beside their words and the weights."""
-        return self.prefix
+        """What the encoded texts depend on beside their words and the text encoder."""
+        return self.prefix, fingerprint(self.text_feat_map.weight)
 
     def id_text(self) -> tuple[Caption, dict[str, Tensor]]:
         """The ID caption and its encoding at test time, kept until weights change."""
         version = (self.text_version(), self.device)
         if self._id_text is None or self._id_text[0] != version:
-            with torch.no_grad():
+            with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
                 caption = self.caption(self.class_names)
                 self._id_text = (version, caption, self.encode_caption(caption))
         return self._id_text[1:]
@@ -198,7 +209,10 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
             sample.gt_instances.positive_maps = positives[labels]
             sample.gt_instances.text_token_mask = caption.score_mask.expand(len(labels), -1)
         head_inputs = self.transform(feats, text, samples)
-        return self.bbox_head.loss(**head_inputs, batch_data_samples=samples), head_inputs
+        losses = self.bbox_head.loss(**head_inputs, batch_data_samples=samples)
+        if not self.denoising:  # MMDetection's head does not work without; no query sees them
+            losses = {key: value for key, value in losses.items() if "dn_" not in key}
+        return losses, head_inputs
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> dict[str, Tensor]:
         """Grounding DINO's losses on the texts of the batch."""
@@ -243,6 +257,9 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
     ) -> SampleList:
         """Detections of ``class_names`` with ``query_inds``, as MMDetection's top-k keeps them."""
         results = self.detections(batch_inputs, batch_data_samples, None, rescale)
+        if not self.bbox_head.test_cfg.get("keep_logits"):
+            for result in results:
+                result.pop("id_logits")
         return self.add_pred_to_datasample(batch_data_samples, results)
 
     def _forward(self, batch_inputs: Tensor, batch_data_samples: OptSampleList = None) -> tuple:

@@ -32,11 +32,13 @@ def label_logits(token_logits: Tensor, name_map: Tensor, reduce: str = "mean") -
     """
     if reduce not in TOKEN_REDUCE:
         raise ValueError(f"token_reduce must be one of {TOKEN_REDUCE}, got {reduce!r}")
-    probs = token_logits.sigmoid()
-    if reduce == "mean":
-        weights = name_map.to(probs) / name_map.sum(1, keepdim=True)
-        reduced = probs @ weights.T
-    else:
-        spread = torch.where(name_map, probs[..., None, :], probs.new_zeros(()))
-        reduced = spread.amax(-1)
-    return torch.logit(reduced, eps=MIN_PROB)
+    # In half precision a probability near 1 rounds to 1, and its logit is infinite.
+    with torch.autocast(token_logits.device.type, enabled=False):
+        probs = token_logits.float().sigmoid()
+        if reduce == "mean":
+            weights = name_map.to(probs) / name_map.sum(1, keepdim=True)
+            reduced = probs @ weights.T
+        else:
+            spread = torch.where(name_map, probs[..., None, :], probs.new_zeros(()))
+            reduced = spread.amax(-1)
+        return torch.logit(reduced, eps=MIN_PROB)

@@ -117,8 +117,9 @@ class NegASGroundingDINO(NegASParts, GroundingDINODetector):
         return embeds.index_copy(0, caption.ctx_columns.flatten(), rows)[None]
 
     def text_version(self) -> object:
-        """The prompt's values, or the prefix."""
-        return self.prefix if self.prompt is None else fingerprint(self.prompt.ctx)
+        """The prompt's values and what texts depend on without one."""
+        ctx = () if self.prompt is None else (fingerprint(self.prompt.ctx),)
+        return (*super().text_version(), *ctx)
 
     @property
     def text_bank(self) -> TextBank:

@@ -65,6 +65,18 @@ def describe_boxes(
         ``bboxes, scores, labels, query_inds`` and ``id_logits [n,K]``, ``neg_logits [n,M]``,
         ``embeddings [n,D+1]``, ``id_cosines [n,K]``, ``neg_cosines [n,M]``.
     """
+    with torch.autocast(found.queries.device.type, enabled=False):  # see label_logits
+        return _describe(detector, found, image, meta, neg_feats, rescale)
+
+
+def _describe(
+    detector: GroundingDINODetector,
+    found: LabelBoxes,
+    image: int,
+    meta: dict,
+    neg_feats: Tensor | None,
+    rescale: bool,
+) -> InstanceData:
     head = detector.bbox_head
     id_logits = found.id_logits[image]
     num_labels = id_logits.shape[-1]
@@ -72,19 +84,20 @@ def describe_boxes(
     kept = id_logits.sigmoid().view(-1).topk(limit)[1]
     query_inds = kept // num_labels
     results = InstanceData()
-    results.bboxes = image_boxes(found.boxes[image][query_inds], meta, rescale)
+    results.bboxes = image_boxes(found.boxes[image][query_inds].float(), meta, rescale)
     results.scores = id_logits.view(-1)[kept].sigmoid()
     results.labels = kept % num_labels
     results.query_inds = query_inds
     results.id_logits = id_logits[query_inds]
-    embeddings = region_embeddings(detector, found.queries[image][query_inds])
+    embeddings = region_embeddings(detector, found.queries[image][query_inds].float())
     if neg_feats is not None:
         tokens, name_map = flat_bank(neg_feats)
         token_logits = embeddings[:, :-1] @ tokens.T + embeddings[:, -1:]
         results.neg_logits = label_logits(token_logits, name_map, detector.token_reduce)
     if head.test_cfg.get("keep_embeddings"):
         results.embeddings = embeddings
-        results.id_cosines = mean_cosines(embeddings, found.id_tokens[image], found.name_map)
+        id_tokens = found.id_tokens[image].float()
+        results.id_cosines = mean_cosines(embeddings, id_tokens, found.name_map)
         if neg_feats is not None:
             tokens, name_map = flat_bank(neg_feats)
             results.neg_cosines = mean_cosines(embeddings, tokens, name_map)

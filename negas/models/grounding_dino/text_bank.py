@@ -43,13 +43,17 @@ class TextBank:
         self.detector = detector
         self.path = path
 
-    @torch.no_grad()
     def encode(self, labels: Sequence[str], prefix: bool = True) -> Tensor:
         """Token embeddings [M, T, D]; rows of NaN where a label has fewer than T tokens.
 
         A label's embeddings do not depend on the others of its caption, so any number of labels is
         encoded, caption by caption.
         """
+        # Kept for many images, so never in a caller's half precision.
+        with torch.no_grad(), torch.autocast(self.detector.device.type, enabled=False):
+            return self._encode(labels, prefix)
+
+    def _encode(self, labels: Sequence[str], prefix: bool) -> Tensor:
         detector = self.detector
         words = detector.prefix if prefix else ""
         rows: list[Tensor] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from mmdet.structures import SampleList
@@ -36,13 +37,19 @@ def merge_texts(
     texts = [tuple(sample.metainfo.get("text_names") or ()) for sample in samples]
     if not any(texts):
         return (), prefix
+    if not all(texts):
+        raise ValueError(
+            "some images of the batch bring text_names and some do not; give them to all or none"
+        )
     shown = {
         names[label]: None
         for names, sample in zip(texts, samples, strict=True)
         for label in sample.gt_instances.labels.tolist()
     }
     # Round by round over the images, so that each brings some of its negatives.
-    others = {name: None for row in zip(*texts, strict=False) for name in row if name not in shown}
+    others = {
+        name: None for row in zip_longest(*texts) for name in row if name and name not in shown
+    }
     wanted, language = [*shown, *others], detector.language_model
     names = chunk_names(language, wanted, detector.prefix if prefix else "")[0]
     if prefix and len(names) < len(shown):
