@@ -131,7 +131,7 @@ class BoxRecords:
         try:
             meta = json.loads(str(data.pop("meta")))
             return cls(**{name: data.get(name) for name in _ARRAYS}, meta=meta)
-        except (ValueError, TypeError, AttributeError) as error:  # also of a malformed meta
+        except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
     @classmethod

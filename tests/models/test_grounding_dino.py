@@ -184,7 +184,9 @@ def test_swin_t_at_its_real_size_trains_and_predicts(tmp_path):
     config = ours("grounding_dino_swin_t", test_cfg=dict(max_per_img=300, keep_logits=True))
     config.language_model.name = str(write_tiny_bert(tmp_path / "bert", hidden_size=768, layers=12))
     torch.manual_seed(0)
-    model = MODELS.build(config).train()
+    model = MODELS.build(config)
+    model.init_weights()
+    model.train()
     assert sum(p.numel() for p in model.parameters()) > 120e6
     inputs, samples = batch(images=1, objects=2, size=224)
     samples = batch(images=2, objects=2, size=224)[1][:1]

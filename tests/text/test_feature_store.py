@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from negas.text.feature_store import TextFeatureStore
+from tests.helpers.memory import PEAK_KIB
 
 CLIP = Path(__file__).parents[2] / "data" / "emoji_world" / "tiny_clip"
 WORDS = [f"word {i}" for i in range(23)]
@@ -166,17 +167,17 @@ def test_with_the_tiny_clip(tmp_path):
     np.testing.assert_allclose(found, expected, 0, 1e-5)
 
 
-_CORPUS_RUN = """
-import resource, sys
+_CORPUS_RUN = f"""{PEAK_KIB}
+import sys
 import numpy as np, torch
 from negas.labels.neglabel import select_neglabel
 from negas.text.feature_store import TextFeatureStore
 
 draw = torch.Generator().manual_seed(0)
 encode = lambda texts: torch.randn(len(texts), 512, generator=draw)
-feats = TextFeatureStore(sys.argv[1], encode, "m").features([f"w{i}" for i in range(70_000)])
+feats = TextFeatureStore(sys.argv[1], encode, "m").features([f"w{{i}}" for i in range(70_000)])
 ids = np.random.default_rng(0).standard_normal((100, 512))
-print(len(select_neglabel(feats, ids)), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(len(select_neglabel(feats, ids)), peak_kib())
 """
 
 

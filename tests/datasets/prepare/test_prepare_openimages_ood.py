@@ -22,6 +22,7 @@ from tests.datasets.prepare.official_files import (
     write_openimages,
 )
 from tests.helpers.commands import environment
+from tests.helpers.memory import PEAK_KIB
 from tests.helpers.yolo_world import ROOT
 
 BOXES = "validation-annotations-bbox.csv"
@@ -181,19 +182,19 @@ def test_names_that_open_images_lacks(folder):
         prepare(folder, exclude=["Tram"])
 
 
-MEASURE = """
-import resource, sys
+MEASURE = f"""{PEAK_KIB}
+import sys
 from negas.datasets.prepare import openimages_ood as module
 sources = module.find_sources(sys.argv[1], "validation", use_image_labels=False)
 split = module.split_classes(
     module.read_classes(sources.classes), module.read_hierarchy(sources.hierarchy), ["cat"]
 )
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_kib()
 kept, _, total = module.choose_images(sources.boxes, None, split)
 module._read_sizes = lambda kept, folder: dict.fromkeys(kept, (1024, 768))
 result = module._write(sources.boxes, module.Path(sys.argv[1], "big.json"), kept,
                        module.Path(sys.argv[1]), split, ["cat"], False)
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+after = peak_kib()
 print(total, len(kept), result.counts["boxes"], (after - before) // 1024)
 """
 
