@@ -17,7 +17,10 @@ from negas.records import BoxRecords
 from .report_check import check_results, load_records, read_feats, read_json
 
 RESULTS_FILE = "ood_results.json"
-_NAMES = {"stock": "YOLO-World (stock)", "coop": "+ CoOp prompts", "negas": "+ NegAS"}
+_NAMES = {"stock": "(stock)", "coop": "+ CoOp prompts", "negas": "+ NegAS"}
+# Detectors by the start of a config's second part; YOLO-World goes without saying in tuned rows.
+_DETECTORS = {"grounding-dino": "Grounding DINO", "mm-grounding-dino": "MM-Grounding-DINO"}
+_FIRST = "YOLO-World"
 
 
 @dataclass
@@ -152,7 +155,7 @@ class Method:
     @property
     def is_plain(self) -> bool:
         """Whether this is one of the three methods of the paper's table, not an ablation."""
-        return self.name in _NAMES.values()
+        return self.name in _plain_names()
 
 
 def load_run(path: str | Path) -> Run:
@@ -182,10 +185,24 @@ def run_name(path: str | Path) -> str:
 
 def display_name(run: Run) -> str:
     """The row label of a run's method, from its config's name: ``negas-no-mask_...`` and so on."""
-    head, *variant = run.key.split("_")[0].split("-", 1)
+    method, *model = run.key.split("_")[:2]
+    head, *variant = method.split("-", 1)
     if head not in _NAMES:
         return run.key
-    return _NAMES[head] + (f", {variant[0].replace('-', ' ')}" if variant else "")
+    found = [name for start, name in _DETECTORS.items() if model and model[0].startswith(start)]
+    name = _method(found[0] if found else _FIRST, head)
+    return name + (f", {variant[0].replace('-', ' ')}" if variant else "")
+
+
+def _method(detector: str, head: str) -> str:
+    tuned = detector == _FIRST and head != "stock"
+    return _NAMES[head] if tuned else f"{detector} {_NAMES[head]}"
+
+
+def _plain_names() -> set[str]:
+    return {
+        _method(detector, head) for detector in (_FIRST, *_DETECTORS.values()) for head in _NAMES
+    }
 
 
 def group_runs(runs: Sequence[Run], names: Sequence[str] | None = None) -> list[Method]:

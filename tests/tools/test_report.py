@@ -173,6 +173,25 @@ def test_files(tmp_path, folders, capsys):
     assert [run["method"] for run in data["runs"]] == ["YOLO-World (stock)", "+ CoOp prompts"]
 
 
+@pytest.mark.parametrize(
+    ("config", "name"),
+    [
+        ("stock_grounding-dino-tiny_emoji-world", "Grounding DINO (stock)"),
+        ("negas_grounding-dino-swin-t_8xb2-20e_voc", "Grounding DINO + NegAS"),
+        ("coop_mm-grounding-dino-swin-b_8xb2-20e_voc", "MM-Grounding-DINO + CoOp prompts"),
+        ("negas-no-mask_grounding-dino-tiny_1xb8-4e", "Grounding DINO + NegAS, no mask"),
+        ("negas_yolo-world-v2-s_8xb20-30e_voc", "+ NegAS"),
+        ("mine", "mine"),
+    ],
+)
+def test_names_of_detectors(tmp_path, folders, config, name):
+    run = load_run(folders[0])
+    run.results["run"]["config"] = f"configs/negas/{config}.py"
+    assert display_name(run) == name
+    (method,) = group_runs([run])
+    assert method.is_plain == (name not in ("mine", "Grounding DINO + NegAS, no mask"))
+
+
 def test_names_group_runs(folders):
     runs = [load_run(folder) for folder in folders[3:5]]
     assert display_name(runs[0]) == "+ NegAS"
