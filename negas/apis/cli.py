@@ -45,8 +45,11 @@ def user_errors(main: Callable[[], int | None]) -> Callable[[], int]:
                 traceback.print_exc()
             text = error.args[0] if isinstance(error, KeyError) and error.args else error
             message = " ".join(_BUILD_PREFIX.sub("", str(text)).split())
-            print(f"error: {message or type(error).__name__}", file=sys.stderr)
-            print("(NEGAS_DEBUG=1 shows the traceback)", file=sys.stderr)
+            # In one piece: the processes of a distributed run share one standard error.
+            sys.stderr.write(
+                f"error: {message or type(error).__name__}\n(NEGAS_DEBUG=1 shows the traceback)\n"
+            )
+            sys.stderr.flush()
             return 2
 
     return wrapped
