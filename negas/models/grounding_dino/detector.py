@@ -21,7 +21,7 @@ from negas.text.cache import fingerprint
 from ..base_weights import BaseWeights
 from .captions import Caption, make_caption
 from .label_logits import TOKEN_REDUCE, label_logits
-from .predictions import LabelBoxes, describe_boxes
+from .predictions import LabelBoxes, describe_boxes, flat_bank
 from .text_bank import TextBank
 from .training_texts import merge_texts
 
@@ -247,8 +247,9 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
     ) -> list[InstanceData]:
         """Kept boxes per image; see :func:`describe_boxes`."""
         found = self.label_boxes(batch_inputs, samples)
+        bank = None if neg_feats is None else flat_bank(neg_feats)
         return [
-            describe_boxes(self, found, i, sample.metainfo, neg_feats, rescale)
+            describe_boxes(self, found, i, sample.metainfo, bank, rescale)
             for i, sample in enumerate(samples)
         ]
 

@@ -45,7 +45,7 @@ def describe_boxes(
     found: LabelBoxes,
     image: int,
     meta: dict,
-    neg_feats: Tensor | None,
+    bank: tuple[Tensor, Tensor] | None,
     rescale: bool,
 ) -> InstanceData:
     """The boxes that MMDetection's top-k keeps, with what OOD scores need.
@@ -58,7 +58,7 @@ def describe_boxes(
         found: of the batch.
         image: number of the image in the batch.
         meta: its metainfo.
-        neg_feats: token embeddings of negatives [M, T, D], NaN where there is no token.
+        bank: of the negatives, see :func:`flat_bank`.
         rescale: boxes in original-image pixels.
 
     Returns:
@@ -66,7 +66,7 @@ def describe_boxes(
         ``embeddings [n,D+1]``, ``id_cosines [n,K]``, ``neg_cosines [n,M]``.
     """
     with torch.autocast(found.queries.device.type, enabled=False):  # see label_logits
-        return _describe(detector, found, image, meta, neg_feats, rescale)
+        return _describe(detector, found, image, meta, bank, rescale)
 
 
 def _describe(
@@ -74,7 +74,7 @@ def _describe(
     found: LabelBoxes,
     image: int,
     meta: dict,
-    neg_feats: Tensor | None,
+    bank: tuple[Tensor, Tensor] | None,
     rescale: bool,
 ) -> InstanceData:
     head = detector.bbox_head
@@ -90,17 +90,16 @@ def _describe(
     results.query_inds = query_inds
     results.id_logits = id_logits[query_inds]
     embeddings = region_embeddings(detector, found.queries[image][query_inds].float())
-    if neg_feats is not None:
-        tokens, name_map = flat_bank(neg_feats)
+    if bank is not None:
+        tokens, name_map = bank
         token_logits = embeddings[:, :-1] @ tokens.T + embeddings[:, -1:]
         results.neg_logits = label_logits(token_logits, name_map, detector.token_reduce)
     if head.test_cfg.get("keep_embeddings"):
         results.embeddings = embeddings
         id_tokens = found.id_tokens[image].float()
         results.id_cosines = mean_cosines(embeddings, id_tokens, found.name_map)
-        if neg_feats is not None:
-            tokens, name_map = flat_bank(neg_feats)
-            results.neg_cosines = mean_cosines(embeddings, tokens, name_map)
+        if bank is not None:
+            results.neg_cosines = mean_cosines(embeddings, *bank)
     return results
 
 
