@@ -21,6 +21,14 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def ratios(a, b) -> dict[str, float]:
+    """Two peaks of memory, side by side: CUDA's, or on the CPU pairs of (before steps, peak)."""
+    if isinstance(a, float):
+        return dict(mib_a=a, mib_b=b, ratio=a / b)
+    above = (a[1] - a[0]) / (b[1] - b[0])
+    return dict(mib_a=a[1], mib_b=b[1], ratio=a[1] / b[1], ratio_above_start=above)
+
+
 @user_errors
 def main() -> int:
     args = parse_args()
@@ -40,34 +48,37 @@ def main() -> int:
     def measure(a, b):
         return bench.interleaved(a, b, rounds, setting.device, progress)
 
-    nega, coop = bench.build(setting, True), bench.build(setting, False)
+    def step(model):
+        return bench.step_of(model, setting)
+
+    variants = {
+        "CoOp step": dict(nega=False),
+        "NegAS step": dict(nega=True),
+        "NegAS step, fixed guide": dict(nega=True, guide_grad=False),
+    }
+    coop, nega, fixed = (bench.build(setting, **options) for options in variants.values())
     stock = bench.build(setting, False, negatives=False)
     rows = {
         "predict with NegS / stock predict": measure(
             bench.predict_of(nega, setting), bench.predict_of(stock, setting)
         ),
-        "NegAS step / CoOp step": measure(
-            bench.step_of(nega, setting), bench.step_of(coop, setting)
-        ),
+        "NegAS step / CoOp step": measure(step(nega), step(coop)),
+        "NegAS step, fixed guide / CoOp step": measure(step(fixed), step(coop)),
     }
     if not bench.is_grounding_dino(setting):
         rows["dual-branch neck / two passes"] = measure(*bench.necks_of(nega, setting))
-    peaks = [bench.peak_memory(setting, flag) for flag in (True, False)]
-    if setting.device == "cuda":
-        memory = dict(mib_a=peaks[0], mib_b=peaks[1], ratio=peaks[0] / peaks[1])
-    else:
-        memory = dict(
-            mib_a=peaks[0][1],
-            mib_b=peaks[1][1],
-            ratio=peaks[0][1] / peaks[1][1],
-            ratio_above_start=(peaks[0][1] - peaks[0][0]) / (peaks[1][1] - peaks[1][0]),
-        )
+    peaks = {
+        name: bench.peak_memory(setting, **options) for name, options in progress(variants.items())
+    }
+    coop_peak = peaks.pop("CoOp step")
+    memory = {f"{name} / CoOp step": ratios(peak, coop_peak) for name, peak in peaks.items()}
     table = Table("A / B", "A", "B", "A / B", title=f"{args.model} at {args.size} px")
     for name, row in rows.items():
         seconds = [f"{row[key]:.3f} s" for key in ("seconds_a", "seconds_b")]
         table.add_row(name, *seconds, f"{row['ratio']:.3f}")
-    mib = [f"{memory[key]:.0f} MiB" for key in ("mib_a", "mib_b")]
-    table.add_row("peak memory, NegAS step / CoOp step", *mib, f"{memory['ratio']:.3f}")
+    for name, row in memory.items():
+        mib = [f"{row[key]:.0f} MiB" for key in ("mib_a", "mib_b")]
+        table.add_row(f"peak memory, {name}", *mib, f"{row['ratio']:.3f}")
     Console().print(table)
     if out:
         with open(out, "w", encoding="utf-8") as file:

@@ -156,6 +156,13 @@ ROWS = (
         False,
     ),
     reading(
+        "fixed-guide",
+        "loss_ood reaches the prompt through the ID names only, not through the negatives that "
+        "guide the OOD branch. It then needs no graph of its own, which is much faster.",
+        "guide_grad",
+        False,
+    ),
+    reading(
         "random-start",
         "context vectors start at random from the run's seed, not from words.",
         "prompt",

@@ -48,8 +48,17 @@ class Setting:
     threads: int = 1
 
 
-def build(setting: Setting, nega: bool, negatives: bool = True) -> nn.Module:
-    """The setting's detector with random weights."""
+def build(
+    setting: Setting, nega: bool, negatives: bool = True, guide_grad: bool = True
+) -> nn.Module:
+    """The setting's detector with random weights.
+
+    Args:
+        setting: what is measured.
+        nega: train with the OOD branch.
+        negatives: have negative labels.
+        guide_grad: the OOD branch's loss reaches the prompt through its guide, too.
+    """
     torch.manual_seed(0)
     torch.set_num_threads(setting.threads)
     model = Config.fromfile(setting.model).model
@@ -66,6 +75,7 @@ def build(setting: Setting, nega: bool, negatives: bool = True) -> nn.Module:
         neg_labels=[f"negative {i}" for i in range(setting.labels)] if negatives else [],
         prompt=dict(ctx_init="a photo of"),
         use_nega=nega,
+        guide_grad=guide_grad,
         postprocessor=dict(type="NegSPostProcessor", score="negs" if negatives else "max_sigmoid"),
     )
     detector = MODELS.build(model).to(setting.device)
@@ -179,9 +189,9 @@ def interleaved(
     )
 
 
-def _peak(nega: bool, options: dict, queue) -> None:
-    setting = Setting(**options)
-    step = step_of(build(setting, nega), setting)
+def _peak(setting: dict, variant: dict, queue) -> None:
+    setting = Setting(**setting)
+    step = step_of(build(setting, **variant), setting)
     if setting.device == "cuda":
         step()
         torch.cuda.reset_peak_memory_stats()
@@ -194,11 +204,16 @@ def _peak(nega: bool, options: dict, queue) -> None:
         queue.put((before, peak_rss()))
 
 
-def peak_memory(setting: Setting, nega: bool) -> float | tuple[float, float]:
-    """Peak MiB of a training step in a fresh process (CPU: before the steps, and at the peak)."""
+def peak_memory(setting: Setting, **variant: bool) -> float | tuple[float, float]:
+    """Peak MiB of a training step in a fresh process (CPU: before the steps, and at the peak).
+
+    Args:
+        setting: what is measured.
+        **variant: options of :func:`build`.
+    """
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
-    process = context.Process(target=_peak, args=(nega, asdict(setting), queue))
+    process = context.Process(target=_peak, args=(asdict(setting), variant, queue))
     process.start()
     result = queue.get()
     process.join()

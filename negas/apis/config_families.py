@@ -24,6 +24,7 @@ _ABLATIONS = dict(
     background="model = dict(background=dict({value}))",
     prompt="model = dict(prompt=dict({value}))",
     prompt_negatives="model = dict(prompt_negatives={value})",
+    guide_grad="model = dict(guide_grad={value})",
 )
 
 YOLO_WORLD = Family(

@@ -141,6 +141,7 @@ CHANGES = dict(
     neg_path=("text-layers-path", "projected-path"),
     ood_layers=("all-layers",),
     prompt_negatives=("plain-negatives",),
+    guide_grad=("fixed-guide",),
     prompt=("random-start",),
 )
 
@@ -217,6 +218,7 @@ def test_options_of_the_detector(build_dino):
 def test_prompt(build_dino):
     full, plain_negatives = build_dino(small("negas")), build_dino(small("negas-plain-negatives"))
     assert full.prompt_negatives and not plain_negatives.prompt_negatives
+    assert full.guide_grad and not build_dino(small("negas-fixed-guide")).guide_grad
     start = build_dino(small("negas-random-start"))
     assert (start.prompt.num_ctx, start.num_ctx, start.prefix) == (3, 3, "x x x")
     assert not torch.equal(start.prompt.ctx, full.prompt.ctx)

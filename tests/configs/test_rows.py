@@ -144,6 +144,7 @@ def test_prompt(build):
     plain = build(small("negas-plain-negatives"))
     assert not plain.prompt_negatives and build(small("negas")).prompt_negatives
     assert build(small("negas-random-start")).prompt.num_ctx == 3
+    assert build(small("negas")).guide_grad and not build(small("negas-fixed-guide")).guide_grad
 
 
 @pytest.mark.parametrize("path", MINED, ids=lambda path: path.stem)

@@ -57,6 +57,26 @@ def test_losses_with_and_without_nega():
     assert float(nega["loss_ood"].detach()) > 0
 
 
+def test_a_fixed_guide_gives_the_same_loss_without_a_graph_of_the_ood_branch(monkeypatch):
+    model = build_detector().train()
+    neck, graphs = model.neck.forward, []
+
+    def spy(*args, **kwargs):
+        out = neck(*args, **kwargs)
+        graphs.append([level.requires_grad for branch in out for level in branch])
+        return out
+
+    monkeypatch.setattr(model.neck, "forward", spy)
+    found = {}
+    for model.guide_grad in (True, False):
+        loss = model.loss(*batch())["loss_ood"]
+        found[model.guide_grad] = (loss.detach(), torch.autograd.grad(loss, model.prompt.ctx)[0])
+    assert graphs == [[True] * 6, [True] * 3 + [False] * 3]
+    torch.testing.assert_close(found[True][0], found[False][0], rtol=1e-5, atol=0)
+    full, fixed = found[True][1], found[False][1]
+    assert fixed.abs().sum() > 0 and not torch.allclose(full, fixed, rtol=0.01)
+
+
 def test_loss_ood_is_alpha_times_the_masked_bce_of_the_second_branch():
     model = build_detector()
     model.neck.noise.sigma = 0.0

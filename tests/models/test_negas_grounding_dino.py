@@ -183,6 +183,28 @@ def test_nega_adds_loss_ood_and_leaves_the_rest():
         torch.testing.assert_close(value, nega[key], rtol=1e-4, atol=1e-5)
 
 
+def test_a_fixed_guide_gives_the_same_loss_without_a_graph_of_the_ood_branch(monkeypatch):
+    model = build_grounding_dino().train()
+    inputs, samples = batch()
+    transform, graphs = model.transform, []
+
+    def spy(*args):
+        out = transform(*args)
+        graphs.append(out["hidden_states"].requires_grad)
+        return out
+
+    monkeypatch.setattr(model, "transform", spy)
+    found = {}
+    for model.guide_grad in (True, False):
+        torch.manual_seed(1)
+        loss = model.loss(inputs, samples)["loss_ood"]
+        found[model.guide_grad] = (loss.detach(), torch.autograd.grad(loss, model.prompt.ctx)[0])
+    assert graphs == [True, True, True, False]
+    torch.testing.assert_close(found[True][0], found[False][0], rtol=1e-5, atol=0)
+    full, fixed = found[True][1], found[False][1]
+    assert fixed.abs().sum() > 0 and not torch.allclose(full, fixed, rtol=0.01)
+
+
 @pytest.mark.parametrize("layers", ["last", "all"])
 def test_loss_ood_is_alpha_times_the_focal_loss_of_background_queries(layers):
     model = build_grounding_dino(noise=dict(sigma=0.0), ood_layers=layers).train()

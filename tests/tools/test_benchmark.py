@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
-    ("model", "size", "rows"), [("yolo_world", 64, 3), ("grounding_dino", 96, 2)]
+    ("model", "size", "rows"), [("yolo_world", 64, 4), ("grounding_dino", 96, 3)]
 )
 def test_all_ratios_are_measured(tmp_path, monkeypatch, capsys, model, size, rows):
     spec = importlib.util.spec_from_file_location("benchmark_tool", ROOT / "tools/benchmark.py")
@@ -24,15 +24,21 @@ def test_all_ratios_are_measured(tmp_path, monkeypatch, capsys, model, size, row
     command = f"benchmark.py --model configs/_base_/models/{model}_tiny.py --size {size} --batch 1"
     monkeypatch.setattr("sys.argv", [*command.split(), "--rounds", "2", "--out", str(out)])
     # fresh processes cost an import each; memory has its own test below
-    monkeypatch.setattr(benchmark, "peak_memory", lambda setting, nega: (100.0, 150.0 + 30 * nega))
+    monkeypatch.setattr(
+        benchmark,
+        "peak_memory",
+        lambda setting, nega, guide_grad=True: (100.0, 150.0 + nega * (10 + 20 * guide_grad)),
+    )
     assert tool.main() == 0
     report = json.loads(out.read_text())
     assert len(report["rows"]) == rows
     for row in report["rows"].values():
         assert row["seconds_a"] > 0 and row["seconds_b"] > 0 and row["ratio"] > 0
-    assert report["memory"]["ratio"] == pytest.approx(180 / 150)
-    assert report["memory"]["ratio_above_start"] == pytest.approx(80 / 50)
-    assert ("two passes" in capsys.readouterr().out) == (rows == 3)
+    for name, peak in [("NegAS step", 180), ("NegAS step, fixed guide", 160)]:
+        memory = report["memory"][f"{name} / CoOp step"]
+        assert memory["ratio"] == pytest.approx(peak / 150)
+        assert memory["ratio_above_start"] == pytest.approx((peak - 100) / 50)
+    assert ("two passes" in capsys.readouterr().out) == (rows == 4)
 
 
 def test_pairs_alternate_and_the_first_round_is_not_counted():
@@ -50,5 +56,5 @@ def test_peak_memory_of_a_fresh_process(monkeypatch):
     setting = benchmark.Setting(
         model="configs/_base_/models/yolo_world_tiny.py", size=64, batch=1, labels=3
     )
-    start, peak = benchmark.peak_memory(setting, True)
+    start, peak = benchmark.peak_memory(setting, nega=True, guide_grad=False)
     assert 100 < start < peak

@@ -7,6 +7,7 @@ longest label, D channels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from mmdet.structures import SampleList
@@ -44,6 +45,8 @@ class NegASGroundingDINO(NegASParts, GroundingDINODetector):
             names stand behind ``prefix`` (stock weights, training-free NegS).
         prompt_negatives: put the learnable prompt in front of negative labels too.
         use_nega: train with the OOD branch; ``False`` is the CoOp baseline.
+        guide_grad: let ``loss_ood`` reach the prompt through the negatives that guide the branch,
+            too; ``False``: through the ID names only, and the branch needs no graph of its own.
         noise: options of :class:`~negas.models.nega_noise.StepNoise`, put on token embeddings where
             they enter the encoder.
         background: config of :class:`~negas.models.query_background.QueryBackground`.
@@ -60,6 +63,7 @@ class NegASGroundingDINO(NegASParts, GroundingDINODetector):
         prompt: dict | None = None,
         prompt_negatives: bool = True,
         use_nega: bool = True,
+        guide_grad: bool = True,
         noise: dict | None = None,
         background: dict | None = None,
         loss_ood: dict | None = None,
@@ -74,6 +78,7 @@ class NegASGroundingDINO(NegASParts, GroundingDINODetector):
         self.ood_layers = ood_layers
         self.neg_path = TextBank(self, neg_path).path
         self.prompt_negatives = prompt_negatives
+        self.guide_grad = guide_grad
         self.noise = StepNoise(**(noise or {}), owner="NegASGroundingDINO.noise")
         self.neg_cache = TextFeatureCache()
         self.add_parts(
@@ -165,7 +170,8 @@ class NegASGroundingDINO(NegASParts, GroundingDINODetector):
             id_inputs: what the ID branch gave its head; its text tokens are the classifier.
             samples: with ground truth in input pixels.
         """
-        negatives = self.encode_caption(self.caption(self.neg_labels, self.prompt_negatives))
+        with nullcontext() if self.guide_grad else torch.no_grad():
+            negatives = self.encode_caption(self.caption(self.neg_labels, self.prompt_negatives))
         step = int(MessageHub.get_current_instance().get_info("iter", 0))
         negatives["embedded"] = self.noise(negatives["embedded"], step)
         with self.without_denoising():

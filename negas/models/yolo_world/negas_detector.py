@@ -36,6 +36,8 @@ class NegASYOLOWorldDetector(NegASParts, YOLOWorldDetector):
             ``ctx_init=None``, ``num_ctx`` and, if it shall not be the run's, a ``seed``.
         prompt_negatives: put the learnable prompt in front of negative labels too.
         use_nega: train with the OOD branch; ``False`` is the CoOp baseline.
+        guide_grad: let ``loss_ood`` reach the prompt through the negatives that guide the branch,
+            too; ``False``: through the ID names only, and the branch needs no graph of its own.
         background: config of :class:`~negas.models.background.BackgroundMask`.
         loss_ood: config of :class:`~negas.models.losses.MaskedBCELoss`.
         postprocessor: config of :class:`~negas.models.postprocess.NegSPostProcessor`.
@@ -48,6 +50,7 @@ class NegASYOLOWorldDetector(NegASParts, YOLOWorldDetector):
         prompt: dict | None = None,
         prompt_negatives: bool = True,
         use_nega: bool = True,
+        guide_grad: bool = True,
         background: dict | None = None,
         loss_ood: dict | None = None,
         postprocessor: dict | None = None,
@@ -60,6 +63,7 @@ class NegASYOLOWorldDetector(NegASParts, YOLOWorldDetector):
                 f"{type(self.neck).__name__}; use_nega=False trains the prompt alone (CoOp)"
             )
         self.prompt_negatives = prompt_negatives
+        self.guide_grad = guide_grad
         self.text_cache = TextFeatureCache()
         self.add_parts(
             self.text_model.model,
@@ -127,6 +131,8 @@ class NegASYOLOWorldDetector(NegASParts, YOLOWorldDetector):
             return self.bbox_head.loss_by_texts(self.neck(image_feats, id_text), id_text, gt)[0]
 
         neg_text = feats[None, len(self.class_names) :]
+        if not self.guide_grad:
+            neg_text = neg_text.detach()
         step = int(MessageHub.get_current_instance().get_info("iter", 0))
         id_feats, ood_feats = self.neck(image_feats, id_text, neg_text, step=step)
         losses, target = self.bbox_head.loss_by_texts(id_feats, id_text, gt)
