@@ -8,7 +8,10 @@ from pathlib import Path
 from negas.apis.cli import leave_room_for_workers, user_errors
 
 ROOT = Path(__file__).resolve().parents[1]
-DEFAULT = Path("work_dirs/demo")
+DEFAULT = {
+    "yolo-world": Path("work_dirs/demo"),
+    "grounding-dino": Path("work_dirs/demo_grounding_dino"),
+}
 
 
 def parse_args() -> argparse.Namespace:
@@ -16,7 +19,10 @@ def parse_args() -> argparse.Namespace:
     from mmengine.config import DictAction
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work-dir", type=Path, default=DEFAULT, metavar="DIR")
+    parser.add_argument("--detector", choices=list(DEFAULT), default="yolo-world")
+    parser.add_argument(
+        "--work-dir", type=Path, metavar="DIR", help="default: work_dirs/demo[_grounding_dino]"
+    )
     parser.add_argument("--fresh", action="store_true", help="do again what is done already")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
@@ -33,15 +39,20 @@ def main() -> int:
     """Run the demo."""
     leave_room_for_workers()
     args = parse_args()
-    if args.work_dir != DEFAULT:
-        args.work_dir = args.work_dir.absolute()
+    work_dir = args.work_dir.absolute() if args.work_dir else DEFAULT[args.detector]
     os.chdir(ROOT)  # configs name their data relative to the repository
     print("loading libraries ...", flush=True)
     from negas.apis.demo import CONFIG_DIR, check_weights, make_scenes, run_demo
 
-    check_weights(CONFIG_DIR, args.cfg_options)
+    check_weights(CONFIG_DIR, args.cfg_options, args.detector)
     make_scenes()
-    run_demo(args.work_dir, overrides=args.cfg_options, fresh=args.fresh, seed=args.seed)
+    run_demo(
+        work_dir,
+        overrides=args.cfg_options,
+        fresh=args.fresh,
+        seed=args.seed,
+        detector=args.detector,
+    )
     return 0
 
 

@@ -21,10 +21,19 @@ from .report_runs import load_run
 CONFIG_DIR = Path("configs/negas")
 DATA_DIR = Path("data/emoji_world")
 RUN_SPLITS = ("id_train", "id_val", "id_test", "near_ood", "far_ood")
+METHODS = ("stock", "coop", "negas")
+# (heading, config) of each method
 CONFIGS = {
-    "stock": ("YOLO-World (stock)", "stock_yolo-world-tiny_emoji-world.py"),
-    "coop": ("+ CoOp prompts", "coop_yolo-world-tiny_1xb16-8e_emoji-world.py"),
-    "negas": ("+ NegAS", "negas_yolo-world-tiny_1xb16-8e_emoji-world.py"),
+    "yolo-world": {
+        "stock": ("YOLO-World (stock)", "stock_yolo-world-tiny_emoji-world.py"),
+        "coop": ("+ CoOp prompts", "coop_yolo-world-tiny_1xb16-8e_emoji-world.py"),
+        "negas": ("+ NegAS", "negas_yolo-world-tiny_1xb16-8e_emoji-world.py"),
+    },
+    "grounding-dino": {
+        "stock": ("Grounding DINO (stock)", "stock_grounding-dino-tiny_emoji-world.py"),
+        "coop": ("+ CoOp prompts", "coop_grounding-dino-tiny_1xb8-4e_emoji-world.py"),
+        "negas": ("+ NegAS", "negas_grounding-dino-tiny_1xb8-4e_emoji-world.py"),
+    },
 }
 
 
@@ -35,13 +44,20 @@ PICTURE_NOTE = (
 )
 
 
-def check_weights(config_dir: Path, overrides: dict | None = None) -> None:
+def check_weights(
+    config_dir: Path, overrides: dict | None = None, detector: str = "yolo-world"
+) -> None:
     """Look for the base weights before any work.
+
+    Args:
+        config_dir: where the configs are.
+        overrides: as ``--cfg-options``.
+        detector: of :data:`CONFIGS`.
 
     Raises:
         FileNotFoundError: naming the file.
     """
-    cfg = load_config(str(config_dir / CONFIGS["negas"][1]))
+    cfg = load_config(str(config_dir / CONFIGS[detector]["negas"][1]))
     weights = (overrides or {}).get("model.base_checkpoint", cfg.model.base_checkpoint)
     if not Path(weights).is_file():
         raise FileNotFoundError(
@@ -81,8 +97,9 @@ def run_demo(
     config_dir: Path = CONFIG_DIR,
     overrides: dict | None = None,
     fresh: bool = False,
-    methods: Sequence[str] = tuple(CONFIGS),
+    methods: Sequence[str] = METHODS,
     seed: int = 0,
+    detector: str = "yolo-world",
 ) -> list[Path]:
     """Train and test the methods, print the table, draw; returns the files worth a look.
 
@@ -91,20 +108,22 @@ def run_demo(
         config_dir: where the configs are.
         overrides: as ``--cfg-options``, for all methods.
         fresh: do again what is done.
-        methods: of :data:`CONFIGS`.
+        methods: of :data:`METHODS`.
         seed: of the trainings.
+        detector: of :data:`CONFIGS`.
     """
     start = time.monotonic()
-    check_overrides([config_dir / CONFIGS[name][1] for name in methods], overrides)
+    configs = CONFIGS[detector]
+    check_overrides([config_dir / configs[name][1] for name in methods], overrides)
 
     def log(text: str) -> None:
         print(f"[{time.monotonic() - start:4.0f} s] {text}", flush=True)
 
     folders = [
         train_and_test(
-            config_dir / CONFIGS[name][1],
+            config_dir / configs[name][1],
             work_dir / name,
-            CONFIGS[name][0],
+            configs[name][0],
             overrides=overrides,
             seed=seed,
             fresh=fresh,
@@ -118,7 +137,7 @@ def run_demo(
     print()
     print_report(tables, brief=True)
     last = folders[-1]
-    page = draw_detections(last, work_dir / "detections.png", CONFIGS[methods[-1]][0])
+    page = draw_detections(last, work_dir / "detections.png", configs[methods[-1]][0])
     files = [work_dir / "report.md", work_dir / "report.json", page]
     files += [last / name for name in ("ood_results.json", "records", "scores.png", "roc.png")]
     log("written:")

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from mmengine.config import Config
 
 import negas.register  # noqa: F401
@@ -19,11 +20,16 @@ def paths(node, key=""):
         yield key, node
 
 
-def test_own_project(tmp_path):
+YOLO_WORLD = "negas_yolo-world-v2-s_8xb20-30e_voc.py"
+
+
+@pytest.mark.parametrize("base", [YOLO_WORLD, "negas_grounding-dino-swin-t_8xb2-20e_voc.py"])
+def test_own_project(tmp_path, base):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
     (text,) = [block for block in blocks if block.startswith("_base_")]
     config = tmp_path / "mine.py"
-    config.write_text(text.replace("/path/to/negas", str(ROOT)))
+    assert YOLO_WORLD in text
+    config.write_text(text.replace("/path/to/negas", str(ROOT)).replace(YOLO_WORLD, base))
     cfg = Config.fromfile(str(config))
     used = ("train_dataloader", "val_dataloader", "val_evaluator", "test_dataloader", "test_cfg")
     found = [path for key in used for path in paths(cfg[key], key)]
@@ -36,4 +42,7 @@ def test_own_project(tmp_path):
         assert dataset.data_root == "data/site/" and dataset.data_prefix.img == "images/"
         assert dataset.metainfo.classes == ["helmet", "vest", "worker"] and dataset.pipeline
     assert other.dataset.metainfo.classes == ["helmet", "vest", "worker"]
+    family = Config.fromfile(str(ROOT / "configs/negas" / base))
+    assert other.dataset.pipeline == family.test_dataloader.dataset.pipeline
+    assert other.batch_size == family.test_dataloader.batch_size
     assert cfg.model.class_names == ["helmet", "vest", "worker"]

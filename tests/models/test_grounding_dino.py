@@ -1,14 +1,18 @@
 """Stock Grounding DINO: the released architectures, today's transformers, training texts."""
 
 import copy
+import logging
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import InstanceData
 
 import negas.register  # noqa: F401
+from negas.evaluation.collect import to_arrays
 from negas.models.grounding_dino.training_texts import merge_texts
 from tests.helpers.detector import batch
 from tests.helpers.grounding_dino import ID_NAMES, bert_folder, build_grounding_dino
@@ -175,6 +179,187 @@ def test_pre_training_moves_all_but_what_is_frozen():
     assert moved >= {"neck", "encoder", "decoder", "bbox_head", "text_feat_map"}
     assert not moved & {"backbone", "language_model"}
     assert not model.backbone.training and model.encoder.training
+
+
+# --- what MMDetection would follow and ours does not ------------------------------------------
+@pytest.fixture
+def warnings():
+    """Sentences that the package warned with, repeated ones as well."""
+    said, logger = [], MMLogger.get_current_instance()
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: said.append(record.getMessage())
+    logger.addHandler(handler)
+    yield said
+    logger.removeHandler(handler)
+
+
+@pytest.fixture(scope="module")
+def small():
+    return build_grounding_dino(type="GroundingDINODetector").eval()
+
+
+SENTENCE = "a cat beside a dog."
+PHRASES = [[[2, 5]], [[15, 18]]]
+
+
+@pytest.mark.parametrize(
+    ("metainfo", "expected"),
+    [
+        (dict(), None),
+        (dict(text=tuple(ID_NAMES), custom_entities=True, caption_prompt=None), None),
+        (dict(text=list(ID_NAMES), tokens_positive=None), None),
+        (dict(text={str(i): name for i, name in enumerate(ID_NAMES)}), None),
+        (dict(text=("Cat", "dog (pet)", "traffic_light", "panda")), None),
+        (dict(text="cat. dog. traffic light. panda.", custom_entities=True), None),
+        (dict(text="cat . dog . traffic light . panda"), None),
+        (dict(text=("cat", "dog")), "text=('cat', 'dog')"),
+        (dict(text=(*ID_NAMES[1:], "cat")), "text=("),
+        (dict(text=SENTENCE), "text='a cat beside a dog.'"),
+        (dict(text="cat. dog. traffic light. panda.", tokens_positive=-1), "text="),
+        (dict(text=SENTENCE, tokens_positive=PHRASES), "tokens_positive=[[[2, 5]], [[15, 18]]]"),
+        (dict(text=tuple(ID_NAMES), caption_prompt=dict(cat=dict(suffix=" head"))), None),
+        (
+            dict(
+                text=tuple(ID_NAMES),
+                caption_prompt=dict(cat=dict(suffix=" head")),
+                custom_entities=True,
+            ),
+            "caption_prompt={'cat': {'suffix': ' head'}}",
+        ),
+    ],
+)
+def test_texts_of_a_tested_image_that_are_not_used_are_said(small, warnings, metainfo, expected):
+    small.unused_texts.clear()
+    inputs, samples = batch(images=1)
+    samples[0].set_metainfo(metainfo)
+    with torch.no_grad():
+        small.predict(inputs, samples)
+    if expected is None:
+        assert not warnings
+    else:
+        (said,) = warnings
+        assert said.startswith(expected) and "of image 1 is not used" in said
+        assert "model.class_names=('cat', 'dog', 'traffic light', 'panda')" in said
+        assert (
+            "model.prefix" in said
+            if "prompt" in expected
+            else said.endswith("as model.class_names")
+        )
+
+
+def test_what_is_not_used_changes_nothing_and_is_said_once(small, warnings):
+    small.unused_texts.clear()
+    inputs, samples = batch()
+    with torch.no_grad():
+        plain = [sample.pred_instances for sample in small.predict(inputs, samples)]
+        assert not warnings
+        for names in (("zebra",), ("kite", "fork")):
+            for sample in samples:
+                sample.set_metainfo(dict(text=names))
+            other = [sample.pred_instances for sample in small.predict(inputs, samples)]
+    assert len(warnings) == 1 and "'zebra'" in warnings[0]
+    for one, two in zip(plain, other, strict=True):
+        assert torch.equal(one.scores, two.scores) and torch.equal(one.labels, two.labels)
+
+
+def test_texts_of_training_images_that_are_not_used_are_said(warnings):
+    model = build_grounding_dino(type="GroundingDINODetector").train()
+    inputs, samples = batch()
+    for sample in samples:  # MMDetection's own training takes no prompts either
+        sample.set_metainfo(dict(text=tuple(ID_NAMES), custom_entities=True))
+        sample.set_metainfo(dict(caption_prompt=dict(cat=dict(prefix="big "))))
+    model.loss(inputs, samples)
+    assert not warnings
+    samples[1].set_metainfo(dict(text=("kite", "fork")))
+    model.loss(inputs, samples)
+    assert len(warnings) == 1 and warnings[0].startswith("text=('kite', 'fork') of image 2 is not")
+
+
+def test_text_names_decide_in_training_and_are_said_where_they_do_not(warnings):
+    names = tuple(reversed(ID_NAMES))
+    stock = build_grounding_dino(type="GroundingDINODetector").train()
+    inputs, samples = batch()
+    for sample in with_texts(samples, [names] * 2):
+        sample.set_metainfo(dict(text=names))
+    stock.loss(inputs, samples)
+    assert not warnings
+    samples[0].set_metainfo(dict(text=tuple(ID_NAMES)))
+    stock.loss(inputs, samples)
+    (said,) = warnings
+    assert said.startswith("text=('cat',") and said.endswith("give these names as text_names")
+
+    nega = build_grounding_dino().train()  # its ID names are fixed
+    inputs, samples = batch()
+    nega.loss(inputs, with_texts(samples, [names] * 2))
+    assert len(warnings) == 2 and warnings[1].startswith("text_names=('panda',")
+
+
+@pytest.mark.parametrize(("size", "count"), [(-1, 0), (40, 0), (4, 0), (3, 1), (1, 1)])
+def test_chunked_size_is_said_where_mmdetection_would_make_several_passes(warnings, size, count):
+    build_grounding_dino(
+        type="GroundingDINODetector", test_cfg=dict(max_per_img=30, chunked_size=size)
+    )
+    assert len(warnings) == count
+    assert all("chunked_size" in said and "4 class_names" in said for said in warnings)
+
+
+def test_released_configs_with_chunks_can_be_built(warnings):
+    config = mmdetections("mm_grounding_dino/lvis/grounding_dino_swin-t_pretrain_zeroshot_lvis.py")
+    assert config.test_cfg.chunked_size == 40
+    build_as("GroundingDINODetector", config, class_names=ID_NAMES)
+    assert not warnings
+
+
+# --- names of boxes ---------------------------------------------------------------------------
+def test_boxes_carry_the_names_that_mmdetection_gives_them(small):
+    from mmdet.models.detectors import GroundingDINO
+
+    inputs, samples = batch()
+    for sample in samples:
+        sample.set_metainfo(dict(text=tuple(ID_NAMES), custom_entities=True))
+    plain = copy.deepcopy(small)
+    plain.__class__ = GroundingDINO
+    with torch.no_grad():
+        want = plain.predict(inputs, copy.deepcopy(samples))
+        got = small.predict(inputs, samples)
+    for theirs, mine in zip(want, got, strict=True):
+        assert theirs.pred_instances.label_names == mine.pred_instances.label_names
+        assert len(set(mine.pred_instances.label_names)) > 1
+
+
+def test_names_of_boxes_follow_their_boxes():
+    model = build_grounding_dino(test_cfg=dict(max_per_img=30, keep_logits=True)).eval()
+    inputs, samples = batch()
+    with torch.no_grad():
+        sample = model.predict(inputs, samples)[0].cpu()
+    found = sample.pred_instances
+    keep = torch.arange(len(found)) % 3 == 1
+    for chosen in (found[keep], found[keep.nonzero()[:, 0]], found[1::3], found.cat([found[keep]])):
+        assert chosen.label_names == [ID_NAMES[i] for i in found.labels[1::3]]
+    assert found[found.scores > 2].label_names == []
+    arrays = to_arrays(sample.to_dict(), 0.0)
+    assert all(isinstance(value, np.ndarray) for value in arrays.values())
+    assert "label_names" not in arrays and len(arrays["scores"]) > 0
+
+
+def test_mmdetections_visualizer_writes_the_names_of_boxes(small, monkeypatch):
+    """Drawn on an OOD set, the dataset's own class names would be wrong."""
+    from mmdet.visualization import DetLocalVisualizer
+
+    inputs, samples = batch()
+    with torch.no_grad():
+        sample = small.predict(inputs, samples)[0].cpu()
+    visualizer = DetLocalVisualizer("names of boxes")
+    visualizer.dataset_meta = dict(classes=("zebra", "kite", "fork", "oven"), palette="random")
+    written = []
+    monkeypatch.setattr(
+        visualizer, "draw_texts", lambda text, *args, **kwargs: written.append(text)
+    )
+    visualizer.add_datasample(
+        "any", np.zeros((96, 96, 3), np.uint8), sample, draw_gt=False, pred_score_thr=0
+    )
+    names = [text.split(":")[0] for text in written]
+    assert names == sample.pred_instances.label_names and set(names) <= set(ID_NAMES)
 
 
 # --- real size --------------------------------------------------------------------------------

@@ -64,18 +64,31 @@ def finished(workplace):
     return demo.run_demo(Path("work_dirs/demo"), CONFIGS, overrides=dict(SHORT))
 
 
+@pytest.fixture(scope="module")
+def grounding_dino(workplace):
+    """The same with the other detector and its shipped weights."""
+    folder = Path("work_dirs/grounding")
+    return demo.run_demo(folder, CONFIGS, dict(SHORT), detector="grounding-dino")
+
+
 @pytest.mark.slow
-def test_files_of_the_demo(finished):
-    names = {file.name for file in finished}
+@pytest.mark.parametrize(
+    ("fixture", "first"), [("finished", "YOLO-World"), ("grounding_dino", "Grounding DINO")]
+)
+def test_files_of_the_demo(fixture, first, request):
+    files = request.getfixturevalue(fixture)
+    names = {file.name for file in files}
     assert {"report.md", "ood_results.json", "records", "scores.png", "roc.png"} <= names
-    assert all(file.exists() for file in finished)
-    with Image.open("work_dirs/demo/detections.png") as page:
+    assert all(file.exists() for file in files)
+    folder = files[0].parent
+    assert f"| {first} (stock) [max sigmoid] |" in (folder / "report.md").read_text()
+    with Image.open(folder / "detections.png") as page:
         assert page.width > 300
     for name, role in (("stock", "stock"), ("coop", "coop"), ("negas", "negas")):
-        run = load_run(Path("work_dirs/demo") / name)
+        run = load_run(folder / name)
         assert run.role == role
         assert run.results["sets"]["near"]["images"] == 8
-    stock, negas = (load_run(Path("work_dirs/demo") / n) for n in ("stock", "negas"))
+    stock, negas = (load_run(folder / n) for n in ("stock", "negas"))
     assert stock.info["checkpoint_sha256"] == negas.info["base_sha256"]
     assert not stock.info["prompt"] and negas.info["prompt"]
 
@@ -173,13 +186,14 @@ def test_fingerprint_sees_settings_and_files(tmp_path):
     assert demo_run.fingerprint(cfg) not in (first, second)
 
 
-def test_command_reports_missing_weights_in_one_sentence(capsys, monkeypatch, tmp_path):
+@pytest.mark.parametrize("detector", list(demo.CONFIGS))
+def test_command_reports_missing_weights_in_one_sentence(capsys, monkeypatch, detector):
     spec = importlib.util.spec_from_file_location("demo_tool", ROOT / "tools" / "demo.py")
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
     monkeypatch.chdir(ROOT)
     options = ["--cfg-options", "model.base_checkpoint=nowhere.safetensors"]
-    monkeypatch.setattr("sys.argv", ["demo.py", "--work-dir", str(tmp_path), *options])
+    monkeypatch.setattr("sys.argv", ["demo.py", "--detector", detector, *options])
     assert tool.main() == 2
     error = capsys.readouterr().err
     assert "error: base_checkpoint='nowhere.safetensors' does not exist" in error

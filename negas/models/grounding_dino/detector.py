@@ -23,7 +23,7 @@ from .captions import Caption, make_caption
 from .label_logits import TOKEN_REDUCE, label_logits
 from .predictions import LabelBoxes, describe_boxes, flat_bank
 from .text_bank import TextBank
-from .training_texts import merge_texts
+from .training_texts import merge_texts, warn_of_unused_chunks, warn_of_unused_texts
 
 
 @MODELS.register_module()
@@ -32,7 +32,9 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
 
     Takes MMDetection's Grounding DINO and MM-Grounding-DINO configs. Training reads per-image texts
     from the metainfo key ``text_names`` (labels index into them) and falls back to ``class_names``;
-    the texts of a batch become one caption. Testing uses ``class_names``.
+    the texts of a batch become one caption. Testing uses ``class_names``. What MMDetection
+    would follow, a sample's ``text``, ``tokens_positive`` and ``caption_prompt`` and the option
+    ``test_cfg.chunked_size``, is not used; a warning says so where it asks for something else.
 
     Args:
         language_model: MMDetection's ``BertModel`` config; built as :class:`BertTextModel`.
@@ -74,6 +76,8 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
         self.token_reduce = token_reduce
         self.prefix_prob = prefix_prob
         self.denoising = denoising
+        self.unused_texts: set[str] = set()  # what was warned of
+        warn_of_unused_chunks(self)
         self._id_text: tuple | None = None
         self.frozen = tuple(frozen)
         for name in self.frozen:
@@ -199,9 +203,18 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
 
     # --- training -----------------------------------------------------------------------------
     def id_losses(
-        self, feats: Sequence[Tensor], caption: Caption, text: dict, samples: SampleList
+        self,
+        feats: Sequence[Tensor],
+        caption: Caption,
+        text: dict,
+        samples: SampleList,
+        text_names: bool = False,
     ) -> tuple[dict[str, Tensor], dict]:
-        """MMDetection's losses, denoising included, and what the head was given."""
+        """MMDetection's losses, denoising included, and what the head was given.
+
+        ``text_names``: the caption is the samples' own, not of ``class_names``.
+        """
+        warn_of_unused_texts(self, samples, text_names)
         width = self.bbox_head.max_text_len - caption.name_map.shape[1]
         positives = torch.nn.functional.pad(caption.name_map.float(), (0, width))
         for sample in samples:
@@ -220,12 +233,13 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
             self, batch_data_samples, bool(torch.rand(()) < self.prefix_prob)
         )
         caption = self.caption(names or self.class_names, prefix)
-        feats = self.extract_feat(batch_inputs)
-        return self.id_losses(feats, caption, self.encode_caption(caption), batch_data_samples)[0]
+        feats, text = self.extract_feat(batch_inputs), self.encode_caption(caption)
+        return self.id_losses(feats, caption, text, batch_data_samples, bool(names))[0]
 
     # --- test ---------------------------------------------------------------------------------
     def label_boxes(self, batch_inputs: Tensor, samples: SampleList) -> LabelBoxes:
         """Last-layer queries, boxes and ID label logits of a batch."""
+        warn_of_unused_texts(self, samples)
         caption, text = self.id_text()
         out = self.transform(self.extract_feat(batch_inputs), text, samples)
         logits, boxes = self.bbox_head(

@@ -62,8 +62,8 @@ def describe_boxes(
         rescale: boxes in original-image pixels.
 
     Returns:
-        ``bboxes, scores, labels, query_inds`` and ``id_logits [n,K]``, ``neg_logits [n,M]``,
-        ``embeddings [n,D+1]``, ``id_cosines [n,K]``, ``neg_cosines [n,M]``.
+        ``bboxes, scores, labels, query_inds``, the list ``label_names`` and ``id_logits [n,K]``,
+        ``neg_logits [n,M]``, ``embeddings [n,D+1]``, ``id_cosines [n,K]``, ``neg_cosines [n,M]``.
     """
     with torch.autocast(found.queries.device.type, enabled=False):  # see label_logits
         return _describe(detector, found, image, meta, bank, rescale)
@@ -87,6 +87,8 @@ def _describe(
     results.bboxes = image_boxes(found.boxes[image][query_inds].float(), meta, rescale)
     results.scores = id_logits.view(-1)[kept].sigmoid()
     results.labels = kept % num_labels
+    # As in MMDetection, whose visualizer writes them instead of the dataset's class names.
+    results.label_names = [detector.class_names[label] for label in results.labels.tolist()]
     results.query_inds = query_inds
     results.id_logits = id_logits[query_inds]
     embeddings = region_embeddings(detector, found.queries[image][query_inds].float())

@@ -1,13 +1,17 @@
-"""One caption for a training batch whose images bring texts of their own."""
+"""Texts that images bring: one caption for a training batch, and a word on what is not used."""
 
 from __future__ import annotations
 
+import logging
+import reprlib
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from mmdet.structures import SampleList
+from mmdet.structures import DetDataSample, SampleList
+from mmengine.logging import print_log
 
-from .captions import chunk_names
+from .captions import SEPARATOR, chunk_names, clean_name
 
 if TYPE_CHECKING:
     from .detector import GroundingDINODetector
@@ -64,3 +68,83 @@ def merge_texts(
         labels = sample.gt_instances.labels
         sample.gt_instances.labels = labels.new_tensor([place[own[i]] for i in labels.tolist()])
     return tuple(names), prefix
+
+
+def warn_of_unused_texts(
+    detector: GroundingDINODetector, samples: SampleList, text_names: bool = False
+) -> None:
+    """Say once of each key that MMDetection's Grounding DINO would follow it and ours does not.
+
+    ``GroundingDINO.predict`` and ``loss`` take an image's labels from its ``text``,
+    ``custom_entities``, ``tokens_positive`` and ``caption_prompt``. What asks for the labels that
+    are used anyway is passed over.
+
+    Args:
+        detector: whose ``class_names`` are used; ``unused_texts`` keeps what was said.
+        samples: of a batch, of a training batch if the detector is in training mode.
+        text_names: the caption was made of the samples' ``text_names``, see :func:`merge_texts`.
+    """
+    source = "text_names" if text_names else "model.class_names"
+    for sample in samples:
+        names = sample.get("text_names") if text_names else detector.class_names
+        for key, advice in _unused(sample, names, detector.training):
+            if key not in detector.unused_texts:
+                detector.unused_texts.add(key)
+                print_log(
+                    f"{key}={reprlib.repr(sample.get(key))} of image {sample.get('img_id', '?')} "
+                    f"is not used (said once): labels are those of {source}="
+                    f"{reprlib.repr(tuple(names))}; {advice.format(source)}",
+                    "current",
+                    logging.WARNING,
+                )
+
+
+def warn_of_unused_chunks(detector: GroundingDINODetector) -> None:
+    """Say that ``test_cfg.chunked_size`` is not used, where MMDetection would make several passes.
+
+    A warning, not an error: its LVIS and DOD configs set it, and run here with names that fit.
+    """
+    size, count = (detector.test_cfg or {}).get("chunked_size", -1), len(detector.class_names)
+    if 0 < size < count:
+        print_log(
+            f"model.test_cfg.chunked_size={size} is not used: all {count} class_names stand in one "
+            "caption; leave it out, and give fewer names if they do not fit",
+            "current",
+            logging.WARNING,
+        )
+
+
+def _unused(
+    sample: DetDataSample, names: Sequence[str], training: bool
+) -> Iterator[tuple[str, str]]:
+    """Keys of a sample that ask for other labels than ``names``, and what to do instead."""
+    own = sample.get("text_names")
+    if own and not _same(own, names):
+        yield "text_names", "give these names as {}"
+    text, positive = sample.get("text"), sample.get("tokens_positive")
+    if positive and positive != -1:
+        yield "tokens_positive", "give the phrases as {}"
+    elif text is not None and not _same(_asked(text, positive == -1), names):
+        yield "text", "give these names as {}"
+    # Neither MMDetection's training nor its test of plain sentences takes prompts.
+    if sample.get("caption_prompt") and sample.get("custom_entities") and not training:
+        yield "caption_prompt", "words in front of every name are given as model.prefix"
+
+
+def _asked(text: str | Sequence[str] | dict, whole: bool) -> list[str]:
+    """The labels that MMDetection makes of ``text``; ``whole``: the sentence is one label.
+
+    Of a sentence without ``custom_entities`` it takes the noun phrases; these are our names only if
+    the sentence is a list of them.
+    """
+    if isinstance(text, str):
+        return [text] if whole else text.strip(SEPARATOR).split(SEPARATOR)
+    return list(text.values() if isinstance(text, dict) else text)
+
+
+def _same(first: Sequence[str], second: Sequence[str]) -> bool:
+    """Whether two lists make the same caption."""
+    return len(first) == len(second) and all(
+        one == two or clean_name(one).lower() == clean_name(two).lower()
+        for one, two in zip(first, second, strict=True)
+    )
