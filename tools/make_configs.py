@@ -157,8 +157,7 @@ ROWS = (
     ),
     reading(
         "fixed-guide",
-        "loss_ood reaches the prompt through the ID names only, not through the negatives that "
-        "guide the OOD branch. It then needs no graph of its own, which is much faster.",
+        "loss_ood reaches the prompt through the ID names only, not through the negatives too.",
         "guide_grad",
         False,
     ),

@@ -1,44 +1,13 @@
 """Two gloo processes on the CPU are one process with the same global batch."""
 
-import json
-import socket
-
 import numpy as np
 import pytest
 import torch
 
 from tests.helpers.commands import run_command, run_tool
 from tests.helpers.tiny_coco import emoji_project
+from tests.helpers.two_processes import RECORDER, free_port, losses
 from tests.helpers.yolo_world import ROOT
-
-RECORDER = """
-import json
-from pathlib import Path
-
-from mmengine.dist import get_rank
-from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
-
-
-@HOOKS.register_module()
-class RecordLosses(Hook):
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        path = Path(runner.work_dir) / f"losses{get_rank()}.json"
-        rows = json.loads(path.read_text()) if path.exists() else []
-        ids = [sample.img_id for sample in data_batch["data_samples"]]
-        row = {key: float(value) for key, value in outputs.items() if "loss" in key}
-        path.write_text(json.dumps(rows + [row | dict(ids=ids)]))
-"""
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
-
-
-def losses(folder, rank=0):
-    return json.loads((folder / f"losses{rank}.json").read_text())
 
 
 @pytest.mark.slow

@@ -6,8 +6,8 @@ import torch
 
 from tests.helpers.commands import run_command, run_tool
 from tests.helpers.tiny_coco import EMOJI_GROUNDING_DINO, emoji_project
+from tests.helpers.two_processes import RECORDER, free_port, losses
 from tests.helpers.yolo_world import ROOT
-from tests.integration.test_two_processes import RECORDER, free_port, losses
 
 PROMPT_RECORDER = """
 

@@ -1,0 +1,36 @@
+"""What tests of two gloo processes share: a hook that writes every step's losses to files."""
+
+import json
+import socket
+from pathlib import Path
+
+RECORDER = """
+import json
+from pathlib import Path
+
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+
+@HOOKS.register_module()
+class RecordLosses(Hook):
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        path = Path(runner.work_dir) / f"losses{get_rank()}.json"
+        rows = json.loads(path.read_text()) if path.exists() else []
+        ids = [sample.img_id for sample in data_batch["data_samples"]]
+        row = {key: float(value) for key, value in outputs.items() if "loss" in key}
+        path.write_text(json.dumps(rows + [row | dict(ids=ids)]))
+"""
+
+
+def free_port() -> str:
+    """A port for ``dist_train.sh``."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def losses(folder: Path, rank: int = 0) -> list[dict]:
+    """What one process recorded."""
+    return json.loads((folder / f"losses{rank}.json").read_text())
