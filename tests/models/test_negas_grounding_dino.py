@@ -4,11 +4,13 @@ import pytest
 import torch
 from mmengine.logging import MessageHub
 from mmengine.registry import MODELS
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
 
 from negas.models import query_background  # puts what mmdet needs in place
 from negas.models.grounding_dino.captions import chunk_names, make_caption
 from negas.models.grounding_dino.detector import GroundingDINO
-from negas.models.grounding_dino.label_logits import label_logits
+from negas.models.grounding_dino.label_logits import label_logits, tokens_by_label
 from negas.scores import get_score
 from tests.helpers.detector import batch
 from tests.helpers.grounding_dino import (
@@ -37,6 +39,19 @@ def uneven_batch():
 
 def total(losses):
     return sum(value for key, value in losses.items() if "loss" in key)
+
+
+class LargestTensor(TorchDispatchMode):
+    """``numel`` of the largest tensor that an operator returns."""
+
+    numel = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for value in tree_flatten(out)[0]:
+            if isinstance(value, torch.Tensor):
+                self.numel = max(self.numel, value.numel())
+        return out
 
 
 # --- captions ---------------------------------------------------------------------------------
@@ -441,13 +456,12 @@ def test_other_weights_and_training_forget_the_encoded_texts():
 
 
 def test_scores_do_not_saturate_in_half_precision(model):
-    logits = torch.tensor([[12.0, 12.0, -3.0]], dtype=torch.bfloat16)
-    names = torch.tensor([[True, True, False], [False, False, True]])
+    logits = torch.tensor([[[12.0, 12.0], [-3.0, -3.0]]], dtype=torch.bfloat16)
+    real = torch.tensor([[True, True], [True, False]])
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert label_logits(logits, names).dtype == torch.float32
-        torch.testing.assert_close(
-            label_logits(logits, names)[0, 0], torch.tensor(12.0), atol=0.1, rtol=0
-        )
+        found = label_logits(logits, real)
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found[0], torch.tensor([12.0, -3.0]), atol=0.1, rtol=0)
         inputs, samples = batch()
         model.forget_texts()
         found = predictions(model, inputs, samples)[0]
@@ -471,15 +485,35 @@ def test_without_denoising_the_other_losses_stay():
 
 
 def test_label_logits_reduce_probabilities():
-    logits = torch.tensor([[0.0, 2.0, -3.0, float("-inf")]])
-    names = torch.tensor([[True, True, False, False], [False, False, True, False]])
+    logits = torch.tensor([[-3.0, 0.0, 2.0, float("-inf"), 1.0]])
+    names = torch.tensor([[False, True, True, False, False], [True, False, False, False, False]])
+    columns, real = tokens_by_label(names)
+    assert columns[real].tolist() == [1, 2, 0] and real.tolist() == [[True, True], [True, False]]
     probs = logits.sigmoid()[0]
-    mean = label_logits(logits, names).sigmoid()[0]
-    torch.testing.assert_close(mean, torch.stack([(probs[0] + probs[1]) / 2, probs[2]]))
-    largest = label_logits(logits, names, "max").sigmoid()[0]
-    torch.testing.assert_close(largest, torch.stack([probs[1], probs[2]]))
+    mean = label_logits(logits[:, columns], real).sigmoid()[0]
+    torch.testing.assert_close(mean, torch.stack([(probs[1] + probs[2]) / 2, probs[0]]))
+    largest = label_logits(logits[:, columns], real, "max").sigmoid()[0]
+    torch.testing.assert_close(largest, torch.stack([probs[2], probs[0]]))
     with pytest.raises(ValueError, match="token_reduce"):
-        label_logits(logits, names, "median")
+        label_logits(logits[:, columns], real, "median")
+
+
+@pytest.mark.parametrize("reduce", ["mean", "max"])
+def test_a_bank_of_thousands_of_labels_needs_no_square_of_it(reduce):
+    """Tokens x labels alone would be 480 MB."""
+    model = build_grounding_dino(token_reduce=reduce).eval()
+    inputs, samples = batch(images=1)
+    generator = torch.Generator().manual_seed(0)
+    feats = torch.randn(8000, 2, 256, generator=generator)
+    feats[::2, 1] = torch.nan
+    model.bbox_head.test_cfg.update(keep_logits=True, keep_embeddings=True)
+    with torch.no_grad():
+        few = model.detections(inputs, samples, feats[:50], rescale=False)[0]
+        with LargestTensor() as largest:
+            found = model.detections(inputs, samples, feats, rescale=False)[0]
+    assert largest.numel <= max(feats.numel(), len(found) * feats[..., 0].numel())
+    for key in ("neg_logits", "neg_cosines"):
+        torch.testing.assert_close(found[key][:, :50], few[key])
 
 
 def test_a_detector_without_names_says_so():

@@ -20,8 +20,8 @@ from negas.text.cache import fingerprint
 
 from ..base_weights import BaseWeights
 from .captions import Caption, make_caption
-from .label_logits import TOKEN_REDUCE, label_logits
-from .predictions import LabelBoxes, describe_boxes, flat_bank
+from .label_logits import TOKEN_REDUCE, label_logits, tokens_by_label
+from .predictions import LabelBoxes, describe_boxes, split_bank
 from .text_bank import TextBank
 from .training_texts import merge_texts, warn_of_unused_chunks, warn_of_unused_texts
 
@@ -245,13 +245,11 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
         logits, boxes = self.bbox_head(
             out["hidden_states"], out["references"], out["memory_text"], out["text_token_mask"]
         )
-        padded = torch.nn.functional.pad(
-            caption.name_map, (0, logits.shape[-1] - caption.name_map.shape[1])
-        )
+        columns, real = tokens_by_label(caption.name_map)
         return LabelBoxes(
             queries=out["hidden_states"][-1],
             boxes=boxes[-1],
-            id_logits=label_logits(logits[-1], padded, self.token_reduce),
+            id_logits=label_logits(logits[-1][..., columns], real, self.token_reduce),
             id_tokens=out["memory_text"],
             name_map=caption.name_map,
         )
@@ -261,7 +259,7 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
     ) -> list[InstanceData]:
         """Kept boxes per image; see :func:`describe_boxes`."""
         found = self.label_boxes(batch_inputs, samples)
-        bank = None if neg_feats is None else flat_bank(neg_feats)
+        bank = None if neg_feats is None else split_bank(neg_feats)
         return [
             describe_boxes(self, found, i, sample.metainfo, bank, rescale)
             for i, sample in enumerate(samples)

@@ -13,9 +13,8 @@ import torch
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from mmengine.structures import InstanceData
 from torch import Tensor
-from torch.nn.functional import normalize
 
-from .label_logits import label_logits
+from .label_logits import label_logits, mean_cosines, tokens_by_label
 
 if TYPE_CHECKING:
     from .detector import GroundingDINODetector
@@ -58,7 +57,7 @@ def describe_boxes(
         found: of the batch.
         image: number of the image in the batch.
         meta: its metainfo.
-        bank: of the negatives, see :func:`flat_bank`.
+        bank: of the negatives, see :func:`split_bank`.
         rescale: boxes in original-image pixels.
 
     Returns:
@@ -93,15 +92,17 @@ def _describe(
     results.id_logits = id_logits[query_inds]
     embeddings = region_embeddings(detector, found.queries[image][query_inds].float())
     if bank is not None:
-        tokens, name_map = bank
-        token_logits = embeddings[:, :-1] @ tokens.T + embeddings[:, -1:]
-        results.neg_logits = label_logits(token_logits, name_map, detector.token_reduce)
+        tokens, real = bank
+        products = torch.einsum("nd,mtd->nmt", embeddings[:, :-1], tokens)
+        token_logits = products + embeddings[:, -1:, None]
+        results.neg_logits = label_logits(token_logits, real, detector.token_reduce)
     if head.test_cfg.get("keep_embeddings"):
         results.embeddings = embeddings
-        id_tokens = found.id_tokens[image].float()
-        results.id_cosines = mean_cosines(embeddings, id_tokens, found.name_map)
+        columns, real = tokens_by_label(found.name_map)
+        id_tokens = found.id_tokens[image].float()[columns]
+        results.id_cosines = mean_cosines(embeddings[:, :-1], id_tokens, real)
         if bank is not None:
-            results.neg_cosines = mean_cosines(embeddings, *bank)
+            results.neg_cosines = mean_cosines(embeddings[:, :-1], *bank)
     return results
 
 
@@ -126,14 +127,6 @@ def region_embeddings(detector: GroundingDINODetector, queries: Tensor) -> Tenso
     return torch.cat([queries * scale, bias.expand(len(queries), 1)], dim=1)
 
 
-def flat_bank(feats: Tensor) -> tuple[Tensor, Tensor]:
-    """Tokens [L, D] of a bank [M, T, D] without its NaN rows, and whose they are, bool [M, L]."""
-    real = ~feats[..., 0].isnan()
-    owner = real.nonzero()[:, 0]
-    return feats[real], owner == torch.arange(len(feats), device=feats.device)[:, None]
-
-
-def mean_cosines(embeddings: Tensor, tokens: Tensor, name_map: Tensor) -> Tensor:
-    """Mean cosine between regions [n, D+1] and a label's tokens ([L, D], bool [K, L]), [n, K]."""
-    cosines = normalize(embeddings[:, :-1], dim=-1) @ normalize(tokens, dim=-1).T
-    return cosines @ (name_map / name_map.sum(1, keepdim=True)).to(cosines).T
+def split_bank(feats: Tensor) -> tuple[Tensor, Tensor]:
+    """A bank [M, T, D] with zeros for its NaN rows, and which rows are tokens, bool [M, T]."""
+    return feats.nan_to_num(0.0), ~feats[..., 0].isnan()
