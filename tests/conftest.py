@@ -1,8 +1,12 @@
-"""What no test may leave behind for the next."""
+"""What holds for all tests, and what none may leave behind for the next."""
 
+import os
 import sys
 
 import pytest
+
+# No test needs the hub. Its client reads this when it is first imported, and would retry for long.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 @pytest.fixture(autouse=True)

@@ -29,13 +29,14 @@ def check_results(work):
     return report
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "data"),
     [
         ("grounding-dino-swin-t", "voc"),
-        pytest.param("grounding-dino-swin-b", "bdd100k", marks=pytest.mark.slow),
-        pytest.param("mm-grounding-dino-swin-t", "bdd100k", marks=pytest.mark.slow),
-        pytest.param("mm-grounding-dino-swin-b", "voc", marks=pytest.mark.slow),
+        ("grounding-dino-swin-b", "bdd100k"),
+        ("mm-grounding-dino-swin-t", "bdd100k"),
+        ("mm-grounding-dino-swin-b", "voc"),
     ],
 )
 def test_one_step_and_one_test(tmp_path, monkeypatch, model, data):

@@ -17,7 +17,9 @@ from tests.helpers.tiny_coco import EMOJI_GROUNDING_DINO, emoji_project, write_s
 from tests.helpers.yolo_world import ROOT
 
 
-@pytest.fixture(scope="module", params=["yolo_world", "grounding_dino"])
+@pytest.fixture(
+    scope="module", params=["yolo_world", pytest.param("grounding_dino", marks=pytest.mark.slow)]
+)
 def run(tmp_path_factory, request):
     """Folder of a project that was trained once and tested twice."""
     folder = tmp_path_factory.mktemp("project")

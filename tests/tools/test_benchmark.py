@@ -12,8 +12,15 @@ from negas.apis import benchmark
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.fixture(autouse=True)
+def no_collection(monkeypatch):
+    """All modules of a test session make a full collection slow; measured times do not matter."""
+    monkeypatch.setattr(benchmark.gc, "collect", lambda: 0)
+
+
 @pytest.mark.parametrize(
-    ("model", "size", "rows"), [("yolo_world", 64, 4), ("grounding_dino", 96, 3)]
+    ("model", "size", "rows"),
+    [("yolo_world", 64, 4), pytest.param("grounding_dino", 96, 3, marks=pytest.mark.slow)],
 )
 def test_all_ratios_are_measured(tmp_path, monkeypatch, capsys, model, size, rows):
     spec = importlib.util.spec_from_file_location("benchmark_tool", ROOT / "tools/benchmark.py")

@@ -2,10 +2,7 @@
 
 import importlib.util
 import json
-import os
 from pathlib import Path
-
-os.environ["HF_HUB_OFFLINE"] = "1"
 
 import numpy as np
 import pytest

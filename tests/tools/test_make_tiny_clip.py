@@ -2,12 +2,9 @@
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
-
-os.environ["HF_HUB_OFFLINE"] = "1"
 
 import numpy as np
 import pytest
