@@ -50,6 +50,11 @@ def main() -> int:
         for key, value in checkpoint["state_dict"].items()
         if args.keep_text or not key.startswith(("backbone.text_model.", "language_model."))
     }
+    if all(key.startswith("prompt.") for key in tensors):
+        raise ValueError(
+            f"{args.checkpoint!r} holds a learned prompt and no detector; give a checkpoint of a "
+            "training of the whole detector"
+        )
     broken = [key for key, value in tensors.items() if not torch.isfinite(value).all()]
     if broken:
         raise ValueError(f"{args.checkpoint!r}: {broken[0]} does not fit half precision")

@@ -87,7 +87,9 @@ def select(
     stage = Stage(options.work_dir, "selection", inputs, notify)
     stored = stage.load()
     if stored is None:
-        result = _choose(options, found, features)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # it stands in the settings too
+            result = _choose(options, found, features)
         stored = _readable(result, found.names, options.class_names)
         stage.save(**stored)
     if not stored["kept"]:
@@ -116,16 +118,14 @@ def _choose(options: MiningOptions, found: CandidateSet, features: Features | No
     if options.select == "visual":
         from negas.labels.visual import select_visual
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # it stands in the settings too
-            return select_visual(
-                *texts,
-                features.prototypes,
-                num=options.keep,
-                min_similarity=options.min_similarity,
-                scale=options.scale,
-                keep_fraction=options.keep_fraction,
-            )
+        return select_visual(
+            *texts,
+            features.prototypes,
+            num=options.keep,
+            min_similarity=options.min_similarity,
+            scale=options.scale,
+            keep_fraction=options.keep_fraction,
+        )
     if options.select == "interneg":
         from negas.labels.interneg import select_interneg
 

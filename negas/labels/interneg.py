@@ -5,6 +5,7 @@ Shape letters: C candidates, K ID labels, D channels, N images of a class.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -97,13 +98,14 @@ def select_interneg(
         id_feats: [K, D] text embeddings of the ID labels.
         proxies: [K, D] of :func:`image_proxies`.
         pos: ``noun`` or ``adj`` per candidate; None: all are nouns.
-        num: M; where fewer pass, all of them are kept.
+        num: M; where fewer pass, all of them are kept, with a warning.
         mode: ``proportional``: M divided by the number of nouns and adjectives that pass,
             adjectives first (released code); ``top`` of the union (paper).
         chunk: candidates per block.
 
     Returns:
-        The choice, with the ``deviation`` of every candidate.
+        The choice, with the ``deviation`` of every candidate; ``settings["warning"]`` holds the
+        warning if there is one.
 
     Raises:
         ValueError: an option out of range, features that do not fit or are not finite, or no
@@ -121,6 +123,13 @@ def select_interneg(
             "give more candidates, or check that texts and images come from the same model."
         )
     chosen = lowest(-deviation, parts, mode, num, allowed=passes)
+    settings = {"method": "interneg", "mode": mode, "num": num, "passed": int(passes.sum())}
+    if settings["passed"] < num:
+        settings["warning"] = (
+            f"only {settings['passed']} of {len(passes)} candidates are farther from the images of "
+            f"every ID class than the class's own name, and {num} were asked for; give more"
+        )
+        warnings.warn(settings["warning"], stacklevel=2)
     kept = set(chosen)
     near = "as close to an ID class's images as the class's own name"
     low = "deviates less from the ID images than the labels kept"
@@ -128,5 +137,5 @@ def select_interneg(
         chosen=tuple(chosen),
         dropped={i: low if passes[i] else near for i in range(len(passes)) if i not in kept},
         scores={"deviation": deviation.tolist()},
-        settings={"method": "interneg", "mode": mode, "num": num, "passed": int(passes.sum())},
+        settings=settings,
     )

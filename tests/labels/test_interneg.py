@@ -56,7 +56,10 @@ def test_both_selections(golden, proxies, pool):
 
 
 def test_all_survivors_are_kept_when_there_are_few(golden, proxies, pool):
-    selection = select_interneg(pool[0], golden["id_text_features"], proxies, pool[1], num=10_000)
+    with pytest.warns(UserWarning, match="and 10000 were asked for; give more"):
+        selection = select_interneg(
+            pool[0], golden["id_text_features"], proxies, pool[1], num=10_000
+        )
     mask = np.concatenate([golden["expected_noun_mask"], golden["expected_adj_mask"]])
     assert sorted(selection.chosen) == np.flatnonzero(mask).tolist()
     assert sorted(selection.dropped) == np.flatnonzero(~mask).tolist()
