@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from negas.apis.cli import user_errors
+from negas.apis.cli import add_annotation_option, annotation_files, user_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -25,6 +25,7 @@ def parse_args() -> argparse.Namespace:
         metavar="DIR",
         help="also paint every image there, known boxes green, unknown ones red and dashed",
     )
+    add_annotation_option(parser)
     args = parser.parse_args()
     if args.pictures < 0:
         parser.error("--pictures: expected 0 or more")
@@ -37,7 +38,9 @@ def main() -> int:
     args = parse_args()
     from negas.apis.html_report import make_html_report
 
-    path = make_html_report(args.work_dir, args.out, args.score, args.pictures, args.show_dir)
+    annotations = annotation_files(args.ann)
+    more = (args.score, args.pictures, args.show_dir, annotations)
+    path = make_html_report(args.work_dir, args.out, *more)
     print(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB)")
     return 0
 

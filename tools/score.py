@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from negas.apis.cli import user_errors
+from negas.apis.cli import add_annotation_option, annotation_files, user_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -58,13 +58,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--against", metavar="OTHER", help="a dump of the same images: intervals of differences"
     )
-    parser.add_argument(
-        "--ann",
-        nargs="+",
-        default=[],
-        metavar="SET=FILE",
-        help="annotation files, where the paths of the test no longer hold",
-    )
+    add_annotation_option(parser)
     parser.add_argument(
         "--benchmark",
         type=int,
@@ -99,9 +93,7 @@ def main() -> int:
         return 0
     if not args.dumps:
         raise ValueError("no dump given; name the work dir of a tools/test.py run")
-    lost = [text for text in args.ann if "=" not in text]
-    if lost:
-        raise ValueError(f"--ann: expected SET=FILE, got {lost[0]!r}")
+    annotations = annotation_files(args.ann)
     options = ScoreOptions(
         presets=choose_presets(args.preset, args.cut),
         scores=args.scores,
@@ -113,7 +105,6 @@ def main() -> int:
     )
     if args.out:
         check_out_folder(args.out)
-    annotations = dict(text.split("=", 1) for text in args.ann)
     report = score_dumps(args.dumps, options, args.against, annotations)
     for table in score_tables(report):
         print_table(table)

@@ -8,7 +8,7 @@ import re
 import sys
 import traceback
 from argparse import ArgumentParser
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from negas.files import probe_folder
@@ -95,6 +95,32 @@ def add_config_options(parser: ArgumentParser) -> None:
         help="job launcher",
     )
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
+
+
+def add_annotation_option(parser: ArgumentParser) -> None:
+    """Add ``--ann SET=FILE ...``; :func:`annotation_files` reads it."""
+    parser.add_argument(
+        "--ann",
+        nargs="+",
+        default=[],
+        metavar="SET=FILE",
+        help="annotation files, where the paths of the test no longer hold",
+    )
+
+
+def annotation_files(texts: Iterable[str]) -> dict[str, str]:
+    """Annotation files by set, from ``SET=FILE`` each.
+
+    Raises:
+        ValueError: a text has another form.
+    """
+    files = {}
+    for text in texts:
+        name, _, file = text.partition("=")
+        if not (name and file):
+            raise ValueError(f"--ann: expected SET=FILE, got {text!r}")
+        files[name] = file
+    return files
 
 
 def load_config(path: str, overrides: dict | None = None, launcher: str = "none"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from negas.visualization.painting import paint_sets
 from . import html_report_confusion, html_report_mistakes
 from .cli import check_target
 from .html_report_facts import bank_words, facts, headline, settings_rows
+from .html_report_open_set import OPEN_SET_NOTES, open_set_table
 from .html_report_run import ReportRun, load_report_run
 from .html_report_tables import TABLE_NOTES, percent, table_groups
 from .report_table import score_name
@@ -32,6 +34,7 @@ def make_html_report(
     score: str | None = None,
     pictures: int = 8,
     show_dir: str | Path | None = None,
+    annotations: Mapping[str, str] | None = None,
 ) -> Path:
     """Write the page of a test run.
 
@@ -41,13 +44,14 @@ def make_html_report(
         score: label of the score in plots and pictures; by default the one of the test.
         pictures: hardest mistakes per set.
         show_dir: also paint every image of every set there, known and unknown boxes.
+        annotations: COCO jsons by set, where the paths in the records no longer hold.
 
     Returns:
         The file.
 
     Raises:
-        FileNotFoundError: no work dir, results without records, or, for ``show_dir`` only, missing
-            images.
+        FileNotFoundError: no work dir, results without records, a file of ``annotations`` that
+            does not exist, or, for ``show_dir`` only, missing images.
         ValueError: files that cannot be read or of another version, or a score that was not tested.
         OSError: the file cannot be written; found before any work.
     """
@@ -56,7 +60,7 @@ def make_html_report(
         check_target(target, "--out")
     if show_dir is not None:
         check_target(Path(show_dir) / "id", "--show-dir")
-    run = load_report_run(path, score)
+    run = load_report_run(path, score, annotations)
     page = build_page(run, pictures)
     write_atomically(target, render_page(page))
     if show_dir is not None:
@@ -69,9 +73,13 @@ def build_page(run: ReportRun, pictures: int = 8) -> Page:
     """Collect everything that stands on the page."""
     ood_sets = run.dump.ood_sets
     # disable=None: no bar where standard error is no terminal
-    total = (pictures + 1) * (len(ood_sets) + 1)
+    total = (pictures + 1) * (len(ood_sets) + 1) + len(ood_sets)
     with tqdm(total=total, desc="report", leave=False, disable=None) as bar:
         groups = html_report_mistakes.mistake_groups(run, pictures, bar.update)
+        tables = []
+        for name in ood_sets:
+            tables.append(open_set_table(run, name))
+            bar.update()
         plots = []
         for name in ood_sets:
             plots.append(_plots(run, name))
@@ -85,6 +93,8 @@ def build_page(run: ReportRun, pictures: int = 8) -> Page:
             facts=facts(run),
             table_groups=table_groups(run),
             table_notes=TABLE_NOTES,
+            open_set=tables,
+            open_set_notes=OPEN_SET_NOTES,
             plots=plots,
             confusions=[_confusion(run, name) for name in ood_sets],
             confusion_note=html_report_confusion.NOTE,

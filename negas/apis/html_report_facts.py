@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from negas.files import file_sha256
 from negas.visualization.boxes import TITLES
 from negas.visualization.html.page import BankWords, Tile
 
@@ -71,8 +72,20 @@ def facts(run: ReportRun) -> list[tuple[str, str]]:
         ("Checkpoint SHA-256", _text(info["checkpoint_sha256"])),
         ("Base weights SHA-256", _text(info["base_sha256"])),
         ("Annotations SHA-256", "; ".join(hashes)),
+        *_other_annotations(run),
         ("Versions", _text(", ".join(f"{k} {v}" for k, v in versions.items() if v))),
     ]
+
+
+def _other_annotations(run: ReportRun) -> list[tuple[str, str]]:
+    """Files of ``--ann`` that are not what the test read: numbers from them may differ."""
+    tested = {name: about["ann_sha256"] for name, about in run.results["sets"].items()}
+    other = [
+        f"{TITLES.get(name, name)}: {file}"
+        for name, file in run.dump.annotations.items()
+        if tested.get(name) and file_sha256(file) != tested[name]
+    ]
+    return [("Annotations unlike those of the test", "; ".join(other))] if other else []
 
 
 def _thresholds(run: ReportRun) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -115,15 +115,19 @@ class ReportRun:
         return select_samples(records, 0.0, "matched", truth, "id")
 
 
-def load_report_run(path: str | Path, score: str | None = None) -> ReportRun:
+def load_report_run(
+    path: str | Path, score: str | None = None, annotations: Mapping[str, str] | None = None
+) -> ReportRun:
     """Read a work dir of ``tools/test.py``.
 
     Args:
         path: the folder with ``ood_results.json`` and ``records``.
         score: label of the main score; by default the one the detector was tested with.
+        annotations: COCO jsons by set, where the paths in the records no longer hold.
 
     Raises:
-        FileNotFoundError: it is no such folder, or results stand without records.
+        FileNotFoundError: it is no such folder, results stand without records, or ``annotations``
+            names a file that does not exist.
         ValueError: a file cannot be read, is of another version, or the score was not tested.
     """
     path = Path(path)
@@ -133,7 +137,11 @@ def load_report_run(path: str | Path, score: str | None = None) -> ReportRun:
             f"{path}: there is {RESULTS_FILE} but no folder 'records', so there are no boxes to "
             "draw; run tools/test.py again with test_evaluator.dump=True"
         )
-    dump = load_dump(path)
+    dump = load_dump(path, annotations)
+    for name, file in (annotations or {}).items():
+        dump.truth(name)  # what the user names must be there; other sets may lack theirs
+        moved = dump.records[name].meta | dict(ann_file=file)
+        dump.records[name] = replace(dump.records[name], meta=moved)  # names of images, too
     if lost := sorted(set(run.results["sets"]) - set(dump.records)):
         raise FileNotFoundError(
             f"{path}: the records of the set {lost[0]!r} are missing; run tools/test.py again"
@@ -146,7 +154,7 @@ def load_report_run(path: str | Path, score: str | None = None) -> ReportRun:
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{path}: the test's first protocol is 'matched', which needs the annotations of every "
-            "set; make the report where the test ran, with the data in place"
+            "set; make the report where the test ran, or give their places with --ann SET=FILE"
         ) from error
     if not len(samples.rows["id"]):
         raise ValueError(

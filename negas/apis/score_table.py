@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from negas.evaluation.provenance import MAPS
 from negas.visualization.tables import Column, Row, Section, Stat, Table
@@ -13,10 +13,21 @@ _NOTE = (
     "FPR95 (lower is better) and AUROC in percent; ID is the positive class. FPR95 keeps at least "
     "95% of the ID samples; FPR95 closest takes the recall closest to 95%, the rule of VOS's code."
 )
-_OPEN_NOTE = (
+OPEN_SET_NOTE = (
     "Open set: ID images and OOD images together; a box is unknown below tau, the score that keeps "
     "95% of the ID samples. A-OSE and nOSE grow with the number of boxes: compare them at one cut."
 )
+OPEN_SET_COLUMNS = [
+    Column("a_ose", "A-OSE", "lower", percent=False),
+    Column("nose", "nOSE", "lower", percent=False, digits=3),
+    Column("nose_unique", "nOSE unique", "lower"),
+    Column("wi", "WI@0.8", "lower", percent=False, digits=3),
+    Column("ap_known", "AP known", "higher"),
+    Column("ap_unknown", "AP_U unknown", "higher"),
+    Column("recall_unknown", "U-Recall", "higher"),
+    Column("precision_unknown", "P_U unknown", "higher"),
+    Column("num_unknown", "unknown objects", percent=False),
+]
 _SAMPLES = {
     "vos": "every box over the cut is a sample",
     "matched": "boxes on annotated objects are samples",
@@ -115,26 +126,17 @@ def _values(rows: Sequence[dict]) -> dict[str, Stat]:
 
 
 def _open_set(dump: dict, rows: list[dict]) -> Table:
-    columns = [
-        Column("a_ose", "A-OSE", "lower", percent=False),
-        Column("nose", "nOSE", "lower", percent=False, digits=3),
-        Column("nose_unique", "nOSE unique", "lower"),
-        Column("wi", "WI@0.8", "lower", percent=False, digits=3),
-        Column("ap_known", "AP known", "higher"),
-        Column("ap_unknown", "AP_U unknown", "higher"),
-        Column("recall_unknown", "U-Recall", "higher"),
-        Column("precision_unknown", "P_U unknown", "higher"),
-        Column("num_unknown", "unknown objects", percent=False),
-    ]
     sections = []
     for same in _grouped([row for row in rows if "open_set" in row], ("ood_set",)):
-        made = [
-            Row(_label([row]), {c.key: _stat(row["open_set"][c.key]) for c in columns})
-            for row in same
-        ]
+        made = [Row(_label([row]), open_set_values(row["open_set"])) for row in same]
         sections.append(Section(f"ID + {same[0]['ood_set']}", made))
     title = f"{dump['name']}: open set, preset {rows[0]['preset']}, cut {rows[0]['cut']:.4f}"
-    return Table(title, columns, sections, [_OPEN_NOTE])
+    return Table(title, OPEN_SET_COLUMNS, sections, [OPEN_SET_NOTE])
+
+
+def open_set_values(numbers: Mapping[str, float | None]) -> dict[str, Stat]:
+    """Cells of :data:`OPEN_SET_COLUMNS`, from what :func:`~.score_open_set.open_set_row` gives."""
+    return {column.key: _stat(numbers[column.key]) for column in OPEN_SET_COLUMNS}
 
 
 def _paired(rows: list[dict]) -> Table:

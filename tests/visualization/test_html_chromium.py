@@ -54,6 +54,7 @@ def test_what_one_reads(browser, report):
     (msp,) = [line.split("\t") for line in cells if line.startswith("MSP")][:1]
     assert msp[1] == f"{100 * row['fpr95']:.1f}" and msp[3] == f"{100 * row['auroc']:.1f}"
     assert browser.texts("h1") == ["negas_tiny"]
+    assert any(text.startswith("max sigmoid") for text in browser.texts("#open-set tbody tr"))
     assert "0.3000 (f1, source: id_val)" in browser.texts("#made")[0]
     assert any("image not on disk" in text for text in browser.texts(".missing"))
 
@@ -105,7 +106,9 @@ def test_nothing_is_wider_than_the_window(browser, report, width):
     assert browser.evaluate("innerWidth") == width
     assert overflow(browser) == 0
     # wide tables scroll in their own frame
-    assert browser.evaluate("document.querySelector('#scores .scroll').clientWidth") <= width
+    for section in ("scores", "open-set"):
+        frame = f"document.querySelector('#{section} .scroll').clientWidth"
+        assert browser.evaluate(frame) <= width
 
 
 def test_sections_stand_in_order_and_fill_the_page(browser, report):
@@ -115,7 +118,7 @@ def test_sections_stand_in_order_and_fill_the_page(browser, report):
     tops = browser.evaluate(
         "[...document.querySelectorAll('section')].map(s => s.getBoundingClientRect().top)"
     )
-    assert len(tops) == 8 and tops == sorted(tops)
+    assert len(tops) == 9 and tops == sorted(tops)
     bands = np.array_split(page, len(page) // 800)
     assert min(band.std() for band in bands) > 3  # no screen of it is blank
 

@@ -41,6 +41,11 @@ def page():
         facts=[("Seed", "7")],
         table_groups=[TableGroup("VOS protocol", [table]), TableGroup("matched", [table])],
         table_notes=["ID is the positive class"],
+        open_set=[
+            Table("ID and near", columns, [Section("8 objects", rows[:1])]),
+            Table("ID and far", columns, [], ["No table: annotations are gone"]),
+        ],
+        open_set_notes=["objects count"],
         plots=[shown],
         confusions=[
             Confusion("near", ["cat"], [ConfusionRow("zebra", 4, 3, 2, [(3, 2)])], "3 of 5"),
@@ -82,6 +87,8 @@ def test_everything_stands_on_the_page():
         assert wanted in text
     assert "MSP | 50.0" in text and "NegS | 25.0 | 3" in text and "empty | -" in text
     assert "zebra | 4 | 3 | 67% | 3 | 67%" in text
+    assert "objects count | ID and near | score | FPR95 | leaks | 8 objects | MSP | 50.0" in text
+    assert "ID and far | No table: annotations are gone" in text
     assert "no annotations" in text and "image not on disk" in text and "(leak: near)" in text
 
 

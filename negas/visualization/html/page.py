@@ -118,6 +118,8 @@ class Page:
     facts: list[tuple[str, str]]
     table_groups: list[TableGroup]
     table_notes: list[str]
+    open_set: list[Table]
+    open_set_notes: list[str]
     plots: list[PictureGroup]
     confusions: list[Confusion]
     confusion_note: str
