@@ -9,6 +9,11 @@ from negas import token_labels
 from negas.token_labels import MIN_PROB, against_tokens
 
 
+def test_logits_end_where_the_docs_say():
+    """docs/grounding_dino.md: clamped to +-13.8."""
+    assert np.log((1 - MIN_PROB) / MIN_PROB) == pytest.approx(13.8, abs=0.05)
+
+
 def make(boxes=50, labels=7, tokens=3, size=8):
     rng = np.random.default_rng(0)
     embeddings = rng.normal(size=(boxes, size + 1)).astype(np.float32)

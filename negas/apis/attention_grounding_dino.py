@@ -42,7 +42,7 @@ def _(model: GroundingDINODetector, inputs: Tensor) -> list[Branch]:
     """
     guides = [(ID, model.class_names, *model.id_text())]
     if negatives := getattr(model, "neg_labels", ()):
-        caption = model.caption(negatives, model.prompt_negatives)
+        caption = model.caption(negatives, model.prefix_negatives)
         guides.append((NEGATIVE, negatives, caption, model.encode_caption(caption)))
     feats = tuple(model.extract_feat(inputs))
     # One image is not padded, so it fills the input.

@@ -8,11 +8,10 @@ fresh processes (CPU: resident set; CUDA: allocator).
 from __future__ import annotations
 
 import gc
-import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from mmdet.structures import DetDataSample
@@ -22,7 +21,7 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 import negas.register  # noqa: F401
-from negas.image_level.benchmark import peak_rss
+from negas.image_level.benchmark import in_fresh_process, peak_rss
 
 
 @dataclass(frozen=True)
@@ -189,19 +188,17 @@ def interleaved(
     )
 
 
-def _peak(setting: dict, variant: dict, queue) -> None:
-    setting = Setting(**setting)
+def _peak(setting: Setting, variant: dict) -> float | tuple[float, float]:
     step = step_of(build(setting, **variant), setting)
     if setting.device == "cuda":
         step()
         torch.cuda.reset_peak_memory_stats()
         step()
-        queue.put(torch.cuda.max_memory_allocated() / 2**20)
-    else:
-        before = peak_rss()
-        step()
-        step()
-        queue.put((before, peak_rss()))
+        return torch.cuda.max_memory_allocated() / 2**20
+    before = peak_rss()
+    step()
+    step()
+    return before, peak_rss()
 
 
 def peak_memory(setting: Setting, **variant: bool) -> float | tuple[float, float]:
@@ -210,11 +207,8 @@ def peak_memory(setting: Setting, **variant: bool) -> float | tuple[float, float
     Args:
         setting: what is measured.
         **variant: options of :func:`build`.
+
+    Raises:
+        RuntimeError: the process died, most likely for want of memory.
     """
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    process = context.Process(target=_peak, args=(asdict(setting), variant, queue))
-    process.start()
-    result = queue.get()
-    process.join()
-    return result
+    return in_fresh_process(_peak, setting, variant)

@@ -193,7 +193,7 @@ class Inferencer(DetInferencer):
         complete = False
         try:
             for batch in self._batches(pictures, batch_size):
-                for picture, sample in self._detect(batch, threshold):
+                for picture, sample in self._detect_or_refuse(batch, threshold, pictures):
                     prediction = self._describe(picture, sample)
                     coco.add(picture, prediction)
                     results["predictions"].append(sample if return_datasamples else prediction)
@@ -227,10 +227,16 @@ class Inferencer(DetInferencer):
                 yield batch
                 bar.update(len(batch))
 
+    def _detect_or_refuse(self, batch: list, threshold: float, pictures: Pictures) -> list:
+        """Detections; none of pictures whose size (all have the same) the model cannot take."""
+        try:
+            return self._detect(batch, threshold)
+        except ValueError as error:
+            pictures.leave_out([picture for picture, _ in batch], str(error))
+            return []
+
     @torch.no_grad()
-    def _detect(
-        self, batch: Sequence[tuple[Picture, dict]], threshold: float
-    ) -> list[tuple[Picture, DetDataSample]]:
+    def _detect(self, batch: list, threshold: float) -> list[tuple[Picture, DetDataSample]]:
         data = self.collate_fn([prepared for _, prepared in batch])
         found = []
         for (picture, _), sample in zip(batch, self.model.test_step(data), strict=True):

@@ -151,12 +151,7 @@ class Pictures:
             try:
                 data = pipeline(np.ascontiguousarray(picture.pixels))
             except (cv2.error, ValueError, ArithmeticError):
-                self.count -= 1
-                path = picture.path or picture.name
-                height, width = picture.pixels.shape[:2]
-                reason = f"{width}x{height} pixels, which the test pipeline cannot prepare"
-                if all(entry["path"] != path for entry in self.unreadable):
-                    self.unreadable.append(dict(path=path, reason=reason))
+                self.leave_out([picture], "which the test pipeline cannot prepare")
                 continue
             yield picture, data
 
@@ -179,6 +174,16 @@ class Pictures:
                 batch = []
         if batch:
             yield batch
+
+    def leave_out(self, pictures: Sequence[Picture], why: str) -> None:
+        """Count pictures among the unreadable ones: what was read of them is of no use."""
+        self.count -= len(pictures)
+        for picture in pictures:
+            path = picture.path or picture.name
+            height, width = picture.pixels.shape[:2]
+            if all(entry["path"] != path for entry in self.unreadable):
+                reason = f"{width}x{height} pixels, {why}"
+                self.unreadable.append(dict(path=path, reason=reason))
 
     def _refuse(self, path: Path, error: Exception) -> None:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__

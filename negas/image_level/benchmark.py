@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import resource
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,20 +72,26 @@ def sides(
 
 def peak_memory(method: str, sizes: Sizes, **options: object) -> dict[str, float]:
     """MiB of a fresh process on the CPU: with the features made, and at the peak of scoring."""
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    process = context.Process(target=_peak, args=(method, sizes, options, queue))
-    process.start()
-    start, peak = queue.get()
-    process.join()
+    start, peak = in_fresh_process(_peak, method, sizes, options)
     return {"mib_features": start, "mib_peak": peak}
 
 
-def _peak(method: str, sizes: Sizes, options: dict, queue) -> None:
+def _peak(method: str, sizes: Sizes, options: dict) -> tuple[float, float]:
     score = sides(method, sizes, **options)[0]
     start = peak_rss()
     score()
-    queue.put((start, peak_rss()))
+    return start, peak_rss()
+
+
+def in_fresh_process(work: Callable, *args: object) -> object:
+    """What a function returns in a process of its own.
+
+    Raises:
+        RuntimeError: the process died, most likely for want of memory.
+    """
+    # An executor, not a queue: who waits for the queue of a dead process waits for ever.
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, *args).result()
 
 
 def peak_rss() -> float:

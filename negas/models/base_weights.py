@@ -20,6 +20,7 @@ class BaseWeights:
     def init_weights(self) -> None:
         """Initialise layers, then load ``base_checkpoint`` if there is one."""
         super().init_weights()
+        self.base_sha256 = None  # what was loaded before is gone
         self.load_base()
 
     def load_base(self) -> None:

@@ -64,8 +64,9 @@ def check_state_dict(
         for key in own
         if key in state_dict and state_dict[key].shape != own[key].shape
     ]
+    lacking = [f"{name}*" for name in lacking if any(key.startswith(name) for key in own)]
     if lacking and not partial:
-        print_log(f"Checkpoint has no {', '.join(lacking)}*: kept as they are.", "current")
+        print_log(f"Checkpoint has no {', '.join(lacking)}: kept as they are.", "current")
     if missing or unexpected or shapes:
         parts = []
         for what, keys in (

@@ -61,13 +61,21 @@ class QueryBackground:
         for key, value, known in (("rule", rule, RULES), ("boxes", boxes, BOXES)):
             if value not in known:
                 raise ValueError(f"QueryBackground: {key} must be one of {known}, got {value!r}")
+        if rule == "unmatched" and not enabled:
+            raise ValueError("QueryBackground: enabled=False knows no rule; leave rule out")
         self.rule = rule
         self.iou_thr = iou_thr
         self.boxes = boxes
         self.enabled = enabled
 
     def __call__(self, boxes: Tensor, gt_bboxes: Tensor) -> Tensor:
-        """:func:`query_background` of one image; the rule ``unmatched`` is the detector's."""
+        """:func:`query_background` of one image.
+
+        Raises:
+            ValueError: by the rule ``unmatched``, which takes the detector's assigner.
+        """
         if not self.enabled:
             return torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
+        if self.rule == "unmatched":
+            raise ValueError("the rule 'unmatched' takes a detector's assigner, not boxes alone")
         return query_background(boxes, gt_bboxes, self.iou_thr)

@@ -9,6 +9,7 @@ from negas.apis import Inferencer
 from negas.apis.attention import attention_maps
 from negas.apis.calibrate import calibrate, validation_loader
 from negas.apis.inferencer_calibration import default_path
+from negas.models.grounding_dino import detector
 from tests.helpers.tiny_coco import EMOJI_GROUNDING_DINO, emoji_project
 
 
@@ -61,6 +62,23 @@ def test_pictures_of_a_batch_do_not_mix(judge):
         assert (boxes.min() >= 0) and (boxes.max(0)[2:] <= picture.shape[1::-1]).all()
         np.testing.assert_allclose(boxes, one["bboxes"], atol=0.1)
         np.testing.assert_allclose(other["id_scores"], one["id_scores"], atol=1e-3)
+
+
+def test_a_picture_that_the_model_cannot_take_does_not_end_the_run(judge, monkeypatch):
+    def refuse_strips(_, __, samples):
+        height, width = samples[0].ori_shape
+        if width > 20 * height:
+            raise ValueError(f"{width}x{height} is a strip")
+
+    monkeypatch.setattr(detector, "check_places", refuse_strips)
+    rng = np.random.default_rng(0)
+    strip, normal = (rng.integers(0, 256, (h, 300, 3), dtype=np.uint8) for h in (9, 200))
+    found = judge([normal, strip, normal])
+    assert [one["file_name"] for one in found["predictions"]] == ["00000000.png", "00000002.png"]
+    (left_out,) = found["unreadable"]
+    assert left_out["path"] == "00000001.png" and "300x9 is a strip" in left_out["reason"]
+    with pytest.raises(ValueError, match="no input can be read .* is a strip"):
+        judge([strip])
 
 
 def test_files_are_decoded_as_the_configs_pipeline_does(cfg, project, judge):

@@ -58,3 +58,5 @@ def fill_grounding_dino(model: torch.nn.Module, seed: int = 0) -> None:
         for layer in model.encoder.fusion_layers:
             layer.gamma_v.fill_(0.5)
             layer.gamma_l.fill_(0.5)
+        for branch in model.bbox_head.reg_branches:  # zeros: every layer would repeat its reference
+            branch[-1].weight.normal_(std=0.05)

@@ -45,6 +45,27 @@ def test_trained_parameters_go_on_top_of_the_base(base):
     assert (model.bbox_head.weight.item(), model.prompt.weight.item()) == (7, 3)
 
 
+class Drawn(nn.Module):
+    """MMEngine's ``init_weights`` draws parameters anew each time it is called."""
+
+    def __init__(self):
+        super().__init__()
+        self.bbox_head = nn.Linear(1, 1, bias=False)
+
+    def init_weights(self):
+        nn.init.normal_(self.bbox_head.weight)
+
+
+def test_initialising_again_loads_the_base_again(base):
+    class Detector(BaseWeights, Drawn):
+        base_checkpoint = base
+
+    model = Detector()
+    for _ in range(2):
+        model.init_weights()
+        assert model.bbox_head.weight.item() == 7.0 and model.base_sha256
+
+
 def test_base_weights_without_weights(tmp_path):
     file = tmp_path / "empty.pth"
     torch.save(dict(state_dict={}), file)

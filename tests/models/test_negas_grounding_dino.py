@@ -11,6 +11,7 @@ from negas.models import query_background  # puts what mmdet needs in place
 from negas.models.grounding_dino.captions import chunk_names, make_caption
 from negas.models.grounding_dino.detector import GroundingDINO
 from negas.models.grounding_dino.label_logits import label_logits, tokens_by_label
+from negas.models.query_background import QueryBackground
 from negas.scores import get_score
 from tests.helpers.detector import batch
 from tests.helpers.grounding_dino import (
@@ -270,6 +271,13 @@ def test_the_unmatched_rule_leaves_one_query_per_object():
     model.loss_ood.register_forward_pre_hook(lambda _, args: seen.append(args[2]))
     model.loss(inputs, samples)
     assert (~seen[0]).sum(1).tolist() == [3, 0]
+
+
+def test_the_unmatched_rule_takes_an_assigner_and_the_mask():
+    with pytest.raises(ValueError, match="takes a detector's assigner"):
+        QueryBackground(rule="unmatched")(torch.zeros(1, 4), torch.zeros(0, 4))
+    with pytest.raises(ValueError, match="enabled=False knows no rule"):
+        QueryBackground(rule="unmatched", enabled=False)
 
 
 def test_query_background_by_hand():

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,22 @@ def test_pairs_alternate_and_the_first_round_is_not_counted():
     )
     assert "".join(calls) == "baabbaab"
     assert set(result) == {"seconds_a", "seconds_b", "ratio"}
+
+
+@pytest.mark.parametrize("model", ["yolo_world", "grounding_dino"])
+def test_variants_of_the_detector(monkeypatch, model):
+    monkeypatch.chdir(ROOT)
+    setting = benchmark.Setting(model=f"configs/_base_/models/{model}_tiny.py", labels=3)
+    for nega, guide in ((True, True), (True, False), (False, True)):
+        built = benchmark.build(setting, nega, guide_grad=guide)
+        assert (built.use_nega, built.guide_grad, len(built.neg_labels)) == (nega, guide, 3)
+    assert not benchmark.build(setting, False, negatives=False).neg_labels
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_is_said():
+    with pytest.raises(RuntimeError, match="terminated abruptly"):
+        benchmark.in_fresh_process(os._exit, 1)
 
 
 @pytest.mark.slow

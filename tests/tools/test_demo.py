@@ -33,6 +33,15 @@ SHORT = {
 }
 
 
+@pytest.mark.parametrize("detector", list(demo.CONFIGS))
+def test_configs_are_what_their_headings_say(detector):
+    for method, (_, name) in demo.CONFIGS[detector].items():
+        cfg = demo_run.load_config(str(CONFIGS / name))
+        assert detector in name and cfg.model.get("use_nega", True) == (method == "negas"), name
+        assert (cfg.model.get("prompt") is None) == (method == "stock"), name
+        assert (cfg.get("train_cfg") is None) == (method == "stock"), name
+
+
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
     """A folder with the repository's data, 8 scenes a split and random weights."""

@@ -20,6 +20,7 @@ from negas.text.cache import fingerprint
 
 from ..base_weights import BaseWeights
 from .captions import Caption, make_caption
+from .checks import check_caption_length, check_label_count, check_places, freeze_children
 from .label_logits import TOKEN_REDUCE, label_logits, tokens_by_label
 from .predictions import LabelBoxes, describe_boxes, split_bank
 from .text_bank import TextBank
@@ -69,6 +70,7 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
         super().__init__(language_model, *args, **kwargs)
         if token_reduce not in TOKEN_REDUCE:
             raise ValueError(f"token_reduce must be one of {TOKEN_REDUCE}, got {token_reduce!r}")
+        check_caption_length(self)
         self.class_names = read_names(class_names, "class_names")
         self.prefix = (prefix or "").strip()
         self.num_ctx = len(self.language_model.tokenizer.tokenize(self.prefix))
@@ -79,9 +81,7 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
         self.unused_texts: set[str] = set()  # what was warned of
         warn_of_unused_chunks(self)
         self._id_text: tuple | None = None
-        self.frozen = tuple(frozen)
-        for name in self.frozen:
-            getattr(self, name).requires_grad_(False)
+        self.frozen = freeze_children(self, frozen)
 
     # --- state --------------------------------------------------------------------------------
     def forget_texts(self) -> None:
@@ -102,6 +102,7 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
         for name in self.frozen:
             getattr(self, name).train(False)
         if mode:
+            check_label_count(self, len(self.class_names))
             self.forget_texts()
         return self
 
@@ -149,7 +150,7 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
 
     def id_text(self) -> tuple[Caption, dict[str, Tensor]]:
         """The ID caption and its encoding at test time, kept until weights change."""
-        version = (self.text_version(), self.device)
+        version = (self.text_version(), tuple(self.class_names), self.device)
         if self._id_text is None or self._id_text[0] != version:
             with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
                 caption = self.caption(self.class_names)
@@ -187,6 +188,7 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
     ) -> dict:
         """``forward_transformer`` with one caption for all images of the batch."""
         size = len(feats[0])
+        check_places(self, feats, samples)
         # Repeated, not mixed: MMDetection orders the text layers' masks by head, its attention by
         # image, so two captions in a batch would swap masks.
         expanded = {key: value.expand(size, *value.shape[1:]) for key, value in text.items()}
@@ -232,6 +234,7 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
         names, prefix = merge_texts(
             self, batch_data_samples, bool(torch.rand(()) < self.prefix_prob)
         )
+        check_label_count(self, len(names))
         caption = self.caption(names or self.class_names, prefix)
         feats, text = self.extract_feat(batch_inputs), self.encode_caption(caption)
         return self.id_losses(feats, caption, text, batch_data_samples, bool(names))[0]
@@ -242,9 +245,14 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
         warn_of_unused_texts(self, samples)
         caption, text = self.id_text()
         out = self.transform(self.extract_feat(batch_inputs), text, samples)
-        logits, boxes = self.bbox_head(
-            out["hidden_states"], out["references"], out["memory_text"], out["text_token_mask"]
-        )
+        # In half precision logits are rounded to a few hundredths, and negatives' are not.
+        with torch.autocast(self.device.type, enabled=False):
+            logits, boxes = self.bbox_head(
+                out["hidden_states"].float(),
+                [reference.float() for reference in out["references"]],
+                out["memory_text"].float(),
+                out["text_token_mask"],
+            )
         columns, real = tokens_by_label(caption.name_map)
         return LabelBoxes(
             queries=out["hidden_states"][-1],

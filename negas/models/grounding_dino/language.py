@@ -32,7 +32,7 @@ class BertTextModel(BertModel):
         **kwargs: of MMDetection's class.
 
     Raises:
-        ValueError: on options that no released Grounding DINO uses.
+        ValueError: on options that no released Grounding DINO uses, or if no BERT can be loaded.
     """
 
     def __init__(
@@ -50,15 +50,23 @@ class BertTextModel(BertModel):
                 "BertTextModel: use_sub_sentence_represent must be True and num_layers_of_embedded "
                 "1, as in all released Grounding DINO configs"
             )
-        super().__init__(
-            name=name,
-            max_tokens=max_tokens,
-            pad_to_max=pad_to_max,
-            use_sub_sentence_represent=True,
-            special_tokens_list=list(special_tokens_list),
-            num_layers_of_embedded=1,
-            **kwargs,
-        )
+        try:
+            super().__init__(
+                name=name,
+                max_tokens=max_tokens,
+                pad_to_max=pad_to_max,
+                use_sub_sentence_represent=True,
+                special_tokens_list=list(special_tokens_list),
+                num_layers_of_embedded=1,
+                **kwargs,
+            )
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ValueError(
+                f"language_model.name={name!r}: cannot load a BERT from there ({reason}); give a "
+                "local directory with config.json, tokenizer files and model.safetensors, or a hub "
+                "name that can be reached or is cached"
+            ) from error
 
     @property
     def bert(self) -> torch.nn.Module:

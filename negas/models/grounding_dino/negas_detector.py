@@ -23,6 +23,7 @@ from negas.text.cache import TextFeatureCache, fingerprint
 from ..nega_noise import StepNoise
 from ..negas_parts import NegASParts
 from .captions import Caption
+from .checks import check_negatives
 from .detector import GroundingDINODetector
 from .text_bank import TextBank
 
@@ -96,6 +97,12 @@ class NegASGroundingDINO(NegASParts, GroundingDINODetector):
             self.prefix = self.prompt.template.removesuffix(" {}")
             self.num_ctx = self.prompt.num_ctx
         self.caption(self.class_names)  # finds out now what does not fit
+        check_negatives(self.class_names, self.neg_labels)
+
+    @property
+    def prefix_negatives(self) -> bool:
+        """Whether the words in front of every ID name stand before negatives, too."""
+        return self.prompt is None or self.prompt_negatives
 
     # --- texts --------------------------------------------------------------------------------
     def forget_texts(self) -> None:
@@ -110,7 +117,7 @@ class NegASGroundingDINO(NegASParts, GroundingDINODetector):
             ValueError: for training with more negatives than one caption holds; tests take any.
         """
         if mode and self.use_nega:
-            self.caption(self.neg_labels, self.prompt_negatives)
+            self.caption(self.neg_labels, self.prefix_negatives)
         return super().train(mode)
 
     def inputs_embeds(self, caption: Caption) -> Tensor | None:
@@ -135,9 +142,7 @@ class NegASGroundingDINO(NegASParts, GroundingDINODetector):
         """Test-time token embeddings of any negative labels, [M, T, D], cached."""
         return self.neg_cache.get(
             neg_labels,
-            lambda names: self.text_bank.encode(
-                names, self.prompt is None or self.prompt_negatives
-            ),
+            lambda names: self.text_bank.encode(names, self.prefix_negatives),
             version=self.text_version(),
             device=self.device,
         )
@@ -171,7 +176,7 @@ class NegASGroundingDINO(NegASParts, GroundingDINODetector):
             samples: with ground truth in input pixels.
         """
         with nullcontext() if self.guide_grad else torch.no_grad():
-            negatives = self.encode_caption(self.caption(self.neg_labels, self.prompt_negatives))
+            negatives = self.encode_caption(self.caption(self.neg_labels, self.prefix_negatives))
         step = int(MessageHub.get_current_instance().get_info("iter", 0))
         negatives["embedded"] = self.noise(negatives["embedded"], step)
         with self.without_denoising():
@@ -217,9 +222,10 @@ class NegASGroundingDINO(NegASParts, GroundingDINODetector):
             sample: with ``gt_instances``.
         """
         height, width = sample.img_shape[:2]
+        source, boxes = source.float(), boxes.float()  # areas overflow in half precision
         frame = source.new_tensor([width, height, width, height])
         gt = sample.gt_instances
-        if self.background.rule == "center" or not self.background.enabled:
+        if self.background.rule != "unmatched":
             return self.background(bbox_cxcywh_to_xyxy(source) * frame, gt.bboxes)
         found = InstanceData(scores=logits, bboxes=bbox_cxcywh_to_xyxy(boxes) * frame)
         matched = self.bbox_head.assigner.assign(

@@ -36,7 +36,7 @@ def merge_texts(
         fits beside what the batch shows.
 
     Raises:
-        ValueError: if what the batch shows does not fit one caption.
+        ValueError: if what the batch shows does not fit one caption, or labels have no name.
     """
     texts = [tuple(sample.metainfo.get("text_names") or ()) for sample in samples]
     if not any(texts):
@@ -45,6 +45,15 @@ def merge_texts(
         raise ValueError(
             "some images of the batch bring text_names and some do not; give them to all or none"
         )
+    for names, sample in zip(texts, samples, strict=True):
+        image, labels = sample.get("img_id", "?"), sample.gt_instances.labels.tolist()
+        if not all(names):
+            raise ValueError(f"text_names of image {image} has an empty name; leave it out")
+        if max(labels, default=0) >= len(names):
+            raise ValueError(
+                f"image {image} has an object of label {max(labels)}, and text_names only "
+                f"{len(names)} names; labels count from 0 in text_names"
+            )
     shown = {
         names[label]: None
         for names, sample in zip(texts, samples, strict=True)
