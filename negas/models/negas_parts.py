@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from mmengine.logging import MessageHub
 from mmengine.registry import MODELS, TASK_UTILS
 from torch import nn
 
@@ -58,6 +59,7 @@ class NegASParts:
                 "alone (CoOp)"
             )
         self.use_nega = use_nega
+        self._steps_alone = 0
         self.prompt = None
         if prompt is not None:
             options = dict(prompt)
@@ -97,6 +99,14 @@ class NegASParts:
         super().train(mode)
         eval_children(self)
         return self
+
+    def training_step(self) -> int:
+        """The run's number of this step, which its noise depends on."""
+        hub = MessageHub.get_current_instance()
+        if "iter" in hub.runtime_info:
+            return int(hub.get_info("iter"))
+        self._steps_alone += 1  # a loop without MMEngine's runner: noise is still fresh each time
+        return self._steps_alone - 1
 
     def judged(self, results: list) -> list:
         """Detections with ``id_scores`` (and ``known``)."""

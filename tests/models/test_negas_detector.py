@@ -12,6 +12,7 @@ from negas.models.background import BackgroundMask, background_mask
 from negas.models.losses import masked_bce
 from negas.scores import get_score
 from tests.helpers.detector import ID_NAMES, NEG_NAMES, batch, build_detector
+from tests.helpers.grounding_dino import build_grounding_dino
 
 
 def total(losses):
@@ -38,6 +39,14 @@ def test_training_step_changes_the_prompt_and_nothing_else():
     changed = [k for k, v in model.state_dict().items() if not torch.equal(v, before[k])]
     assert changed == ["prompt.ctx"]
     assert any("running_mean" in key for key in before), "the check must cover batch norm"
+
+
+@pytest.mark.parametrize("build", [build_detector, build_grounding_dino])
+def test_noise_is_fresh_in_a_loop_of_ones_own(build):
+    MessageHub.get_current_instance().runtime_info.pop("iter")
+    model, twin = build().train(), build().train()
+    losses = [float(each.loss(*batch())["loss_ood"].detach()) for each in (model, model, twin)]
+    assert losses[0] != losses[1] and losses[0] == losses[2]
 
 
 def test_frozen_parts_stay_in_eval_mode():

@@ -22,6 +22,11 @@ from tests.helpers.grounding_dino import (
 )
 
 
+@pytest.fixture(autouse=True)
+def step_zero():
+    MessageHub.get_current_instance().update_info("iter", 0)
+
+
 @pytest.fixture(scope="module")
 def model():
     return build_grounding_dino()

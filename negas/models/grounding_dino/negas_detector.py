@@ -13,7 +13,6 @@ import torch
 from mmdet.structures import SampleList
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from mmdet.utils import reduce_mean
-from mmengine.logging import MessageHub
 from mmengine.registry import MODELS
 from mmengine.structures import InstanceData
 from torch import Tensor
@@ -177,7 +176,7 @@ class NegASGroundingDINO(NegASParts, GroundingDINODetector):
         """
         with nullcontext() if self.guide_grad else torch.no_grad():
             negatives = self.encode_caption(self.caption(self.neg_labels, self.prefix_negatives))
-        step = int(MessageHub.get_current_instance().get_info("iter", 0))
+        step = self.training_step()
         negatives["embedded"] = self.noise(negatives["embedded"], step)
         with self.without_denoising():
             out = self.transform(feats, negatives, samples)

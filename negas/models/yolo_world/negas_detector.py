@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import torch
 from mmdet.structures import SampleList
-from mmengine.logging import MessageHub
 from mmengine.registry import MODELS
 from torch import Tensor
 
@@ -133,7 +132,7 @@ class NegASYOLOWorldDetector(NegASParts, YOLOWorldDetector):
         neg_text = feats[None, len(self.class_names) :]
         if not self.guide_grad:
             neg_text = neg_text.detach()
-        step = int(MessageHub.get_current_instance().get_info("iter", 0))
+        step = self.training_step()
         id_feats, ood_feats = self.neck(image_feats, id_text, neg_text, step=step)
         losses, target = self.bbox_head.loss_by_texts(id_feats, id_text, gt)
         mask = self.background(
