@@ -4,6 +4,9 @@ import json
 import socket
 from pathlib import Path
 
+from .commands import run_command
+from .yolo_world import ROOT
+
 RECORDER = """
 import json
 from pathlib import Path
@@ -13,7 +16,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 
-@HOOKS.register_module()
+@HOOKS.register_module(force=True)
 class RecordLosses(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         path = Path(runner.work_dir) / f"losses{get_rank()}.json"
@@ -29,6 +32,22 @@ def free_port() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return str(probe.getsockname()[1])
+
+
+def train_by_two(config: Path, work_dir: Path, options: dict[str, object]) -> None:
+    """``tools/dist_train.sh CONFIG 2`` on the CPU; modules beside the config can be imported."""
+    settings = {"env_cfg.dist_cfg.backend": "gloo"} | options
+    done = run_command(
+        ROOT / "tools/dist_train.sh",
+        config,
+        2,
+        *("--work-dir", work_dir, "--cfg-options"),
+        *(f"{key}={value}" for key, value in settings.items()),
+        cwd=ROOT,
+        PORT=free_port(),
+        PYTHONPATH=f"{config.parent}:{ROOT}",
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def losses(folder: Path, rank: int = 0) -> list[dict]:

@@ -6,7 +6,7 @@ import torch
 
 from tests.helpers.commands import run_command, run_tool
 from tests.helpers.tiny_coco import emoji_project
-from tests.helpers.two_processes import RECORDER, free_port, losses
+from tests.helpers.two_processes import RECORDER, free_port, losses, train_by_two
 from tests.helpers.yolo_world import ROOT
 
 
@@ -31,17 +31,7 @@ def test_two_gloo_processes_equal_one_process(tmp_path, monkeypatch):
     assert run_tool("train", config, "--work-dir", one, options=options | batch) == 0
 
     two = tmp_path / "two"
-    settings = [f"{key}={value}" for key, value in options.items()]
-    done = run_command(
-        ROOT / "tools/dist_train.sh",
-        config,
-        2,
-        *("--work-dir", two, "--cfg-options", "env_cfg.dist_cfg.backend=gloo", *settings),
-        cwd=ROOT,
-        PORT=free_port(),
-        PYTHONPATH=f"{tmp_path}:{ROOT}",
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    train_by_two(config, two, options)
 
     single, ranks = losses(one), [losses(two, rank) for rank in (0, 1)]
     assert len(single) == 2

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers.commands import run_command, run_tool
+from tests.helpers.commands import run_tool
 from tests.helpers.tiny_coco import EMOJI_GROUNDING_DINO, emoji_project
-from tests.helpers.two_processes import RECORDER, free_port, losses
+from tests.helpers.two_processes import RECORDER, losses, train_by_two
 from tests.helpers.yolo_world import ROOT
 
 PROMPT_RECORDER = """
@@ -14,7 +14,7 @@ PROMPT_RECORDER = """
 import numpy as np
 
 
-@HOOKS.register_module()
+@HOOKS.register_module(force=True)
 class RecordPrompt(Hook):
     def after_train(self, runner):
         ctx = next(value for key, value in runner.model.named_parameters() if "prompt.ctx" in key)
@@ -45,18 +45,7 @@ def test_two_gloo_processes_equal_one_process(tmp_path, monkeypatch):
     both = {"train_dataloader.batch_size": 2}
     assert run_tool("train", config, "--work-dir", one, options=fixed | both) == 0
 
-    alone = {"train_dataloader.batch_size": 1, "env_cfg.dist_cfg.backend": "gloo"}
-    done = run_command(
-        ROOT / "tools/dist_train.sh",
-        config,
-        2,
-        *("--work-dir", two, "--cfg-options"),
-        *(f"{key}={value}" for key, value in (fixed | alone).items()),
-        cwd=ROOT,
-        PORT=free_port(),
-        PYTHONPATH=f"{tmp_path}:{ROOT}",
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    train_by_two(config, two, fixed | {"train_dataloader.batch_size": 1})
 
     # The last image shows nothing: in the second step one process has objects, the other none, so
     # losses divided by a process's own number of them would not average to the whole batch's.
