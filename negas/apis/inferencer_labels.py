@@ -36,6 +36,8 @@ def set_labels(
     old = model.get("class_names")
     if takes_negatives:
         model.use_nega = False  # a training matter; it would demand negatives
+    if classes is not None or negatives is not None:
+        (model.get("postprocessor") or {}).pop("tau", None)  # chosen for the config's own labels
     if classes is not None:
         model.class_names = _names(classes, "classes")
     if negatives is not None:

@@ -17,6 +17,7 @@ from mmengine.utils.dl_utils import set_multi_processing
 import negas.register  # noqa: F401
 from negas.evaluation import OODMetric
 from negas.files import probe_folder
+from negas.models.checkpoint import check_base
 from negas.visualization.boxes import validation_threshold
 from negas.visualization.painting import paint_sets
 
@@ -106,6 +107,8 @@ def train(
             f"config {str(cfg.filename)!r} has train_cfg=None: it is for tools/test.py only"
         )
     check_bank(cfg)
+    if base := cfg.model.get("base_checkpoint"):
+        check_base(base)
     join_processes(cfg)
     check_data(cfg, ("train_dataloader", "val_dataloader"))
     if amp:

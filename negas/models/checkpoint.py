@@ -83,6 +83,18 @@ def check_state_dict(
         )
 
 
+def check_base(path: str | Path) -> bool:
+    """Look for base weights; whether they are on another machine.
+
+    Raises:
+        FileNotFoundError: if a local file does not exist.
+    """
+    remote = "://" in str(path)
+    if not remote and not Path(path).is_file():
+        raise FileNotFoundError(f"base_checkpoint={str(path)!r} does not exist; give a weight file")
+    return remote
+
+
 def load_base_weights(model: nn.Module, path: str) -> str:
     """Load full detector weights.
 
@@ -97,9 +109,7 @@ def load_base_weights(model: nn.Module, path: str) -> str:
         RuntimeError: if the weights do not fit or are themselves partial.
         FileNotFoundError: if a local file does not exist.
     """
-    remote = "://" in str(path)
-    if not remote and not Path(path).is_file():
-        raise FileNotFoundError(f"base_checkpoint={str(path)!r} does not exist; give a weight file")
+    remote = check_base(path)
     checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location="cpu")
     state_dict = checkpoint.get("state_dict", checkpoint)
     if is_partial(state_dict):

@@ -241,6 +241,15 @@ def test_the_calibration_beside_the_checkpoint_is_found(calibration, tmp_path):
         Inferencer(CONFIG, weights, "cpu", negatives=["fox"], calibration=default_path(weights))
 
 
+@pytest.mark.parametrize("given", [dict(negatives=["fox"]), dict(classes=["dog", "cat"])])
+def test_a_tau_of_the_config_is_not_for_other_labels(given, tmp_path):
+    weights, cfg = copy_weights(tmp_path), load_config(str(CONFIG))
+    cfg.model.postprocessor.tau = 0.12
+    options = dict(negatives=["fox"]) | given
+    assert Inferencer(cfg.copy(), weights, "cpu").model.postprocessor.tau == 0.12
+    assert Inferencer(cfg, weights, "cpu", **options).model.postprocessor.tau is None
+
+
 def test_labels_can_be_given_at_run_time(images):
     names = ["dog", "cat", "sailing boat"]
     own = Inferencer(

@@ -5,6 +5,7 @@ import torch
 
 from tests.helpers.detector import batch
 from tests.helpers.grounding_dino import build_grounding_dino
+from tests.helpers.tiny_bert import write_tiny_bert
 
 STOCK = dict(type="GroundingDINODetector")
 
@@ -14,12 +15,27 @@ STOCK = dict(type="GroundingDINODetector")
     [
         (dict(frozen="neckk"), "frozen: 'neckk' is no part of the detector; it has"),
         (dict(language_model=dict(max_tokens=300)), "max_tokens=300 is more.*max_text_len=256"),
-        (dict(language_model=dict(name="/no/where/bert")), "cannot load a BERT from .*hub name"),
+        (dict(language_model=dict(name="no-where-bert")), "cannot load a BERT from .*hub name"),
     ],
 )
 def test_settings(options, sentence):
     with pytest.raises(ValueError, match=sentence):
         build_grounding_dino(**STOCK, **options)
+
+
+@pytest.mark.parametrize("name", ["/no/where/bert", "./bert", "data/emoji_world/bert"])
+def test_a_folder_that_does_not_exist_is_no_hub_name(name):
+    with pytest.raises(FileNotFoundError, match="there is no such folder; a relative path starts"):
+        build_grounding_dino(**STOCK, language_model=dict(name=name))
+
+
+def test_a_bert_without_its_tokenizer(tmp_path):
+    folder = write_tiny_bert(tmp_path / "bert")
+    for file in folder.iterdir():
+        if file.name not in ("config.json", "model.safetensors"):
+            file.unlink()
+    with pytest.raises(ValueError, match="neither vocab.txt nor tokenizer.json"):
+        build_grounding_dino(**STOCK, language_model=dict(name=str(folder)))
 
 
 def test_one_frozen_part_may_be_a_word():

@@ -80,7 +80,7 @@ ood_dataloaders = {
 }
 
 val_evaluator = dict(
-    type="mmdet.CocoMetric", ann_file=data_root + "annotations/id_val.json", metric="bbox"
+    type="CocoByNameMetric", ann_file=data_root + "annotations/id_val.json", metric="bbox"
 )
 # The cut comes from the ID validation set; tests score the same boxes with other banks, too.
 test_cfg = dict(type="OODTestLoop", ood_dataloaders=ood_dataloaders, cut_dataloader=val_dataloader)

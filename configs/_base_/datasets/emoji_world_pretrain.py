@@ -74,7 +74,7 @@ val_evaluator = dict(
     dataset_prefixes=("seen_style", "held_out_style"),
     metrics=[
         dict(
-            type="mmdet.CocoMetric",
+            type="CocoByNameMetric",
             ann_file=f"{scenes_root}annotations/{split}.json",
             metric="bbox",
         )

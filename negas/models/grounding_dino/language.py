@@ -6,6 +6,7 @@ Shapes: B captions, L tokens, H channels of BERT.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from mmdet.models.language_models.bert import (
@@ -14,6 +15,27 @@ from mmdet.models.language_models.bert import (
 )
 from mmengine.registry import MODELS
 from torch import Tensor
+
+
+def check_folder(name: str) -> None:
+    """Transformers takes a path that does not exist for a hub name, and any folder's tokenizer.
+
+    Raises:
+        FileNotFoundError: ``name`` reads as a path and is no folder.
+        ValueError: the folder has no tokenizer; transformers would make an empty one.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        if folder.is_absolute() or name.startswith(".") or name.count("/") > 1:
+            raise FileNotFoundError(
+                f"language_model.name={name!r}: there is no such folder; a relative path starts "
+                "where the command does"
+            )
+    elif not any((folder / file).is_file() for file in ("vocab.txt", "tokenizer.json")):
+        raise ValueError(
+            f"language_model.name={name!r}: the folder has neither vocab.txt nor tokenizer.json; "
+            "copy the tokenizer files of the BERT there, too"
+        )
 
 
 @MODELS.register_module()
@@ -33,6 +55,7 @@ class BertTextModel(BertModel):
 
     Raises:
         ValueError: on options that no released Grounding DINO uses, or if no BERT can be loaded.
+        FileNotFoundError: see :func:`check_folder`.
     """
 
     def __init__(
@@ -50,6 +73,7 @@ class BertTextModel(BertModel):
                 "BertTextModel: use_sub_sentence_represent must be True and num_layers_of_embedded "
                 "1, as in all released Grounding DINO configs"
             )
+        check_folder(name)
         try:
             super().__init__(
                 name=name,
