@@ -74,7 +74,10 @@ def report(results: dict, out_dir: str) -> None:
         known = sum(sum(found["known"]) for found in predictions)
         text += f": {known} known, {boxes - known} unknown"
     else:
-        text += ", no verdict: there is no calibration of this detector with these labels; make one with tools/calibrate.py"
+        text += (
+            ", no verdict: there is no calibration with these labels; make one with "
+            "tools/calibrate.py"
+        )
     print(text)
     print(f"results are in {out_dir}")
 
