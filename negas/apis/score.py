@@ -31,7 +31,8 @@ class ScoreOptions:
 
     Attributes:
         presets: protocols, each with its cut.
-        scores: as on the command line; ``None``: all, those with negatives if there are any.
+        scores: as on the command line; ``None``: all, with the options of the test where it has
+            them, those with negatives if there are any.
         banks: label banks of the dump for scores with negatives.
         draws: of the bootstrap over images; 0: no intervals.
         seed: of the bootstrap and of the rotations.
@@ -139,8 +140,13 @@ def write_scores(out: str | Path, report: dict) -> list[Path]:
 def _scores(dump: Dump, specs: Sequence | None) -> list[NamedScore]:
     if specs is not None:
         return name_scores(specs)
+    # As the test had them, so that a name stands for one number; then what it left out.
+    tested = dump.results["settings"]["scores"] if dump.results else []
+    chosen = []
+    for name in SCORES:
+        chosen += [one for one in tested if name in (one, one[0])] or [name]
     has_negatives = dump.records["id"].neg_logits is not None
-    return [s for s in name_scores(list(SCORES)) if has_negatives or not s.needs_negatives]
+    return [s for s in name_scores(chosen) if has_negatives or not s.needs_negatives]
 
 
 def _rows(

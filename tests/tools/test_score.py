@@ -72,6 +72,23 @@ def test_numbers_are_those_of_the_test(runs, protocol):
     assert {row["preset"] for row in again} == {protocol}
 
 
+def test_scores_have_the_options_of_the_test(copy):
+    file = copy / "ood_results.json"
+    results = json.loads(file.read_text())
+    results["settings"]["scores"] = ["msp", ["negs", {"weight": 0.3}]]
+    file.write_text(json.dumps(results))
+
+    def near(scores=None):
+        rows = rows_of(copy, scores=scores, rotations=0)
+        return {
+            r["score"]: r["auroc"] for r in rows if (r["ood_set"], r["control"]) == ("near", "none")
+        }
+
+    default, wanted = near(), near(["negs(weight=0.3)"])
+    assert set(default) == set(SCORES) and default["negs"] == wanted["negs"]
+    assert default["negs"] != near(["negs"])["negs"]
+
+
 def test_records_alone_are_enough(runs):
     inner = runs / "negas" / "records"
     by_run = rows_of(runs / "negas", choose_presets(["fixed"], ["0.4"]))
