@@ -107,7 +107,7 @@ def train(
             f"config {str(cfg.filename)!r} has train_cfg=None: it is for tools/test.py only"
         )
     check_bank(cfg)
-    if base := cfg.model.get("base_checkpoint"):
+    if base := (cfg.get("model") or {}).get("base_checkpoint"):
         check_base(base)
     join_processes(cfg)
     check_data(cfg, ("train_dataloader", "val_dataloader"))
