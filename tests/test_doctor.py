@@ -192,6 +192,7 @@ def test_a_reader_that_leaves_early_is_no_error():
     assert process.stderr.read() == "" and process.wait(timeout=60) == 0
 
 
+@pytest.mark.slow
 def test_this_environment_is_not_broken():
     findings = {finding.name: finding for finding in doctor.examine()}
     assert findings["torch"].status == "ok"

@@ -319,6 +319,7 @@ def test_a_dump_of_another_vocabulary(tmp_path, capsys, monkeypatch):
 
 
 # --- a process of its own -------------------------------------------------------------------------
+@pytest.mark.slow
 def test_no_traceback_in_a_real_process(project):
     done = run_command(
         sys.executable, ROOT / "tools/train.py", bank(project, neg_labels=["deer", "dog"]), cwd=ROOT

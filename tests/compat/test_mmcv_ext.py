@@ -66,6 +66,7 @@ def test_nms_takes_nothing_and_tensors_with_gradient():
     assert mmcv_ext.nms(boxes, torch.ones(1, requires_grad=True), 0.5, 0).tolist() == [0]
 
 
+@pytest.mark.slow
 def test_nms_of_30000_boxes_takes_seconds():
     generator = torch.Generator().manual_seed(0)
     corner = torch.rand(30_000, 2, generator=generator) * 3000
@@ -171,6 +172,7 @@ def test_mmcv_itself_missing_or_broken(fake_mmcv, error, sentence):
         mmcv_ext.install()
 
 
+@pytest.mark.slow
 def test_install_is_light_and_leaves_torchvision_alone():
     code = (
         "import sys, negas.compat; assert 'torch' not in sys.modules; negas.compat.install(); "

@@ -34,6 +34,7 @@ def config(tmp_path):
     return cfg
 
 
+@pytest.mark.slow
 def test_the_ood_loop_runs_the_stock_class(config, tmp_path):
     bank = tmp_path / "bank.json"
     content = dict(id_labels=["person"], neg_labels=NEGATIVES, provenance={})

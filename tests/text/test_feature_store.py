@@ -181,6 +181,7 @@ print(len(select_neglabel(feats, ids)), peak_kib())
 """
 
 
+@pytest.mark.slow
 def test_a_corpus_of_70_000_words_needs_under_2_gb(tmp_path):
     command = [sys.executable, "-c", _CORPUS_RUN, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

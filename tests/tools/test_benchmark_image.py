@@ -20,6 +20,7 @@ def tool():
     return module
 
 
+@pytest.mark.slow
 def test_every_method_is_measured(tool, tmp_path, monkeypatch, capsys):
     out = tmp_path / "numbers.json"
     command = "benchmark_image.py --images 40 --id-labels 5 --neg-labels 30 --width 8 --rounds 1"

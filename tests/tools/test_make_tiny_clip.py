@@ -145,6 +145,7 @@ class Squares:
         return images, labels
 
 
+@pytest.mark.slow
 def test_vision_tower_joins_the_directory(tool, teacher, tmp_path):
     from transformers import CLIPModel, CLIPVisionModelWithProjection
 

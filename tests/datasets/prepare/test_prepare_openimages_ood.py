@@ -199,6 +199,7 @@ print(total, len(kept), result.counts["boxes"], (after - before) // 1024)
 """
 
 
+@pytest.mark.slow
 def test_memory_grows_with_images_and_not_with_boxes(tmp_path):
     rows = (box_row(name(i % 20_000), ZEBRA if i % 20_000 % 4 else CAT) for i in range(300_000))
     folder = write_openimages(tmp_path, rows)
