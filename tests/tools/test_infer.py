@@ -25,6 +25,14 @@ def weights(tmp_path, monkeypatch):
     return copy_weights(tmp_path)
 
 
+def copy_images(images, folder, count):
+    """A folder of the first images, to be added to."""
+    folder.mkdir()
+    for file in sorted(images.glob("*.png"))[:count]:
+        (folder / file.name).write_bytes(file.read_bytes())
+    return folder
+
+
 def infer(source, weights, out, *args, config=CONFIG):
     return run_tool("infer", source, config, weights, "--out-dir", out, *args)
 
@@ -52,12 +60,9 @@ def test_calibrate_then_infer(images, weights, tmp_path, capsys):
 def test_a_truncated_image_among_many_is_named_and_the_rest_is_judged(
     images, weights, tmp_path, capsys
 ):
-    folder = tmp_path / "mine"
-    folder.mkdir()
-    for file in sorted(images.glob("*.png"))[:3]:
-        (folder / file.name).write_bytes(file.read_bytes())
+    folder = copy_images(images, tmp_path / "mine", 3)
     broken = folder / "000000.png"
-    broken.write_bytes(file.read_bytes()[:400])
+    broken.write_bytes((folder / "000002.png").read_bytes()[:400])
     assert infer(folder, weights, tmp_path / "out", "--no-vis") == 1
     out, err = capsys.readouterr()
     assert "3 pictures" in out and "no verdict" in out and "tools/calibrate.py" in out
@@ -71,10 +76,7 @@ def test_a_truncated_image_among_many_is_named_and_the_rest_is_judged(
 def test_a_strip_that_cannot_be_resized_is_named_and_the_rest_is_judged(
     images, weights, tmp_path, capsys
 ):
-    folder = tmp_path / "mine"
-    folder.mkdir()
-    for file in sorted(images.glob("*.png"))[:2]:
-        (folder / file.name).write_bytes(file.read_bytes())
+    folder = copy_images(images, tmp_path / "mine", 2)
     Image.new("RGB", (2000, 3)).save(folder / "000001_strip.png")
     assert infer(folder, weights, tmp_path / "out", "--batch-size", 3) == 1
     out, err = capsys.readouterr()

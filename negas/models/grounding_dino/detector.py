@@ -246,20 +246,18 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
         caption, text = self.id_text()
         out = self.transform(self.extract_feat(batch_inputs), text, samples)
         # In half precision logits are rounded to a few hundredths, and negatives' are not.
+        queries, id_tokens = out["hidden_states"].float(), out["memory_text"].float()
+        references = [reference.float() for reference in out["references"]]
         with torch.autocast(self.device.type, enabled=False):
-            logits, boxes = self.bbox_head(
-                out["hidden_states"].float(),
-                [reference.float() for reference in out["references"]],
-                out["memory_text"].float(),
-                out["text_token_mask"],
-            )
+            logits, boxes = self.bbox_head(queries, references, id_tokens, out["text_token_mask"])
         columns, real = tokens_by_label(caption.name_map)
         return LabelBoxes(
-            queries=out["hidden_states"][-1],
+            queries=queries[-1],
             boxes=boxes[-1],
             id_logits=label_logits(logits[-1][..., columns], real, self.token_reduce),
-            id_tokens=out["memory_text"],
-            name_map=caption.name_map,
+            id_tokens=id_tokens,
+            columns=columns,
+            real=real,
         )
 
     def detections(
@@ -268,10 +266,11 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
         """Kept boxes per image; see :func:`describe_boxes`."""
         found = self.label_boxes(batch_inputs, samples)
         bank = None if neg_feats is None else split_bank(neg_feats)
-        return [
-            describe_boxes(self, found, i, sample.metainfo, bank, rescale)
-            for i, sample in enumerate(samples)
-        ]
+        with torch.autocast(self.device.type, enabled=False):
+            return [
+                describe_boxes(self, found, i, sample.metainfo, bank, rescale)
+                for i, sample in enumerate(samples)
+            ]
 
     def predict(
         self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True

@@ -14,7 +14,7 @@ from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from .label_logits import label_logits, mean_cosines, tokens_by_label
+from .label_logits import label_logits, mean_cosines
 
 if TYPE_CHECKING:
     from .detector import GroundingDINODetector
@@ -22,21 +22,23 @@ if TYPE_CHECKING:
 
 @dataclass
 class LabelBoxes:
-    """The decoder's last layer.
+    """The decoder's last layer, in full precision.
 
     Attributes:
         queries: hidden states [B, Q, D].
         boxes: cxcywh in 0..1, [B, Q, 4].
         id_logits: [B, Q, K].
         id_tokens: caption tokens after fusion, [B, L, D].
-        name_map: bool [K, L].
+        columns: where the labels' tokens stand in the caption, [K, T].
+        real: which of these are tokens, bool [K, T].
     """
 
     queries: Tensor
     boxes: Tensor
     id_logits: Tensor
     id_tokens: Tensor
-    name_map: Tensor
+    columns: Tensor
+    real: Tensor
 
 
 def describe_boxes(
@@ -49,7 +51,8 @@ def describe_boxes(
 ) -> InstanceData:
     """The boxes that MMDetection's top-k keeps, with what OOD scores need.
 
-    Only ID logits decide which boxes are kept. One query may be kept with several labels.
+    Only ID logits decide which boxes are kept. One query may be kept with several labels. Call it
+    without autocast: see :func:`label_logits`.
 
     Args:
         detector: whose head and ``test_cfg`` are used; ``keep_logits`` adds the logits of the
@@ -64,18 +67,6 @@ def describe_boxes(
         ``bboxes, scores, labels, query_inds``, the list ``label_names`` and ``id_logits [n,K]``,
         ``neg_logits [n,M]``, ``embeddings [n,D+1]``, ``id_cosines [n,K]``, ``neg_cosines [n,M]``.
     """
-    with torch.autocast(found.queries.device.type, enabled=False):  # see label_logits
-        return _describe(detector, found, image, meta, bank, rescale)
-
-
-def _describe(
-    detector: GroundingDINODetector,
-    found: LabelBoxes,
-    image: int,
-    meta: dict,
-    bank: tuple[Tensor, Tensor] | None,
-    rescale: bool,
-) -> InstanceData:
     head = detector.bbox_head
     id_logits = found.id_logits[image]
     num_labels = id_logits.shape[-1]
@@ -83,14 +74,14 @@ def _describe(
     kept = id_logits.sigmoid().view(-1).topk(limit)[1]
     query_inds = kept // num_labels
     results = InstanceData()
-    results.bboxes = image_boxes(found.boxes[image][query_inds].float(), meta, rescale)
+    results.bboxes = image_boxes(found.boxes[image][query_inds], meta, rescale)
     results.scores = id_logits.view(-1)[kept].sigmoid()
     results.labels = kept % num_labels
     # As in MMDetection, whose visualizer writes them instead of the dataset's class names.
     results.label_names = [detector.class_names[label] for label in results.labels.tolist()]
     results.query_inds = query_inds
     results.id_logits = id_logits[query_inds]
-    embeddings = region_embeddings(detector, found.queries[image][query_inds].float())
+    embeddings = region_embeddings(detector, found.queries[image][query_inds])
     if bank is not None:
         tokens, real = bank
         products = torch.einsum("nd,mtd->nmt", embeddings[:, :-1], tokens)
@@ -98,9 +89,8 @@ def _describe(
         results.neg_logits = label_logits(token_logits, real, detector.token_reduce)
     if head.test_cfg.get("keep_embeddings"):
         results.embeddings = embeddings
-        columns, real = tokens_by_label(found.name_map)
-        id_tokens = found.id_tokens[image].float()[columns]
-        results.id_cosines = mean_cosines(embeddings[:, :-1], id_tokens, real)
+        id_tokens = found.id_tokens[image][found.columns]
+        results.id_cosines = mean_cosines(embeddings[:, :-1], id_tokens, found.real)
         if bank is not None:
             results.neg_cosines = mean_cosines(embeddings[:, :-1], *bank)
     return results
