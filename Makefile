@@ -20,7 +20,7 @@ help:
 
 setup:
 	@test -n "$(PYTHON)" || { echo "make: no Python found; run: apt-get install python3 python3-venv" >&2; exit 1; }
-	@$(PYTHON) tools/setup_env.py --venv $(VENV)
+	@$(PYTHON) tools/dev/setup_env.py --venv $(VENV)
 
 demo: setup
 	@$(BIN)/python tools/demo.py $(ARGS)
@@ -32,7 +32,7 @@ format: setup
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 chromium: setup
-	@$(BIN)/python tools/setup_chromium.py
+	@$(BIN)/python tools/dev/setup_chromium.py
 
 test: lint chromium
 	@$(BIN)/python -m pytest -q $(ARGS)

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from negas.apis.cli import stdout_is_closed
+from negas.cli import stdout_is_closed
 from negas.compat import versions
 from negas.compat.versions import Gate, installed
 

@@ -13,5 +13,6 @@ import negas.datasets.emoji_world.stream  # noqa: E402
 import negas.datasets.samplers  # noqa: E402
 import negas.datasets.transforms.random_texts  # noqa: E402
 import negas.engine  # noqa: E402
-import negas.evaluation  # noqa: E402
+import negas.evaluation.coco_by_name  # noqa: E402
+import negas.evaluation.ood_metric  # noqa: E402
 import negas.models  # noqa: E402, F401

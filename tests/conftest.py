@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+pytest_plugins = ["tests.helpers.text_fixtures", "tests.helpers.encoder_fixtures"]
+
 # No test needs the hub. Its client reads this when it is first imported, and would retry for long.
 os.environ["HF_HUB_OFFLINE"] = "1"
 

@@ -14,8 +14,8 @@ import functools
 import sys
 from pathlib import Path
 
-from negas.apis.cli import check_target, user_errors
-from negas.labels.audit import KINDS, USUAL_SENSES
+from negas.cli import check_target, user_errors
+from negas.labels.leakage import KINDS, USUAL_SENSES
 
 
 def parse_args() -> argparse.Namespace:
@@ -61,7 +61,7 @@ def parse_args() -> argparse.Namespace:
 @user_errors
 def main() -> int:
     args = parse_args()
-    from negas.apis.audit import make_report, print_report
+    from negas.labels.leakage import make_report, print_report
 
     if args.senses < 0:
         raise ValueError(f"--senses must be at least 0, got {args.senses}")
@@ -75,7 +75,7 @@ def main() -> int:
 
         @functools.cache  # loaded when everything else is known to be fine
         def encoder():
-            from negas.image_level.encoders import build_encoder
+            from negas.embeddings.encoders import build_encoder
 
             return build_encoder(args.encoder, device=args.device)
 

@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from negas.apis.cli import add_config_options, check_target, load_config, user_errors
+from negas.cli import add_config_options, check_target, load_config, user_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -37,10 +37,10 @@ def main() -> int:
     if (args.ann_file is None) != (args.img_dir is None):
         raise ValueError("--ann-file and --img-dir belong together; give both")
 
-    from negas.apis.calibrate import calibrate, use_images
-    from negas.apis.inferencer_calibration import default_path
-    from negas.apis.inferencer_labels import read_negatives
-    from negas.apis.preflight import check_checkpoint
+    from negas.apis.calibration import default_path
+    from negas.apis.fit import calibrate, use_images
+    from negas.apis.labels import read_negatives
+    from negas.experiments.preflight import check_checkpoint
 
     check_checkpoint(args.checkpoint)
     path = Path(args.out) if args.out else default_path(args.checkpoint)

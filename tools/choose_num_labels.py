@@ -10,7 +10,7 @@ the first M labels of the bank. Nothing is trained or run, so it takes seconds.
 import argparse
 import sys
 
-from negas.apis.cli import check_target, user_errors
+from negas.cli import check_target, user_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -53,9 +53,9 @@ def main() -> int:
     import ast
     from pathlib import Path
 
-    from negas.apis.choose_labels import Options, choose_num_labels, chosen_bank
-    from negas.apis.choose_table import print_outcome
+    from negas.evaluation.num_labels import Options, choose_num_labels, chosen_bank
     from negas.labels import NegativeLabelBank
+    from negas.reports.num_labels import print_outcome
 
     if args.save_bank:
         check_target(args.save_bank, "--save-bank")

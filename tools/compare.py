@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from negas.apis.cli import check_target, user_errors
+from negas.cli import check_target, user_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -37,9 +37,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Print the comparison."""
     args = parse_args()
-    from negas.apis.compare import compare
-    from negas.apis.compare_files import write_comparison
-    from negas.visualization.tables import print_table
+    from negas.reports.compare import compare, write_comparison
+    from negas.reports.table import print_table
 
     if args.out:
         check_target(args.out, "--out")

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from negas.apis.cli import leave_room_for_workers, user_errors
+from negas.cli import leave_room_for_workers, user_errors
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULT = {
@@ -42,7 +42,7 @@ def main() -> int:
     work_dir = args.work_dir.absolute() if args.work_dir else DEFAULT[args.detector]
     os.chdir(ROOT)  # configs name their data relative to the repository
     print("loading libraries ...", flush=True)
-    from negas.apis.demo import CONFIG_DIR, check_weights, make_scenes, run_demo
+    from negas.experiments.demo import CONFIG_DIR, check_weights, make_scenes, run_demo
 
     check_weights(CONFIG_DIR, args.cfg_options, args.detector)
     make_scenes()

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from negas.apis.cli import add_annotation_option, annotation_files, user_errors
+from negas.cli import add_annotation_option, annotation_files, user_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,7 +36,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Make the page."""
     args = parse_args()
-    from negas.apis.html_report import make_html_report
+    from negas.reports.html.report import make_html_report
 
     annotations = annotation_files(args.ann)
     more = (args.score, args.pictures, args.show_dir, annotations)

@@ -8,7 +8,7 @@ it, and do without one. Sets are written ``[NAME=]FOLDER``, ``LIST.txt[@ROOT]`` 
 import argparse
 import sys
 
-from negas.apis.cli import user_errors
+from negas.cli import user_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -70,8 +70,8 @@ def main() -> int:
     args = parse_args()
     from tqdm import tqdm
 
-    from negas.apis.image_ood import prepare, run_image_ood
-    from negas.apis.image_ood_command import options_from
+    from negas.image_level.run.command import options_from
+    from negas.image_level.run.run import prepare, run_image_ood
 
     views = options_from(args)
     ready = [prepare(options) for options in views]  # all that can be wrong, before long work
@@ -84,8 +84,8 @@ def main() -> int:
     def say(line: str) -> None:
         tqdm.write(line, file=sys.stderr)
 
-    from negas.apis.image_ood_report import make_table, write_partial, write_report, write_table
-    from negas.visualization.tables import print_table
+    from negas.reports.image_level import make_table, write_partial, write_report, write_table
+    from negas.reports.table import print_table
 
     runs, files = [], []
     for pair in zip(views, ready, strict=True):

@@ -8,7 +8,7 @@ could not be read (the others are judged), 2 if nothing could be done.
 import argparse
 import sys
 
-from negas.apis.cli import add_config_options, load_config, user_errors
+from negas.cli import add_config_options, load_config, user_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,10 +40,10 @@ def main() -> int:
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
     from negas.apis.inferencer import Inferencer
-    from negas.apis.inferencer_inputs import Pictures
-    from negas.apis.inferencer_labels import read_negatives
-    from negas.apis.inferencer_output import prepare_folder, print_unreadable
-    from negas.apis.mining_classes import read_classes
+    from negas.apis.inputs import Pictures
+    from negas.apis.labels import read_negatives
+    from negas.apis.outputs import prepare_folder, print_unreadable
+    from negas.labels.mining.classes import read_classes
 
     Pictures.of(args.input)  # what is wrong with it shows before the detector is built
     prepare_folder(args.out_dir)

@@ -10,14 +10,20 @@ import argparse
 import sys
 from pathlib import Path
 
-from negas.apis.cli import user_errors
-from negas.apis.config_families import FAMILIES
-from negas.apis.config_files import Bank, RandomWords, Row, config_texts, differences, write_configs
+from negas.cli import user_errors
+from negas.experiments.config_families import FAMILIES
+from negas.experiments.config_files import (
+    Bank,
+    RandomWords,
+    Row,
+    config_texts,
+    differences,
+    write_configs,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "configs" / "negas"
 DATA = ("voc", "bdd100k")
-
 # Sizes that ablations are made for; what is a choice of ours, for the smallest only.
 ABLATED, SMALLEST = "slt", "st"
 CLIP = "--encoder openai/clip-vit-base-patch32"

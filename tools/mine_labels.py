@@ -7,8 +7,8 @@ stage is kept in the work directory, so a run that was interrupted goes on where
 import argparse
 import sys
 
-from negas.apis.cli import user_errors
-from negas.apis.mining_options import REFINEMENTS, SELECTORS, SOURCES
+from negas.cli import user_errors
+from negas.labels.mining.options import REFINEMENTS, SELECTORS, SOURCES
 
 
 def parse_args() -> argparse.Namespace:
@@ -80,8 +80,7 @@ def main() -> int:
     args = parse_args()
     from tqdm import tqdm
 
-    from negas.apis.mining import describe, mine
-    from negas.apis.mining_command import options_from, print_report
+    from negas.labels.mining.run import describe, mine, options_from, print_report
 
     options = options_from(args)
     options.check(overwrite=args.overwrite or args.dry_run)

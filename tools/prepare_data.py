@@ -16,7 +16,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from negas.apis.cli import user_errors
+from negas.cli import user_errors
 
 
 def parse_args() -> argparse.Namespace:

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from negas.apis.cli import user_errors
+from negas.cli import user_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -27,8 +27,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Make the report."""
     args = parse_args()
-    from negas.apis.report import make_report, print_report
-    from negas.apis.report_check import check_out_folder
+    from negas.evaluation.run import check_out_folder
+    from negas.reports.methods import make_report, print_report
 
     if args.out:
         check_out_folder(args.out)

@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from negas.apis.cli import leave_room_for_workers, user_errors
+from negas.cli import leave_room_for_workers, user_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,8 +40,8 @@ def main() -> int:
     leave_room_for_workers()
     args = parse_args()
     print("loading libraries ...", flush=True)
-    from negas.apis.report_runs import load_run
-    from negas.apis.seeds import report_seeds, run_seeds
+    from negas.experiments.seeds import report_seeds, run_seeds
+    from negas.reports.methods import load_run
 
     folders = run_seeds(
         args.configs, args.seeds, args.work_dir, args.cfg_options, args.test_only, args.fresh

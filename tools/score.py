@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from negas.apis.cli import add_annotation_option, annotation_files, user_errors
+from negas.cli import add_annotation_option, annotation_files, user_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -75,14 +75,14 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Score the dumps."""
     args = parse_args()
-    from negas.apis.report_check import check_out_folder
-    from negas.apis.score import ScoreOptions, score_dumps, write_scores
-    from negas.apis.score_presets import choose_presets
-    from negas.apis.score_table import score_tables
-    from negas.visualization.tables import print_table
+    from negas.evaluation.cuts import choose_presets
+    from negas.evaluation.rescore import ScoreOptions, score_dumps
+    from negas.evaluation.run import check_out_folder
+    from negas.reports.scores import score_tables, write_scores
+    from negas.reports.table import print_table
 
     if args.benchmark is not None:
-        from negas.apis.score_benchmark import benchmark
+        from score_costs import benchmark
 
         print(
             "{boxes} boxes x {logits} logits, {scores} scores: {scores_s:.1f} s on one thread; "

@@ -7,7 +7,7 @@ under the ID texts, under the negative texts (NegA's branch without its noise), 
 import argparse
 import sys
 
-from negas.apis.cli import add_config_options, load_config, user_errors
+from negas.cli import add_config_options, load_config, user_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -48,12 +48,12 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
-    from negas.apis.attention_page import PageOptions, draw_attention
+    from negas.apis.attention import PageOptions, draw_attention
     from negas.apis.inferencer import Inferencer
-    from negas.apis.inferencer_inputs import Pictures
-    from negas.apis.inferencer_labels import read_negatives
-    from negas.apis.inferencer_output import print_unreadable
-    from negas.apis.mining_classes import read_classes
+    from negas.apis.inputs import Pictures
+    from negas.apis.labels import read_negatives
+    from negas.apis.outputs import print_unreadable
+    from negas.labels.mining.classes import read_classes
 
     options = PageOptions(
         path=args.path,

@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from negas.apis.cli import add_config_options, load_config, prepare_work_dir, user_errors
+from negas.cli import add_config_options, load_config, prepare_work_dir, user_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -59,7 +59,7 @@ def main() -> int:
     if args.amp:
         cfg.test_cfg.fp16 = True
 
-    from negas.apis.run import test
+    from negas.experiments.run import test
 
     test(cfg, args.checkpoint, args.show_dir)
     return 0

@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from negas.apis.cli import add_config_options, load_config, prepare_work_dir, user_errors
+from negas.cli import add_config_options, load_config, prepare_work_dir, user_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,7 +33,7 @@ def main() -> int:
     cfg = load_config(args.config, args.cfg_options, args.launcher)
     prepare_work_dir(cfg, args.config, args.work_dir)
 
-    from negas.apis.run import train
+    from negas.experiments.run import train
 
     train(cfg, amp=args.amp, auto_scale_lr=args.auto_scale_lr, resume=args.resume)
     return 0

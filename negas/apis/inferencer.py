@@ -23,19 +23,18 @@ from mmdet.apis import DetInferencer  # noqa: E402
 from mmdet.structures import DetDataSample  # noqa: E402
 
 import negas.register  # noqa: E402, F401
-
-from .cli import load_config  # noqa: E402
-from .inferencer_calibration import Calibration, default_path, identity  # noqa: E402
-from .inferencer_inputs import Input, Picture, Pictures  # noqa: E402
-from .inferencer_labels import set_labels  # noqa: E402
-from .inferencer_output import CocoResults, Painted, prepare_folder  # noqa: E402
-from .inferencer_visualizer import VerdictVisualizer  # noqa: E402
-from .preflight import (  # noqa: E402
+from negas.cli import load_config  # noqa: E402
+from negas.experiments.preflight import (  # noqa: E402
     check_bank,
     check_checkpoint,
     check_device,
     check_test_pipeline,
 )
+
+from .calibration import Calibration, default_path, identity  # noqa: E402
+from .inputs import Input, Picture, Pictures  # noqa: E402
+from .labels import set_labels  # noqa: E402
+from .outputs import CocoResults, Painted, VerdictVisualizer, prepare_folder  # noqa: E402
 
 UNCALIBRATED_CUT = 0.3  # what MMDetection's inferencer draws from
 

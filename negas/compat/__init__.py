@@ -9,9 +9,7 @@ from __future__ import annotations
 import warnings
 
 __all__ = ["install"]
-
 _installed = False
-
 # (category, message, module): noise of dependencies that no user can act on.
 _NOISE = (
     (DeprecationWarning, "pkg_resources is deprecated", ""),

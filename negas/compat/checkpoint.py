@@ -22,7 +22,6 @@ import numpy as np
 import torch
 
 TRUST_VARIABLE = "NEGAS_TRUST_CHECKPOINT"
-
 _DTYPES = "? S U i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8".split()
 
 

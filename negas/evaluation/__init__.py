@@ -1,10 +1,5 @@
-"""MMEngine metrics: thin collectors around :mod:`negas.metrics`."""
+"""From a detector's predictions to a finished run and its numbers.
 
-from negas import compat
-
-compat.install()  # before mmdet, whoever imports this room first
-
-from .coco_by_name import CocoByNameMetric  # noqa: E402
-from .ood_metric import OODMetric  # noqa: E402
-
-__all__ = ["CocoByNameMetric", "OODMetric"]
+:mod:`~negas.evaluation.ood_metric` collects predictions in MMEngine's loops; everything after that
+(runs, cuts, rows, re-scoring) works on files and arrays, without mm*.
+"""

@@ -1,12 +1,23 @@
-"""From MMDetection's predictions to :class:`~negas.records.BoxRecords`."""
+"""From MMDetection's predictions to :class:`~negas.records.BoxRecords`.
+
+Records on disk: set by set while a run goes on, in their place when all sets are through.
+
+The data sets of a run, looked at before any inference.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from negas.metrics.coco import category_ids, load_coco
 from negas.records import BoxRecords
+
+from .run import TEXT_FEATS_FILE
 
 
 def to_arrays(sample: dict, min_score: float, one_per_box: bool = True) -> dict[str, np.ndarray]:
@@ -78,3 +89,67 @@ def to_coco_results(sample: dict, category_ids: Sequence[int]) -> list[dict]:
         )
         for box, label, score in zip(boxes, pred["labels"], pred["scores"], strict=True)
     ]
+
+
+class RecordDump:
+    """Writes ``<out_dir>/records``; until :meth:`finish` the files lie in ``records.part``.
+
+    So a run that fails halfway loses no inference, and never mixes its files with an older run's.
+    """
+
+    def __init__(self, out_dir: Path) -> None:
+        self.part, self.final = out_dir / "records.part", out_dir / "records"
+        self.names: list[str] = []
+
+    def add(self, name: str, records: BoxRecords) -> None:
+        """Keep the boxes of one finished set."""
+        if not self.names:
+            shutil.rmtree(self.part, ignore_errors=True)  # of a run that failed
+        records.save(self.part / f"{name}.npz")
+        self.names.append(name)
+
+    def finish(self, feats: Mapping[str, np.ndarray]) -> None:
+        """Put all sets in their place, with the text embeddings [M, D] of every bank."""
+        self.part.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(self.part / TEXT_FEATS_FILE, **feats)
+        self.final.mkdir(parents=True, exist_ok=True)
+        for file in (*[f"{name}.npz" for name in self.names], TEXT_FEATS_FILE):
+            os.replace(self.part / file, self.final / file)
+        shutil.rmtree(self.part, ignore_errors=True)
+
+
+ID_SETS = ("id", "cut")  # the sets whose labels are the model's
+
+
+def read_truths(datasets: Mapping[str, object], class_names: Sequence[str]) -> dict[str, dict]:
+    """COCO dict of every set.
+
+    Args:
+        datasets: MMDetection datasets by set name, with ``ann_file``.
+        class_names: of the model; the jsons of ``id`` and ``cut`` must have them all.
+
+    Raises:
+        ValueError: a set has no json, it is no COCO json, or an ID set's lacks a class.
+        FileNotFoundError: a json does not exist.
+    """
+    truths = {}
+    for name, dataset in datasets.items():
+        ann_file = getattr(dataset, "ann_file", None)
+        if not ann_file:
+            raise ValueError(
+                f"OODMetric: the set {name!r} ({type(dataset).__name__}) has no ann_file; give a "
+                "dataset with one COCO json"
+            )
+        truths[name] = load_coco(ann_file).dataset
+        if name in ID_SETS:
+            try:
+                category_ids(truths[name], class_names)
+            except ValueError as error:
+                raise ValueError(f"the set {name!r}, {str(ann_file)!r}: {error}") from error
+    return truths
+
+
+def files_of(dataset: object) -> dict[str, str]:
+    """Where annotations and images of a set lie, for ``meta`` of its records."""
+    images = (getattr(dataset, "data_prefix", None) or {}).get("img", "")
+    return dict(ann_file=str(dataset.ann_file), img_dir=str(images))

@@ -1,9 +1,12 @@
-"""The metric behind ``OODTestLoop``: mAP on the ID set, FPR95/AUROC of every score and OOD set."""
+"""The metric behind ``OODTestLoop``: mAP on the ID set, FPR95/AUROC of every score and OOD set.
+
+What :class:`~.ood_metric.OODMetric` refuses when the config is read, before any inference.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -16,23 +19,86 @@ from torch import nn
 from negas.labels.bank import NegativeLabelBank
 from negas.metrics import PRESETS, Cut, coco_map, f1_threshold, voc07_ap50
 from negas.metrics.coco import category_ids
+from negas.metrics.presets import find_presets
 from negas.records import BoxRecords
 from negas.scores import get_score
 
-from .collect import to_arrays, to_coco_results, to_records
-from .dump import RecordDump
-from .ood_options import DEFAULT_SCORES, check_options, own_protocols
-from .results import (
-    Bank,
-    Evaluation,
-    evaluate_run,
-    leakage_lines,
-    logged_numbers,
-    name_scores,
-    write_results,
+from .collect import (
+    ID_SETS,
+    RecordDump,
+    files_of,
+    read_truths,
+    to_arrays,
+    to_coco_results,
+    to_records,
 )
-from .run_info import run_info
-from .sets import ID_SETS, files_of, read_truths
+from .provenance import run_info, write_results
+from .rows import Evaluation, evaluate_run, leakage_lines, logged_numbers, name_scores
+from .run import RESERVED_BANKS, Bank
+
+DEFAULT_SCORES = (
+    "max_sigmoid",
+    "msp",
+    "energy",
+    "joint_energy",
+    "mcm",
+    "neglabel",
+    "negs",
+    "negs_product",
+)
+OWN_ROWS = {"own": "vos", "matched": "matched"}  # presets at the run's own cut -> their samples
+
+
+def check_options(
+    cut: str | float,
+    shared_cut: float | None,
+    min_score: float,
+    protocols: Sequence[str],
+    presets: Sequence[str],
+    banks: Iterable[str],
+    rotations: int = 0,
+    seed: int = 0,
+) -> None:
+    """See :class:`~.ood_metric.OODMetric` for the arguments.
+
+    Raises:
+        ValueError: in one sentence.
+    """
+    if not (cut == "f1" or isinstance(cut, int | float)):
+        raise ValueError(f"OODMetric: cut must be 'f1' or a number in [0, 1], got {cut!r}")
+    unknown = set(protocols) - {"vos", "matched"}
+    if unknown:
+        raise ValueError(f"OODMetric: unknown protocols {sorted(unknown)}; use vos, matched")
+    try:
+        find_presets(presets)
+    except ValueError as error:
+        raise ValueError(f"OODMetric: {error}") from error
+    if "fixed" in presets and shared_cut is None:
+        raise ValueError(
+            "OODMetric: the preset 'fixed' needs a confidence cut; set shared_cut to a number"
+        )
+    for key, value in (("rotations", rotations), ("seed", seed)):
+        if not isinstance(value, int) or value < 0:
+            raise ValueError(f"OODMetric: {key} must be an integer of at least 0, got {value!r}")
+    taken = sorted({*RESERVED_BANKS} & {*banks})
+    if taken:
+        raise ValueError(
+            f"OODMetric: banks: the name {taken[0]!r} is reserved for the model's own rows; "
+            "choose another"
+        )
+    cuts = [("cut", cut), ("shared_cut", shared_cut)]
+    cuts += [(f"preset {name!r}: cut", PRESETS[name].cut) for name in presets]
+    for key, value in cuts:
+        if isinstance(value, int | float) and value < min_score:
+            raise ValueError(
+                f"OODMetric: {key}={value} is below min_score={min_score}, so boxes would be "
+                "missing; lower min_score (and test_cfg.score_thr)"
+            )
+
+
+def own_protocols(protocols: Sequence[str], presets: Sequence[str]) -> tuple[str, ...]:
+    """Samples of the rows at the run's own cut: ``protocols``, and what ``presets`` adds."""
+    return tuple(dict.fromkeys([*protocols, *(OWN_ROWS[p] for p in presets if p in OWN_ROWS)]))
 
 
 @METRICS.register_module()

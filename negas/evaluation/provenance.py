@@ -2,20 +2,30 @@
 
 ``ood_results.json`` (tests), each dump of ``ood_scores.json`` (re-scoring), each run of
 ``report.json`` and each result of a comparison are descriptions with the sections of :data:`KEYS`.
+
+What the numbers of a test run depend on, for the result file.
 """
 
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 import negas
 from negas.compat.versions import installed
-from negas.files import file_sha256
+from negas.files import file_sha256, write_atomically
 from negas.records import BoxRecords
+
+if TYPE_CHECKING:
+    from mmengine.runner import Runner
+    from torch import nn
 
 PACKAGES = (
     "torch",
@@ -158,3 +168,54 @@ def _owners(description: dict, path: str) -> list[dict]:
         else:
             level = [each[part] for each in level if each.get(part) is not None]
     return level
+
+
+def run_info(runner: Runner, model: nn.Module) -> dict:
+    """What a number depends on: config, checkpoint, seed, post-processing, package versions."""
+    checkpoint = str(runner.cfg.get("load_from") or "")
+    test_cfg = json.loads(json.dumps(dict(model.bbox_head.test_cfg), default=str))
+    postprocessor = getattr(model, "postprocessor", None)
+    return dict(
+        config=str(getattr(runner.cfg, "filename", None) or ""),
+        config_sha256=hashlib.sha256(runner.cfg.pretty_text.encode()).hexdigest(),
+        checkpoint=checkpoint,
+        checkpoint_sha256=file_sha256(checkpoint) if Path(checkpoint).is_file() else None,
+        base_sha256=getattr(model, "base_sha256", None),
+        seed=runner.seed,
+        test_cfg=test_cfg,
+        **describe_postprocessing(test_cfg),
+        score=getattr(postprocessor, "score_name", "max_sigmoid"),
+        prompt=getattr(model, "prompt", None) is not None,
+        use_nega=bool(getattr(model, "use_nega", False)),
+        class_names=list(model.class_names),
+        neg_labels=_source(runner.cfg.get("model", {}).get("neg_labels")),
+        versions=package_versions(),
+    )
+
+
+def _source(neg_labels: object) -> str | None:
+    """The bank's file, if the config names one."""
+    return neg_labels if isinstance(neg_labels, str) else None
+
+
+def leaks_of(bank: dict) -> dict[str, list[str]]:
+    """OOD set -> negatives that name one of its classes; equal names only in older results."""
+    if "leakage" not in bank:
+        return bank["overlap"]
+    return {name: found["leaks"] for name, found in bank["leakage"].items()}
+
+
+def write_results(path: Path, report: dict) -> None:
+    """Write a report as JSON, whole or not at all."""
+    write_atomically(path, json.dumps(_plain(report), indent=1, allow_nan=False))
+
+
+def _plain(value: object) -> object:
+    """JSON types only; a number that does not exist (an empty set's AUROC) is null."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,25 +1,223 @@
 """ANTS: negatives written by a multimodal language model about the test images (CVPR 2026).
 
 Shape letters: B images, K ID labels, M negative labels, X rows of a bank, D channels.
+
+Parts of ANTS without a state: the threshold of negative images, the weight, clean captions.
+
+ANTS (CVPR 2026), where the paper and the authors' code differ both are here.
+
+Options of ANTS: the recommended ones, and the authors' code as a preset.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from negas.image_level.ants_mining import adaptive_weight, clean_sentences, negative_threshold
-from negas.image_level.ants_options import AntsOptions
-from negas.image_level.checks import Features, unit_features
-from negas.image_level.online import OnlineBatch, OnlineScorer
-from negas.image_level.scorers import CLIP_SCALE
+from negas.embeddings import fingerprint
+from negas.embeddings.encoders import Features, unit_features
 from negas.scores import NegLabel
-from negas.text import fingerprint
 
+from .online import OnlineBatch, OnlineScorer
+from .scorers import CLIP_SCALE
+
+ThresholdRule = Literal["percentile", "lowest"]
+_BINS = np.arange(0, 1.1, 0.1)  # the authors' edges, with their rounding (0.30000000000000004)
+
+
+class NegativeThreshold(NamedTuple):
+    """Where negative images begin.
+
+    Attributes:
+        gamma: the threshold, in the units of the score.
+        upper: scores from here on were left out before.
+        mined: [N] bool, which of the scores are negative images.
+    """
+
+    gamma: float
+    upper: float
+    mined: np.ndarray
+
+
+def negative_threshold(
+    scores: np.ndarray, eta: float = 0.5, rule: ThresholdRule = "percentile"
+) -> NegativeThreshold:
+    """Threshold that adapts to a history of scores.
+
+    The histogram (bins of width 0.1) is cut at its steepest step, the first of equals; of the
+    scores below that edge (of all, if there is none) ``eta`` are negative.
+
+    Args:
+        scores: [N] NegLabel scores, about [0, 1] (values outside are clipped).
+        eta: share of the scores below the edge, in (0, 1).
+        rule: ``percentile``: gamma is the ``eta`` percentile (linear interpolation) and scores
+            below it are negative (authors' code); ``lowest``: the ``max(1, floor(eta * n))`` lowest
+            are, with all that equal the largest of them (paper).
+
+    Raises:
+        ValueError: no scores, NaN, or an option out of range.
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    if scores.ndim != 1 or not scores.size or np.isnan(scores).any():
+        raise ValueError(
+            f"negative_threshold: scores must be a non-empty [N] without NaN, got shape "
+            f"{list(scores.shape)}."
+        )
+    if not 0 < eta < 1:
+        raise ValueError(f"negative_threshold: eta must be in (0, 1), got {eta!r}.")
+    if rule not in ("percentile", "lowest"):
+        raise ValueError(
+            f"negative_threshold: rule must be 'percentile' or 'lowest', got {rule!r}."
+        )
+    clipped = scores.clip(0, 1)
+    steps = np.abs(np.diff(np.histogram(clipped, _BINS)[0]))
+    upper = float(_BINS[steps.argmax() + 1])
+    low = clipped[clipped < upper]
+    low = low if low.size else clipped
+    if rule == "percentile":
+        gamma = float(np.percentile(low, 100 * eta))
+        return NegativeThreshold(gamma, upper, clipped < gamma)
+    gamma = float(np.sort(low)[max(1, int(eta * low.size)) - 1])
+    return NegativeThreshold(gamma, upper, clipped <= gamma)
+
+
+def adaptive_weight(far_mean: float, near_mean: float, eps: float = 1e-12) -> float:
+    """Weight of the far score: ``(1 - a) / ((1 - a) + (1 - b))``; 0.5 where that is 0 / 0.
+
+    Args:
+        far_mean: a, mean score with the captions as negatives, in [0, 1].
+        near_mean: b, mean score with the similar labels as negatives, in [0, 1].
+        eps: smallest denominator.
+    """
+    total = (1 - far_mean) + (1 - near_mean)
+    return 0.5 if total < eps else (1 - far_mean) / total
+
+
+def clean_sentences(sentences: Iterable[str], drop: Iterable[str] = ()) -> list[str]:
+    """Captions and labels of a model as it may write them: blanks, full stops, repeats.
+
+    Args:
+        sentences: untrusted texts.
+        drop: texts that must not come out, whatever their case.
+
+    Returns:
+        Distinct (whatever their case) non-empty texts, in order, without a full stop at the end.
+    """
+    known = {_bare(text).casefold() for text in drop}
+    kept = []
+    for sentence in sentences:
+        text = _bare(sentence)
+        if text and text.casefold() not in known:
+            known.add(text.casefold())
+            kept.append(text)
+    return kept
+
+
+def _bare(text: str) -> str:
+    return " ".join(str(text).split()).rstrip(". ")
+
+
+Mode = Literal["adaptive", "far_only", "near_only"]
+Images = Literal["negatives", "all"]
+
+
+@dataclass(frozen=True)
+class AntsOptions:
+    """What ANTS lets one choose; ``AUTHORS_CODE`` holds the values of the released code.
+
+    Args:
+        mode: both kinds of negatives, only captions (what the released far scripts run), or only
+            similar labels (near scripts).
+        eta: share of the low scores that are negative images.
+        threshold_rule: see ``negative_threshold``.
+        initial_threshold: of negative images, until the first update.
+        min_candidates: captions are made when more negative images than this wait.
+        max_updates: at most this many times.
+        max_captions: captions that are kept; the oldest go first.
+        similar_from: which images' predictions choose the ID classes that get similar labels:
+            the negative images' (paper) or all (code).
+        similar_share: share of the ID classes that do, in (0, 1]; at least one class.
+        similar_limit: their number, instead of a share (code: 40).
+        similar_per_class: most similar labels of a class.
+        similar_start: number of the first batch that chooses classes, from 1.
+        similar_interval: and every so many batches from then on.
+        similar_template: prompt of the similar labels; captions are encoded as they are.
+        weight_from: images whose mean scores set the weight: all negative images so far, with the
+            present negatives (paper), or all images, each with the negatives of its time, in
+            groups of K labels and ten times the similar labels (code).
+        group_length: labels per group of NegLabel's score, for banks of more labels.
+        seed: of the groups' permutation.
+    """
+
+    mode: Mode = "adaptive"
+    eta: float = 0.5
+    threshold_rule: ThresholdRule = "percentile"
+    initial_threshold: float = 0.8
+    min_candidates: int = 200
+    max_updates: int = 20
+    max_captions: int = 10_000
+    similar_from: Images = "negatives"
+    similar_share: float = 0.08
+    similar_limit: int | None = None
+    similar_per_class: int = 5
+    similar_start: int = 10
+    similar_interval: int = 40
+    similar_template: str = "the nice {}"
+    weight_from: Images = "negatives"
+    group_length: int = 100
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        choices = {
+            "mode": get_args(Mode),
+            "threshold_rule": get_args(ThresholdRule),
+            "similar_from": get_args(Images),
+            "weight_from": get_args(Images),
+        }
+        for option, allowed in choices.items():
+            self._require(option, getattr(self, option) in allowed, f"one of {', '.join(allowed)}")
+        self._require("eta", 0 < self.eta < 1, "in (0, 1)")
+        self._require("initial_threshold", 0 <= self.initial_threshold <= 1, "in [0, 1]")
+        self._require("similar_share", 0 < self.similar_share <= 1, "in (0, 1]")
+        self._require(
+            "similar_template", self.similar_template.count("{}") == 1, "one {} in a text"
+        )
+        counts = ("max_captions", "similar_per_class", "similar_start", "similar_interval")
+        for option in (*counts, "group_length"):
+            self._require(option, getattr(self, option) >= 1, "at least 1")
+        for option in ("min_candidates", "max_updates"):
+            self._require(option, getattr(self, option) >= 0, "at least 0")
+        limit = self.similar_limit
+        self._require("similar_limit", limit is None or limit >= 1, "None or at least 1")
+
+    def similar_count(self, classes: int) -> int:
+        """How many of the ID classes get similar labels."""
+        if self.similar_limit is not None:
+            return self.similar_limit
+        return max(1, round(self.similar_share * classes))
+
+    def as_dict(self) -> dict[str, Any]:
+        """All options, JSON-able."""
+        return asdict(self)
+
+    def _require(self, option: str, holds: bool, expected: str) -> None:
+        if not holds:
+            raise ValueError(f"ants: {option} must be {expected}, got {getattr(self, option)!r}.")
+
+
+AUTHORS_CODE = AntsOptions(
+    max_updates=10,
+    similar_from="all",
+    similar_limit=40,
+    similar_template="The nice {}.",
+    weight_from="all",
+)
 Captioner = Callable[[list[Any]], list[str]]
 SimilarLabels = Callable[[list[str]], list[list[str]]]
 TextEncoder = Callable[[list[str]], Features]
@@ -28,10 +226,10 @@ TextEncoder = Callable[[list[str]], Features]
 class ANTS(OnlineScorer):
     """``w * S_far + (1 - w) * S_near``: NegLabel's score against two banks made on the way.
 
-    Images with a low NegLabel score (:func:`~negas.image_level.ants_mining.negative_threshold` of
+    Images with a low NegLabel score (:func:`~negas.image_level.ants.negative_threshold` of
     all scores so far) are negative images. Far bank: their captions. Near bank: labels that look
     like the ID classes most often predicted. Until a bank exists, NegLabel's score against
-    ``neg_feats`` stands in. w is :func:`~negas.image_level.ants_mining.adaptive_weight`.
+    ``neg_feats`` stands in. w is :func:`~negas.image_level.ants.adaptive_weight`.
     A batch is taken in before it is scored, so batch size and order matter.
 
     Args:

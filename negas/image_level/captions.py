@@ -1,25 +1,34 @@
-"""What a multimodal language model says of images and classes, each asked for once (ANTS)."""
+"""What a multimodal language model says of images and classes, each asked for once (ANTS).
+
+A small offline stand-in for a multimodal language model: the nearest words of a list.
+
+It cannot describe; it names. An image gets the word whose text embedding is nearest to it, a class
+the words nearest to its name. Results made with it say so, and with which list.
+Shape letters: B images, V words, D channels.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from tqdm import tqdm
 
-from negas.image_level.crops import ImageItem
-from negas.image_level.mllm import MAX_SIDE, image_message
-from negas.image_level.preprocess import to_rgb
+from negas.embeddings import fingerprint
+from negas.embeddings.encoders import Features, unit_features
+from negas.embeddings.images import ImageItem, ImageSource, load_image
+from negas.embeddings.preprocess import to_rgb
 from negas.labels.candidates import clean_name
-from negas.labels.crops import ImageSource, load_image
 from negas.labels.generate import ChatModel, PromptStyle, parse_names
 from negas.labels.generate.parse import strip_thinking
-from negas.text import fingerprint
+from negas.labels.names import name_forms
+
+from .mllm import MAX_SIDE, image_message
 
 CAPTION_PROMPT = "Say in at most eight words what this image shows. Answer with these words only."
 SIMILAR_PROMPT = PromptStyle(
@@ -206,3 +215,44 @@ def _answer_path(
         return None
     key = fingerprint(json.dumps(settings, sort_keys=True))
     return Path(cache_dir) / f"{what}-{key[:16]}.jsonl"
+
+
+class NearestNames:
+    """Captions and similar labels out of a list of words.
+
+    Args:
+        names: V words.
+        encode: ``texts -> [n, D]``, the encoder's text side with the sentence of its labels.
+        sentence: of a caption, with one ``{}``.
+        num: similar labels per class.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        encode: Callable[[list[str]], Features],
+        sentence: str = "a photo of {}",
+        num: int = 5,
+    ) -> None:
+        self.names = list(dict.fromkeys(names))
+        if not self.names or sentence.count("{}") != 1:
+            raise ValueError("nearest names need at least one word and a sentence with one '{}'.")
+        self.sentence, self.num, self._encode = sentence, num, encode
+        self._feats = unit_features("features of the words", encode(self.names))
+
+    def captions(self, image_feats: Features) -> list[str]:
+        """One sentence per image feature [B, D]."""
+        feats = unit_features("image_feats", image_feats, self._feats.shape[1])
+        nearest = (feats @ self._feats.T).argmax(dim=1).tolist()
+        return [self.sentence.replace("{}", self.names[i]) for i in nearest]
+
+    def similar(self, class_names: Sequence[str]) -> list[list[str]]:
+        """The words nearest to each class name, other than the name itself."""
+        feats = unit_features("class_names", self._encode(list(class_names)))
+        orders = (feats @ self._feats.T).argsort(dim=1, descending=True, stable=True).tolist()
+        found = []
+        for name, order in zip(class_names, orders, strict=True):
+            own = name_forms(name)
+            others = (self.names[i] for i in order if not own & name_forms(self.names[i]))
+            found.append([word for _, word in zip(range(self.num), others, strict=False)])
+        return found

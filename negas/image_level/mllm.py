@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from negas.image_level.preprocess import to_rgb
+from negas.embeddings.preprocess import to_rgb
 from negas.labels.generate.chat import ChatError, Message
 from negas.labels.generate.local_chat import LocalChat
 

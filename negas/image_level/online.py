@@ -19,10 +19,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from negas.embeddings import fingerprint
+from negas.embeddings.encoders import Features, unit_features
 from negas.files import whole_file
-from negas.image_level.checks import Features, unit_features
-from negas.image_level.scorers import CLIP_SCALE
-from negas.text import fingerprint
+
+from .scorers import CLIP_SCALE
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from negas.image_level.checks import Features, unit_features
+from negas.embeddings.encoders import Features, unit_features
 from negas.scores import (
     Energy,
     EnvisionedOutlierExposure,

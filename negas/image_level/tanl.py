@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from negas.image_level.checks import Features, unit_features
-from negas.image_level.online import OnlineBatch, OnlineScorer
-from negas.image_level.scorers import CLIP_SCALE
-from negas.text import fingerprint
+from negas.embeddings import fingerprint
+from negas.embeddings.encoders import Features, unit_features
+
+from .online import OnlineBatch, OnlineScorer
+from .scorers import CLIP_SCALE
 
 
 def noise_images(size: int = 224, per_kind: int = 3, seed: int = 0) -> list:

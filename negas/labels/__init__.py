@@ -1,7 +1,7 @@
 """Negative labels: banks of them, and checks of what they name."""
 
-from negas.labels.audit import leaking
-from negas.labels.bank import NegativeLabelBank
-from negas.labels.overlap import overlap
+from .bank import NegativeLabelBank
+from .leakage import leaking
+from .names import overlap
 
 __all__ = ["NegativeLabelBank", "leaking", "overlap"]

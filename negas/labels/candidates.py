@@ -8,12 +8,11 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from negas.labels.overlap import name_forms
+from .names import name_forms
 
 MAX_CHARACTERS = 40
 MAX_WORDS = 4
 _MAX_FILE = 50_000_000  # bytes
-
 _LEAD = re.compile(r"^(?:[-*+•‣–>#]+\s*|\(?\d{1,4}[.):]\s+)+")
 _ALLOWED = re.compile(r"[^\W_][\w '’&./-]*")
 # Words that belong to a sentence, not to the name of a thing: the answer was prose or a refusal.
@@ -54,7 +53,7 @@ class Candidates:
     """Names in the order they came, each once, none of them an ID label.
 
     Repeats are found case- and plural-insensitively, with the rules of
-    :func:`~negas.labels.overlap.overlap`; the first spelling stays.
+    :func:`~negas.labels.names.overlap`; the first spelling stays.
 
     Args:
         id_labels: the K labels that no candidate may name.

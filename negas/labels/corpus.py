@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from negas.labels.ranking import PARTS
-from negas.labels.wordnet import LEXICOGRAPHER_FILES, WordNet, word_key
+from negas.labels.selection.ranking import PARTS
+
+from .wordnet import LEXICOGRAPHER_FILES, WordNet, word_key
 
 NEGLABEL_EXCLUDED = ("noun.animal", "noun.food")
 CSP_EXCLUDED = (*NEGLABEL_EXCLUDED, "noun.person", "noun.quantity", "noun.group", "adj.pert")
-
 _CLEAN = re.compile(r"[^\W\d_](?:[^\W\d_]|[ '.-])*")
 
 
@@ -116,7 +116,7 @@ def corpus_features(
     Args:
         corpus: C words.
         features: called with the words of one part and its sentences, returns [n, D], say
-            :meth:`negas.text.feature_store.TextFeatureStore.features`.
+            :meth:`negas.embeddings.store.TextFeatureStore.features`.
         templates: sentences with one ``{}`` each, by part of speech. NegLabel: ``the nice {}`` for
             nouns (and for ID labels), ``This is a {} photo`` for adjectives.
 

@@ -1,8 +1,15 @@
-"""Lists of class names from configs and files."""
+"""Lists of class names from configs and files.
+
+Names of OOD test classes, from files and annotations.
+
+How many negatives name an OOD class: the number that stands beside every claim.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,3 +55,136 @@ def read_names(source: Sequence[str] | str, key: str = "names") -> tuple[str, ..
         if not isinstance(name, str) or not name.strip():
             raise ValueError(f"{where}: entry {i} is {name!r}, expected a non-empty name")
     return tuple(names)
+
+
+def used_categories(truth: dict) -> list[str]:
+    """Names of the categories that occur in a COCO dict; all of them if it has no annotation.
+
+    Published OOD files list all categories of their source, ID classes among them.
+    """
+    used = {ann["category_id"] for ann in truth.get("annotations", ())}
+    names = [c["name"] for c in truth["categories"] if c["id"] in used]
+    return names or [c["name"] for c in truth["categories"]]
+
+
+def read_ood_names(source: str | os.PathLike | Sequence[str]) -> list[tuple[str, ...]]:
+    """OOD classes, each with its names; the first one stands for the class.
+
+    Args:
+        source: the names themselves, or a file: text with one class per line and further names of
+            it behind commas, JSON with a list of names or of lists of names, or a COCO json (the
+            categories that occur in it).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it cannot be read as names, holds none, or a class stands there twice.
+    """
+    where = "OOD names"
+    if isinstance(source, str | os.PathLike):
+        where = str(source)
+        is_json = Path(where).suffix == ".json"
+        classes = _from_json(where) if is_json else _from_text(where)
+    else:
+        classes = [(name,) for name in read_names(source, where)]
+    if not classes:
+        raise ValueError(f"{where}: holds no name of an OOD class.")
+    seen: set[str] = set()
+    for names in classes:
+        if not names or not all(isinstance(name, str) and name.strip() for name in names):
+            raise ValueError(f"{where}: {list(names)!r} is no list of non-empty names of a class.")
+        if names[0].casefold() in seen:
+            raise ValueError(f"{where}: the class {names[0]!r} stands there twice; remove one.")
+        seen.add(names[0].casefold())
+    return classes
+
+
+def _from_text(path: str) -> list[tuple[str, ...]]:
+    lines = read_names(path, "OOD names")
+    split = ([part.strip() for part in line.split(",")] for line in lines)
+    return [tuple(part for part in parts if part) for parts in split]
+
+
+def _from_json(path: str) -> list[tuple[str, ...]]:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"OOD names: there is no file {path!r}; give names or a file.")
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        if isinstance(data, dict):
+            return [(name,) for name in used_categories(data)]
+        return [tuple(entry) if isinstance(entry, list) else (entry,) for entry in data]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(
+            f"{path}: expected a JSON list of names (or of lists of names) or a COCO json "
+            f"({type(error).__name__}: {error})."
+        ) from error
+
+
+_IRREGULAR = {
+    "people": "person",
+    "men": "man",
+    "women": "woman",
+    "children": "child",
+    "mice": "mouse",
+    "geese": "goose",
+    "feet": "foot",
+    "teeth": "tooth",
+    "oxen": "ox",
+    "knives": "knife",
+    "leaves": "leaf",
+    "loaves": "loaf",
+    "scarves": "scarf",
+    "shelves": "shelf",
+    "wolves": "wolf",
+    "calves": "calf",
+    "skis": "ski",
+    "taxis": "taxi",
+    "bikinis": "bikini",
+    "kiwis": "kiwi",
+}
+
+
+def overlap(neg_labels: Sequence[str], ood_names: Sequence[str]) -> list[str]:
+    """The negative labels that name an OOD class, in their order.
+
+    Case, plural, underscores, hyphens, leading articles and spaces inside a word ("hot dog",
+    "hotdog") do not matter. Synonyms and hypernyms are not found ("kitten" is not "cat"): the list
+    is a lower bound.
+    """
+    classes = [_tokens(name) for name in ood_names]
+    return [label for label in neg_labels if any(_same(_tokens(label), c) for c in classes)]
+
+
+def name_forms(name: str) -> frozenset[str]:
+    """Spellings that stand for a name; two names mean the same word if they share one.
+
+    What :func:`overlap` ignores is ignored here too: "Wine_Glasses" has the form "wineglass". Of
+    names of more than 6 words only the last word may be a plural.
+    """
+    tokens = _tokens(name)
+    joined = [""]
+    for token in tokens if len(tokens) <= 6 else ["".join(tokens)]:
+        joined = [start + form for start in joined for form in sorted(_singulars(token))]
+    return frozenset(joined) | _singulars("".join(tokens))
+
+
+def _tokens(name: str) -> list[str]:
+    tokens = re.findall(r"[^\W_]+", name.replace("'", "").casefold())
+    return tokens[1:] if len(tokens) > 1 and tokens[0] in ("a", "an", "the") else tokens
+
+
+def _same(first: list[str], second: list[str]) -> bool:
+    if len(first) == len(second):
+        return all(_singulars(a) & _singulars(b) for a, b in zip(first, second, strict=True))
+    return bool(_singulars("".join(first)) & _singulars("".join(second)))
+
+
+def _singulars(word: str) -> set[str]:
+    """The word and what it may be the plural of: "buses" -> buses, buse, bus."""
+    forms = {word, _IRREGULAR.get(word, word)}
+    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        forms.add(word[:-1])
+        if word.endswith("ies"):
+            forms.add(word[:-3] + "y")
+        elif word.endswith("es"):
+            forms.add(word[:-2])
+    return forms

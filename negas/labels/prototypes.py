@@ -19,9 +19,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from negas.embeddings.images import crop_box, load_image
 from negas.files import whole_file
-from negas.labels.crops import crop_box, load_image
-from negas.labels.ranking import unit_rows
+from negas.labels.selection.ranking import unit_rows
 from negas.metrics.coco import category_ids, load_coco
 
 Embed = Callable[[list[Image.Image]], Any]  # images -> [n, D]
@@ -58,12 +58,12 @@ def class_prototypes(
         img_dir: folder of its images.
         class_names: the K classes, named as the categories.
         embed: from a list of Pillow images to ``[n, D]``, a tensor or array, such as
-            ``negas.image_level.encoders.Encoder.images``.
+            ``negas.embeddings.encoders.Encoder.images``.
         cache_dir: where to keep the result (and, every 256 crops, what is there of it), under a key
             of annotations, images, options and model. ``None`` keeps nothing.
         max_per_class: at most so many crops of a class, drawn at random.
         min_size: least length of a box's shorter side, in pixels.
-        margin: see :func:`negas.labels.crops.crop_box`.
+        margin: see :func:`negas.embeddings.images.crop_box`.
         square: the same.
         seed: of the draw.
         embed_key: what tells one model from another in the cache; default: ``image_key`` of the

@@ -1,7 +1,7 @@
 """WordNet 3.0 without NLTK: synonyms, hypernyms, hyponyms, plurals and proper nouns.
 
-The lexicon (``data/wordnet/``) is made by ``tools/build_wordnet_corpus.py``. Words are looked up
-without regard to case, with spaces or underscores, in the singular or the plural.
+The lexicon (``data/wordnet/``) is made by ``tools/dev/build_wordnet_corpus.py``. Words are looked
+up without regard to case, with spaces or underscores, in the singular or the plural.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class WordNet:
         """
         if not Path(path).is_file():
             raise FileNotFoundError(
-                f"{path}: no WordNet lexicon; make it with tools/build_wordnet_corpus.py."
+                f"{path}: no WordNet lexicon; make it with tools/dev/build_wordnet_corpus.py."
             )
         try:
             text = gzip.decompress(Path(path).read_bytes()).decode("utf-8")
@@ -107,7 +107,7 @@ class WordNet:
         except (OSError, EOFError, ValueError) as error:
             raise ValueError(
                 f"{path}: not a WordNet lexicon of this version ({error}); make it again with "
-                f"tools/build_wordnet_corpus.py."
+                f"tools/dev/build_wordnet_corpus.py."
             ) from error
 
     def __len__(self) -> int:
@@ -201,7 +201,7 @@ class WordNet:
         A meaning is a name if it is a named individual (an instance), or if the word is written as
         a name there and no synonym begins with a small letter ("TV" is also "television").
         Capitals of kinds of animals, plants and food ("Great Dane", the genus "Paris") do not tell.
-        CHOICE: published work asks a language model; see ``negas.labels.refine``.
+        CHOICE: published work asks a language model; see ``negas.labels.selection.refine``.
         """
         forms = set(self.base_forms(word))
         verdicts = [

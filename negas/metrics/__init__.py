@@ -8,16 +8,16 @@ FPR95 is the share of OOD samples kept at the threshold that keeps at least 95% 
 (0.833, 0.5)
 """
 
-from negas.metrics.bootstrap import BootstrapResult, Interval, bootstrap
-from negas.metrics.coco import AveragePrecision, coco_map, records_to_coco
-from negas.metrics.controls import rotated_bank
-from negas.metrics.f1_cut import ClassCut, F1Cut, f1_threshold
-from negas.metrics.open_set import LabeledBoxes, OpenSetResult, open_set_metrics, truth_boxes
-from negas.metrics.paired import GroupedScores, PairedResult, paired_bootstrap
-from negas.metrics.presets import PRESETS, Cut, Preset, find_presets
-from negas.metrics.protocol import evaluate_scores, sample_rows, select_samples
-from negas.metrics.roc import OODResult, ood_metrics
-from negas.metrics.voc import voc07_ap50
+from .bootstrap import BootstrapResult, Interval, bootstrap
+from .coco import AveragePrecision, coco_map, records_to_coco
+from .controls import rotated_bank
+from .f1_cut import ClassCut, F1Cut, f1_threshold
+from .open_set import LabeledBoxes, OpenSetResult, open_set_metrics, truth_boxes
+from .paired import GroupedScores, PairedResult, paired_bootstrap
+from .presets import PRESETS, Cut, Preset, find_presets
+from .protocol import evaluate_scores, sample_rows, select_samples
+from .roc import OODResult, ood_metrics
+from .voc import voc07_ap50
 
 __all__ = [
     "AveragePrecision",

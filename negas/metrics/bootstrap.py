@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from negas.metrics.roc import check_recall, check_scores, ood_metrics, required_count
+from .roc import check_recall, check_scores, ood_metrics, required_count
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from negas.metrics.coco import CocoSource, average_precision, evaluate_coco
+from .coco import CocoSource, average_precision, evaluate_coco
 
 
 @dataclass(frozen=True)

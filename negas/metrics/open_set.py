@@ -17,7 +17,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from negas.boxes import box_iou
-from negas.metrics.coco import CocoSource, load_coco
+
+from .coco import CocoSource, load_coco
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from negas.metrics.bootstrap import Interval, weighted_metrics
-from negas.metrics.roc import check_recall, check_scores, ood_metrics
+from .bootstrap import Interval, weighted_metrics
+from .roc import check_recall, check_scores, ood_metrics
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from negas.metrics.protocol import Protocol
+from .protocol import Protocol
 
 CutChoice = str | float  # own, f1, f1-test, or a number
 

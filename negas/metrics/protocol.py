@@ -13,10 +13,11 @@ from typing import Any, Literal
 import numpy as np
 
 from negas.boxes import box_iou
-from negas.metrics.coco import CocoSource, category_ids, id_labels_of, load_coco
-from negas.metrics.roc import ood_metrics
 from negas.records import BoxRecords
 from negas.scores import Score, get_score
+
+from .coco import CocoSource, category_ids, id_labels_of, load_coco
+from .roc import ood_metrics
 
 Protocol = Literal["vos", "matched"]
 ScoreSpec = str | tuple[str, Mapping[str, Any]]

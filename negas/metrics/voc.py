@@ -15,7 +15,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from negas.boxes import box_iou
-from negas.metrics.coco import CocoSource, category_ids, load_coco, load_results
+
+from .coco import CocoSource, category_ids, load_coco, load_results
 
 _LEFT_OUT = ("difficult", "iscrowd", "ignore")  # flags of objects that neither help nor harm
 

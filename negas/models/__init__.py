@@ -5,11 +5,7 @@ from negas import compat
 compat.install()
 
 from .background import BackgroundMask, background_mask  # noqa: E402
-from .grounding_dino import (  # noqa: E402
-    BertTextModel,
-    GroundingDINODetector,
-    NegASGroundingDINO,
-)
+from .grounding_dino import BertTextModel, GroundingDINODetector, NegASGroundingDINO  # noqa: E402
 from .losses import MaskedBCELoss, MaskedFocalLoss, masked_bce  # noqa: E402
 from .nega_neck import NegANeck  # noqa: E402
 from .postprocess import NegSPostProcessor  # noqa: E402

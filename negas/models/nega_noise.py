@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from negas.text.noise import gaussian_noise
+from negas.embeddings.noise import gaussian_noise
 
 _NOISE_STREAM = 0x6E656761  # keeps the noise apart from what else is seeded with (seed, number)
 

@@ -9,8 +9,8 @@ from mmengine.logging import MessageHub
 from mmengine.registry import MODELS, TASK_UTILS
 from torch import nn
 
+from negas.embeddings.prompt import PromptLearner
 from negas.labels.bank import NegativeLabelBank
-from negas.text.prompt import PromptLearner
 
 from .freeze import eval_children, freeze_except
 from .postprocess import NegSPostProcessor
@@ -42,7 +42,7 @@ class NegASParts:
             tokenizer: of it.
             neg_labels: a :class:`~negas.labels.NegativeLabelBank` file, or a list of words; empty:
                 none (then ``use_nega`` must be off).
-            prompt: options of :class:`~negas.text.prompt.PromptLearner` and ``seed``; or ``None``.
+            prompt: options of :class:`~negas.embeddings.PromptLearner` and ``seed``; or ``None``.
             use_nega: train with the OOD branch.
             background: config of the background rule.
             loss_ood: config of the OOD branch's loss.

@@ -10,18 +10,18 @@ detected boxes (head logits) and whole images (``scale * cosine``) alike.
 [0.8334]
 """
 
-from negas.scores.base import NegativeScore, Score
-from negas.scores.energy import Energy
-from negas.scores.eoe import EnvisionedOutlierExposure
-from negas.scores.joint_energy import JointEnergy
-from negas.scores.max_logit import MaxLogit
-from negas.scores.max_sigmoid import MaxSigmoid
-from negas.scores.mcm import MaximumConceptMatching
-from negas.scores.msp import MaxSoftmaxProbability
-from negas.scores.neglabel import NegLabel
-from negas.scores.negs import NegS
-from negas.scores.negs_product import NegSProduct
-from negas.scores.registry import SCORES, ScoreRegistry, get_score
+from .base import NegativeScore, Score
+from .energy import Energy
+from .eoe import EnvisionedOutlierExposure
+from .joint_energy import JointEnergy
+from .max_logit import MaxLogit
+from .max_sigmoid import MaxSigmoid
+from .mcm import MaximumConceptMatching
+from .msp import MaxSoftmaxProbability
+from .neglabel import NegLabel
+from .negs import NegS
+from .negs_product import NegSProduct
+from .registry import SCORES, ScoreRegistry, get_score
 
 __all__ = [
     "SCORES",

@@ -8,9 +8,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from negas.scores.base import NegativeScore
-from negas.scores.registry import SCORES
-from negas.scores.stable import (
+from .base import NegativeScore
+from .registry import SCORES
+from .stable import (
     log_probability_difference,
     probability_difference,
     softmax_max_log_odds,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from negas.scores.base import Score
-from negas.scores.registry import SCORES
+from .base import Score
+from .registry import SCORES
 
 
 @SCORES.register("joint_energy")

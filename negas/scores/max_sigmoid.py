@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from negas.scores.base import Score
-from negas.scores.registry import SCORES
+from .base import Score
+from .registry import SCORES
 
 
 @SCORES.register("max_sigmoid")

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from negas.scores.base import Score
-from negas.scores.registry import SCORES
-from negas.scores.stable import softmax_max_log_odds
+from .base import Score
+from .registry import SCORES
+from .stable import softmax_max_log_odds
 
 
 @SCORES.register("mcm")

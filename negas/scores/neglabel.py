@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from negas.scores.base import NegativeScore
-from negas.scores.registry import SCORES
-from negas.scores.stable import mean_log_odds
+from .base import NegativeScore
+from .registry import SCORES
+from .stable import mean_log_odds
 
 
 @SCORES.register("neglabel")

@@ -7,13 +7,9 @@ from typing import Literal, get_args
 
 from torch import Tensor
 
-from negas.scores.base import NegativeScore
-from negas.scores.registry import SCORES
-from negas.scores.stable import (
-    log_probability_difference,
-    mean_log_odds,
-    probability_difference,
-)
+from .base import NegativeScore
+from .registry import SCORES
+from .stable import log_probability_difference, mean_log_odds, probability_difference
 
 NegativeReduction = Literal["max", "mean", "lse"]
 

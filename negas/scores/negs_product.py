@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from negas.scores.base import NegativeScore
-from negas.scores.registry import SCORES
-from negas.scores.stable import softmax_max_log_odds
+from .base import NegativeScore
+from .registry import SCORES
+from .stable import softmax_max_log_odds
 
 
 @SCORES.register("negs_product")

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import fields
 
-from negas.scores.base import Score
+from .base import Score
 
 
 class ScoreRegistry(dict[str, type[Score]]):

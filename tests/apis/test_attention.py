@@ -12,7 +12,7 @@ from torch.nn.functional import avg_pool2d
 
 from negas.apis import Inferencer
 from negas.apis.attention import AttentionMap, Placement, attention_maps
-from negas.apis.attention_layers import ID, Branch, Layer, read_branches
+from negas.models.yolo_world.attention import ID, Branch, Layer, read_branches
 from negas.models.yolo_world.layers import MaxSigmoidAttnBlock
 from tests.helpers.shipped_emoji import CONFIG, WEIGHTS
 from tests.helpers.yolo_world import ROOT

@@ -4,8 +4,8 @@ import pytest
 import torch
 from mmdet.structures import DetDataSample
 
-from negas.apis.attention_grounding_dino import token_shares
-from negas.apis.attention_layers import ID, NEGATIVE, read_branches
+from negas.models.grounding_dino.attention import token_shares
+from negas.models.yolo_world.attention import ID, NEGATIVE, read_branches
 from tests.helpers.grounding_dino import ID_NAMES, NEG_NAMES, build_grounding_dino
 
 SIZE = (96, 136)  # P5 has more cells than fit: 136 / 32 = 4.25

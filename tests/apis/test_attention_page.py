@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from negas.apis import attention_page
-from negas.apis.attention import AttentionMap, Placement
-from negas.apis.attention_layers import ID, NEGATIVE
-from negas.apis.attention_page import PageOptions, draw_page
-from negas.apis.inferencer_inputs import Picture
+from negas.apis import attention as attention_page
+from negas.apis.attention import AttentionMap, PageOptions, Placement, draw_page
+from negas.apis.inputs import Picture
+from negas.models.yolo_world.attention import ID, NEGATIVE
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from negas.apis.calibrate import calibrate, fit_tau, use_images, validation_loader
-from negas.apis.cli import load_config
-from negas.apis.inferencer_calibration import Calibration, default_path
+from negas.apis.calibration import Calibration, default_path
+from negas.apis.fit import calibrate, fit_tau, use_images, validation_loader
+from negas.cli import load_config
 from negas.metrics import f1_threshold, records_to_coco
 from negas.records import BoxRecords
 from negas.scores import get_score

@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from negas.apis import Inferencer, inferencer_visualizer
-from negas.apis.cli import load_config
-from negas.apis.inferencer_calibration import Calibration, default_path, identity
-from negas.apis.inferencer_labels import read_negatives, set_labels
+from negas.apis import Inferencer
+from negas.apis import outputs as inferencer_visualizer
+from negas.apis.calibration import Calibration, default_path, identity
+from negas.apis.labels import read_negatives, set_labels
+from negas.cli import load_config
 from negas.visualization.boxes import KNOWN, UNKNOWN
 from tests.helpers.shipped_emoji import CONFIG, WEIGHTS, copy_weights, draw_scenes
 from tests.helpers.yolo_world import ROOT

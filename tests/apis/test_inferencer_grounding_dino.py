@@ -7,8 +7,8 @@ from mmengine.config import Config
 
 from negas.apis import Inferencer
 from negas.apis.attention import attention_maps
-from negas.apis.calibrate import calibrate, validation_loader
-from negas.apis.inferencer_calibration import default_path
+from negas.apis.calibration import default_path
+from negas.apis.fit import calibrate, validation_loader
 from negas.models.grounding_dino import detector
 from tests.helpers.tiny_coco import EMOJI_GROUNDING_DINO, emoji_project
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from negas.apis.inferencer_inputs import Pictures
+from negas.apis.inputs import Pictures
 
 
 def write(path, size=(40, 30), colour=(10, 20, 200)):

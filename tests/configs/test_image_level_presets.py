@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from negas.apis.image_ood import prepare
-from negas.apis.image_ood_methods import ALL
-from negas.apis.image_ood_options import ImageOodOptions, read_preset
+from negas.image_level.run.methods import ALL
+from negas.image_level.run.options import ImageOodOptions, read_preset
+from negas.image_level.run.run import prepare
 from negas.labels import NegativeLabelBank
 
 ROOT = Path(__file__).parents[2]

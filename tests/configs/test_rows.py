@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from negas.apis.config_files import Family, Row, config_texts, differences, write_configs
+from negas.experiments.config_files import Family, Row, config_texts, differences, write_configs
 from negas.labels.wordnet import WordNet
 from tests.helpers.commands import run_tool
 from tests.helpers.yolo_world import ROOT

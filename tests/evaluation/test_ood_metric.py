@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from negas.evaluation import OODMetric
+from negas.evaluation.ood_metric import OODMetric
 from negas.evaluation.provenance import missing_keys
 from negas.files import file_sha256
 from negas.labels.bank import NegativeLabelBank

@@ -5,16 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from negas.evaluation.results import (
-    Bank,
+from negas.evaluation.provenance import write_results
+from negas.evaluation.rows import (
     Evaluation,
     evaluate_run,
     leakage_lines,
     logged_numbers,
     mean_rows,
     name_scores,
-    write_results,
 )
+from negas.evaluation.run import Bank
 from negas.metrics import Cut, evaluate_scores, rotated_bank
 from negas.records import BoxRecords
 

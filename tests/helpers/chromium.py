@@ -37,7 +37,7 @@ def find_chromium() -> str:
     Raises:
         FileNotFoundError: there is none; with the command that installs it.
     """
-    file = ROOT / "tools/setup_chromium.py"
+    file = ROOT / "tools/dev/setup_chromium.py"
     spec = importlib.util.spec_from_file_location("setup_chromium", file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -8,8 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from negas.evaluation.provenance import package_versions
-from negas.evaluation.results import TEXT_FEATS_FILE, Bank, Evaluation, evaluate_run, write_results
+from negas.evaluation.provenance import package_versions, write_results
+from negas.evaluation.rows import Evaluation, evaluate_run
+from negas.evaluation.run import TEXT_FEATS_FILE, Bank
 from negas.metrics import Cut
 from negas.records import BoxRecords
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from negas.image_level.adaneg import AdaNeg
-from negas.image_level.memory import SlotMemory
+from negas.image_level.adaneg import AdaNeg, SlotMemory
 from negas.image_level.online import score_stream
 
 GOLDEN = Path(__file__).parents[1] / "data" / "image_level" / "adaneg_online.npz"

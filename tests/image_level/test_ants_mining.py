@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from negas.image_level.ants_mining import adaptive_weight, clean_sentences, negative_threshold
+from negas.image_level.ants import adaptive_weight, clean_sentences, negative_threshold
 
 DATA = Path(__file__).parents[1] / "data" / "image_level"
 

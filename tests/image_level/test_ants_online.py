@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from negas.image_level.ants import ANTS
-from negas.image_level.ants_options import AUTHORS_CODE, AntsOptions
+from negas.image_level.ants import ANTS, AUTHORS_CODE, AntsOptions
 from negas.image_level.online import score_stream
 
 GOLDEN = Path(__file__).parents[1] / "data" / "image_level" / "ants_online.npz"

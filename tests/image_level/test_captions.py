@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from negas.embeddings.images import ImageItem
 from negas.image_level.captions import ImageCaptions, SimilarLabels, clean_caption, image_hash
-from negas.image_level.crops import ImageItem
 from negas.labels.generate import ChatError, OpenAIChat
 from tests.helpers.chat_server import chat_server, error
 

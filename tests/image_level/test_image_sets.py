@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from negas.image_level.crops import ImageItem
+from negas.embeddings.images import ImageItem
 from negas.image_level.image_sets import read_coco, read_folder, read_list
 from negas.records import BoxRecords
 

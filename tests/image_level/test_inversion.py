@@ -9,9 +9,8 @@ import torch
 from PIL import Image
 
 from negas.datasets.emoji_world.crops import GlyphCrops
-from negas.image_level.encoders import build_encoder
-from negas.image_level.interneg import InterNeg
-from negas.image_level.inversion import ModalityInversion
+from negas.embeddings.encoders import build_encoder
+from negas.image_level.interneg import InterNeg, ModalityInversion
 from negas.image_level.online import score_stream
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "emoji_world"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from negas.image_level.nearest_names import NearestNames
+from negas.image_level.captions import NearestNames
 
 WORDS = {"cat": (1, 0, 0), "dogs": (0.9, 0.1, 0), "fox": (0.8, 0.3, 0), "bus": (0, 0, 1)}
 WORDS |= {"dog": (0.9, 0.2, 0)}

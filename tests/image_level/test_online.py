@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from negas.image_level.adaneg import AdaNeg
-from negas.image_level.ants import ANTS
-from negas.image_level.ants_options import AntsOptions
+from negas.image_level.ants import ANTS, AntsOptions
 from negas.image_level.interneg import InterNeg
 from negas.image_level.online import score_pair, score_stream
 from negas.image_level.tanl import TANL

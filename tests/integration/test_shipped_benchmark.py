@@ -11,11 +11,11 @@ import pytest
 from mmengine.config import ConfigDict
 
 import negas.register  # noqa: F401
-from negas.apis import run as runs
-from negas.apis.cli import load_config
 from negas.boxes import box_iou
+from negas.cli import load_config
 from negas.datasets.emoji_world.splits import SPLITS, SplitWriter
 from negas.datasets.emoji_world.store import ensure_split
+from negas.experiments import run as runs
 from negas.labels import NegativeLabelBank
 from negas.metrics import ood_metrics
 from negas.records import BoxRecords

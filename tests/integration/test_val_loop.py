@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from negas.evaluation import OODMetric
+from negas.evaluation.ood_metric import OODMetric
 from negas.records import BoxRecords
 from tests.helpers.commands import run_tool
 from tests.helpers.tiny_coco import OOD_NAMES, emoji_project, write_set

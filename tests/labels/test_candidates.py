@@ -5,7 +5,7 @@ import json
 import pytest
 
 from negas.labels.candidates import Candidates, FileCandidates, clean_name
-from negas.labels.overlap import name_forms
+from negas.labels.names import name_forms
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from negas.image_level.encoders import build_encoder
+from negas.embeddings.encoders import build_encoder
+from negas.embeddings.images import crop_box, load_image
 from negas.labels import prototypes as room
-from negas.labels.crops import crop_box, load_image
 from negas.labels.names import read_names
 from negas.labels.prototypes import class_prototypes
 from tests.helpers.yolo_world import ROOT

@@ -4,12 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from negas.metrics import (
-    evaluate_scores,
-    ood_metrics,
-    rotated_bank,
-    select_samples,
-)
+from negas.metrics import evaluate_scores, ood_metrics, rotated_bank, select_samples
 from negas.records import BoxRecords
 from negas.scores import get_score
 

@@ -9,7 +9,7 @@ import pytest
 from tests.helpers.yolo_world import ROOT
 
 TINY_CLIP = ROOT / "data" / "emoji_world" / "tiny_clip"
-TOOL = ROOT / "tools" / "audit_labels.py"
+TOOL = ROOT / "tools/audit_labels.py"
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import json
 import pytest
 from mmengine.logging import MMLogger
 
-from negas.apis.inferencer_calibration import default_path
+from negas.apis.calibration import default_path
 from tests.helpers.commands import run_tool
 from tests.helpers.shipped_emoji import CONFIG, copy_weights, draw_scenes
 from tests.helpers.yolo_world import ROOT

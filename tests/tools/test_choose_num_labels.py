@@ -10,10 +10,10 @@ import pytest
 import torch
 from transformers import AutoTokenizer, CLIPTextModelWithProjection
 
-from negas.apis.label_feats import load_run
+from negas.embeddings.text import encode_labels
+from negas.evaluation.num_labels import load_run
 from negas.labels import NegativeLabelBank
 from negas.records import BoxRecords
-from negas.text.clip_text import encode_labels
 from tests.helpers.yolo_world import ROOT
 
 CLIP = str(ROOT / "data/emoji_world/tiny_clip")

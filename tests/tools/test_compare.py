@@ -8,13 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from negas.apis.compare import PUBLISHED, PUBLISHED_DIR, compare, read_published
-from negas.apis.compare_files import describe_results
-from negas.apis.report_runs import load_run
-from negas.apis.score import ScoreOptions, score_dumps, write_scores
-from negas.apis.score_presets import choose_presets
-from negas.evaluation.results import write_results
-from negas.visualization.tables import to_markdown
+from negas.evaluation.cuts import choose_presets
+from negas.evaluation.provenance import write_results
+from negas.evaluation.rescore import ScoreOptions, score_dumps
+from negas.reports.compare import (
+    PUBLISHED,
+    PUBLISHED_DIR,
+    compare,
+    describe_results,
+    read_published,
+)
+from negas.reports.methods import load_run
+from negas.reports.scores import write_scores
+from negas.reports.table import to_markdown
 from tests.helpers.commands import ROOT
 from tests.helpers.fake_runs import fake_run
 
@@ -238,4 +244,4 @@ def test_command(runs, tmp_path, capsys, monkeypatch):
 def call(monkeypatch, *arguments):
     monkeypatch.setattr("sys.argv", ["compare.py", *map(str, arguments)])
     monkeypatch.delenv("NEGAS_DEBUG", raising=False)
-    return runpy.run_path(str(ROOT / "tools" / "compare.py"))["main"]()
+    return runpy.run_path(str(ROOT / "tools/compare.py"))["main"]()

@@ -12,9 +12,10 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import negas.register  # noqa: F401
-from negas.apis import demo, demo_run
-from negas.apis.report_runs import load_run
-from negas.apis.seeds import plan, report_seeds, run_seeds
+from negas.experiments import demo
+from negas.experiments import train_and_test as demo_run
+from negas.experiments.seeds import plan, report_seeds, run_seeds
+from negas.reports.methods import load_run
 from tests.helpers.detector import build_detector
 
 ROOT = Path(__file__).parents[2]
@@ -197,7 +198,7 @@ def test_fingerprint_sees_settings_and_files(tmp_path):
 
 @pytest.mark.parametrize("detector", list(demo.CONFIGS))
 def test_command_reports_missing_weights_in_one_sentence(capsys, monkeypatch, detector):
-    spec = importlib.util.spec_from_file_location("demo_tool", ROOT / "tools" / "demo.py")
+    spec = importlib.util.spec_from_file_location("demo_tool", ROOT / "tools/demo.py")
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
     monkeypatch.chdir(ROOT)

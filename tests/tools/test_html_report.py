@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from negas.apis.html_report import make_html_report
-from negas.apis.html_report_mistakes import worst_rows
-from negas.apis.html_report_run import load_report_run
 from negas.metrics import ood_metrics
+from negas.reports.html.mistakes import worst_rows
+from negas.reports.html.report import make_html_report
+from negas.reports.html.run import load_report_run
 from tests.helpers import fake_runs
 from tests.helpers.html_cells import Cells
 from tests.helpers.yolo_world import ROOT

@@ -7,9 +7,9 @@ import re
 import numpy as np
 import pytest
 
-from negas.apis import html_report
-from negas.apis.html_report import make_html_report
 from negas.records import BoxRecords
+from negas.reports.html import report as html_report
+from negas.reports.html.report import make_html_report
 from negas.scores import get_score
 from tests.helpers.fake_runs import ID_NAMES, OOD_NAMES, fake_run
 from tests.helpers.html_cells import Cells

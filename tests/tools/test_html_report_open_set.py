@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from negas.apis import html_report
-from negas.apis.html_report import make_html_report
 from negas.records import BoxRecords
+from negas.reports.html import report as html_report
+from negas.reports.html.report import make_html_report
 from negas.scores import get_score
 from tests.helpers.fake_runs import IMAGES, OOD_NAMES, fake_run, write_data
 from tests.helpers.html_cells import Cells

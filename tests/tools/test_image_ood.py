@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from negas.embeddings.encoders import build_encoder
 from negas.image_level.adaneg import AdaNeg
 from negas.image_level.ants import ANTS
-from negas.image_level.encoders import build_encoder
 from negas.image_level.interneg import InterNeg
 from negas.image_level.online import score_pair
 from negas.image_level.scorers import get_image_score
@@ -161,7 +161,7 @@ def test_features_are_encoded_once(run, monkeypatch):
     def again(self, pixels):
         raise AssertionError("encoded twice")
 
-    monkeypatch.setattr("negas.image_level.encoders.Encoder._encode_pixels", again)
+    monkeypatch.setattr("negas.embeddings.encoders.Encoder._encode_pixels", again)
     assert run("--view", "images", "gt_crops")[0] == 0
     assert Path("out/table.md").read_text() == first
 
@@ -280,7 +280,7 @@ def test_a_local_model_captions_and_is_not_loaded_again(run, tmp_path, monkeypat
     def loaded(*args, **options):
         raise AssertionError("loaded again")
 
-    monkeypatch.setattr("negas.apis.image_ood_captions.LocalVisionChat", loaded)
+    monkeypatch.setattr("negas.image_level.run.captioner.LocalVisionChat", loaded)
     assert run(*args)[0] == 0 and results()["captions"]["asked"] == 0
 
 
@@ -504,7 +504,7 @@ def test_ants_captions_are_of_the_images_it_saw_and_proxies_follow_the_seed(run,
         proxies.append(self.proxies)
 
     build = InterNeg.__init__
-    monkeypatch.setattr("negas.image_level.nearest_names.NearestNames.captions", spell)
+    monkeypatch.setattr("negas.image_level.captions.NearestNames.captions", spell)
     monkeypatch.setattr(ANTS, "update", checked)
     args = ["--rotations", 0, "--far", "far=far.json@far", "--images-per-class", 1]
     assert run("--methods", "ants", *args)[0] == 0
@@ -533,7 +533,7 @@ def test_a_method_that_fails_costs_itself_only(run):
         def fail(self, feats):
             raise ValueError("no captions today")
 
-        patch.setattr("negas.image_level.nearest_names.NearestNames.captions", fail)
+        patch.setattr("negas.image_level.captions.NearestNames.captions", fail)
         code, _, err = run(*args, "--method-options", "ants.min_candidates=2", "--out", "new")
     assert code == 2 and "no captions today" in err
     partial = json.loads(Path("new/images/partial_results.json").read_text())

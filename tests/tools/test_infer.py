@@ -7,7 +7,7 @@ from mmengine.logging import MMLogger
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from negas.apis.inferencer_calibration import default_path
+from negas.apis.calibration import default_path
 from tests.helpers.commands import run_tool
 from tests.helpers.shipped_emoji import CONFIG, copy_weights, draw_scenes
 from tests.helpers.yolo_world import ROOT

@@ -22,7 +22,7 @@ from tests.helpers.yolo_world import ROOT
 
 @pytest.fixture(scope="module")
 def main():
-    return runpy.run_path(str(ROOT / "tools" / "prepare_data.py"))["main"]
+    return runpy.run_path(str(ROOT / "tools/prepare_data.py"))["main"]
 
 
 @pytest.fixture

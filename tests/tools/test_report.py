@@ -8,9 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from negas.apis.report import make_report, print_report
-from negas.apis.report_runs import display_name, group_runs, load_run
-from negas.apis.report_table import score_name
+from negas.reports.methods import (
+    display_name,
+    group_runs,
+    load_run,
+    make_report,
+    print_report,
+    score_name,
+)
 from tests.helpers.fake_runs import fake_run
 
 ROOT = Path(__file__).parents[2]
@@ -275,7 +280,7 @@ def test_lost_annotations(tmp_path):
 
 
 def test_command(tmp_path, folders, capsys, monkeypatch):
-    spec = importlib.util.spec_from_file_location("report_tool", ROOT / "tools" / "report.py")
+    spec = importlib.util.spec_from_file_location("report_tool", ROOT / "tools/report.py")
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
     arguments = ["report.py", str(folders[3]), "--out", str(tmp_path), "--brief"]

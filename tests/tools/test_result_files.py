@@ -5,13 +5,13 @@ import shutil
 
 import pytest
 
-from negas.apis.compare import compare
-from negas.apis.compare_files import write_comparison
-from negas.apis.report import make_report
-from negas.apis.score import ScoreOptions, score_dumps, write_scores
-from negas.apis.score_presets import choose_presets
+from negas.evaluation.cuts import choose_presets
 from negas.evaluation.provenance import PACKAGES, missing_keys
+from negas.evaluation.rescore import ScoreOptions, score_dumps
 from negas.files import file_sha256
+from negas.reports.compare import compare, write_comparison
+from negas.reports.methods import make_report
+from negas.reports.scores import write_scores
 from tests.helpers.fake_runs import fake_run
 
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from negas.apis.score import ScoreOptions, score_dumps, write_scores
-from negas.apis.score_dump import load_dump
-from negas.apis.score_presets import choose_presets, parse_score, rows_of_set
-from negas.apis.score_rows import CHUNK, score_values, take_samples
-from negas.apis.score_table import score_tables
+from negas.evaluation.cuts import choose_presets, parse_score, rows_of_set
+from negas.evaluation.rescore import ScoreOptions, score_dumps
+from negas.evaluation.rows import CHUNK, score_values, take_samples
+from negas.evaluation.run import load_dump
 from negas.metrics import PRESETS, f1_threshold, records_to_coco
 from negas.records import BoxRecords
+from negas.reports.scores import score_tables, write_scores
+from negas.reports.table import to_markdown
 from negas.scores import SCORES, get_score
-from negas.visualization.tables import to_markdown
 from tests.helpers.commands import ROOT
 from tests.helpers.fake_runs import fake_run
 
@@ -406,4 +406,4 @@ def call(monkeypatch, *arguments):
 
     monkeypatch.setattr("sys.argv", ["score.py", *map(str, arguments)])
     monkeypatch.delenv("NEGAS_DEBUG", raising=False)
-    return runpy.run_path(str(ROOT / "tools" / "score.py"))["main"]()
+    return runpy.run_path(str(ROOT / "tools/score.py"))["main"]()

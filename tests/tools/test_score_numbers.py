@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from negas.apis.score import ScoreOptions, score_dumps
-from negas.apis.score_presets import choose_presets
-from negas.apis.score_table import score_tables
-from negas.evaluation.results import TEXT_FEATS_FILE
+from negas.evaluation.cuts import choose_presets
+from negas.evaluation.rescore import ScoreOptions, score_dumps
+from negas.evaluation.run import TEXT_FEATS_FILE
 from negas.metrics import (
     GroupedScores,
     LabeledBoxes,
@@ -22,8 +21,9 @@ from negas.metrics import (
     voc07_ap50,
 )
 from negas.records import BoxRecords
+from negas.reports.scores import score_tables
+from negas.reports.table import to_markdown
 from negas.scores import get_score
-from negas.visualization.tables import to_markdown
 from tests.helpers.fake_runs import fake_run
 
 NEGS = get_score("negs")
@@ -182,7 +182,7 @@ def test_f1_cuts_are_found_once_for_each_rule(runs, monkeypatch):
         calls.append((vos, len(found)))
         return f1_threshold(truth, found, vos, names)
 
-    monkeypatch.setattr("negas.apis.score_presets.f1_threshold", counted)
+    monkeypatch.setattr("negas.evaluation.cuts.f1_threshold", counted)
     report = report_of(
         runs / "two", ["own", "vos", "matched"], ["f1", "f1-test"], draws=9, against=runs / "one"
     )

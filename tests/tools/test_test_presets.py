@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 from tests.helpers.commands import ROOT, run_tool
 
-add_presets = runpy.run_path(str(ROOT / "tools" / "test.py"))["add_presets"]
+add_presets = runpy.run_path(str(ROOT / "tools/test.py"))["add_presets"]
 
 
 def test_presets_reach_the_metric():

@@ -7,13 +7,7 @@ import pytest
 from PIL import Image
 
 from negas.records import BoxRecords
-from negas.visualization.boxes import (
-    KNOWN,
-    UNKNOWN,
-    detections_page,
-    draw_scene,
-    known_threshold,
-)
+from negas.visualization.boxes import KNOWN, UNKNOWN, detections_page, draw_scene, known_threshold
 
 
 def records(tmp_path, name="id", logits=((3.0, -3.0), (-3.0, 0.5)), images=(1, 1)):

@@ -35,7 +35,7 @@ class Atlas:
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{index_path} is not an atlas index ({error}): rebuild it with "
-                "tools/build_emoji_atlas.py."
+                "tools/dev/build_emoji_atlas.py."
             ) from None
         if not styles:
             raise ValueError("styles is empty: name at least one style of the atlas.")
@@ -51,12 +51,14 @@ class Atlas:
     def _load(self, data_dir: Path, style: str, entry: dict, columns: int) -> None:
         path = data_dir / entry["file"]
         if not path.is_file():
-            raise FileNotFoundError(f"{path} is missing: rebuild it (tools/build_emoji_atlas.py).")
+            raise FileNotFoundError(
+                f"{path} is missing: rebuild it (tools/dev/build_emoji_atlas.py)."
+            )
         try:
             sheet = np.asarray(Image.open(path).convert("RGBA"))
         except OSError as error:
             raise ValueError(
-                f"{path} cannot be read ({error}): rebuild it (tools/build_emoji_atlas.py)."
+                f"{path} cannot be read ({error}): rebuild it (tools/dev/build_emoji_atlas.py)."
             ) from None
         sheet = cv2.cvtColor(sheet, cv2.COLOR_RGBA2BGRA)
         side = self.tile_size
@@ -66,7 +68,7 @@ class Atlas:
             if tile.shape[:2] != (side, side):
                 raise ValueError(
                     f"{path} is smaller than its index says (glyph {glyph}): rebuild it "
-                    "(tools/build_emoji_atlas.py)."
+                    "(tools/dev/build_emoji_atlas.py)."
                 )
             # A half-size copy, because a plain affine warp to less than half the size aliases.
             half = cv2.resize(premultiply(tile), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from negas.datasets.emoji_world import atlas, glyphs, scenes, vocabulary
+from . import atlas, glyphs, scenes, vocabulary
 
 
 class GlyphCrops:
@@ -27,7 +27,7 @@ class GlyphCrops:
         self._drawable = [set(composer.drawable(self.names)) for composer in self._composers]
 
     def draw(self, batch: int, step: int, held_out: bool = False) -> tuple:
-        """See `negas.text.make_vision_tower.CropSource`; ID classes come three times as often."""
+        """See `make_vision_tower.CropSource`; ID classes come three times as often."""
         path = (1, -step) if step < 0 else (0, step)  # negative steps measure, they never train
         rng = self._generator(self.seed, 77, *path, int(held_out))
         weights = np.array([3.0 if i < self.num_id else 1.0 for i in range(len(self.names))])

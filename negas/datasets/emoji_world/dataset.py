@@ -2,7 +2,7 @@
 
 from mmengine.registry import DATASETS
 
-from ..coco_by_name import CocoByNameDataset
+from negas.datasets.coco_by_name import CocoByNameDataset
 
 ID_NAMES = (
     "person",
@@ -25,7 +25,6 @@ ID_NAMES = (
     "couch",
     "tv",
 )
-
 # A colour wheel in steps of the golden angle: neighbours in label order look different.
 PALETTE = [
     (220, 20, 60),

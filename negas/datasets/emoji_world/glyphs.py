@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from negas.datasets.emoji_world.atlas import Atlas, premultiply
+from .atlas import Atlas, premultiply
 
 VISIBLE_ALPHA = 48  # of 255; fainter pixels (soft shadows, anti-aliasing) do not widen the box
 
@@ -50,7 +50,6 @@ WIDE = Photometry(
     bend=0.03,
 )
 PHOTOMETRIES = {"plain": PLAIN, "strong": STRONG, "wide": WIDE}
-
 # ITU-R BT.601 luma and chroma axes (YIQ), written for BGR vectors.
 _TO_YIQ = np.array([[0.114, 0.587, 0.299], [-0.322, -0.274, 0.596], [0.312, -0.523, 0.211]])
 _FROM_YIQ = np.linalg.inv(_TO_YIQ)

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from negas.datasets.emoji_world.atlas import Atlas
-from negas.datasets.emoji_world.backgrounds import background
-from negas.datasets.emoji_world.glyphs import PLAIN, VISIBLE_ALPHA, Photometry, draw_glyph
-from negas.datasets.emoji_world.vocabulary import EmojiClass
+from .atlas import Atlas
+from .backgrounds import background
+from .glyphs import PLAIN, VISIBLE_ALPHA, Photometry, draw_glyph
+from .vocabulary import EmojiClass
 
 MAX_OVERLAP = 0.35  # of the smaller box, for every pair
 MIN_VISIBLE = 0.5  # share of an object's pixels that later objects must leave uncovered

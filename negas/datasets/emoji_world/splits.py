@@ -8,15 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from negas.datasets.emoji_world.atlas import Atlas
-from negas.datasets.emoji_world.scenes import Scene, SceneComposer, scene_generator
-from negas.datasets.emoji_world.vocabulary import (
-    HELD_OUT_STYLES,
-    SEEN_STYLES,
-    EmojiClass,
-    group_names,
-    load_classes,
-)
+from .atlas import Atlas
+from .scenes import Scene, SceneComposer, scene_generator
+from .vocabulary import HELD_OUT_STYLES, SEEN_STYLES, EmojiClass, group_names, load_classes
 
 PNG_LEVEL = 1  # zlib level: the grain hardly compresses, so more effort buys little
 ID_CATEGORIES = "id"

@@ -5,8 +5,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from negas.datasets.emoji_world.splits import SplitWriter
 from negas.files import whole_file
+
+from .splits import SplitWriter
 
 Progress = Callable[[int], None]
 

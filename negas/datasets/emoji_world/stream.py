@@ -11,15 +11,10 @@ from mmdet.structures.bbox import HorizontalBoxes  # noqa: E402
 from mmengine.registry import DATASETS, TRANSFORMS  # noqa: E402
 from torch.utils.data import Dataset  # noqa: E402
 
-from negas.datasets.emoji_world.atlas import Atlas  # noqa: E402
-from negas.datasets.emoji_world.glyphs import PHOTOMETRIES  # noqa: E402
-from negas.datasets.emoji_world.scenes import Scene, SceneComposer, scene_generator  # noqa: E402
-from negas.datasets.emoji_world.vocabulary import (  # noqa: E402
-    SEEN_STYLES,
-    group_names,
-    load_classes,
-    vocabulary,
-)
+from .atlas import Atlas  # noqa: E402
+from .glyphs import PHOTOMETRIES  # noqa: E402
+from .scenes import Scene, SceneComposer, scene_generator  # noqa: E402
+from .vocabulary import SEEN_STYLES, group_names, load_classes, vocabulary  # noqa: E402
 
 
 @DATASETS.register_module()

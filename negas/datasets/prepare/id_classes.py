@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from negas.labels.names import read_names
-from negas.labels.overlap import name_forms
+from negas.labels.names import name_forms, read_names
 
 # In the order of VOS, whose json files number them 1..20.
 VOC = (
@@ -19,7 +18,6 @@ BDD100K = (
     *("traffic light", "traffic sign"),
 )
 PRESETS = {"voc": VOC, "bdd100k": BDD100K}
-
 # VOC's own words for the COCO-style ones above.
 VOC_WORDS = {
     "aeroplane": "airplane",
@@ -31,7 +29,6 @@ VOC_WORDS = {
 }
 # BDD100K's words of 2018 for those of 2020.
 BDD100K_WORDS = {"person": "pedestrian", "bike": "bicycle", "motor": "motorcycle"}
-
 # COCO categories that show an ID class under another name.
 IN_COCO = {"pedestrian": ("person",), "rider": ("person",), "traffic sign": ("stop sign",)}
 IN_COCO |= {voc: (coco,) for voc, coco in VOC_WORDS.items()}

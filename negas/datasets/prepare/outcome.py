@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from negas.files import file_sha256
-from negas.labels.audit import LEAKS, Finding, audit
+from negas.labels.leakage import LEAKS, Finding, audit
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ DEFAULT_TEMPLATES = (
     "one {}",
     "{}",
 )
-
 STREAM = 7  # keeps this draw independent of the scene that has the same seed and index
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from negas.labels.generate.chat import ChatError, Message
-from negas.labels.generate.parse import strip_thinking
+from .chat import ChatError, Message
+from .parse import strip_thinking
 
 
 class LocalChat:

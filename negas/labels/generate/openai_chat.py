@@ -12,8 +12,8 @@ from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from negas.labels.generate.chat import ChatError, Message
-from negas.labels.generate.parse import strip_thinking
+from .chat import ChatError, Message
+from .parse import strip_thinking
 
 _LONGEST_WAIT = 120.0  # seconds; a server that asks for more is better asked another day
 _DETAIL = 200  # characters of a server's own words in an error

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from negas.labels.candidates import Candidates
-from negas.labels.generate.chat import ChatError, ChatModel
-from negas.labels.generate.parse import parse_names
-from negas.labels.generate.prompts import PromptStyle
+
+from .chat import ChatError, ChatModel
+from .parse import parse_names
+from .prompts import PromptStyle
 
 _MAX_STORED = 50_000  # characters of a raw answer that are kept
 

@@ -15,10 +15,10 @@ from mmengine.registry import MODELS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from negas.embeddings.cache import fingerprint
 from negas.labels.names import read_names
-from negas.text.cache import fingerprint
+from negas.models.base_weights import BaseWeights
 
-from ..base_weights import BaseWeights
 from .captions import Caption, make_caption
 from .checks import check_caption_length, check_label_count, check_places, freeze_children
 from .label_logits import TOKEN_REDUCE, label_logits, tokens_by_label

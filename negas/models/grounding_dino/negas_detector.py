@@ -17,10 +17,10 @@ from mmengine.registry import MODELS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from negas.text.cache import TextFeatureCache, fingerprint
+from negas.embeddings.cache import TextFeatureCache, fingerprint
+from negas.models.nega_noise import StepNoise
+from negas.models.negas_parts import NegASParts
 
-from ..nega_noise import StepNoise
-from ..negas_parts import NegASParts
 from .captions import Caption
 from .checks import check_negatives
 from .detector import GroundingDINODetector
@@ -41,7 +41,7 @@ class NegASGroundingDINO(NegASParts, GroundingDINODetector):
     Args:
         neg_labels: a :class:`~negas.labels.NegativeLabelBank` file, or a list of words; empty: none
             (then ``use_nega`` must be off).
-        prompt: options of :class:`~negas.text.prompt.PromptLearner`; ``None``: no learnable prompt,
+        prompt: options of :class:`~negas.embeddings.PromptLearner`; ``None``: no learnable prompt,
             names stand behind ``prefix`` (stock weights, training-free NegS).
         prompt_negatives: put the learnable prompt in front of negative labels too.
         use_nega: train with the OOD branch; ``False`` is the CoOp baseline.

@@ -13,11 +13,10 @@ from mmengine.registry import MODELS
 from mmyolo.models.detectors import YOLODetector
 from torch import Tensor
 
+from negas.embeddings.text import encode_labels
 from negas.labels.names import read_names
-from negas.text.clip_text import encode_labels
-
-from ..base_weights import BaseWeights
-from ..freeze import merge_norms_in_eval
+from negas.models.base_weights import BaseWeights
+from negas.models.freeze import merge_norms_in_eval
 
 
 @MODELS.register_module()

@@ -20,7 +20,8 @@ from mmyolo.models.dense_heads import YOLOv8Head
 from mmyolo.models.utils import gt_instances_preprocess
 from torch import Tensor
 
-from ..distributed import reduce_mean_scalar
+from negas.models.distributed import reduce_mean_scalar
+
 from .assignment import Assignment
 from .head_module import flatten_levels
 

@@ -12,11 +12,11 @@ from mmdet.structures import SampleList
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from negas.text.cache import TextFeatureCache, fingerprint
-from negas.text.clip_text import encode_labels
+from negas.embeddings.cache import TextFeatureCache, fingerprint
+from negas.embeddings.text import encode_labels
+from negas.models.nega_neck import NegANeck
+from negas.models.negas_parts import NegASParts
 
-from ..nega_neck import NegANeck
-from ..negas_parts import NegASParts
 from .detector import YOLOWorldDetector
 
 
@@ -30,7 +30,7 @@ class NegASYOLOWorldDetector(NegASParts, YOLOWorldDetector):
     Args:
         neg_labels: negative labels: a :class:`~negas.labels.NegativeLabelBank` file, or a list of
             words; empty: none (then ``use_nega`` must be off).
-        prompt: options of :class:`~negas.text.prompt.PromptLearner`; ``None``: no learnable prompt,
+        prompt: options of :class:`~negas.embeddings.PromptLearner`; ``None``: no learnable prompt,
             labels go into ``template`` (stock weights, training-free NegS). For a random start
             ``ctx_init=None``, ``num_ctx`` and, if it shall not be the run's, a ``seed``.
         prompt_negatives: put the learnable prompt in front of negative labels too.

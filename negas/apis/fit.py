@@ -1,0 +1,242 @@
+"""Fit the confidence cut and tau of a detector on ID validation images."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from torch import nn
+from tqdm import tqdm
+
+from negas.evaluation.collect import files_of, read_truths, to_arrays, to_coco_results, to_records
+from negas.experiments.preflight import check_data
+from negas.metrics import f1_threshold, records_to_coco
+from negas.metrics.coco import category_ids
+from negas.records import BoxRecords
+from negas.scores import Score
+from negas.visualization.boxes import known_threshold
+
+from .calibration import Calibration, identity
+from .inferencer import Inferencer
+
+_HAIR = 1e-4  # of the range of the scores
+MIN_SCORE = 0.01  # boxes of lower confidence are never recorded
+
+
+def calibrate(
+    cfg: Config,
+    checkpoint: str | Path,
+    tpr: float = 0.95,
+    cut: float | None = None,
+    records: str | Path | None = None,
+    device: str | None = None,
+    negatives: Sequence[str] | str | None = None,
+) -> Calibration:
+    """Confidence cut (best F1) and tau (a share ``tpr`` of the ID detections is known).
+
+    Args:
+        cfg: config; its ID validation set is ``test_cfg.cut_dataloader`` or ``val_dataloader``.
+        checkpoint: of the detector.
+        tpr: wanted share, in (0, 1].
+        cut: a fixed confidence cut in place of the best F1.
+        records: recorded boxes of the ID validation set (``records/cut.npz`` of a test); ``None``:
+            run the detector.
+        device: for the detector; ``None``: an accelerator if there is one.
+        negatives: in place of the config's, as in :class:`~negas.apis.Inferencer`.
+
+    Raises:
+        ValueError: there is no validation set or no detection on it, or the records are of another
+            detector.
+        FileNotFoundError: a file does not exist.
+    """
+    if not 0 < tpr <= 1:
+        raise ValueError(f"tpr must be a share in (0, 1], got {tpr}")
+    if cut is not None and not 0 <= cut <= 1:
+        raise ValueError(f"cut must be a confidence in [0, 1], got {cut}")
+    recorded = BoxRecords.load(records) if records is not None else None
+    loader = validation_loader(cfg) if recorded is None else None
+    if loader is not None:
+        check_data(Config(dict(model=cfg.model, val_dataloader=loader)), ("val_dataloader",))
+    detector = Inferencer(cfg, checkpoint, device, negatives=negatives, calibration=None)
+    model = detector.model
+    fitted_for = identity(model, checkpoint)
+    floor = max(MIN_SCORE, model.bbox_head.test_cfg.get("score_thr", 0))
+    if cut is not None and cut < floor:
+        raise ValueError(
+            f"cut={cut} is below {floor}, so boxes would be missing; take a larger cut or lower "
+            "model.test_cfg.score_thr"
+        )
+    if recorded is None:
+        recorded, found = _run(model, loader, find_cut=cut is None)
+        rule = "best F1"
+    else:
+        _check_records(recorded, fitted_for, Path(records))
+        found, rule = _cut_of_records(recorded, Path(records)) if cut is None else (None, "")
+    if cut is not None:
+        found, rule = cut, "fixed"
+    tau, reached, count = fit_tau(recorded, model.postprocessor.score, found, tpr)
+    source = dict(
+        ann_file=recorded.meta.get("ann_file"),
+        records=str(records) if records is not None else None,
+        bank=negatives if isinstance(negatives, str) else _bank_file(cfg, negatives),
+        cut_rule=rule,
+        checkpoint=Path(checkpoint).name,
+        test_cfg=json.loads(json.dumps(dict(model.bbox_head.test_cfg), default=str)),
+    )
+    counts = dict(images=len(recorded.images), detections=count)
+    return Calibration(found, tau, tpr, reached, counts, fitted_for, source)
+
+
+def validation_loader(cfg: Config) -> dict:
+    """The dataloader of a config's ID validation set.
+
+    Raises:
+        ValueError: it has none.
+    """
+    loader = (cfg.get("test_cfg") or {}).get("cut_dataloader") or cfg.get("val_dataloader")
+    if not loader:
+        raise ValueError(
+            "the config names no ID validation set (test_cfg.cut_dataloader or val_dataloader); "
+            "give --ann-file and --img-dir"
+        )
+    return loader
+
+
+def use_images(cfg: Config, ann_file: str, img_dir: str) -> None:
+    """Make other annotated images the ID validation set of a config.
+
+    Raises:
+        ValueError: the config has no data set whose classes and pipeline they could take.
+    """
+    base = cfg.get("val_dataloader") or cfg.get("test_dataloader")
+    if not base or "dataset" not in base:
+        raise ValueError("the config has no test_dataloader to take the pipeline from")
+    loader = Config(dict(loader=base)).copy().loader
+    loader.dataset.update(data_root="", ann_file=ann_file, data_prefix=dict(img=img_dir))
+    cfg.val_dataloader = loader
+    if cfg.get("test_cfg"):
+        cfg.test_cfg.pop("cut_dataloader", None)
+
+
+def fit_tau(records: BoxRecords, score: Score, cut: float, tpr: float) -> tuple[float, float, int]:
+    """Tau, the share of detections that is known with it, and the number of detections.
+
+    Args:
+        records: boxes of ID images.
+        score: of :data:`negas.scores.SCORES`.
+        cut: least confidence of a detection.
+        tpr: wanted share.
+
+    Raises:
+        ValueError: no box is over the cut.
+    """
+    kept = records.select(records.scores >= np.float32(cut))
+    # Tensors, as at test time.
+    negatives = None if kept.neg_logits is None else torch.from_numpy(kept.neg_logits)
+    values = score(torch.from_numpy(kept.id_logits), negatives).numpy()
+    # A hair under the box that it falls on: other batches or another machine change last digits,
+    # and that very box must not turn unknown by them.
+    tau = known_threshold(values, tpr) - _HAIR * max(float(np.ptp(values)), _HAIR)
+    return tau, float((values >= tau).mean()), len(values)
+
+
+@torch.no_grad()
+def _run(model: nn.Module, loader: dict, find_cut: bool) -> tuple[BoxRecords, float | None]:
+    """Boxes of the validation set, and the confidence of the best F1."""
+    data = Runner.build_dataloader(loader, seed=0)
+    names = list(model.class_names)
+    truth = read_truths(dict(cut=data.dataset), names)["cut"]
+    ids = category_ids(truth, names)
+    parts, images, detections = [], [], []
+    # disable=None: no bar where standard error is no terminal
+    for batch in tqdm(data, desc="ID validation", leave=False, disable=None):
+        for output in model.test_step(batch):
+            sample = output.to_dict()
+            parts.append(to_arrays(sample, MIN_SCORE))
+            images.append(sample["img_id"])
+            if find_cut:
+                detections += to_coco_results(sample, ids)
+    if not parts:
+        raise ValueError("the ID validation set has no images; give --ann-file and --img-dir")
+    meta = dict(set="cut", id_labels=names, neg_labels=list(model.neg_labels))
+    records = to_records(parts, images, meta | files_of(data.dataset))
+    if not find_cut:
+        return records, None
+    return records, _checked(f1_threshold(truth, detections, class_names=names).threshold)
+
+
+def _checked(cut: float) -> float:
+    if not math.isfinite(cut) or cut < MIN_SCORE:
+        raise ValueError(
+            f"the confidence of the best F1 is {cut:.4f}, below what is recorded ({MIN_SCORE}): "
+            "the detector hardly finds these classes; give a fixed --cut"
+        )
+    return cut
+
+
+def _check_records(records: BoxRecords, fitted_for: dict, path: Path) -> None:
+    """Records must be of ID validation, the same labels and, if known, the same checkpoint."""
+    kind = records.meta.get("set", "cut")
+    if kind != "cut":
+        raise ValueError(
+            f"records {str(path)!r} are of the set {kind!r}, not of ID validation images; "
+            "thresholds are never fitted on test images: give records/cut.npz, or leave "
+            "--records out"
+        )
+    for key, name in (("id_labels", "class_names"), ("neg_labels", "neg_labels")):
+        if list(records.meta.get(key) or ()) != fitted_for[name]:
+            raise ValueError(
+                f"records {str(path)!r} were made with other {name} than the config's; test again "
+                "with this config, or leave --records out"
+            )
+    run = _report_of(path).get("run")
+    run = run if isinstance(run, dict) else {}
+    for key in ("checkpoint_sha256", "base_sha256"):
+        if run.get(key) and fitted_for[key] and run[key] != fitted_for[key]:
+            raise ValueError(
+                f"records {str(path)!r} were made with another {key.removesuffix('_sha256')} "
+                f"({run.get('checkpoint')!r}); give that one, or leave --records out"
+            )
+
+
+def _cut_of_records(records: BoxRecords, path: Path) -> tuple[float, str]:
+    """The cut that the test found on these records; else the best F1 of one label per box."""
+    report = _report_of(path)
+    cut = report.get("cut")
+    if path.stem == "cut" and report.get("cut_source") == "id_val":
+        if not isinstance(cut, int | float) or not 0 <= cut <= 1:
+            raise ValueError(
+                f"the ood_results.json of the records {str(path)!r} has the cut {cut!r}; test "
+                "again, or give a fixed --cut"
+            )
+        return float(cut), "best F1"
+    truth = records.meta.get("ann_file")
+    if not truth or not Path(truth).is_file():
+        raise ValueError(
+            f"records {str(path)!r} name no annotations that exist ({truth!r}), so there is no F1; "
+            "give a fixed --cut"
+        )
+    names = list(records.meta["id_labels"])
+    cut = f1_threshold(truth, records_to_coco(records, truth), class_names=names).threshold
+    return _checked(cut), "best F1"
+
+
+def _report_of(path: Path) -> dict:
+    """``ood_results.json`` of the test that wrote a record file; empty if it is not there."""
+    file = path.resolve().parent.parent / "ood_results.json"
+    try:
+        report = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return report if isinstance(report, dict) else {}
+
+
+def _bank_file(cfg: Config, negatives: object) -> str | None:
+    bank = cfg.model.get("neg_labels") if negatives is None else None
+    return bank if isinstance(bank, str) else None

@@ -1,0 +1,111 @@
+"""Images and crops of annotated objects, for encoders that look at one object at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+ImageSource = Image.Image | str | os.PathLike
+
+
+def load_image(source: ImageSource) -> Image.Image:
+    """Open an image and decode it whole; a Pillow image comes back as it is.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no image, or a damaged one; the message starts with the path.
+    """
+    if isinstance(source, Image.Image):
+        return source
+    if not Path(source).is_file():
+        raise FileNotFoundError(f"{source}: no such image file; check the folder or list it is in.")
+    try:
+        with Image.open(source) as image:
+            image.load()
+            return image
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        reason = (" ".join(str(error).split()) or type(error).__name__).rstrip(".")
+        raise ValueError(
+            f"{source}: not a readable image ({reason}); replace or remove the file."
+        ) from error
+
+
+def crop_box(
+    image: Image.Image, box: Sequence[float], margin: float = 0.0, square: bool = True
+) -> Image.Image:
+    """Cut a box out of an image.
+
+    Args:
+        image: any mode.
+        box: xyxy in pixels of the image.
+        margin: share of the longer side that is added all around.
+        square: widen the shorter side to the longer one, as far as the image goes: an encoder's
+            centre crop would otherwise cut off the ends of long objects.
+
+    Raises:
+        ValueError: the box does not meet the image.
+    """
+    left, top, right, bottom = (float(value) for value in box)
+    outside = right <= 0 or bottom <= 0 or left >= image.width or top >= image.height
+    width, height = right - left, bottom - top
+    rim = 2 * margin * max(width, height)
+    target = (width + rim, height + rim)
+    if square:
+        target = (max(target),) * 2
+    sides = []
+    for start, end, wanted, limit in (
+        (left, right, target[0], image.width),
+        (top, bottom, target[1], image.height),
+    ):
+        low = (start + end - wanted) / 2
+        if square:  # at the border the window is moved inside, not cut
+            low = min(max(low, 0), max(limit - wanted, 0))
+        sides.append((max(0, round(low)), min(limit, round(low + wanted))))
+    (x1, x2), (y1, y2) = sides
+    if outside or width <= 0 or height <= 0 or x2 <= x1 or y2 <= y1:
+        raise ValueError(
+            f"the box {[round(value, 1) for value in (left, top, right, bottom)]} has no area in "
+            f"an image of {image.width}x{image.height} pixels; boxes are x1, y1, x2, y2."
+        )
+    return image.crop((x1, y1, x2, y2))
+
+
+MARGIN = 0.05  # of a crop, as in negas.labels.prototypes
+
+
+@dataclass(frozen=True)
+class ImageItem:
+    """A whole image, or a square crop around a box of it.
+
+    Attributes:
+        path: the image file.
+        box: xyxy in pixels, or ``None`` for the whole image.
+        labels: indices of the ID classes it shows, where that is known.
+        record: row of the records that a detected box comes from.
+    """
+
+    path: str
+    box: tuple[float, float, float, float] | None = None
+    labels: tuple[int, ...] = ()
+    record: int | None = None
+
+    def load(self) -> Image.Image:
+        """The image or crop.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file is damaged, or the box does not meet the image; with the path.
+        """
+        image = load_image(self.path)
+        return image if self.box is None else self.cut(image)
+
+    def cut(self, image: Image.Image) -> Image.Image:
+        """The crop out of the image, which is open already."""
+        try:
+            return crop_box(image, self.box, MARGIN)
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}") from error

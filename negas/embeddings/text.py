@@ -1,0 +1,155 @@
+"""CLIP text transformer through token ids or through input embeddings, with gradients.
+
+Shapes: L texts, T tokens, D channels of the projection (H of the transformer).
+
+Labels to token ids of a CLIP tokenizer. Shapes: L labels, T tokens of the longest one.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from .prompt import PromptLearner
+
+
+CLIP_CONTEXT_LENGTH = 77
+
+
+class TokenBatch(NamedTuple):
+    """Token ids and mask, both [L, T] int64; the mask is 1 up to and including end-of-text."""
+
+    input_ids: Tensor
+    attention_mask: Tensor
+
+
+def tokenize_labels(
+    tokenizer,
+    labels: Sequence[str],
+    template: str = "a photo of {}",
+    context_length: int | None = None,
+) -> TokenBatch:
+    """Tokenise `template` filled with each label, padded to the longest only.
+
+    The text transformer is causal and pools at end-of-text, so columns behind the longest label
+    would cost time and change nothing.
+
+    Args:
+        tokenizer: A transformers CLIP tokenizer.
+        labels: L class names.
+        template: Text with one `{}`.
+        context_length: Most tokens allowed, begin and end included; default is the tokenizer's
+            `model_max_length`, at most 77.
+
+    Raises:
+        ValueError: If there is no label, a label is empty or does not fit, or the template has
+            not exactly one `{}`.
+    """
+    if template.count("{}") != 1:
+        raise ValueError(f"tokenize_labels: template {template!r} must contain exactly one '{{}}'.")
+    if isinstance(labels, str):
+        raise ValueError(f"tokenize_labels: expected a list of labels, got one text {labels!r}.")
+    if len(labels) == 0:
+        raise ValueError("tokenize_labels: got no labels; give at least one class name.")
+    for index, label in enumerate(labels):
+        if not isinstance(label, str) or not label.strip():
+            raise ValueError(
+                f"tokenize_labels: label {index} is {label!r}; every label must be a non-empty "
+                "text, remove or name it."
+            )
+    limit = context_length or min(tokenizer.model_max_length, CLIP_CONTEXT_LENGTH)
+    # each row is truncated by nobody: an over-long label is an error, never cut silently
+    rows = tokenizer(
+        [template.replace("{}", label.strip()) for label in labels], truncation=False, verbose=False
+    )["input_ids"]
+    for label, row in zip(labels, rows, strict=True):
+        if len(row) > limit:
+            raise ValueError(
+                f"tokenize_labels: label {label!r} needs {len(row)} tokens with template "
+                f"{template!r}, the text encoder takes {limit}; shorten the label."
+            )
+    longest = max(map(len, rows))
+    input_ids = torch.full((len(rows), longest), tokenizer.pad_token_id, dtype=torch.long)
+    attention_mask = torch.zeros((len(rows), longest), dtype=torch.long)
+    for index, row in enumerate(rows):
+        input_ids[index, : len(row)] = torch.tensor(row)
+        attention_mask[index, : len(row)] = 1
+    return TokenBatch(input_ids, attention_mask)
+
+
+@contextmanager
+def _embeddings_replaced(embedding: nn.Module, inputs_embeds: Tensor) -> Iterator[None]:
+    """Make `embedding` answer its next calls with `inputs_embeds` instead of a look-up."""
+    handle = embedding.register_forward_hook(lambda *_: inputs_embeds)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def encode_tokens(
+    text_model: nn.Module,
+    input_ids: Tensor,
+    attention_mask: Tensor | None = None,
+    inputs_embeds: Tensor | None = None,
+) -> Tensor:
+    """Encode texts with a transformers `CLIPTextModelWithProjection`.
+
+    The model's own forward takes no input embeddings, and what it does around them (mask, pooling
+    at end-of-text with the old rule for `eos_token_id == 2`) differs between transformers
+    versions. So its forward runs as it is, and only the look-up of token embeddings is replaced.
+
+    Args:
+        text_model: The encoder; call it under no_grad if no gradient is wanted.
+        input_ids: [L, T] token ids; still needed with `inputs_embeds`, to find end-of-text.
+        attention_mask: [L, T] of 0/1, or None. Padding follows end-of-text and attention is
+            causal, so it cannot reach the result.
+        inputs_embeds: [L, T, H] token embeddings before positions are added, see `PromptLearner`.
+
+    Returns:
+        [L, D] projected text embeddings, not normalised.
+
+    Raises:
+        ValueError: If the shapes of `inputs_embeds` and `input_ids` do not fit.
+    """
+    if inputs_embeds is None:
+        return text_model(input_ids=input_ids, attention_mask=attention_mask).text_embeds
+    if inputs_embeds.shape[:-1] != input_ids.shape:
+        raise ValueError(
+            f"encode_tokens: inputs_embeds {list(inputs_embeds.shape)} must be [L, T, H] for "
+            f"input_ids {list(input_ids.shape)}."
+        )
+    with _embeddings_replaced(text_model.get_input_embeddings(), inputs_embeds):
+        return text_model(input_ids=input_ids, attention_mask=attention_mask).text_embeds
+
+
+def encode_labels(
+    text_model: nn.Module,
+    tokenizer,
+    labels: Sequence[str],
+    prompt: "PromptLearner | None" = None,
+    template: str = "a photo of {}",
+    normalize: bool = True,
+) -> Tensor:
+    """Tokenise and encode class names, with a learned prompt in place of a template if given.
+
+    Args:
+        text_model: A `CLIPTextModelWithProjection`.
+        tokenizer: Its tokenizer.
+        labels: L class names.
+        prompt: Learned context; its own template is used, and `template` ignored.
+        template: Text with one `{}`.
+        normalize: L2-normalise the result.
+
+    Returns:
+        [L, D] text embeddings.
+    """
+    batch = tokenize_labels(tokenizer, labels, template if prompt is None else prompt.template)
+    device = text_model.get_input_embeddings().weight.device
+    input_ids, mask = batch.input_ids.to(device), batch.attention_mask.to(device)
+    inputs_embeds = None if prompt is None else prompt(input_ids, text_model)
+    feats = encode_tokens(text_model, input_ids, mask, inputs_embeds)
+    return torch.nn.functional.normalize(feats, dim=-1) if normalize else feats

@@ -1,0 +1,79 @@
+"""Open-set metrics of a dump: ID images and OOD images together, unknown boxes by threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from negas.metrics import LabeledBoxes, open_set_metrics, truth_boxes
+from negas.scores import get_score
+
+from .rows import NamedScore, Samples, bank_records, score_values
+from .run import Dump
+
+
+def open_set_row(
+    dump: Dump, samples: Samples, score: NamedScore, bank: str, ood_set: str, tau: float
+) -> dict:
+    """Open-set numbers of one score on the ID test set joined with one OOD set.
+
+    Every box over the cut takes part, whatever the preset calls a sample; a box whose score is
+    below ``tau`` becomes unknown. All boxes are ranked by confidence, so AP of known labels differs
+    between scores only by what they call unknown.
+
+    Args:
+        dump: boxes, with annotations of both sets.
+        samples: for the cut.
+        score: which calls boxes unknown.
+        bank: of the score's negatives.
+        ood_set: whose objects outside the ID labels (by exact name) are unknown.
+        tau: least score of a known box.
+
+    Raises:
+        FileNotFoundError: annotations do not exist.
+    """
+    records = bank_records(dump, score, bank)
+    built = get_score(score.name, **score.options)
+    num_known = len(dump.id_labels)
+    truths, predictions = [], []
+    for name in ("id", ood_set):
+        each = records[name]
+        rows = np.flatnonzero(each.scores >= np.float32(samples.cut))
+        known = score_values(built, each, rows) >= tau
+        predictions.append(
+            LabeledBoxes(
+                _keys(name, each.image_ids[rows]),
+                each.bboxes[rows],
+                np.where(known, each.labels[rows], num_known),
+                each.scores[rows],
+            )
+        )
+        if name not in dump.objects:
+            dump.objects[name] = truth_boxes(dump.truth(name), dump.id_labels)
+        truth = dump.objects[name]
+        looked_at = np.isin(_keys(name, truth.image_ids), _keys(name, each.images))
+        truths.append(
+            LabeledBoxes(
+                _keys(name, truth.image_ids[looked_at]),
+                truth.bboxes[looked_at],
+                truth.labels[looked_at],
+            )
+        )
+    result = open_set_metrics(_join(truths), _join(predictions), num_known)
+    return result.to_dict() | dict(tau=tau)
+
+
+def _keys(name: str, image_ids: np.ndarray) -> np.ndarray:
+    """Image ids that cannot be those of another set."""
+    return np.char.add(f"{name}/", np.asarray(image_ids).astype(str))
+
+
+def _join(parts: Sequence[LabeledBoxes]) -> LabeledBoxes:
+    ranked = parts[0].scores is not None
+    return LabeledBoxes(
+        np.concatenate([part.image_ids for part in parts]),
+        np.concatenate([part.bboxes for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.scores for part in parts]) if ranked else None,
+    )

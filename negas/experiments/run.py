@@ -1,0 +1,174 @@
+"""Training and testing runs from a config."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.config import config as config_module
+from mmengine.device import get_device
+from mmengine.dist import init_dist, is_main_process
+from mmengine.logging import print_log
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+from mmengine.utils.dl_utils import set_multi_processing
+
+import negas.register  # noqa: F401
+from negas.evaluation.ood_metric import OODMetric
+from negas.files import probe_folder
+from negas.models.checkpoint import check_base
+from negas.visualization.boxes import validation_threshold
+from negas.visualization.painting import paint_sets
+
+from .preflight import check_bank, check_checkpoint, check_data
+
+
+def build_runner(cfg: Config) -> Runner:
+    """MMEngine's runner for a config, as MMDetection's tools build it."""
+    join_processes(cfg)
+    _format_config_once()
+    runner_type = cfg.get("runner_type")
+    return Runner.from_cfg(cfg) if runner_type is None else RUNNERS.build(cfg)
+
+
+def _format_config_once() -> None:
+    """Remember the formatted text of a config.
+
+    MMEngine runs yapf over the whole config at every checkpoint, which takes a second or more.
+    """
+    if getattr(config_module.FormatCode, "remembers", False):
+        return
+    format_code, known = config_module.FormatCode, {}
+
+    def remembering(text: str, **options: object) -> tuple[str, bool]:
+        if text not in known:
+            known[text] = format_code(text, **options)
+        return known[text]
+
+    remembering.remembers = True
+    config_module.FormatCode = remembering
+
+
+def join_processes(cfg: Config) -> None:
+    """Connect the processes of ``--launcher``; does nothing without one or a second time.
+
+    MMEngine does so in its runner, but the checks before that share their work, too. Where there is
+    no accelerator it would ask for a CUDA device in every process, and hand its number to the
+    wrapper.
+    """
+    launcher = cfg.get("launcher") or "none"
+    if launcher == "none":
+        return
+    env = cfg.get("env_cfg") or {}
+    if launcher != "pytorch" or get_device() != "cpu":
+        if not torch.distributed.is_initialized():
+            set_multi_processing(**env.get("mp_cfg", {}), distributed=True)
+            init_dist(launcher, **env.get("dist_cfg", {}))
+        return
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group(backend="gloo")
+    cfg.setdefault("model_wrapper_cfg", dict(type="MMDistributedDataParallel"))
+    cfg.model_wrapper_cfg.update(device_ids=None, broadcast_buffers=False)
+
+
+def use_amp(cfg: Config) -> None:
+    """Switch a config's optimiser wrapper to mixed precision.
+
+    Raises:
+        ValueError: if the wrapper is not one that can be switched.
+    """
+    wrapper = cfg.optim_wrapper
+    kind = wrapper.get("type", "OptimWrapper")
+    if kind in ("AmpOptimWrapper", "AutocastOptimWrapper"):
+        return
+    if kind != "OptimWrapper":
+        raise ValueError(f"--amp: cannot switch optim_wrapper.type={kind!r} to mixed precision")
+    if torch.cuda.is_available():
+        wrapper.type = "AmpOptimWrapper"
+        wrapper.loss_scale = "dynamic"
+    else:
+        wrapper.type = "AutocastOptimWrapper"
+
+
+def train(
+    cfg: Config, amp: bool = False, auto_scale_lr: bool = False, resume: str | None = None
+) -> Runner:
+    """Check the data, then train.
+
+    Args:
+        cfg: with ``work_dir``.
+        amp: mixed precision.
+        auto_scale_lr: scale the learning rate to the batch size.
+        resume: ``auto`` (last checkpoint of the work dir) or a file.
+    """
+    if cfg.get("train_cfg") is None:
+        raise ValueError(
+            f"config {str(cfg.filename)!r} has train_cfg=None: it is for tools/test.py only"
+        )
+    check_bank(cfg)
+    if base := (cfg.get("model") or {}).get("base_checkpoint"):
+        check_base(base)
+    join_processes(cfg)
+    check_data(cfg, ("train_dataloader", "val_dataloader"))
+    if amp:
+        use_amp(cfg)
+    if auto_scale_lr:
+        if "base_batch_size" not in cfg.get("auto_scale_lr", {}):
+            raise ValueError("--auto-scale-lr needs auto_scale_lr.base_batch_size in the config")
+        cfg.auto_scale_lr.enable = True
+    if resume == "auto":
+        cfg.resume, cfg.load_from = True, None
+    elif resume is not None:
+        check_checkpoint(resume)
+        cfg.resume, cfg.load_from = True, resume
+    runner = build_runner(cfg)
+    runner.train()
+    return runner
+
+
+def test(cfg: Config, checkpoint: str | Path, show_dir: str | None = None) -> dict:
+    """Check data and checkpoint, then test; returns the metrics.
+
+    Args:
+        cfg: with ``work_dir``.
+        checkpoint: file.
+        show_dir: folder below the work dir for painted images: of all sets, known and unknown boxes
+            apart, with ``OODTestLoop``; else what MMDetection's hook paints.
+    """
+    check_checkpoint(str(checkpoint))
+    check_bank(cfg)
+    join_processes(cfg)
+    check_data(cfg, ("test_dataloader",))
+    cfg.load_from = str(checkpoint)
+    paints = show_dir and cfg.test_cfg.get("type") == "OODTestLoop"
+    folder = Path(cfg.work_dir).resolve() / (show_dir or "")
+    if show_dir:
+        _check_show_dir(folder)
+    if show_dir and not paints:
+        # Absolute: the hook would join a relative one to its own path anew at every image.
+        cfg.default_hooks.visualization.update(draw=True, test_out_dir=str(folder))
+    runner = build_runner(cfg)
+    metrics = runner.test()
+    if paints and is_main_process():
+        paint(runner.test_loop.ood_metrics[0], folder)
+    return metrics
+
+
+def _check_show_dir(folder: Path) -> None:
+    try:
+        probe_folder(folder)
+    except OSError as error:
+        raise OSError(
+            f"--show-dir: {str(folder)!r} cannot be written ({error.strerror}); choose another"
+        ) from error
+
+
+def paint(metric: OODMetric, folder: Path) -> None:
+    """Paint the images of a finished test, one folder per set."""
+    tau = metric.tau
+    if tau is None:
+        tau = validation_threshold(metric.records, metric.score, metric.cut)
+    shown = {name: part for name, part in metric.records.items() if name != "cut"}
+    count = paint_sets(shown, metric.score, metric.cut, tau, folder)
+    print_log(f"{count} painted images are in {folder}", "current")

@@ -1,0 +1,1 @@
+"""An image-level comparison from images to a table: options, sets, features, methods, scores."""

@@ -1,0 +1,1 @@
+"""From class names to a bank of negative labels: candidates, similarities, selection."""

@@ -1,0 +1,169 @@
+"""Second stage of a mining run: embeddings of names and images, and who is close to whom.
+
+Shapes: C candidates, K ID labels, D channels.
+"""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from negas.files import whole_file
+
+from .candidates import CandidateSet
+from .options import MiningOptions
+from .stages import Stage, digest, files_digest
+
+_ROWS = 4096  # candidates whose cosines are held at once
+_TEMPLATES = {"visual": "clip", "neglabel": "neglabel", "csp": "csp", "interneg": "openood"}
+
+
+@dataclass(frozen=True)
+class Features:
+    """L2-normalised float32 embeddings.
+
+    Attributes:
+        candidates: [C, D] texts.
+        id_labels: [K, D] texts.
+        prototypes: [K, D] mean image embeddings of the ID classes, or None.
+    """
+
+    candidates: np.ndarray
+    id_labels: np.ndarray
+    prototypes: np.ndarray | None
+
+
+def embed(
+    options: MiningOptions, found: CandidateSet, notify: Callable[[str], None]
+) -> tuple[Features, Stage]:
+    """Run the second stage, or read what an earlier run left of it.
+
+    ``similarities.npz`` holds the embeddings, ``similarities.json`` the nearest ID label and the
+    nearest class prototype of every candidate, as cosines.
+
+    Raises:
+        ValueError: the encoder cannot be loaded, or annotations or images are unusable.
+        FileNotFoundError: an image is missing.
+    """
+    stage = similarity_stage(options, found, notify)
+    path = stage.path.with_suffix(".npz")
+    stored = stage.load()
+    features = _read(path, stored["array key"]) if stored else None
+    if features is None:
+        features = _compute(options, found, stage.path.parent)
+        _write(path, features, stage.key)
+        rows = list(_rows(features, found.names, options.class_names))
+        stage.save(**{"array key": stage.key, "similarities": rows})
+        shutil.rmtree(options.work_dir / "features", ignore_errors=True)  # all of it is in the npz
+    return features, stage
+
+
+def similarity_stage(
+    options: MiningOptions, found: CandidateSet, notify: Callable[[str], None]
+) -> Stage:
+    """The file of the second stage, with everything that the embeddings depend on."""
+    noun, adjective = templates(options)
+    inputs: dict[str, Any] = {
+        "candidates": digest([found.names, found.parts]),
+        "classes": list(options.class_names),
+        "encoder": [str(options.encoder), files_digest(options.encoder)],
+        "templates": [list(noun), list(adjective)],
+        "prototypes": None,
+    }
+    if options.needs_images:
+        inputs["prototypes"] = {
+            "annotations": [str(options.ann_file), files_digest(options.ann_file)],
+            "images": str(options.img_dir),
+            "max per class": options.max_per_class,
+            "seed": options.seed,
+        }
+    return Stage(options.work_dir, "similarities", inputs, notify)
+
+
+def templates(options: MiningOptions) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Sentences around nouns and ID labels, and around adjectives."""
+    from negas.embeddings.templates import TEMPLATES, resolve_templates
+
+    name = options.template or _TEMPLATES.get(options.select, "clip")
+    adjective = f"{name}-adjective"
+    return resolve_templates(name), resolve_templates(adjective if adjective in TEMPLATES else name)
+
+
+def _compute(options: MiningOptions, found: CandidateSet, work_dir: Path) -> Features:
+    from negas.embeddings.cache import fingerprint
+    from negas.embeddings.encoders import build_encoder
+    from negas.embeddings.store import TextFeatureStore
+    from negas.labels.corpus import Corpus, corpus_features
+    from negas.labels.prototypes import class_prototypes
+
+    encoder = build_encoder(options.encoder, device=options.device)
+    noun, adjective = templates(options)
+    unit = options.select != "csp"  # CSP means embeddings before they are normalised
+
+    def features(words: list[str], sentences: tuple[str, ...]) -> np.ndarray:
+        store = TextFeatureStore(
+            work_dir / "features",
+            lambda texts: encoder.text(
+                texts, list(sentences), truncate=True, normalize_each=unit, progress=False
+            ),
+            fingerprint(encoder.fingerprint, tuple(sentences), unit),
+        )
+        return store.features(words)
+
+    corpus = Corpus(tuple(found.names), tuple(found.parts or ["noun"] * len(found.names)))
+    candidates = corpus_features(corpus, features, {"noun": noun, "adj": adjective})
+    id_labels = encoder.text(options.class_names, list(noun), normalize_each=unit).numpy()
+    prototypes = None
+    if options.needs_images:
+        prototypes = class_prototypes(
+            options.ann_file,
+            options.img_dir,
+            options.class_names,
+            encoder.images,
+            cache_dir=work_dir / "prototypes",
+            max_per_class=options.max_per_class,
+            seed=options.seed,
+        )
+    return Features(candidates, id_labels, prototypes)
+
+
+def _rows(features: Features, names: list[str], classes: tuple[str, ...]) -> Iterator[dict]:
+    """Per candidate the nearest ID label and the nearest prototype, with cosines."""
+    for start in range(0, len(names), _ROWS):
+        some = features.candidates[start : start + _ROWS]
+        text = some @ features.id_labels.T
+        image = None if features.prototypes is None else some @ features.prototypes.T
+        for i, name in enumerate(names[start : start + _ROWS]):
+            row = {"name": name, "nearest": classes[int(text[i].argmax())]}
+            row["text cosine"] = round(float(text[i].max()), 4)
+            if image is not None:
+                row["looks like"] = classes[int(image[i].argmax())]
+                row["image cosine"] = round(float(image[i].max()), 4)
+            yield row
+
+
+def _write(path: Path, features: Features, key: str) -> None:
+    arrays = {"key": np.array(key), "candidates": features.candidates}
+    arrays["id_labels"] = features.id_labels
+    if features.prototypes is not None:
+        arrays["prototypes"] = features.prototypes
+    with whole_file(path) as partial, partial.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def _read(path: Path, key: str) -> Features | None:
+    """The stored arrays, or None if they are lost, damaged or of another run."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            if str(data["key"]) != key:
+                return None
+            prototypes = data["prototypes"] if "prototypes" in data.files else None
+            return Features(data["candidates"], data["id_labels"], prototypes)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None

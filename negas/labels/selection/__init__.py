@@ -1,0 +1,1 @@
+"""How negatives are chosen from candidates: one method per file."""

@@ -1,0 +1,1 @@
+"""Tables and pages of finished runs: a vocabulary of columns, and who prints it."""

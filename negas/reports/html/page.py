@@ -1,0 +1,150 @@
+"""What stands on the page, and its HTML.
+
+Every text goes through Jinja's autoescape: class, set and file names come from users' files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from negas.reports.table import Table, best_rows
+
+_TEMPLATE = "report.html.jinja"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture, or why there is none.
+
+    Attributes:
+        alt: what it shows, for those who do not see it.
+        uri: ``data:`` URI; ``None``: there is no picture.
+        caption: lines below it.
+        missing: why there is no picture.
+    """
+
+    alt: str
+    uri: str | None = None
+    caption: Sequence[str] = ()
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A large number on top of the page; ``notes`` are lines below it."""
+
+    label: str
+    value: str
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class PictureGroup:
+    """Pictures under one heading; ``note`` below it."""
+
+    title: str
+    pictures: Sequence[Picture]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class ConfusionRow:
+    """One OOD category.
+
+    Attributes:
+        category: its name.
+        objects: annotated objects.
+        boxes: detections on them.
+        known: of these, how many are called known.
+        cells: (detections, called known) per column.
+    """
+
+    category: str
+    objects: int
+    boxes: int
+    known: int
+    cells: Sequence[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Detections on annotated OOD objects: category by predicted ID label.
+
+    Attributes:
+        title: the set.
+        columns: ID labels that occur.
+        rows: categories with a detection.
+        note: counts of what is not in the table, or why there is none.
+    """
+
+    title: str
+    columns: Sequence[str] = ()
+    rows: Sequence[ConfusionRow] = ()
+    note: str = ""
+
+    @property
+    def largest(self) -> int:
+        """The largest count of a cell."""
+        return max((count for row in self.rows for count, _ in row.cells), default=1) or 1
+
+
+@dataclass(frozen=True)
+class BankWords:
+    """A label bank: each word with the OOD sets of which it names a class."""
+
+    title: str
+    words: Sequence[tuple[str, Sequence[str]]]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class TableGroup:
+    """Tables of one protocol and cut; only the first group is open at once."""
+
+    title: str
+    tables: Sequence[Table]
+
+
+@dataclass
+class Page:
+    """Everything on the page, in order."""
+
+    title: str
+    subtitle: str
+    tiles: list[Tile]
+    facts: list[tuple[str, str]]
+    table_groups: list[TableGroup]
+    table_notes: list[str]
+    open_set: list[Table]
+    open_set_notes: list[str]
+    plots: list[PictureGroup]
+    confusions: list[Confusion]
+    confusion_note: str
+    mistakes: list[PictureGroup]
+    mistakes_note: str
+    reliability: PictureGroup
+    banks: list[BankWords] = field(default_factory=list)
+    settings: list[tuple[str, str]] = field(default_factory=list)
+
+
+def render_page(page: Page) -> str:
+    """The page as HTML, about as large as the pictures in it."""
+    return _environment().get_template(_TEMPLATE).render(page=page)
+
+
+@cache
+def _environment():
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["best_rows"] = best_rows
+    return environment

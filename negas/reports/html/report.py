@@ -1,0 +1,162 @@
+"""One HTML page per evaluation: numbers, curves, confusion, mistakes, calibration, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from negas.cli import check_target
+from negas.files import write_atomically
+from negas.reports.methods import score_name
+from negas.scores import get_score
+from negas.visualization.curves import plot_histogram, plot_roc
+from negas.visualization.painting import paint_sets
+
+from . import mistakes as html_report_confusion
+from . import mistakes as html_report_mistakes
+from .page import Confusion, Page, Picture, PictureGroup, render_page
+from .plots import plain_text, svg_uri
+from .reliability import plot_reliability, reliability
+from .run import ReportRun, load_report_run
+from .sections import (
+    OPEN_SET_NOTES,
+    TABLE_NOTES,
+    bank_words,
+    facts,
+    headline,
+    open_set_table,
+    percent,
+    settings_rows,
+    table_groups,
+)
+
+REPORT_FILE = "report.html"
+
+
+def make_html_report(
+    path: str | Path,
+    out: str | Path | None = None,
+    score: str | None = None,
+    pictures: int = 8,
+    show_dir: str | Path | None = None,
+    annotations: Mapping[str, str] | None = None,
+) -> Path:
+    """Write the page of a test run.
+
+    Args:
+        path: work dir of ``tools/test.py``.
+        out: file to write; by default ``report.html`` in the work dir.
+        score: label of the score in plots and pictures; by default the one of the test.
+        pictures: hardest mistakes per set.
+        show_dir: also paint every image of every set there, known and unknown boxes.
+        annotations: COCO jsons by set, where the paths in the records no longer hold.
+
+    Returns:
+        The file.
+
+    Raises:
+        FileNotFoundError: no work dir, results without records, a file of ``annotations`` that
+            does not exist, or, for ``show_dir`` only, missing images.
+        ValueError: files that cannot be read or of another version, or a score that was not tested.
+        OSError: the file cannot be written; found before any work.
+    """
+    target = Path(path) / REPORT_FILE if out is None else Path(out)
+    if Path(path).is_dir() or out is not None:  # a wrong work dir is not made by looking at it
+        check_target(target, "--out")
+    if show_dir is not None:
+        check_target(Path(show_dir) / "id", "--show-dir")
+    run = load_report_run(path, score, annotations)
+    page = build_page(run, pictures)
+    write_atomically(target, render_page(page))
+    if show_dir is not None:
+        main = get_score(run.main.name, **run.main.options)
+        paint_sets(run.scored_records(), main, run.samples.cut, run.tau, Path(show_dir))
+    return target
+
+
+def build_page(run: ReportRun, pictures: int = 8) -> Page:
+    """Collect everything that stands on the page."""
+    ood_sets = run.dump.ood_sets
+    # disable=None: no bar where standard error is no terminal
+    total = (pictures + 1) * (len(ood_sets) + 1) + len(ood_sets)
+    with tqdm(total=total, desc="report", leave=False, disable=None) as bar:
+        groups = html_report_mistakes.mistake_groups(run, pictures, bar.update)
+        tables = []
+        for name in ood_sets:
+            tables.append(open_set_table(run, name))
+            bar.update()
+        plots = []
+        for name in ood_sets:
+            plots.append(_plots(run, name))
+            bar.update()
+        info = run.results["run"]
+        return Page(
+            title=Path(info.get("config") or run.path.name).stem,
+            subtitle=f"OOD detection report of {run.path}; ID against {', '.join(ood_sets)}. "
+            "Larger scores mean known (ID).",
+            tiles=headline(run),
+            facts=facts(run),
+            table_groups=table_groups(run),
+            table_notes=TABLE_NOTES,
+            open_set=tables,
+            open_set_notes=OPEN_SET_NOTES,
+            plots=plots,
+            confusions=[_confusion(run, name) for name in ood_sets],
+            confusion_note=html_report_confusion.NOTE,
+            mistakes=groups,
+            mistakes_note=html_report_mistakes.NOTE,
+            reliability=_reliability(run),
+            banks=bank_words(run),
+            settings=settings_rows(run),
+        )
+
+
+def _plots(run: ReportRun, name: str) -> PictureGroup:
+    """Histograms of the main score and the confidence, and both ROC curves, for one OOD set."""
+    values = {run.main.label: run.values, run.plain.label: run.plain_values}
+    if not all(len(run.values[key]) for key in ("id", name)):
+        return PictureGroup(name, (), "No box of this set is over the confidence cut.")
+    shown = plain_text(name)
+    pictures = []
+    for label, by_set in values.items():
+        draw = partial(
+            plot_histogram, by_set["id"], {shown: by_set[name]}, plain_text(score_name(label))
+        )
+        alt = f"Histogram of {score_name(label)} on ID and {name} boxes with the 95% threshold"
+        pictures.append(Picture(alt, svg_uri(draw)))
+    curves = {score_name(label): (by["id"], by[name]) for label, by in values.items()}
+    alt = f"ROC curves of {' and '.join(curves)} on {name}"
+    pictures.append(Picture(alt, svg_uri(partial(plot_roc, {shown: curves}))))
+    return PictureGroup(name, pictures)
+
+
+def _confusion(run: ReportRun, name: str) -> Confusion:
+    truth, reason = run.truth(name)
+    if truth is None:
+        return Confusion(name, note=f"No table: {reason}.")
+    known = run.values[name] >= run.tau
+    return html_report_confusion.confusion(name, run.picked(name), known, truth, run.dump.id_labels)
+
+
+def _reliability(run: ReportRun) -> PictureGroup:
+    title = "Calibration of the confidence"
+    truth, reason = run.truth("id")
+    if truth is None:
+        return PictureGroup(title, (), f"No curve: {reason}.")
+    records = run.dump.records["id"]
+    right = run.true_detections(records, truth)
+    curve = reliability(records.scores, right)
+    over = records.scores >= np.float32(run.samples.cut)
+    ece = percent(reliability(records.scores[over], right[over]).ece)
+    alt = "Precision on ID over confidence in ten bins, with the diagonal and the cut"
+    note = (
+        f"All {len(records)} recorded ID boxes in ten bins of confidence. A box is right if it "
+        "finds an object of its label (IoU over 0.5, each object once). Expected calibration "
+        f"error (ECE) over all boxes {percent(curve.ece)}, over those above the cut {ece}."
+    )
+    picture = Picture(alt, svg_uri(partial(plot_reliability, curve, run.samples.cut)))
+    return PictureGroup(title, [picture], note)

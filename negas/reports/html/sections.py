@@ -1,0 +1,305 @@
+"""Headline, settings and label banks of the HTML report.
+
+Tables of the HTML report: every score on every OOD set, with its controls.
+
+Open-set metrics on the HTML report: annotated objects that boxes miss or call known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from negas.evaluation.open_set_rows import open_set_row
+from negas.evaluation.provenance import leaks_of
+from negas.evaluation.run import OWN_BANK
+from negas.files import file_sha256
+from negas.metrics.roc import threshold_at_recall
+from negas.reports.methods import (
+    CONTROLS,
+    CUTS,
+    MAP_NAMES,
+    NO_LEAKS,
+    PROTOCOLS,
+    ROTATED,
+    score_name,
+)
+from negas.reports.scores import OPEN_SET_COLUMNS, OPEN_SET_NOTE, open_set_values
+from negas.reports.table import Column, Row, Section, Stat, Table
+from negas.visualization.boxes import TITLES
+
+from .page import BankWords, TableGroup, Tile
+from .run import ReportRun
+
+TABLE_NOTES = [
+    "In percent but thresholds and counts; ID is the positive class. FPR95 (lower is better): "
+    "share of OOD boxes called known at the threshold that keeps at least 95% of the ID boxes; "
+    "closest: at the recall closest to 95%. TPR: share of ID boxes that the threshold does keep. "
+    "Best of each block in bold.",
+    f"Controls of scores with negatives, beside them. {ROTATED} {NO_LEAKS}",
+]
+_METRICS = [
+    Column("fpr95", "FPR95", "lower"),
+    Column("fpr95_closest", "FPR95 closest", "lower"),
+    Column("auroc", "AUROC", "higher"),
+    Column("tpr", "TPR"),
+    Column("threshold", "threshold", percent=False, digits=3),
+]
+_CONTROLS = [
+    Column("rotated/fpr95", f"{CONTROLS['rotated']} FPR95"),
+    Column("rotated/auroc", f"{CONTROLS['rotated']} AUROC"),
+    Column("no_leaks/fpr95", f"{CONTROLS['no_leaks']} FPR95"),
+    Column("no_leaks/auroc", f"{CONTROLS['no_leaks']} AUROC"),
+    Column("leaks", "leaks", percent=False),
+]
+
+
+def table_groups(run: ReportRun) -> list[TableGroup]:
+    """One group per protocol and cut, that of the headline first; in it one table per OOD set."""
+    rows = run.results["rows"]
+    kinds = list(dict.fromkeys((row["cut_kind"], row["protocol"]) for row in rows))
+    kinds.sort(key=lambda kind: kind[0] != "own")  # stable: protocols stay as tested
+    return [
+        TableGroup(
+            f"{PROTOCOLS.get(protocol, protocol)}; {CUTS.get(cut_kind, f'preset {cut_kind}')}",
+            [_table(run, name, protocol, cut_kind) for name in run.dump.ood_sets],
+        )
+        for cut_kind, protocol in kinds
+    ]
+
+
+def _table(run: ReportRun, ood_set: str, protocol: str, cut_kind: str) -> Table:
+    found = {
+        (row["score"], row["bank"], row["control"]): row
+        for row in run.results["rows"]
+        if (row["ood_set"], row["protocol"], row["cut_kind"]) == (ood_set, protocol, cut_kind)
+    }
+    banks = run.results["banks"]
+    sections = []
+    for bank in dict.fromkeys(["own", *banks]):
+        used = {bank, "none"} if bank == "own" else {bank}
+        rows = [
+            Row(score_name(score), _values(found, score, its_bank, banks, ood_set))
+            for score, its_bank, control in found
+            if its_bank in used and control == "none"
+        ]
+        if rows:
+            size = f", {banks[bank]['size']} negatives" if bank in banks else ""
+            title = f"bank: {bank_name(run, bank)}{size}" if bank in banks else ""
+            title = "; ".join(filter(None, ["no negatives" if bank == "own" else "", title]))
+            sections.append(Section(title, rows))
+    first = next(iter(found.values()), {})
+    counts = f"{first.get('num_id', 0)} ID boxes, {first.get('num_ood', 0)} OOD boxes"
+    cut = first.get("cut", run.samples.cut)
+    controls = _CONTROLS if banks else []
+    return Table(f"{ood_set}: {counts}, cut {cut:.3f}", [*_METRICS, *controls], sections)
+
+
+def _values(
+    found: Mapping[tuple, dict], score: str, bank: str, banks: Mapping, ood_set: str
+) -> dict[str, Stat]:
+    row = found[score, bank, "none"]
+    values = {column.key: Stat(number(row.get(column.key))) for column in _METRICS}
+    for control in ("rotated", "no_leaks"):
+        if turned := found.get((score, bank, control)):
+            for key in ("fpr95", "auroc"):
+                std = number(turned.get(f"{key}_std", 0.0))
+                draws = int(turned.get("draws", 1))
+                values[f"{control}/{key}"] = Stat(number(turned[key]), std, draws)
+    if bank in banks:
+        values["leaks"] = Stat(len(leaks_of(banks[bank]).get(ood_set, ())))
+    return values
+
+
+def bank_name(run: ReportRun, bank: str) -> str:
+    """A bank with the file of its words."""
+    info = run.results["run"]
+    file = run.results["banks"][bank]["file"] or (info.get("neg_labels") if bank == "own" else None)
+    return f"{bank}, {file}" if file else bank
+
+
+def percent(value: float | None) -> str:
+    """``12.3%``, or ``-`` for a number that does not exist."""
+    return "-" if math.isnan(number(value)) else f"{100 * value:.1f}%"
+
+
+def number(value: float | None) -> float:
+    """NaN for ``None``, as result files write it."""
+    return float("nan") if value is None else float(value)
+
+
+def headline(run: ReportRun) -> list[Tile]:
+    """FPR95 and AUROC of the main score per OOD set, mAP under its names, the cut."""
+    rows = {
+        (row["ood_set"], row["score"], row["bank"], row["control"]): row
+        for row in run.results["rows"]
+        if (row["protocol"], row["cut_kind"]) == (run.protocol, "own")
+    }
+    bank = "own" if run.main.needs_negatives else "none"
+    beside = {"rotated": (run.main.label, bank, "rotated")}
+    if run.main.label != run.plain.label:
+        beside[score_name(run.plain.label)] = (run.plain.label, "none", "none")
+    tiles = []
+    for name in run.dump.ood_sets:
+        row = rows.get((name, run.main.label, bank, "none"), {})
+        others = {
+            title: rows[(name, *key)] for title, key in beside.items() if (name, *key) in rows
+        }
+        for key, title in (("fpr95", "FPR95"), ("auroc", "AUROC")):
+            notes = [run.main_name, *(f"{of} {percent(o[key])}" for of, o in others.items())]
+            tiles.append(Tile(f"{name} {title}", percent(row.get(key)), notes))
+    for key, title in MAP_NAMES.items():
+        if (value := run.results["map"].get(key)) is not None:
+            tiles.append(Tile(title, percent(value), [f"mAP, {key}"]))
+    return tiles
+
+
+def facts(run: ReportRun) -> list[tuple[str, str]]:
+    """What the numbers depend on, the first things one asks."""
+    results, info = run.results, run.results["run"]
+    sets = [
+        f"{TITLES.get(name, name)}: {about['images']} images, {about['boxes']} boxes"
+        for name, about in results["sets"].items()
+    ]
+    own = results["banks"].get("own")
+    bank = f"{own['size']} words: {', '.join(own['labels'])}" if own else "none"
+    seeds, versions = results["seeds"], info["versions"] or {}
+    hashes = [f"{TITLES.get(n, n)}: {_text(s['ann_sha256'])}" for n, s in results["sets"].items()]
+    return [
+        ("Protocol", PROTOCOLS.get(run.protocol, run.protocol)),
+        (
+            "Confidence cut",
+            f"{run.samples.cut:.4f} ({run.samples.cut_rule}, source: {run.samples.cut_source})",
+        ),
+        *_thresholds(run),
+        ("Sets (all boxes kept)", "; ".join(sets)),
+        ("NMS", _nms(info["nms"] or {})),
+        ("Boxes per image, at most", _text(info["max_per_img"])),
+        ("Several labels per box", _text(info["multi_label"])),
+        ("Seed", f"run {_text(seeds['run'])}, rotations {_text(seeds['rotations'])}"),
+        ("Label bank", f"{bank_name(run, 'own')}; {bank}" if own else bank),
+        ("Label bank SHA-256", _text(own["sha256"]) if own else "none"),
+        ("Config", _text(info["config"])),
+        ("Config SHA-256", _text(info["config_sha256"])),
+        ("Checkpoint", _text(info["checkpoint"])),
+        ("Checkpoint SHA-256", _text(info["checkpoint_sha256"])),
+        ("Base weights SHA-256", _text(info["base_sha256"])),
+        ("Annotations SHA-256", "; ".join(hashes)),
+        *_other_annotations(run),
+        ("Versions", _text(", ".join(f"{k} {v}" for k, v in versions.items() if v))),
+    ]
+
+
+def _other_annotations(run: ReportRun) -> list[tuple[str, str]]:
+    """Files of ``--ann`` that are not what the test read: numbers from them may differ."""
+    tested = {name: about["ann_sha256"] for name, about in run.results["sets"].items()}
+    other = [
+        f"{TITLES.get(name, name)}: {file}"
+        for name, file in run.dump.annotations.items()
+        if tested.get(name) and file_sha256(file) != tested[name]
+    ]
+    return [("Annotations unlike those of the test", "; ".join(other))] if other else []
+
+
+def _thresholds(run: ReportRun) -> list[tuple[str, str]]:
+    recall = percent(np.mean(run.values["id"] >= run.tau))
+    lines = [
+        ("Main score", run.main_name),
+        (
+            "Threshold (tau)",
+            f"{run.tau:.4f}: keeps {recall} of the ID test boxes (TPR); a box is called known if "
+            "its score is at least this",
+        ),
+    ]
+    if (tau := run.validation_tau()) is not None:
+        kept = {n: percent(np.mean(v >= tau)) for n, v in run.values.items() if len(v)}
+        shares = ", ".join(f"{share} of {TITLES.get(name, name)}" for name, share in kept.items())
+        text = f"{tau:.4f}; with it these are called known: {shares}"
+        lines.append(("Threshold from ID validation", text))
+    return lines
+
+
+def _nms(nms: Mapping) -> str:
+    kind, overlap, over_all = (nms.get(k) for k in ("type", "iou_threshold", "class_agnostic"))
+    if kind in (None, "none"):
+        return _text(kind)
+    return f"{kind}, IoU {_text(overlap)}, {'over all classes' if over_all else 'per class'}"
+
+
+def _text(value: object) -> str:
+    return "not stored" if value in (None, "") else str(value)
+
+
+def settings_rows(run: ReportRun) -> list[tuple[str, str]]:
+    """Everything in the result file but rows, banks and what is a table of its own."""
+    large = ("rows", "banks")
+    return list(_flat({k: v for k, v in run.results.items() if k not in large}))
+
+
+def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _flat(item, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(value, list | tuple):
+        yield prefix, ", ".join(map(str, value))
+    else:
+        yield prefix, "-" if value is None else str(value)
+
+
+def bank_words(run: ReportRun) -> list[BankWords]:
+    """Every bank with its words; those that name an OOD class are marked."""
+    banks = []
+    for name, about in run.results["banks"].items():
+        named = leaks_of(about)
+        words = [
+            (word, [s for s, found in named.items() if word in found]) for word in about["labels"]
+        ]
+        counts = ", ".join(f"{s}: {len(found)}" for s, found in named.items())
+        title = f"{bank_name(run, name)} ({about['size']} negatives)"
+        banks.append(BankWords(title, words, f"Words that name a class of an OOD set - {counts}"))
+    return banks
+
+
+OPEN_SET_NOTES = [
+    "FPR95 and AUROC look at boxes only; here an annotated OOD object without any box counts, too. "
+    "Objects of categories that are no ID label are unknown. In percent but A-OSE, nOSE, WI and "
+    "counts.",
+    f"{OPEN_SET_NOTE} A-OSE: boxes that call an unknown object known (nOSE: per object; unique: "
+    "share of objects with such a box); U-Recall: unknown objects found by an unknown box; P_U: "
+    "unknown boxes that find one.",
+]
+
+
+def open_set_table(run: ReportRun, name: str) -> Table:
+    """The main score and max sigmoid on the ID test set joined with one OOD set.
+
+    The numbers are those of ``tools/score.py --open-set`` at the cut of the page.
+
+    Args:
+        run: the evaluation.
+        name: OOD set.
+
+    Returns:
+        A table with one section; without annotations of either set none, and a note that says why.
+    """
+    for side, where in (("id", "ID test set: "), (name, "")):
+        truth, reason = run.truth(side)
+        if truth is None:
+            return Table(f"ID and {name}", OPEN_SET_COLUMNS, [], [f"No table: {where}{reason}."])
+    scored = {
+        run.main.label: (run.main, run.values),
+        run.plain.label: (run.plain, run.plain_values),
+    }
+    found = {}
+    for label, (score, values) in scored.items():
+        tau = float(threshold_at_recall(values["id"]))
+        found[label] = open_set_row(run.dump, run.samples, score, OWN_BANK, name, tau)
+    counts = found[run.main.label]
+    title = (
+        f"ID and {name}: {counts['num_known']} known and {counts['num_unknown']} unknown objects, "
+        f"{counts['num_predictions']} boxes, cut {run.samples.cut:.3f}"
+    )
+    rows = [Row(score_name(label), open_set_values(numbers)) for label, numbers in found.items()]
+    return Table(title, OPEN_SET_COLUMNS, [Section("each at its own tau", rows)])

@@ -1,0 +1,292 @@
+"""Table, result file and histograms of an image-level OOD run."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+import negas
+from negas.files import whole_file, write_atomically
+from negas.image_level.run.methods import is_online
+from negas.image_level.run.options import GROUPS
+from negas.image_level.run.score import DETECTOR, ImageOodRun, method_options, method_template
+from negas.labels.leakage import leakage
+from negas.visualization.curves import plot_histogram
+
+from .methods import SCORE_NAMES
+from .table import Column, Row, Section, Stat, Table, to_markdown
+
+NAMES = SCORE_NAMES | {"csp": "CSP", "adaneg": "AdaNeg", "interneg": "InterNeg", "ants": "ANTS"}
+NAMES |= {"tanl": "TANL"}
+VIEWS = {
+    "images": "whole images",
+    "gt_crops": "crops of annotated objects",
+    "detected_crops": "crops of detected boxes",
+}
+_PACKAGES = ("torch", "transformers", "numpy", "scikit-learn", "pillow", "safetensors")
+
+
+def make_table(runs: Sequence[ImageOodRun]) -> Table:
+    """FPR95 and AUROC of each OOD set, means of near, far and all sets.
+
+    Args:
+        runs: one per view of the same sets; their rows stand in one table.
+    """
+    first = runs[0]
+    sections = []
+    for run in runs:
+        for kind in ("offline", "online", "detector"):
+            rows = _rows(run, kind)
+            if rows:
+                view = f"{VIEWS[run.options.view]}, " if len(runs) > 1 else ""
+                title = "the detector's own scores" if kind == "detector" else kind
+                sections.append(Section(view + title, rows))
+    columns = [
+        Column(f"{name}/{key}", f"{name} {title}", better)
+        for name in (*[one.name for one in first.ood_sets], *_means(first))
+        for key, title, better in (("fpr95", "FPR95", "lower"), ("auroc", "AUROC", "higher"))
+    ]
+    views = "; ".join(VIEWS[run.options.view] for run in runs)
+    title = f"Image-level OOD: {views}. Bank {Path(first.options.bank).stem}"
+    return Table(title, columns, sections, _notes(runs))
+
+
+def method_name(method: str) -> str:
+    """How tables call a method."""
+    name = method.removeprefix(DETECTOR)
+    return NAMES.get(name, name)
+
+
+def _rows(run: ImageOodRun, kind: str) -> list[Row]:
+    rows = []
+    for method in dict.fromkeys(row["method"] for row in run.rows if row["kind"] == kind):
+        for control in ("none", "rotated"):
+            values = _values(run, method, control)
+            if values:
+                turned = control == "rotated"
+                rows.append(Row(method_name(method) + ", rotated" * turned, values, turned))
+    return rows
+
+
+@cache
+def _leaks(neg_labels: tuple[str, ...], class_names: tuple[str, ...]) -> dict[str, Any]:
+    """Seconds for a bank of 10,000, so once per set."""
+    return leakage(neg_labels, class_names)
+
+
+def _means(run: ImageOodRun) -> dict[str, list[str]]:
+    """Title -> names of the sets that the mean is over; only means of several sets."""
+    means = {
+        f"{group} mean": [one.name for one in run.ood_sets if one.group == group]
+        for group in GROUPS
+    }
+    means["mean"] = [one.name for one in run.ood_sets]
+    return {title: names for title, names in means.items() if len(names) > 1}
+
+
+def _values(run: ImageOodRun, method: str, control: str) -> dict[str, Stat]:
+    """Numbers by column, over seeds (or rotations)."""
+    by_set: dict[str, dict[str, list[float]]] = {}
+    for row in run.rows:
+        if (row["method"], row["control"]) == (method, control):
+            place = by_set.setdefault(row["ood_set"], {"fpr95": [], "auroc": []})
+            for key, values in place.items():
+                values.append(row[key])
+    if not by_set:
+        return {}
+    for title, names in _means(run).items():
+        by_set[title] = {
+            key: np.mean([by_set[name][key] for name in names], axis=0).tolist()
+            for key in ("fpr95", "auroc")
+        }
+    return {f"{n}/{key}": Stat.of(v) for n, found in by_set.items() for key, v in found.items()}
+
+
+def _notes(runs: Sequence[ImageOodRun]) -> list[str]:
+    run, options = runs[0], runs[0].options
+    notes = [
+        "FPR95 (lower is better) and AUROC in percent; ID is the positive class. Best of each "
+        "block in bold.",
+        f"Encoder {run.encoder['name']}.",
+    ]
+    for one in runs:
+        counts = ", ".join(f"{s.name} {len(s.items)}" for s in (one.id_set, *one.ood_sets))
+        line = f"Samples, {VIEWS[one.options.view]}: {counts}."
+        known = {t: v for t, v in one.id_accuracy.items() if not math.isnan(v)}
+        if known:
+            share = ", ".join(f"{100 * v:.1f}% ({t})" for t, v in known.items())
+            line += f" ID samples of one class named right among the ID labels: {share}."
+        notes.append(line)
+    if any(map(is_online, options.methods)):
+        seeds = ", ".join(map(str, options.seeds))
+        notes.append(
+            f"Online: one pass over the shuffle of ID and one OOD set, then reset; batch size "
+            f"{options.batch_size}, order seeds {seeds} (mean ± standard deviation)."
+        )
+    if run.captions:
+        notes.append(f"ANTS' captions: {_captioner(run.captions)}.")
+    if any(row["control"] == "rotated" for one in runs for row in one.rows):
+        notes.append(
+            f"rotated: the bank's embeddings turned at random (same geometry, no meaning), mean "
+            f"of {options.rotations} draws offline and one per seed online; a gain that survives "
+            f"it is not semantic."
+        )
+    for one in run.ood_sets:
+        if one.class_names:
+            found = _leaks(run.bank.neg_labels, one.class_names)["leaks"]
+            words = ", ".join(found[:6]) + (", ..." if len(found) > 6 else "")
+            notes.append(
+                f"{len(found)} of {len(run.bank)} negatives name a class of {one.name}"
+                + (f" ({words})." if found else ".")
+            )
+    left_out = [s for one in runs for x in (one.id_set, *one.ood_sets) for s in x.left_out]
+    if left_out:
+        notes.append(f"{len(left_out)} unreadable images or crops were left out; see the results.")
+    return notes
+
+
+def _captioner(captions: dict[str, Any]) -> str:
+    if captions["type"] == "names":
+        return (
+            f"no language model, but the nearest of {captions['num_words']} words "
+            f"({captions['words']}) in the encoder's eyes"
+        )
+    return f"{captions['model']}, asked {captions['asked']} times in this run"
+
+
+def results(run: ImageOodRun) -> dict[str, Any]:
+    """What ``ood_results.json`` holds: rows, and all that they depend on."""
+    options = run.options
+    methods = {
+        method: {
+            "options": method_options(method, run),
+            "template": method_template(method, options),
+            "online": is_online(method),
+        }
+        for method in options.methods
+    }
+    sets = {
+        one.name: {
+            "group": one.group,
+            "num": len(one.items),
+            "source": one.source,
+            "left_out": one.left_out,
+        }
+        for one in (run.id_set, *run.ood_sets)
+    }
+    return {
+        "kind": "image_level",
+        "view": options.view,
+        "encoder": run.encoder,
+        "bank": {
+            "file": options.bank,
+            "size": len(run.bank),
+            "id_labels": list(run.class_names),
+            "labels": list(run.bank.neg_labels),
+            "leakage": {
+                one.name: _leaks(run.bank.neg_labels, one.class_names)
+                for one in run.ood_sets
+                if one.class_names
+            },
+        },
+        "methods": methods,
+        "batch_size": options.batch_size,
+        "seeds": list(options.seeds),
+        "rotations": options.rotations,
+        "images_per_class": options.images_per_class if options.train else None,
+        "captions": run.captions or None,
+        "id_accuracy": {k: None if math.isnan(v) else v for k, v in run.id_accuracy.items()},
+        "sets": sets,
+        "rows": run.rows,
+        "streams": run.streams,
+        "versions": {"negas": negas.__version__, **_versions(_PACKAGES)},
+    }
+
+
+def write_table(table: Table, runs: Sequence[ImageOodRun]) -> Path:
+    """Write ``table.md`` beside the results, or above them where there are several views."""
+    out = Path(runs[0].options.out)
+    path = (out.parent if len(runs) > 1 else out) / "table.md"
+    write_atomically(path, to_markdown(table))
+    return path
+
+
+def write_partial(run: ImageOodRun) -> None:
+    """Keep what a run has so far, which a kill or a captioner that fails would lose.
+
+    The files are ``partial_results.json`` and ``partial_scores.npz``; :func:`write_report` removes
+    them. The results of an earlier run stay as they are until this one is complete.
+    """
+    out = Path(run.options.out)
+    _write_results(run, out / "partial_results.json")
+    _write_scores(run, out / "partial_scores.npz")
+
+
+def write_report(run: ImageOodRun) -> list[Path]:
+    """Write ``ood_results.json``, ``scores.npz`` and the histograms.
+
+    Returns:
+        The files.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    out = Path(run.options.out)
+    paths = [out / "ood_results.json", out / "scores.npz"]
+    _write_results(run, paths[0])
+    _write_scores(run, paths[1])
+    for name in ("partial_results.json", "partial_scores.npz"):
+        (out / name).unlink(missing_ok=True)
+    if run.options.plots:
+        seeds = {"offline": 0, "online": run.options.seeds[0]}
+        drawn = [k for k in run.scores if k[2] == seeds["online" if is_online(k[0]) else "offline"]]
+        for method, name, seed in tqdm(drawn, "histograms", delay=2, leave=False, disable=None):
+            of_id, of_ood = run.scores[method, name, seed]
+            file = f"{method.replace(DETECTOR, 'detector-')}-{name}.png"
+            path = out / "histograms" / file
+            of_id, of_ood, note = _spread(of_id, of_ood)
+            plot_histogram(of_id, {name: of_ood}, method_name(method) + note, path)
+            paths.append(path)
+    return paths
+
+
+def _spread(of_id: np.ndarray, of_ood: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
+    """Scores for a histogram: shares of a softmax pile up at 0 and 1, so their log odds."""
+    both = np.concatenate([of_id, of_ood])
+    if both.min() < 0 or both.max() > 1 or both.min() > 0.05 or both.max() < 0.95:
+        return of_id, of_ood, ""
+    of_id, of_ood = (x.clip(1e-15, 1 - 1e-15) for x in (of_id, of_ood))
+    return np.log(of_id / (1 - of_id)), np.log(of_ood / (1 - of_ood)), " (log odds)"
+
+
+def _write_results(run: ImageOodRun, path: Path) -> None:
+    text = json.dumps(results(run), indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomically(path, text + "\n")
+
+
+def _write_scores(run: ImageOodRun, path: Path) -> None:
+    """All scores, so that other numbers and plots need no second run."""
+    arrays = {}
+    for (method, name, seed), (of_id, of_ood) in run.scores.items():
+        arrays[f"{method}/{name}/{seed}/id"] = of_id
+        arrays[f"{method}/{name}/{seed}/ood"] = of_ood
+    with whole_file(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def _versions(packages: Sequence[str]) -> dict[str, str | None]:
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found

@@ -1,0 +1,71 @@
+"""The text tower in data/emoji_world/tiny_clip: loads offline, names mean what they should."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_tokenizer import load_tokenizer
+
+from negas.embeddings import PromptLearner, encode_labels
+
+DATA = Path(__file__).resolve().parents[2] / "data" / "emoji_world"
+
+
+def load():
+    from transformers import CLIPTextModelWithProjection
+
+    directory = DATA / "tiny_clip"
+    model = CLIPTextModelWithProjection.from_pretrained(directory, local_files_only=True)
+    return model.float().eval().requires_grad_(False), load_tokenizer(directory)
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return load()
+
+
+@pytest.fixture(scope="module")
+def class_names():
+    return [row["name"] for row in json.loads((DATA / "classes.json").read_text())["classes"]]
+
+
+def test_two_loads_give_the_same_bits(clip, class_names):
+    assert torch.equal(encode_labels(*clip, class_names), encode_labels(*load(), class_names))
+
+
+def test_every_class_has_a_direction_of_its_own(clip, class_names):
+    feats = encode_labels(*clip, class_names)
+    cosines = feats @ feats.T - 2 * torch.eye(len(feats))
+    assert feats.shape[1] == 512
+    assert cosines.max() < 0.9
+    assert cosines[cosines > -1].mean().abs() < 0.1  # centred
+
+
+@pytest.mark.parametrize(
+    ("name", "near", "far"),
+    [
+        ("couch", "sofa", "cow"),
+        ("horse", "donkey", "bicycle"),
+        ("dog", "puppy", "bus"),
+        ("zebra", "tiger", "tv"),
+        ("bus", "truck", "banana"),
+    ],
+)
+def test_relatives_are_closer_than_strangers(clip, name, near, far):
+    anchor, close, distant = encode_labels(*clip, [name, near, far])
+    assert anchor @ close > anchor @ distant + 0.2
+
+
+def test_words_of_the_template_matter_but_the_name_dominates(clip):
+    plain = encode_labels(*clip, ["cat", "dog"])
+    icon = encode_labels(*clip, ["cat", "dog"], template="an icon of {}")
+    same = (plain * icon).sum(-1)
+    assert (same < 0.99).all() and (same > 0.9).all()
+    assert (icon @ plain.T).argmax(-1).tolist() == [0, 1]
+
+
+def test_prompt_starts_at_a_photo_of(clip, class_names):
+    prompt = PromptLearner(*clip)
+    learned = encode_labels(*clip, class_names[:19], prompt=prompt)
+    assert torch.equal(learned, encode_labels(*clip, class_names[:19]))

@@ -1,0 +1,60 @@
+"""Processes of a launcher are joined before the checks, as MMEngine's runner would join them."""
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from negas.experiments import run
+
+ENV = dict(mp_cfg=dict(mp_start_method="fork"), dist_cfg=dict(backend="nccl", timeout=60))
+
+
+@pytest.fixture
+def joined(monkeypatch):
+    """Calls that would join processes."""
+    calls = []
+    monkeypatch.setattr(run, "init_dist", lambda *args, **kwargs: calls.append((args, kwargs)))
+    monkeypatch.setattr(run, "set_multi_processing", lambda **kwargs: calls.append(kwargs))
+    return calls
+
+
+def test_a_single_process_is_left_alone(joined):
+    run.join_processes(Config(dict(launcher="none", env_cfg=ENV)))
+    run.join_processes(Config(dict(env_cfg=ENV)))
+    assert joined == []
+
+
+@pytest.mark.parametrize(("launcher", "device"), [("pytorch", "cuda"), ("slurm", "cpu")])
+def test_processes_are_joined_with_the_configs_settings(joined, monkeypatch, launcher, device):
+    monkeypatch.setattr(run, "get_device", lambda: device)
+    cfg = Config(dict(launcher=launcher, env_cfg=ENV))
+    run.join_processes(cfg)
+    start, join = joined
+    assert start == dict(mp_start_method="fork", distributed=True)
+    assert join == ((launcher,), dict(backend="nccl", timeout=60))
+    assert "model_wrapper_cfg" not in cfg, "the wrapper's settings for CPUs are not for GPUs"
+
+
+def test_processes_are_joined_once(joined, monkeypatch):
+    monkeypatch.setattr(run, "get_device", lambda: "cuda")
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    run.join_processes(Config(dict(launcher="pytorch", env_cfg=ENV)))
+    assert joined == []
+
+
+def test_processes_are_joined_before_data_are_checked(monkeypatch):
+    order = []
+    for name in ("check_checkpoint", "check_bank", "join_processes", "check_data"):
+        monkeypatch.setattr(run, name, lambda *_, name=name: order.append(name))
+
+    def build(cfg):
+        raise RuntimeError("far enough")
+
+    monkeypatch.setattr(run, "build_runner", build)
+    cfg = Config(dict(train_cfg=dict(), test_cfg=dict(), work_dir="."))
+    with pytest.raises(RuntimeError, match="far enough"):
+        run.train(cfg)
+    with pytest.raises(RuntimeError, match="far enough"):
+        run.test(cfg, "x.pth")
+    steps = ["check_bank", "join_processes", "check_data"]
+    assert order == [*steps, "check_checkpoint", *steps]

@@ -1,0 +1,104 @@
+"""Options, sets and draws of image-level runs (the command: tests/tools/test_image_ood.py)."""
+
+import pytest
+
+from negas.embeddings.images import ImageItem
+from negas.image_level.image_sets import ImageSet
+from negas.image_level.run.data import training_items
+from negas.image_level.run.methods import check_method, template_of, with_scale
+from negas.image_level.run.options import ImageOodOptions, SetSpec, parse_method_options
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("far=some/folder", dict(name="far", folder="some/folder")),
+        ("far=a=b", dict(name="far", folder="a=b")),
+        ("far=list.txt", dict(name="far", list="list.txt")),
+        ("far=list.txt@root", dict(name="far", list="list.txt", root="root")),
+        ("far=x.json@img", dict(name="far", ann_file="x.json", img_dir="img")),
+        (
+            "far=x.json@img@run/records/far.npz",
+            dict(name="far", ann_file="x.json", img_dir="img", detections="run/records/far.npz"),
+        ),
+    ],
+)
+def test_sets_of_the_command_line(text, expected):
+    assert SetSpec.from_text(text, group="far") == SetSpec(group="far", **expected)
+
+
+def test_the_id_set_needs_no_name():
+    assert SetSpec.from_text("x/y=z", name="id") == SetSpec("id", folder="x/y=z")
+
+
+@pytest.mark.parametrize("text", ["x=a@b", "x=a.txt@b@c", "x=a.json@", "x=a.json@b@c@d"])
+def test_sets_that_cannot_be_read(text):
+    with pytest.raises(ValueError, match="cannot be read; write FOLDER"):
+        SetSpec.from_text(text)
+
+
+def test_groups_are_near_and_far():
+    with pytest.raises(ValueError, match="must be near or far, got 'middle'"):
+        SetSpec("x", group="middle", folder="f")
+
+
+def test_method_options_are_json_or_text():
+    found = parse_method_options(["a.x=1", "a.y=true", 'b.z={"k": [1]}', "b.w=far_only", "a.v=x=y"])
+    assert found == {
+        "a": {"x": 1, "y": True, "v": "x=y"},
+        "b": {"z": {"k": [1]}, "w": "far_only"},
+    }
+
+
+def test_templates_and_scales_are_the_methods_own_unless_said():
+    assert template_of("neglabel", {}, None) == "neglabel"
+    assert template_of("mcm", {}, None) == template_of("eoe", {}, None) == "mcm"
+    assert (
+        template_of("adaneg", {}, None) == "openood" and template_of("energy", {}, None) == "clip"
+    )
+    assert template_of("neglabel", {}, "plain") == "plain"
+    assert template_of("neglabel", {"template": "clip"}, "plain") == "clip"
+    assert with_scale("neglabel", {}, None, 37.0) == {"scale": 100.0}
+    assert with_scale("neglabel", {}, "encoder", 37.0) == {"scale": 37.0}
+    assert with_scale("adaneg", {}, "50", 37.0) == {"scale": 50.0}
+    assert with_scale("mcm", {}, "encoder", 37.0) == {"scale": 1.0}
+    assert with_scale("mcm", {"scale": 2}, "encoder", 37.0) == {"scale": 2}
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("neglabel", {"groups": 4}),
+        ("ants", {"authors_code": True, "eta": 0.3}),
+        ("interneg", {"inversion": {"steps": 2}, "update": "batch"}),
+        ("tanl", {}),
+    ],
+)
+def test_methods_are_tried_before_long_work(method, options):
+    check_method(method, options, None, 3, 8)
+    with pytest.raises(ValueError, match="no option"):
+        check_method(method, options | {"nothing": 1}, None, 3, 8)
+
+
+def test_training_images_are_drawn_by_seed_and_class():
+    items = [ImageItem(f"{i}.png", labels=(0, 1) if i == 0 else (i % 2,)) for i in range(40)]
+    images = ImageSet("train", items)
+    first = training_items(images, ["a", "b"], 5, seed=0)
+    assert first == training_items(images, ["a", "b"], 5, seed=0)
+    assert first != training_items(images, ["a", "b"], 5, seed=1)
+    assert [len(group) for group in first] == [5, 5]
+    assert all(label in item.labels for label, group in enumerate(first) for item in group)
+    everything = training_items(images, ["a", "b"], 100, seed=0)
+    assert [len(group) for group in everything] == [20, 21]  # image 0 shows both
+
+
+def test_options_refuse_what_is_unknown():
+    with pytest.raises(ValueError, match="there is no bank; give --bank"):
+        ImageOodOptions.from_settings({"encoder": "x"})
+    given = {"encoder": "x", "bank": "b", "id": {"folder": "f"}, "ood": {"id": {"folder": "g"}}}
+    with pytest.raises(ValueError, match="the name 'id' of an OOD set is taken"):
+        ImageOodOptions.from_settings(given)
+    given["ood"] = {"far": {"folder": "g"}}
+    with pytest.raises(ValueError, match="type must be one of names, server, local"):
+        ImageOodOptions.from_settings(given | {"captioner": {"type": "blip"}})
+    assert ImageOodOptions.from_settings(given | {"about": "x"}).ood[0].name == "far"

@@ -1,0 +1,84 @@
+"""benchmark.py runs and reports ratios of what it measured (no claim about their size)."""
+
+import importlib.util
+import json
+import os
+from pathlib import Path
+
+import pytest
+import step_costs as benchmark
+
+import negas.register  # noqa: F401
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(autouse=True)
+def no_collection(monkeypatch):
+    """All modules of a test session make a full collection slow; measured times do not matter."""
+    monkeypatch.setattr(benchmark.gc, "collect", lambda: 0)
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "rows"),
+    [("yolo_world", 64, 4), pytest.param("grounding_dino", 96, 3, marks=pytest.mark.slow)],
+)
+def test_all_ratios_are_measured(tmp_path, monkeypatch, capsys, model, size, rows):
+    spec = importlib.util.spec_from_file_location("benchmark_tool", ROOT / "tools/dev/benchmark.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    monkeypatch.chdir(ROOT)
+    out = tmp_path / "numbers.json"
+    command = f"benchmark.py --model configs/_base_/models/{model}_tiny.py --size {size} --batch 1"
+    monkeypatch.setattr("sys.argv", [*command.split(), "--rounds", "2", "--out", str(out)])
+    # fresh processes cost an import each; memory has its own test below
+    monkeypatch.setattr(
+        benchmark,
+        "peak_memory",
+        lambda setting, nega, guide_grad=True: (100.0, 150.0 + nega * (10 + 20 * guide_grad)),
+    )
+    assert tool.main() == 0
+    report = json.loads(out.read_text())
+    assert len(report["rows"]) == rows
+    for row in report["rows"].values():
+        assert row["seconds_a"] > 0 and row["seconds_b"] > 0 and row["ratio"] > 0
+    for name, peak in [("NegAS step", 180), ("NegAS step, fixed guide", 160)]:
+        memory = report["memory"][f"{name} / CoOp step"]
+        assert memory["ratio"] == pytest.approx(peak / 150)
+        assert memory["ratio_above_start"] == pytest.approx((peak - 100) / 50)
+    assert ("two passes" in capsys.readouterr().out) == (rows == 4)
+
+
+def test_pairs_alternate_and_the_first_round_is_not_counted():
+    calls = []
+    result = benchmark.interleaved(
+        lambda: calls.append("a"), lambda: calls.append("b"), 3, "cpu", lambda items: items
+    )
+    assert "".join(calls) == "baabbaab"
+    assert set(result) == {"seconds_a", "seconds_b", "ratio"}
+
+
+@pytest.mark.parametrize("model", ["yolo_world", "grounding_dino"])
+def test_variants_of_the_detector(monkeypatch, model):
+    monkeypatch.chdir(ROOT)
+    setting = benchmark.Setting(model=f"configs/_base_/models/{model}_tiny.py", labels=3)
+    for nega, guide in ((True, True), (True, False), (False, True)):
+        built = benchmark.build(setting, nega, guide_grad=guide)
+        assert (built.use_nega, built.guide_grad, len(built.neg_labels)) == (nega, guide, 3)
+    assert not benchmark.build(setting, False, negatives=False).neg_labels
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_is_said():
+    with pytest.raises(RuntimeError, match="terminated abruptly"):
+        benchmark.in_fresh_process(os._exit, 1)
+
+
+@pytest.mark.slow
+def test_peak_memory_of_a_fresh_process(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    setting = benchmark.Setting(
+        model="configs/_base_/models/yolo_world_tiny.py", size=64, batch=1, labels=3
+    )
+    start, peak = benchmark.peak_memory(setting, nega=True, guide_grad=False)
+    assert 100 < start < peak

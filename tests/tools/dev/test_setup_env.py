@@ -1,0 +1,154 @@
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def script(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    spec = importlib.util.spec_from_file_location("setup_env", ROOT / "tools/dev/setup_env.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def pip_calls(script, monkeypatch):
+    calls = []
+    monkeypatch.setattr(script, "pip", lambda python, *arguments: calls.append(arguments))
+    return calls
+
+
+def test_damage_is_mended(script, pip_calls, monkeypatch, tmp_path):
+    rest = tmp_path / "half-1.dist-info"
+    rest.mkdir()
+    rows = [
+        ("torch", "2.13.0", True, False, ""),
+        ("numpy", "2.0", False, False, ""),
+        ("rich", "15.0", True, False, ""),
+        ("negas", "0.1.0", True, False, ""),
+        ("half", "1", True, True, str(rest)),
+    ]
+    monkeypatch.setattr(script, "inspect", lambda python: rows)
+    script.mend_damage(Path("python"), ["--index-url", "URL"])
+    install = ("install", "--force-reinstall", "--no-deps")
+    assert pip_calls == [
+        (*install, "--index-url", "URL", "torch==2.13.0"),
+        (*install, "rich==15.0"),
+    ]
+    assert not rest.exists()
+
+
+def fake_world(script, monkeypatch, names, alive=True):
+    monkeypatch.setattr(script, "works", lambda python: alive)
+    monkeypatch.setattr(
+        script, "inspect", lambda python: [(name, "1", False, False, "") for name in names]
+    )
+    monkeypatch.setattr(script, "create", lambda venv: venv.mkdir(exist_ok=True))
+    monkeypatch.setattr(script, "mend_opencv", lambda python: False)
+    monkeypatch.setattr(script, "check", lambda python, headless: None)
+
+
+@pytest.mark.parametrize(
+    ("names", "extras"),
+    [([], "lite,dev"), (["mmcv-lite"], "lite,dev"), (["mmcv"], "mm,dev")],
+)
+def test_a_full_mmcv_is_kept(script, pip_calls, monkeypatch, tmp_path, names, extras):
+    fake_world(script, monkeypatch, names)
+    monkeypatch.setenv("TORCH", "torch==2.4.1")
+    monkeypatch.setenv("TORCH_INDEX_URL", "https://index")
+    script.setup(tmp_path, "lite,dev")
+    assert pip_calls == [
+        ("install", "--index-url", "https://index", "torch==2.4.1"),
+        ("install", "-e", f".[{extras}]"),
+    ]
+
+
+def test_a_complete_environment_is_left_alone_until_something_changes(
+    script, pip_calls, monkeypatch, tmp_path
+):
+    fake_world(script, monkeypatch, ["torch"])
+    monkeypatch.setenv("TORCH", "torch==2.4.1")
+    script.setup(tmp_path, "dev")
+    done = len(pip_calls)
+    script.setup(tmp_path, "dev")
+    assert len(pip_calls) == done
+    monkeypatch.setenv("TORCH", "torch==2.4.2")
+    script.setup(tmp_path, "dev")
+    assert len(pip_calls) == 2 * done
+
+
+def test_the_stamp_is_gone_while_work_is_under_way(script, monkeypatch, tmp_path):
+    fake_world(script, monkeypatch, ["torch"], alive=False)
+    (tmp_path / script.STAMP).write_text("old")
+
+    def fail(python, *arguments):
+        raise script.SetupError("no network")
+
+    monkeypatch.setattr(script, "pip", fail)
+    with pytest.raises(script.SetupError, match="no network"):
+        script.setup(tmp_path, "dev")
+    assert not (tmp_path / script.STAMP).exists()
+
+
+def test_a_folder_that_is_no_venv_is_not_deleted(script, tmp_path):
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(script.SetupError, match="is no virtual environment; move it away"):
+        script.create(tmp_path)
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_missing_venv_module_names_the_package(script, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "ensurepip", None)
+    with pytest.raises(script.SetupError, match="apt-get install python3-venv"):
+        script.create(tmp_path / "venv")
+
+
+@pytest.mark.parametrize(
+    ("names", "imports", "headless"),
+    [
+        (["opencv-python"], True, False),
+        (["opencv-python-headless"], True, True),
+        (["opencv-python"], False, True),
+        (["opencv-python", "opencv-python-headless"], True, True),
+    ],
+)
+def test_one_opencv_that_imports_is_left(script, pip_calls, monkeypatch, names, imports, headless):
+    done = subprocess.CompletedProcess([], int(not imports), "", "libGL.so.1")
+    monkeypatch.setattr(script, "call", lambda *command, quiet=False: done)
+    monkeypatch.setattr(
+        script, "inspect", lambda python: [(name, "4", False, False, "") for name in names]
+    )
+    assert script.mend_opencv(Path("python")) is headless
+    if imports and len(names) == 1:
+        assert pip_calls == []
+    else:
+        assert pip_calls[0][:2] == ("uninstall", "-y") and set(pip_calls[0][2:]) == set(names)
+        assert pip_calls[1:] == [("install", "opencv-python-headless<5")]
+
+
+def test_files_that_are_missing_are_seen(script, monkeypatch, tmp_path):
+    tools = script
+    info = tmp_path / "toy-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1\n")
+    (info / "RECORD").write_text("toy.py,,\ntoy-1.dist-info/METADATA,,\n__pycache__/toy.pyc,,\n")
+
+    def seen():
+        path = f"import sys; sys.path[:] = [p for p in sys.path if 'site-packages' not in p] + " \
+               f"[{str(tmp_path)!r}]\n"  # fmt: skip
+        monkeypatch.setattr(tools, "INSPECT", path + INSPECT)
+        return script.inspect(Path(sys.executable))
+
+    INSPECT = tools.INSPECT
+    assert seen()[0][:4] == ("toy", "1", True, False)
+    (tmp_path / "toy.py").touch()
+    assert seen()[0][:4] == ("toy", "1", False, False)
+    os.remove(info / "RECORD")
+    assert seen()[0][:4] == ("toy", "1", True, True)

@@ -1,0 +1,89 @@
+"""Measure what NegAS costs: ``python tools/dev/benchmark.py [--size 640] [--rounds 15]``."""
+
+import argparse
+import json
+import sys
+
+from negas.cli import user_errors
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Ratios of time and memory, measured side by side")
+    parser.add_argument("--model", default="configs/_base_/models/yolo_world_v2_s.py")
+    parser.add_argument("--text", help="text encoder (default: a tiny one)")
+    parser.add_argument("--size", type=int, default=640, help="image side in pixels")
+    parser.add_argument("--batch", type=int, default=2, help="images per step")
+    parser.add_argument("--labels", type=int, default=20, help="ID labels, and as many negatives")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--rounds", type=int, default=15, help="pairs to measure")
+    parser.add_argument("--out", help="write the numbers to this json file")
+    return parser.parse_args()
+
+
+def ratios(a, b) -> dict[str, float]:
+    """Two peaks of memory, side by side: CUDA's, or on the CPU pairs of (before steps, peak)."""
+    if isinstance(a, float):
+        return dict(mib_a=a, mib_b=b, ratio=a / b)
+    above = (a[1] - a[0]) / (b[1] - b[0])
+    return dict(mib_a=a[1], mib_b=b[1], ratio=a[1] / b[1], ratio_above_start=above)
+
+
+@user_errors
+def main() -> int:
+    args = parse_args()
+    import step_costs as bench
+    from rich.console import Console
+    from rich.table import Table
+    from tqdm import tqdm
+
+    options = vars(args) | {}
+    rounds, out = options.pop("rounds"), options.pop("out")
+    setting = bench.Setting(**options)
+
+    def progress(items):
+        return tqdm(items, leave=False)
+
+    def measure(a, b):
+        return bench.interleaved(a, b, rounds, setting.device, progress)
+
+    def step(model):
+        return bench.step_of(model, setting)
+
+    variants = {
+        "CoOp step": dict(nega=False),
+        "NegAS step": dict(nega=True),
+        "NegAS step, fixed guide": dict(nega=True, guide_grad=False),
+    }
+    coop, nega, fixed = (bench.build(setting, **options) for options in variants.values())
+    stock = bench.build(setting, False, negatives=False)
+    rows = {
+        "predict with NegS / stock predict": measure(
+            bench.predict_of(nega, setting), bench.predict_of(stock, setting)
+        ),
+        "NegAS step / CoOp step": measure(step(nega), step(coop)),
+        "NegAS step, fixed guide / CoOp step": measure(step(fixed), step(coop)),
+    }
+    if not bench.is_grounding_dino(setting):
+        rows["dual-branch neck / two passes"] = measure(*bench.necks_of(nega, setting))
+    peaks = {
+        name: bench.peak_memory(setting, **options) for name, options in progress(variants.items())
+    }
+    coop_peak = peaks.pop("CoOp step")
+    memory = {f"{name} / CoOp step": ratios(peak, coop_peak) for name, peak in peaks.items()}
+    table = Table("A / B", "A", "B", "A / B", title=f"{args.model} at {args.size} px")
+    for name, row in rows.items():
+        seconds = [f"{row[key]:.3f} s" for key in ("seconds_a", "seconds_b")]
+        table.add_row(name, *seconds, f"{row['ratio']:.3f}")
+    for name, row in memory.items():
+        mib = [f"{row[key]:.0f} MiB" for key in ("mib_a", "mib_b")]
+        table.add_row(f"peak memory, {name}", *mib, f"{row['ratio']:.3f}")
+    Console().print(table)
+    if out:
+        with open(out, "w", encoding="utf-8") as file:
+            json.dump(dict(setting=options, rows=rows, memory=memory), file, indent=1)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""Rasterise the glyphs of EmojiWorld into one WebP atlas per style.
+
+Example:
+    npm pack @iconify-json/noto          # once per package, unpack each .tgz
+    python tools/dev/build_emoji_atlas.py --packages noto/package twemoji/package ...
+
+Needs `resvg-py` (pip), which renders SVG without system libraries. See data/emoji_world/README.md.
+"""
+
+import argparse
+import base64
+import io
+import json
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+TILE = 64  # pixels; a multiple of 16, so that no WebP macro block spans two tiles
+COLUMNS = 24
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--packages", nargs="+", required=True, type=Path, metavar="DIR")
+    parser.add_argument("--out", type=Path, default=Path("data/emoji_world"))
+    parser.add_argument("--quality", type=int, default=92, help="WebP quality, 1 to 100")
+    return parser.parse_args()
+
+
+def read_json(path: Path) -> dict:
+    """Read a JSON file, with one sentence if that fails."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: give unpacked @iconify-json packages.")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON ({error}): unpack the package again.") from None
+
+
+def without_selector(code_points: str) -> str:
+    """Drop the emoji variation selector, which the packages write inconsistently."""
+    return "-".join(part for part in code_points.lower().split("-") if part != "fe0f")
+
+
+def icon_names(packages: list[Path]) -> dict[str, str]:
+    """Map code points to icon names, from the packages that say (older ones do not)."""
+    names: dict[str, str] = {}
+    for package in packages:
+        for code_points, name in read_json(package / "chars.json").items():
+            names.setdefault(without_selector(code_points), name)
+    if not names:
+        raise ValueError(
+            "None of the packages maps code points to names (empty chars.json): "
+            "add @iconify-json/noto to --packages."
+        )
+    return names
+
+
+def find_svg(icons: dict, name: str) -> str | None:
+    """Return the SVG text of an icon or of the icon its alias points at."""
+    alias = icons.get("aliases", {}).get(name)
+    if alias is not None:
+        if {"rotate", "hFlip", "vFlip"} & alias.keys():
+            return None
+        name = alias["parent"]
+    icon = icons["icons"].get(name)
+    if icon is None:
+        return None
+    left, top = icon.get("left", 0), icon.get("top", 0)
+    width = icon.get("width", icons.get("width", 16))
+    height = icon.get("height", icons.get("height", 16))
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'width="{width}" height="{height}" viewBox="{left} {top} {width} {height}">'
+        f"{icon['body']}</svg>"
+    )
+
+
+def rasterise(svg: str) -> Image.Image:
+    """Render an SVG into a square RGBA tile."""
+    try:
+        import resvg_py
+    except ImportError:
+        raise ModuleNotFoundError("resvg-py is needed: pip install resvg-py.") from None
+    data = resvg_py.svg_to_bytes(svg_string=svg, height=TILE, skip_system_fonts=True)
+    if isinstance(data, str):  # some releases return base64 text
+        data = base64.b64decode(data)
+    picture = Image.open(io.BytesIO(bytes(data))).convert("RGBA")
+    picture.thumbnail((TILE, TILE), Image.Resampling.LANCZOS)
+    tile = Image.new("RGBA", (TILE, TILE))
+    tile.paste(picture, ((TILE - picture.width) // 2, (TILE - picture.height) // 2))
+    return tile
+
+
+def render_style(
+    package: Path, glyphs: list[str], own: dict, names: dict
+) -> dict[str, Image.Image]:
+    """Render every glyph that the package has."""
+    icons = read_json(package / "icons.json")
+    tiles = {}
+    for glyph in glyphs:
+        name = own.get(glyph, names.get(glyph))
+        svg = find_svg(icons, name) if name else None
+        tile = rasterise(svg) if svg else None
+        if tile is not None and tile.getbbox() is not None:
+            tiles[glyph] = tile
+    return tiles
+
+
+def main() -> None:
+    """Build the atlas."""
+    from tqdm import tqdm
+
+    args = parse_args()
+    classes = read_json(args.out / "classes.json")["classes"]
+    class_of = {glyph: entry["name"] for entry in classes for glyph in entry["glyphs"]}
+    names = icon_names(args.packages)
+    index = {"tile": TILE, "columns": COLUMNS, "class_of": class_of, "styles": {}}
+    for package in tqdm(args.packages, desc="styles"):
+        info = read_json(package / "info.json")
+        style = read_json(package / "package.json")["name"].split("/")[-1]
+        version = read_json(package / "package.json")["version"]
+        tiles = render_style(package, sorted(class_of), icon_names_of(package), names)
+        rows = -(-len(tiles) // COLUMNS)
+        sheet = Image.new("RGBA", (COLUMNS * TILE, rows * TILE))
+        for number, tile in enumerate(tiles.values()):
+            sheet.paste(tile, (number % COLUMNS * TILE, number // COLUMNS * TILE))
+        name = f"atlas-{style}.webp"
+        sheet.save(args.out / name, quality=args.quality, method=6)
+        index["styles"][style] = {
+            "file": name,
+            "licence": info["license"]["spdx"],
+            "package": f"@iconify-json/{style}@{version}",
+            "glyphs": {glyph: number for number, glyph in enumerate(tiles)},
+        }
+        size = (args.out / name).stat().st_size
+        print(f"{style}: {len(tiles)} of {len(class_of)} glyphs, {size / 1e6:.2f} MB")
+    (args.out / "atlas.json").write_text(json.dumps(index, indent=0) + "\n", encoding="utf-8")
+
+
+def icon_names_of(package: Path) -> dict[str, str]:
+    """Map code points to the package's own icon names; empty where it has no such table."""
+    table = read_json(package / "chars.json")
+    return {without_selector(code_points): name for code_points, name in table.items()}
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (OSError, ValueError, ModuleNotFoundError) as error:
+        sys.exit(f"build_emoji_atlas: {error}")

@@ -1,0 +1,214 @@
+"""Time and memory of NegAS against its parts, side by side in one run.
+
+Every pair is measured alternately (A B A B ...) in the same process and reported as the median of
+the ratios, so that a busy or throttled machine does not favour one side. Peak memory is measured in
+fresh processes (CPU: resident set; CUDA: allocator).
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from image_costs import in_fresh_process, peak_rss
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from mmengine.registry import MODELS
+from mmengine.structures import InstanceData
+from torch import nn
+
+import negas.register  # noqa: F401
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is measured.
+
+    Attributes:
+        model: config with ``model`` (weights stay random).
+        text: directory or hub name of the text encoder; ``None``: the built-in benchmark's, tiny.
+        size: image side in pixels.
+        batch: images per step.
+        labels: ID labels, and as many negatives.
+        device: ``cpu`` or ``cuda``.
+        threads: CPU threads.
+    """
+
+    model: str = "configs/_base_/models/yolo_world_v2_s.py"
+    text: str | None = None
+    size: int = 640
+    batch: int = 2
+    labels: int = 20
+    device: str = "cpu"
+    threads: int = 1
+
+
+def build(
+    setting: Setting, nega: bool, negatives: bool = True, guide_grad: bool = True
+) -> nn.Module:
+    """The setting's detector with random weights.
+
+    Args:
+        setting: what is measured.
+        nega: train with the OOD branch.
+        negatives: have negative labels.
+        guide_grad: the OOD branch's loss reaches the prompt through its guide, too.
+    """
+    torch.manual_seed(0)
+    torch.set_num_threads(setting.threads)
+    model = Config.fromfile(setting.model).model
+    if is_grounding_dino(setting):
+        model.type = "NegASGroundingDINO"
+        model.language_model.name = setting.text or "data/emoji_world/tiny_bert"
+    else:
+        model.type = "NegASYOLOWorldDetector"
+        text = setting.text or "data/emoji_world/tiny_clip"
+        model.backbone.text_model.update(model_name=text, pretrained=True)
+        model.neck = dict(type="NegANeck", neck=model.neck)
+    model.update(
+        class_names=[f"class {i}" for i in range(setting.labels)],
+        neg_labels=[f"negative {i}" for i in range(setting.labels)] if negatives else [],
+        prompt=dict(ctx_init="a photo of"),
+        use_nega=nega,
+        guide_grad=guide_grad,
+        postprocessor=dict(type="NegSPostProcessor", score="negs" if negatives else "max_sigmoid"),
+    )
+    detector = MODELS.build(model).to(setting.device)
+    if is_grounding_dino(setting):
+        detector.init_weights()  # DETR's parameters are raw memory until then
+        return detector
+    for contrast in detector.bbox_head.head_module.cls_contrasts:
+        contrast.bias.data.fill_(-4.0)  # a few boxes per image pass, as in a trained detector
+        contrast.norm.weight.data.normal_()
+    return detector
+
+
+def is_grounding_dino(setting: Setting) -> bool:
+    """Whether the setting's model is a Grounding DINO; the others are YOLO-Worlds."""
+    return "GroundingDINO" in Config.fromfile(setting.model).model.type
+
+
+def batch(setting: Setting) -> tuple[torch.Tensor, list[DetDataSample]]:
+    """Random images and five objects each."""
+    generator = torch.Generator().manual_seed(0)
+    size = setting.size
+    images = torch.rand(setting.batch, 3, size, size, generator=generator).to(setting.device)
+    samples = []
+    for i in range(setting.batch):
+        shape = (size, size)
+        sample = DetDataSample(
+            metainfo=dict(
+                img_id=i,
+                img_shape=shape,
+                ori_shape=shape,
+                batch_input_shape=shape,
+                scale_factor=(1.0, 1.0),
+            )
+        )
+        corner = torch.rand(5, 2, generator=generator) * size / 2
+        extent = (0.1 + 0.4 * torch.rand(5, 2, generator=generator)) * size
+        sample.gt_instances = InstanceData(
+            bboxes=torch.cat([corner, corner + extent], 1),
+            labels=torch.randint(0, setting.labels, (5,), generator=generator),
+        ).to(setting.device)
+        samples.append(sample)
+    return images, samples
+
+
+def step_of(model: nn.Module, setting: Setting) -> Callable[[], None]:
+    """One training step (forward, backward, update of the prompt)."""
+    images, samples = batch(setting)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    model.train()
+
+    def step() -> None:
+        optimizer.zero_grad()
+        sum(model.loss(images, samples).values()).backward()
+        optimizer.step()
+
+    return step
+
+
+def predict_of(model: nn.Module, setting: Setting) -> Callable[[], None]:
+    """Prediction of one batch."""
+    images, samples = batch(setting)
+    model.eval()
+
+    def predict() -> None:
+        with torch.no_grad():
+            model.predict(images, samples)
+
+    return predict
+
+
+def necks_of(model: nn.Module, setting: Setting) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Forward and backward of both branches: in one pass, and in two separate ones."""
+    images, _ = batch(setting)
+    with torch.no_grad():
+        feats = model.image_feats(images)
+        id_text, neg_text = (f[None].clone() for f in model.text_feats())
+    texts = [id_text.requires_grad_(), neg_text.requires_grad_()]
+
+    def together() -> None:
+        outs = model.neck.neck(feats, texts)
+        sum(level.sum() for branch in outs for level in branch).backward()
+
+    def separate() -> None:
+        outs = [model.neck.neck(feats, text) for text in texts]
+        sum(level.sum() for branch in outs for level in branch).backward()
+
+    return together, separate
+
+
+def interleaved(
+    a: Callable[[], None], b: Callable[[], None], rounds: int, device: str, progress: Callable
+) -> dict[str, float]:
+    """Median seconds of both and the median of the pairwise ratios a / b."""
+    times: list[tuple[float, float]] = []
+    for i in progress(range(rounds + 1)):
+        pair = []
+        for work in (a, b) if i % 2 else (b, a):
+            gc.collect()
+            start = time.perf_counter()
+            work()
+            if device == "cuda":
+                torch.cuda.synchronize()
+            pair.append(time.perf_counter() - start)
+        if i:  # the first round warms up
+            times.append(tuple(pair) if i % 2 else (pair[1], pair[0]))
+    first, second = zip(*times, strict=True)
+    return dict(
+        seconds_a=statistics.median(first),
+        seconds_b=statistics.median(second),
+        ratio=statistics.median(x / y for x, y in times),
+    )
+
+
+def _peak(setting: Setting, variant: dict) -> float | tuple[float, float]:
+    step = step_of(build(setting, **variant), setting)
+    if setting.device == "cuda":
+        step()
+        torch.cuda.reset_peak_memory_stats()
+        step()
+        return torch.cuda.max_memory_allocated() / 2**20
+    before = peak_rss()
+    step()
+    step()
+    return before, peak_rss()
+
+
+def peak_memory(setting: Setting, **variant: bool) -> float | tuple[float, float]:
+    """Peak MiB of a training step in a fresh process (CPU: before the steps, and at the peak).
+
+    Args:
+        setting: what is measured.
+        **variant: options of :func:`build`.
+
+    Raises:
+        RuntimeError: the process died, most likely for want of memory.
+    """
+    return in_fresh_process(_peak, setting, variant)
