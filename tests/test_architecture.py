@@ -8,10 +8,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "negas"
-PURE = {"scores", "metrics", "labels", "embeddings", "records", "token_labels", "boxes", "files"}
+PURE = {
+    "options",
+    "scores",
+    "metrics",
+    "labels",
+    "embeddings",
+    "records",
+    "token_labels",
+    "boxes",
+    "files",
+}
 # Imports point downwards: a room may import its own level (without a circle) and lower ones.
 LEVELS = [
-    {"boxes", "records", "token_labels", "compat", "files", "cli"},
+    {"boxes", "records", "token_labels", "compat", "files", "cli", "options"},
     {"scores", "metrics"},
     {"embeddings"},
     {"labels"},
@@ -28,7 +38,8 @@ ONLY = {  # rooms with a shorter list than their level gives
     "records": {"token_labels"},
     "token_labels": set(),
     "files": set(),
-    "cli": {"files"},
+    "cli": {"files", "options"},
+    "options": set(),
     "scores": {"boxes", "records"},
     "visualization": {"boxes", "records", "scores", "metrics"},
 }

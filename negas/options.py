@@ -1,0 +1,351 @@
+"""Options of a command, said once: a dataclass from which all else follows.
+
+A command's options are a frozen dataclass that inherits :class:`Options`; each field is an
+:func:`option`. From it follow the command line (:meth:`Options.add_to`), its defaults and help, the
+checks (types, choices, ranges, finite numbers), reading a settings file
+(:meth:`Options.from_settings`) and what the result file records (:meth:`Options.record`).
+
+>>> @dataclass(frozen=True)
+... class Fit(Options):
+...     checkpoint: str = option(help="weights", positional=True)
+...     tpr: float = option(0.95, help="share of ID boxes to be known", gt=0, lt=1)
+...     scores: tuple[str, ...] = option((), help="names of scores")
+>>> Fit.parse(["a.pth", "--tpr", "0.9"])
+Fit(checkpoint='a.pth', tpr=0.9, scores=())
+>>> Fit("a.pth", tpr=2.0)
+Traceback (most recent call last):
+ValueError: tpr must lie in (0, 1), got 2.0
+"""
+
+from __future__ import annotations
+
+import math
+import types
+from argparse import SUPPRESS, ArgumentParser, BooleanOptionalAction, Namespace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import MISSING, Field, dataclass, field, fields
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+if TYPE_CHECKING:
+    from typing import Self
+
+_WORDS = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    dict: "an object",
+    tuple: "a list",
+    Path: "a path",
+}
+_INT64 = 2**63 - 1
+_as_flags: ContextVar[bool] = ContextVar("as_flags", default=False)
+
+
+def option(
+    default: Any = MISSING,
+    *,
+    help: str,
+    factory: Callable[[], Any] | None = None,
+    choices: Collection[Any] | None = None,
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+    lt: float | None = None,
+    flag: str | None = None,
+    metavar: str | None = None,
+    group: str | None = None,
+    positional: bool = False,
+    cli: bool = True,
+    secret: bool = False,
+    parse: Callable[[str], Any] | None = None,
+) -> Any:
+    """A field of :class:`Options`.
+
+    Args:
+        default: its value where none is given; without one the option is required.
+        help: half a sentence for ``--help``; the default is added.
+        factory: makes the default, where it is mutable.
+        choices: the values it may have (each entry, of a list).
+        ge: least value; ``gt`` the same, excluded; ``le`` and ``lt`` the greatest.
+        gt: see ``ge``.
+        le: see ``ge``.
+        lt: see ``ge``.
+        flag: on the command line, where it is not ``--the-name``.
+        metavar: placeholder in the help.
+        group: heading under which the help lists it.
+        positional: whether it stands without a flag.
+        cli: ``False`` keeps it off the command line.
+        secret: never recorded.
+        parse: from the text of one argument, where its type does not say how.
+    """
+    about = dict(
+        help=help, choices=choices, ge=ge, gt=gt, le=le, lt=lt, flag=flag, metavar=metavar,
+        group=group, positional=positional, cli=cli, secret=secret, parse=parse,
+    )  # fmt: skip
+    if factory is not None:
+        return field(default_factory=factory, metadata=about)
+    return field(default=default, metadata=about)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What options of all commands can do; see the module."""
+
+    def __post_init__(self) -> None:
+        """Check every field.
+
+        Raises:
+            ValueError: the first that is of another type, no choice, out of range or not finite.
+        """
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, list):
+                value = tuple(value)
+                object.__setattr__(self, each.name, value)
+            if each.metadata:
+                _check(self._name(each), each, _kind(type(self), each.name), value)
+
+    @staticmethod
+    def _name(each: Field) -> str:
+        positional = each.metadata["positional"] or not each.metadata["cli"]
+        return flag_of(each) if _as_flags.get() and not positional else each.name
+
+    @classmethod
+    def add_to(cls, parser: ArgumentParser, only_given: bool = False) -> None:
+        """Add every option to a command line.
+
+        Args:
+            parser: of the command.
+            only_given: leave what the user did not write out of the namespace (for settings that
+                the command line overrides).
+        """
+        groups: dict[str | None, Any] = {None: parser}
+        for each in fields(cls):
+            about = each.metadata
+            if not about or not about["cli"]:
+                continue
+            if about["group"] not in groups:
+                groups[about["group"]] = parser.add_argument_group(about["group"])
+            names, how = _argument(cls, each, only_given)
+            groups[about["group"]].add_argument(*names, **how)
+
+    @classmethod
+    def from_args(cls, args: Namespace, **more: Any) -> Self:
+        """Options from a parsed command line; errors name flags.
+
+        Args:
+            args: of a parser that :meth:`add_to` filled.
+            more: further fields, or in place of what was parsed.
+
+        Raises:
+            ValueError: see the class.
+        """
+        found = {f.name: getattr(args, f.name) for f in fields(cls) if hasattr(args, f.name)}
+        token = _as_flags.set(True)
+        try:
+            return cls(**found | more)
+        finally:
+            _as_flags.reset(token)
+
+    @classmethod
+    def parse(cls, argv: Sequence[str] | None = None, description: str | None = None) -> Self:
+        """Options from ``argv`` (by default the command line's)."""
+        parser = ArgumentParser(description=description or (cls.__doc__ or "").split("\n")[0])
+        cls.add_to(parser)
+        return cls.from_args(parser.parse_args(argv))
+
+    @classmethod
+    def from_settings(cls, settings: Any, where: str) -> Self:
+        """Options from a settings file's content.
+
+        Args:
+            settings: a mapping of fields.
+            where: what the file is, for errors: ``the preset 'voc.json'``.
+
+        Raises:
+            ValueError: an unknown key (the nearest known one is named), one that is missing, or a
+                value that cannot be.
+        """
+        if not isinstance(settings, Mapping):
+            raise ValueError(f"{where} must be an object, got {shown(settings)}")
+        refuse_unknown(settings, [each.name for each in fields(cls)], where)
+        for each in fields(cls):
+            required = each.default is MISSING and each.default_factory is MISSING
+            if required and each.name not in settings:
+                raise ValueError(f"{where} lacks the key {each.name!r}")
+        try:
+            return cls(**settings)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+
+    def record(self) -> dict[str, Any]:
+        """All options as JSON can hold them, without secrets."""
+        open_fields = [each for each in fields(self) if not each.metadata.get("secret")]
+        return {each.name: _plain(getattr(self, each.name)) for each in open_fields}
+
+
+def refuse_unknown(given: Collection[str], known: Collection[str], where: str) -> None:
+    """Refuse a key that is not known.
+
+    Raises:
+        ValueError: naming it and the nearest known one, or all of them.
+    """
+    for key in given:
+        if key not in known:
+            near = get_close_matches(str(key), list(known), 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+            raise ValueError(f"{where} has the unknown key {key!r}; {hint}")
+
+
+def flag_of(each: Field) -> str:
+    """``--the-name`` of an option."""
+    return each.metadata["flag"] or "--" + each.name.replace("_", "-")
+
+
+def shown(value: Any, length: int = 60) -> str:
+    """A value as a message shows it, cut where it is long."""
+    text = repr(list(value) if isinstance(value, tuple) else value)
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    return get_type_hints(cls)
+
+
+def _kind(cls: type, name: str) -> tuple[tuple[type, ...], tuple[type, ...] | None, tuple | None]:
+    """(types it may be of, types of a list's entries or None, choices of a Literal or None)."""
+    hint = _hints(cls)[name]
+    parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    allowed: list[type] = []
+    entries, choices = None, None
+    for part in parts:
+        origin = get_origin(part)
+        if origin is tuple:
+            allowed.append(tuple)
+            entries = tuple(get_origin(a) or a for a in get_args(part) if a is not Ellipsis)
+        elif origin is Literal:
+            choices = get_args(part)
+            allowed += [type(choice) for choice in choices]
+        else:
+            allowed.append(origin or part)
+    return tuple(allowed), entries, choices
+
+
+def _is_of(value: Any, allowed: tuple[type, ...]) -> bool:
+    if Any in allowed:
+        return True
+    if isinstance(value, bool):
+        return bool in allowed
+    return isinstance(value, allowed) or (isinstance(value, int) and float in allowed)
+
+
+def _check(name: str, each: Field, kind: tuple, value: Any) -> None:
+    allowed, entries, literal = kind
+    if not _is_of(value, allowed):
+        kinds = [_WORDS.get(k, f"a {k.__name__}") for k in allowed if k is not type(None)]
+        raise ValueError(f"{name} must be {' or '.join(dict.fromkeys(kinds))}, got {shown(value)}")
+    if value is None:
+        return
+    ones = value if isinstance(value, tuple) else (value,)
+    if isinstance(value, tuple) and entries:
+        for one in ones:
+            if not _is_of(one, entries):
+                kinds = " or ".join(_WORDS.get(k, f"a {k.__name__}") for k in entries)
+                raise ValueError(f"{name} must be a list, each entry {kinds}, got {shown(one)}")
+    choices = each.metadata["choices"] or literal
+    for one in ones:
+        if choices is not None and one not in choices:
+            near = get_close_matches(str(one), [str(c) for c in choices], 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            listed = ", ".join(map(str, choices))
+            raise ValueError(f"{name} must be one of {listed}; got {shown(one)}{hint}")
+        if isinstance(one, int | float) and not isinstance(one, bool):
+            check_number(name, one, **{k: each.metadata[k] for k in ("ge", "gt", "le", "lt")})
+
+
+def check_number(
+    name: str,
+    value: float,
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+    lt: float | None = None,
+) -> None:
+    """Refuse a number that is not finite, too large for 64 bits or out of range.
+
+    Raises:
+        ValueError: naming it and its range.
+    """
+    whole = isinstance(value, int)
+    if (whole and abs(value) > _INT64) or (not whole and not math.isfinite(value)):
+        what = "is too large" if whole else "must be finite"
+        raise ValueError(f"{name} {what}, got {shown(value, 40)}")
+    low, high = ge if gt is None else gt, le if lt is None else lt
+    fits = (ge is None or value >= ge) and (gt is None or value > gt)
+    if fits and (le is None or value <= le) and (lt is None or value < lt):
+        return
+    if low is not None and high is not None:
+        ends = f"{'[' if gt is None else '('}{low:g}, {high:g}{']' if lt is None else ')'}"
+        rule = f"must lie in {ends}"
+    elif low is not None:
+        rule = f"must be at least {low:g}" if gt is None else f"must be greater than {low:g}"
+    else:
+        rule = f"must be at most {high:g}" if lt is None else f"must be less than {high:g}"
+    raise ValueError(f"{name} {rule}, got {value}")
+
+
+def _argument(cls: type, each: Field, only_given: bool) -> tuple[list[str], dict[str, Any]]:
+    """Names and keywords of ``add_argument``."""
+    about = each.metadata
+    allowed, entries, literal = _kind(cls, each.name)
+    default = each.default if each.default_factory is MISSING else each.default_factory()
+    required = default is MISSING
+    text = about["help"].replace("%", "%%")
+    plain = default not in (MISSING, None, "", (), False)
+    if plain and "default" not in text and not isinstance(default, dict):
+        listed = " ".join(map(str, default)) if isinstance(default, tuple) else default
+        text += f" (default: {listed})".replace("%", "%%")
+    how: dict[str, Any] = dict(help=text)
+    if not required and not about["positional"]:
+        how["default"] = SUPPRESS if only_given else default
+    if bool in allowed:
+        how["action"] = BooleanOptionalAction if default else "store_true"
+    else:
+        if about["metavar"]:
+            how["metavar"] = about["metavar"]
+        kinds = entries if entries is not None else allowed
+        kinds = [kind for kind in kinds if kind is not type(None)]
+        how["type"] = about["parse"] or (kinds[0] if len(kinds) == 1 else str)
+        if about["choices"] is not None or literal:
+            how["choices"] = list(about["choices"] or literal)
+        if entries is not None:
+            how["nargs"] = "+" if required or not about["positional"] else "*"
+    if about["positional"]:
+        if not required:
+            how["default"] = SUPPRESS if only_given else default
+            how.setdefault("nargs", "?")
+        return [each.name], how
+    flag = flag_of(each)
+    if flag.removeprefix("--").replace("-", "_") != each.name or flag == f"-{each.name}":
+        how["dest"] = each.name
+    if required:
+        how["required"] = not only_given
+        if only_given:
+            how["default"] = SUPPRESS
+    return [flag], how
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Options):
+        return value.record()
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(one) for one in value]
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,104 @@
+"""Options said once: the command line, checks, settings files and records that follow."""
+
+from argparse import ArgumentParser
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from negas.options import Options, option
+
+
+@dataclass(frozen=True)
+class Fit(Options):
+    """Fit something."""
+
+    checkpoint: str = option(help="weights", positional=True)
+    out: Path = option(help="file to write")
+    tpr: float = option(0.95, help="share of ID boxes to be known, in %", gt=0, lt=1)
+    num: int | None = option(None, help="how many", ge=1)
+    scores: tuple[str, ...] = option(("negs",), help="names", choices=("negs", "msp"))
+    scale: Literal["cosine", "clip_score"] = option("cosine", help="of similarities")
+    plots: bool = option(True, help="draw", group="output")
+    overwrite: bool = option(False, help="replace files", group="output")
+    api_key: str | None = option(None, help="never stored", secret=True, cli=False)
+    weight: float | str = option("auto", help="a number or auto", flag="--neg-weight")
+
+
+def test_the_command_line_follows_from_the_fields(capsys):
+    fit = Fit.parse(["a.pth", "--out", "b.json", "--tpr", "0.9", "--scores", "msp", "negs"])
+    assert fit == Fit("a.pth", Path("b.json"), tpr=0.9, scores=("msp", "negs"))
+    fit = Fit.parse(["a", "--out", "b", "--no-plots", "--overwrite", "--neg-weight", "x"])
+    assert (fit.plots, fit.overwrite, fit.weight) == (False, True, "x")
+    with pytest.raises(SystemExit):
+        Fit.parse(["--help"])
+    text = capsys.readouterr().out
+    assert "Fit something." in text and "in % (default: 0.95)" in text and "api" not in text
+    assert text.index("output:") < text.rindex("--overwrite")
+    with pytest.raises(SystemExit):
+        Fit.parse(["a.pth"])
+    assert "--out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (dict(tpr=1.0), r"tpr must lie in \(0, 1\), got 1.0"),
+        (dict(tpr=float("nan")), "tpr must be finite, got nan"),
+        (dict(tpr="0.9"), "tpr must be a number, got '0.9'"),
+        (dict(tpr=True), "tpr must be a number, got True"),
+        (dict(num=0), "num must be at least 1, got 0"),
+        (dict(num=1.5), "num must be a whole number, got 1.5"),
+        (dict(num=10**400), r"num is too large, got 10+\.\.\."),
+        (
+            dict(scores=("nega",)),
+            "scores must be one of negs, msp; got 'nega'; did you mean 'negs'",
+        ),
+        (dict(scores=(1,)), "scores must be a list, each entry a text, got 1"),
+        (dict(scores="negs"), "scores must be a list, got 'negs'"),
+        (dict(scale="cos"), "scale must be one of cosine, clip_score; got 'cos'"),
+        (dict(plots=1), "plots must be true or false, got 1"),
+        (dict(weight=float("inf")), "weight must be finite"),
+    ],
+)
+def test_wrong_values_are_named(given, text):
+    with pytest.raises(ValueError, match=text):
+        Fit("a.pth", Path("b.json"), **given)
+
+
+def test_errors_of_the_command_line_name_flags():
+    with pytest.raises(ValueError, match=r"^--neg-weight must be finite"):
+        parser = ArgumentParser()
+        Fit.add_to(parser)
+        args = parser.parse_args(["a", "--out", "b"])
+        args.weight = float("nan")
+        Fit.from_args(args)
+    with pytest.raises(ValueError, match=r"^--tpr must lie"):
+        Fit.parse(["a", "--out", "b", "--tpr", "7"])
+    with pytest.raises(ValueError, match=r"^tpr must lie"):
+        Fit("a", Path("b"), tpr=7.0)
+
+
+def test_settings_files():
+    fit = Fit.from_settings(dict(checkpoint="a", out=Path("b"), scores=["msp"]), "the preset 'p'")
+    assert fit.scores == ("msp",)
+    for settings, text in (
+        (dict(checkpoint="a", out=Path("b"), tprr=1), "unknown key 'tprr'; did you mean 'tpr'"),
+        (dict(checkpoint="a"), "the preset 'p' lacks the key 'out'"),
+        (dict(checkpoint="a", out=Path("b"), num=0), "the preset 'p': num must be at least 1"),
+        ([], "the preset 'p' must be an object"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            Fit.from_settings(settings, "the preset 'p'")
+
+
+def test_only_what_was_given():
+    parser = ArgumentParser()
+    Fit.add_to(parser, only_given=True)
+    assert vars(parser.parse_args(["a", "--num", "3"])) == dict(checkpoint="a", num=3)
+
+
+def test_the_record_is_json_without_secrets():
+    record = Fit("a", Path("b"), scores=["msp"], api_key="hush").record()
+    assert record["out"] == "b" and record["scores"] == ["msp"] and "api_key" not in record
