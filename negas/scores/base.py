@@ -26,11 +26,16 @@ class Score:
     Args:
         temperature: every logit is divided by it, in the units of the logits that are handed in
             (head logits of a detector, ``scale * cosine`` of an image encoder, or plain cosines).
+
+    Attributes:
+        name: under which it is registered.
+        title: what tables and plots call it.
     """
 
     temperature: float = 1.0
 
     name: ClassVar[str] = ""
+    title: ClassVar[str] = ""
     needs_negatives: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

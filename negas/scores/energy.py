@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -14,6 +15,8 @@ from .registry import SCORES
 @dataclass(frozen=True)
 class Energy(Score):
     """``T * logsumexp_k(z_k / T)`` over the ID labels, unbounded; no background logit enters."""
+
+    title: ClassVar[str] = "energy"
 
     def compute(self, ids: Tensor, negatives: Tensor | None) -> Tensor:
         return self.temperature * ids.logsumexp(dim=-1)

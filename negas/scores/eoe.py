@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -35,6 +35,8 @@ class EnvisionedOutlierExposure(NegativeScore):
         log_odds: return ``log((S + beta) / (1 - S))`` instead (``log(S / (1 - S))`` for ``max``):
             the same order, no saturation. ``energy`` never saturates and stays as it is.
     """
+
+    title: ClassVar[str] = "EOE"
 
     beta: float = 0.25
     rule: OutlierRule = "difference"

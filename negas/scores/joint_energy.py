@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -19,6 +20,8 @@ class JointEnergy(Score):
     Args:
         top_k: sum only the largest ``top_k`` terms; ``None`` sums all K.
     """
+
+    title: ClassVar[str] = "JointEnergy"
 
     top_k: int | None = None
 

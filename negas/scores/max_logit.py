@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -14,6 +15,8 @@ from .registry import SCORES
 @dataclass(frozen=True)
 class MaxLogit(Score):
     """``max_k z_k / T``, unbounded: the ranking of ``max_sigmoid`` without its saturation."""
+
+    title: ClassVar[str] = "max logit"
 
     def compute(self, ids: Tensor, negatives: Tensor | None) -> Tensor:
         return ids.amax(dim=-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -19,6 +20,8 @@ class MaxSoftmaxProbability(Score):
     Args:
         log_odds: return ``log(S / (1 - S))`` instead: the same order, but it does not saturate.
     """
+
+    title: ClassVar[str] = "MSP"
 
     log_odds: bool = False
 

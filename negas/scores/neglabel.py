@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -33,6 +34,8 @@ class NegLabel(NegativeScore):
         shuffle: ``False`` keeps the negatives in the order of the bank.
         log_odds: return ``log(S / (1 - S))`` instead: the same order, but it does not saturate.
     """
+
+    title: ClassVar[str] = "NegLabel"
 
     groups: int = 1
     group_length: int | None = None

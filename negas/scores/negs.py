@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from torch import Tensor
 
@@ -28,6 +28,8 @@ class NegS(NegativeScore):
             ``max``).
         log_odds: return ``log((S + weight) / (1 - S))`` instead: the same order, no saturation.
     """
+
+    title: ClassVar[str] = "NegS"
 
     weight: float = 1.0
     neg_reduce: NegativeReduction = "max"

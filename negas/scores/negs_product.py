@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +25,8 @@ class NegSProduct(NegativeScore):
     Args:
         log_odds: return ``log(S / (1 - S))`` instead: the same order, but it does not saturate.
     """
+
+    title: ClassVar[str] = "NegS product"
 
     log_odds: bool = False
 

@@ -24,6 +24,8 @@ class ScoreRegistry(dict[str, type[Score]]):
                     stacklevel=2,
                 )
             score.name = name
+            if "title" not in vars(score):
+                score.title = name  # not its parent's
             self[name] = score
             return score
 

@@ -162,6 +162,14 @@ def test_unknown_name_lists_the_names():
         get_score("negz")
 
 
+def test_every_score_has_a_title_of_its_own():
+    titles = {name: SCORES[name].title for name in SCORES}
+    assert titles["negs"] == "NegS" and titles["max_sigmoid"] == "max sigmoid"
+    assert all(titles.values()) and len(set(titles.values())) == len(titles)
+    untitled = ScoreRegistry().register("x")(type("Fresh", (MaxLogit,), {}))
+    assert untitled.title == "x"
+
+
 def test_registering_twice_warns():
     registry = ScoreRegistry()
 
