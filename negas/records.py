@@ -10,7 +10,7 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,10 @@ import numpy as np
 
 from negas.token_labels import against_tokens
 
+ID, ID_VAL = "id", "id_val"  # names of the ID test set and the ID validation set in a run
+SET_TITLES = {ID: "ID test", ID_VAL: "ID validation"}
 VERSION = 1
+CHUNK = 16_384  # boxes scored at once: float64 copies stay in the cache and memory stays flat
 _OPTIONAL = ("neg_logits", "embeddings", "query_inds", "id_cosines", "neg_cosines")
 _AXES = dict(bboxes=2, labels=1, scores=1, id_logits=2, neg_logits=2)
 _AXES |= dict(embeddings=2, query_inds=1, id_cosines=2, neg_cosines=2)
@@ -242,6 +245,28 @@ class BoxRecords:
         bias = embeddings[:, -1:]
         neg = None if self.neg_logits is None else (self.neg_logits - bias) / length
         return replace(self, id_logits=(self.id_logits - bias) / length, neg_logits=neg)
+
+    def score_with(
+        self,
+        score: Callable[[np.ndarray, np.ndarray | None], np.ndarray],
+        rows: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Scores ``[n]``, float64, of the rows (by default of all boxes), larger = known.
+
+        Args:
+            score: what :func:`negas.scores.get_score` gives.
+            rows: indices ``[n]``; a box may occur more than once.
+
+        Raises:
+            ValueError: the score needs negatives that these records lack.
+        """
+        rows = np.arange(len(self)) if rows is None else rows
+        values = np.empty(len(rows))
+        for start in range(0, len(rows), CHUNK):
+            part = rows[start : start + CHUNK]
+            negatives = None if self.neg_logits is None else self.neg_logits[part]
+            values[start : start + CHUNK] = score(self.id_logits[part], negatives)
+        return values
 
     def _validate(self) -> None:
         for name in _ARRAYS:

@@ -1,52 +1,50 @@
 """Put results side by side: ``python tools/compare.py RESULT [RESULT ...] [--published voc]``."""
 
-import argparse
 import sys
+from dataclasses import dataclass
 
-from negas.cli import check_target, user_errors
+from negas.cli import user_errors
+from negas.options import Options, option
 
 
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description="Results of tools/test.py and tools/score.py, and published rows, in one table"
+@dataclass(frozen=True)
+class CompareOptions(Options):
+    """Results of tools/test.py and tools/score.py, and published rows, in one table."""
+
+    results: tuple[str, ...] = option(
+        help="work dirs, --out folders, or json files", positional=True, metavar="RESULT"
     )
-    parser.add_argument(
-        "results", nargs="+", metavar="RESULT", help="work dirs, --out folders, or json files"
-    )
-    parser.add_argument(
-        "--published",
-        nargs="+",
-        default=[],
-        metavar="NAME",
+    published: tuple[str, ...] = option(
+        (),
         help="published rows, marked as such: voc, bdd100k, or a json file of that form",
+        metavar="NAME",
     )
-    parser.add_argument("--names", nargs="+", help="what to call the results, one each")
-    parser.add_argument(
-        "--scores", nargs="+", metavar="SCORE", help="scores to show (default: max_sigmoid negs)"
+    names: tuple[str, ...] | None = option(None, help="what to call the results, one each")
+    scores: tuple[str, ...] | None = option(
+        None, help="scores to show (default: max_sigmoid negs)", metavar="SCORE"
     )
-    parser.add_argument(
-        "--out",
-        metavar="FILE",
+    out: str | None = option(
+        None,
         help="write the table there: .md for Markdown, .json with what the numbers depend on",
+        metavar="FILE",
     )
-    return parser.parse_args()
 
 
 @user_errors
 def main() -> int:
     """Print the comparison."""
-    args = parse_args()
+    options = CompareOptions.parse()
+    from negas.files import check_file
     from negas.reports.compare import compare, write_comparison
     from negas.reports.table import print_table
 
-    if args.out:
-        check_target(args.out, "--out")
-    table = compare(args.results, args.published, args.names, args.scores)
+    if options.out:
+        check_file(options.out, "--out")
+    table = compare(options.results, options.published, options.names, options.scores)
     print_table(table)
-    if args.out:
-        write_comparison(args.out, table, args.results)
-        print(f"written: {args.out}")
+    if options.out:
+        write_comparison(options.out, table, options.results)
+        print(f"written: {options.out}")
     return 0
 
 

@@ -1,40 +1,42 @@
 """Compare test runs: ``python tools/report.py RUN_DIR [RUN_DIR ...] [--shared-cut stock]``."""
 
-import argparse
 import sys
+from dataclasses import dataclass
 
 from negas.cli import user_errors
+from negas.options import Options, option
 
 
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description="Print and write the comparison of test runs")
-    parser.add_argument(
-        "runs", nargs="+", help="work dirs of tools/test.py; several of one config are seeds"
+@dataclass(frozen=True)
+class ReportOptions(Options):
+    """Print and write the comparison of test runs."""
+
+    runs: tuple[str, ...] = option(
+        help="work dirs of tools/test.py; several of one config are seeds", positional=True
     )
-    parser.add_argument("--names", nargs="+", help="row labels, one per run")
-    parser.add_argument(
-        "--shared-cut",
+    names: tuple[str, ...] | None = option(None, help="row labels, one per run")
+    shared_cut: str | None = option(
+        None,
+        help="also compare at one confidence cut: a number, or 'stock' (that of the stock run)",
         metavar="VALUE",
-        help="also compare at one confidence cut: a number, or 'stock' (the stock run's own)",
     )
-    parser.add_argument("--out", metavar="DIR", help="write report.md and report.json there")
-    parser.add_argument("--brief", action="store_true", help="print the own-cut tables only")
-    return parser.parse_args()
+    out: str | None = option(None, help="write report.md and report.json there", metavar="DIR")
+    brief: bool = option(False, help="print the tables of each run's own cut only")
 
 
 @user_errors
 def main() -> int:
     """Make the report."""
-    args = parse_args()
-    from negas.evaluation.run import check_out_folder
+    options = ReportOptions.parse()
+    from negas.files import check_folder
     from negas.reports.methods import make_report, print_report
 
-    if args.out:
-        check_out_folder(args.out)
-    print_report(make_report(args.runs, args.names, args.shared_cut, args.out), args.brief)
-    if args.out:
-        print(f"written: {args.out}/report.md, {args.out}/report.json")
+    if options.out:
+        check_folder(options.out, "--out")
+    tables = make_report(options.runs, options.names, options.shared_cut, options.out)
+    print_report(tables, options.brief)
+    if options.out:
+        print(f"written: {options.out}/report.md, {options.out}/report.json")
     return 0
 
 

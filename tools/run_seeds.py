@@ -40,14 +40,15 @@ def main() -> int:
     leave_room_for_workers()
     args = parse_args()
     print("loading libraries ...", flush=True)
+    from negas.evaluation.run import Run
     from negas.experiments.seeds import report_seeds, run_seeds
-    from negas.reports.methods import load_run
+    from negas.reports.methods import role_of
 
     folders = run_seeds(
         args.configs, args.seeds, args.work_dir, args.cfg_options, args.test_only, args.fresh
     )
     shared = args.shared_cut
-    if shared is None and any(load_run(folder).role == "stock" for folder in folders):
+    if shared is None and any(role_of(Run.load(folder)) == "stock" for folder in folders):
         shared = "stock"
     report_seeds(folders, shared, args.work_dir)
     return 0

@@ -20,7 +20,7 @@ def parse_args() -> argparse.Namespace:
         "--preset",
         nargs="+",
         metavar="NAME",
-        help="further protocols, as in tools/score.py: vos, siren, matched, fixed",
+        help="further protocols, as in tools/score.py: val_f1, vos, siren, matched, fixed",
     )
     parser.add_argument("--amp", action="store_true", help="test with mixed precision (GPU)")
     add_config_options(parser)
@@ -44,7 +44,7 @@ def add_presets(cfg, names: list[str]) -> None:
     if not found:
         raise ValueError("--preset: the config's test_evaluator has no OODMetric")
     for each in found:
-        each["presets"] = list(dict.fromkeys([*each.get("presets", ()), *names]))
+        each["presets"] = list(dict.fromkeys([*each.get("presets", ("val_f1",)), *names]))
 
 
 @user_errors

@@ -15,17 +15,17 @@ from torch import nn
 from tqdm import tqdm
 
 from negas.evaluation.collect import files_of, read_truths, to_arrays, to_coco_results, to_records
+from negas.evaluation.cuts import deployed_tau
+from negas.evaluation.result_files import results_beside
 from negas.experiments.preflight import check_data
 from negas.metrics import f1_threshold, records_to_coco
 from negas.metrics.coco import category_ids
-from negas.records import BoxRecords
+from negas.records import ID_VAL, BoxRecords
 from negas.scores import Score
-from negas.visualization.boxes import known_threshold
 
 from .calibration import Calibration, identity
 from .inferencer import Inferencer
 
-_HAIR = 1e-4  # of the range of the scores
 MIN_SCORE = 0.01  # boxes of lower confidence are never recorded
 
 
@@ -41,11 +41,11 @@ def calibrate(
     """Confidence cut (best F1) and tau (a share ``tpr`` of the ID detections is known).
 
     Args:
-        cfg: config; its ID validation set is ``test_cfg.cut_dataloader`` or ``val_dataloader``.
+        cfg: config; its ID validation set is ``test_cfg.id_val_dataloader`` or ``val_dataloader``.
         checkpoint: of the detector.
         tpr: wanted share, in (0, 1].
         cut: a fixed confidence cut in place of the best F1.
-        records: recorded boxes of the ID validation set (``records/cut.npz`` of a test); ``None``:
+        records: recorded boxes of the ID validation set (``records/id_val.npz``); ``None``:
             run the detector.
         device: for the detector; ``None``: an accelerator if there is one.
         negatives: in place of the config's, as in :class:`~negas.apis.Inferencer`.
@@ -99,10 +99,10 @@ def validation_loader(cfg: Config) -> dict:
     Raises:
         ValueError: it has none.
     """
-    loader = (cfg.get("test_cfg") or {}).get("cut_dataloader") or cfg.get("val_dataloader")
+    loader = (cfg.get("test_cfg") or {}).get("id_val_dataloader") or cfg.get("val_dataloader")
     if not loader:
         raise ValueError(
-            "the config names no ID validation set (test_cfg.cut_dataloader or val_dataloader); "
+            "the config names no ID validation set (test_cfg.id_val_dataloader or val_dataloader); "
             "give --ann-file and --img-dir"
         )
     return loader
@@ -121,7 +121,7 @@ def use_images(cfg: Config, ann_file: str, img_dir: str) -> None:
     loader.dataset.update(data_root="", ann_file=ann_file, data_prefix=dict(img=img_dir))
     cfg.val_dataloader = loader
     if cfg.get("test_cfg"):
-        cfg.test_cfg.pop("cut_dataloader", None)
+        cfg.test_cfg.pop("id_val_dataloader", None)
 
 
 def fit_tau(records: BoxRecords, score: Score, cut: float, tpr: float) -> tuple[float, float, int]:
@@ -140,9 +140,7 @@ def fit_tau(records: BoxRecords, score: Score, cut: float, tpr: float) -> tuple[
     # Tensors, as at test time.
     negatives = None if kept.neg_logits is None else torch.from_numpy(kept.neg_logits)
     values = score(torch.from_numpy(kept.id_logits), negatives).numpy()
-    # A hair under the box that it falls on: other batches or another machine change last digits,
-    # and that very box must not turn unknown by them.
-    tau = known_threshold(values, tpr) - _HAIR * max(float(np.ptp(values)), _HAIR)
+    tau = deployed_tau(values, tpr)
     return tau, float((values >= tau).mean()), len(values)
 
 
@@ -151,7 +149,7 @@ def _run(model: nn.Module, loader: dict, find_cut: bool) -> tuple[BoxRecords, fl
     """Boxes of the validation set, and the confidence of the best F1."""
     data = Runner.build_dataloader(loader, seed=0)
     names = list(model.class_names)
-    truth = read_truths(dict(cut=data.dataset), names)["cut"]
+    truth = read_truths({ID_VAL: data.dataset}, names)[ID_VAL]
     ids = category_ids(truth, names)
     parts, images, detections = [], [], []
     # disable=None: no bar where standard error is no terminal
@@ -164,7 +162,7 @@ def _run(model: nn.Module, loader: dict, find_cut: bool) -> tuple[BoxRecords, fl
                 detections += to_coco_results(sample, ids)
     if not parts:
         raise ValueError("the ID validation set has no images; give --ann-file and --img-dir")
-    meta = dict(set="cut", id_labels=names, neg_labels=list(model.neg_labels))
+    meta = dict(set=ID_VAL, id_labels=names, neg_labels=list(model.neg_labels))
     records = to_records(parts, images, meta | files_of(data.dataset))
     if not find_cut:
         return records, None
@@ -182,11 +180,11 @@ def _checked(cut: float) -> float:
 
 def _check_records(records: BoxRecords, fitted_for: dict, path: Path) -> None:
     """Records must be of ID validation, the same labels and, if known, the same checkpoint."""
-    kind = records.meta.get("set", "cut")
-    if kind != "cut":
+    kind = records.meta.get("set", ID_VAL)
+    if kind != ID_VAL:
         raise ValueError(
             f"records {str(path)!r} are of the set {kind!r}, not of ID validation images; "
-            "thresholds are never fitted on test images: give records/cut.npz, or leave "
+            "thresholds are never fitted on test images: give records/id_val.npz, or leave "
             "--records out"
         )
     for key, name in (("id_labels", "class_names"), ("neg_labels", "neg_labels")):
@@ -195,8 +193,7 @@ def _check_records(records: BoxRecords, fitted_for: dict, path: Path) -> None:
                 f"records {str(path)!r} were made with other {name} than the config's; test again "
                 "with this config, or leave --records out"
             )
-    run = _report_of(path).get("run")
-    run = run if isinstance(run, dict) else {}
+    run = results_beside(path).get("run", {})
     for key in ("checkpoint_sha256", "base_sha256"):
         if run.get(key) and fitted_for[key] and run[key] != fitted_for[key]:
             raise ValueError(
@@ -207,15 +204,9 @@ def _check_records(records: BoxRecords, fitted_for: dict, path: Path) -> None:
 
 def _cut_of_records(records: BoxRecords, path: Path) -> tuple[float, str]:
     """The cut that the test found on these records; else the best F1 of one label per box."""
-    report = _report_of(path)
-    cut = report.get("cut")
-    if path.stem == "cut" and report.get("cut_source") == "id_val":
-        if not isinstance(cut, int | float) or not 0 <= cut <= 1:
-            raise ValueError(
-                f"the ood_results.json of the records {str(path)!r} has the cut {cut!r}; test "
-                "again, or give a fixed --cut"
-            )
-        return float(cut), "best F1"
+    cut = results_beside(path).get("cuts", {}).get("val_f1", {})
+    if path.stem == ID_VAL and cut.get("source") == ID_VAL:
+        return _checked(cut["value"]), "best F1"
     truth = records.meta.get("ann_file")
     if not truth or not Path(truth).is_file():
         raise ValueError(
@@ -223,18 +214,8 @@ def _cut_of_records(records: BoxRecords, path: Path) -> tuple[float, str]:
             "give a fixed --cut"
         )
     names = list(records.meta["id_labels"])
-    cut = f1_threshold(truth, records_to_coco(records, truth), class_names=names).threshold
-    return _checked(cut), "best F1"
-
-
-def _report_of(path: Path) -> dict:
-    """``ood_results.json`` of the test that wrote a record file; empty if it is not there."""
-    file = path.resolve().parent.parent / "ood_results.json"
-    try:
-        report = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return report if isinstance(report, dict) else {}
+    found = f1_threshold(truth, records_to_coco(records, truth), class_names=names).threshold
+    return _checked(found), "best F1"
 
 
 def _bank_file(cfg: Config, negatives: object) -> str | None:

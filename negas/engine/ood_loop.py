@@ -25,11 +25,11 @@ class _OODLoopMixin:
         dataloader: dict | DataLoader,
         evaluator: dict | list,
         ood_dataloaders: dict | None = None,
-        cut_dataloader: dict | None = None,
+        id_val_dataloader: dict | None = None,
         fp16: bool = False,
     ) -> None:
         super().__init__(runner, dataloader, evaluator, fp16)
-        self._setup_ood(runner, ood_dataloaders, cut_dataloader)
+        self._setup_ood(runner, ood_dataloaders, id_val_dataloader)
 
     def run(self) -> dict:
         """Run all sets; returns mAP, the cut and every OOD metric."""
@@ -44,7 +44,7 @@ class _OODLoopMixin:
         return metrics
 
     def _setup_ood(
-        self, runner: Runner, ood_dataloaders: dict | None, cut_dataloader: dict | None
+        self, runner: Runner, ood_dataloaders: dict | None, id_val_dataloader: dict | None
     ) -> None:
         def build(loader: dict | DataLoader) -> DataLoader:
             seed = runner.seed if runner.seed is not None else 0
@@ -54,11 +54,11 @@ class _OODLoopMixin:
                 else runner.build_dataloader(loader, seed=seed)
             )
 
-        taken = {"id", "cut"} & set(ood_dataloaders or {})
+        taken = {"id", "id_val"} & set(ood_dataloaders or {})
         if taken:
             raise ValueError(f"ood_dataloaders: {taken.pop()!r} names the ID set; choose another")
         self.ood_dataloaders = {name: build(cfg) for name, cfg in (ood_dataloaders or {}).items()}
-        self.cut_dataloader = build(cut_dataloader) if cut_dataloader else None
+        self.id_val_dataloader = build(id_val_dataloader) if id_val_dataloader else None
         self.ood_metrics = [m for m in self.evaluator.metrics if isinstance(m, OODMetric)]
         if not self.ood_metrics:
             raise ValueError(
@@ -87,13 +87,13 @@ class _OODLoopMixin:
         model = model.module if is_model_wrapper(model) else model
         model.eval()
         sets = {"id": self.dataloader.dataset}
-        if self.cut_dataloader is not None:
-            sets["cut"] = self.cut_dataloader.dataset
+        if self.id_val_dataloader is not None:
+            sets["id_val"] = self.id_val_dataloader.dataset
         sets |= {name: loader.dataset for name, loader in self.ood_dataloaders.items()}
         for metric in self.ood_metrics:
             metric.begin_run(model, self.runner, sets, self.stage)
-        if self.cut_dataloader is not None:
-            self._run_set("cut", self.cut_dataloader)
+        if self.id_val_dataloader is not None:
+            self._run_set("id_val", self.id_val_dataloader)
         for metric in self.ood_metrics:
             metric.begin_set("id")
 
@@ -111,8 +111,8 @@ class OODTestLoop(_OODLoopMixin, TestLoop):
 
     Args:
         ood_dataloaders: name of the OOD set -> dataloader config.
-        cut_dataloader: ID validation set from which :class:`OODMetric` takes the confidence cut and
-            tau; without it they come from the ID test set, as in VOS's protocol.
+        id_val_dataloader: ID validation set from which :class:`OODMetric` takes the confidence cut
+            and tau; without it they come from the ID test set, as in VOS's protocol.
     """
 
     stage = "test"

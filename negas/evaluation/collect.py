@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from pycocotools.coco import COCO
 
 from negas.metrics.coco import category_ids, load_coco
-from negas.records import BoxRecords
+from negas.records import ID, ID_VAL, BoxRecords
 
-from .run import TEXT_FEATS_FILE
+from .result_files import TEXT_FEATS_FILE
 
 
 def to_arrays(sample: dict, min_score: float, one_per_box: bool = True) -> dict[str, np.ndarray]:
@@ -118,15 +119,12 @@ class RecordDump:
         shutil.rmtree(self.part, ignore_errors=True)
 
 
-ID_SETS = ("id", "cut")  # the sets whose labels are the model's
-
-
-def read_truths(datasets: Mapping[str, object], class_names: Sequence[str]) -> dict[str, dict]:
-    """COCO dict of every set.
+def read_truths(datasets: Mapping[str, object], class_names: Sequence[str]) -> dict[str, COCO]:
+    """Ground truth of every set.
 
     Args:
         datasets: MMDetection datasets by set name, with ``ann_file``.
-        class_names: of the model; the jsons of ``id`` and ``cut`` must have them all.
+        class_names: of the model; the jsons of ``id`` and ``id_val`` must have them all.
 
     Raises:
         ValueError: a set has no json, it is no COCO json, or an ID set's lacks a class.
@@ -140,8 +138,8 @@ def read_truths(datasets: Mapping[str, object], class_names: Sequence[str]) -> d
                 f"OODMetric: the set {name!r} ({type(dataset).__name__}) has no ann_file; give a "
                 "dataset with one COCO json"
             )
-        truths[name] = load_coco(ann_file).dataset
-        if name in ID_SETS:
+        truths[name] = load_coco(ann_file)
+        if name in (ID, ID_VAL):
             try:
                 category_ids(truths[name], class_names)
             except ValueError as error:

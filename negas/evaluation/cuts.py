@@ -1,22 +1,25 @@
-"""Presets on the command line: which ones at which cuts, and their cut and samples of a dump."""
+"""Every rule for the thresholds of a run: the confidence cut, and tau between known and unknown.
+
+The cut says which boxes are samples (or detections) at all; tau says which of them are known.
+"""
 
 from __future__ import annotations
 
-import ast
 import math
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from negas.metrics import Cut, Preset, f1_threshold, find_presets, records_to_coco
+from negas.metrics import Cut, Preset, evaluate_coco, f1_cut, find_presets, records_to_coco
 from negas.metrics.presets import CutChoice
-from negas.metrics.protocol import ScoreSpec, sample_rows
+from negas.metrics.roc import threshold_at_recall
+from negas.records import ID, ID_VAL, BoxRecords
+from negas.scores import Score
 
-from .run import Dump
+from .recorded import Recorded
 
-_NOT_FINITE = ("nan", "inf", "infinity")
+CUT_RULES = ("run", "val_f1", "test_f1")
 
 
 def choose_presets(names: Sequence[str], cuts: Sequence[str] | None = None) -> list[Preset]:
@@ -40,87 +43,90 @@ def choose_presets(names: Sequence[str], cuts: Sequence[str] | None = None) -> l
     return chosen
 
 
-def find_cut(dump: Dump, preset: Preset) -> Cut:
-    """The confidence cut of a preset for a dump, and where it comes from.
-
-    Raises:
-        ValueError: the run's own cut is not known, or boxes down to the cut are missing.
-        FileNotFoundError: an F1 cut needs annotations that do not exist.
-    """
-    choice = preset.cut
-    if choice == "auto":
-        choice = "own" if dump.results else "f1"
-    if choice == "own":
-        if not dump.results:
-            raise ValueError(
-                f"{dump.path}: the run's own cut is unknown, as there is no ood_results.json; "
-                "choose --cut f1 or a number"
-            )
-        source = str(dump.results.get("cut_source"))
-        rule = dump.results.get("cut_rule") or ("fixed" if source == "fixed" else "f1")
-        cut = Cut(float(dump.results["cut"]), rule, source)
-    elif isinstance(choice, float):
-        cut = Cut(choice)
-    elif choice in dump.cuts:
-        cut = dump.cuts[choice]
-    else:
-        name = "cut" if choice == "f1" and "cut" in dump.records else "id"
-        truth = dump.truth(name)
-        found = records_to_coco(dump.records[name], truth)
-        value = f1_threshold(truth, found, choice == "f1-test", dump.id_labels).threshold
-        cut = Cut(value, choice, "id_val" if name == "cut" else "id_test")
-        dump.cuts[choice] = cut
-    floor = (dump.results or {}).get("settings", {}).get("min_score", 0.0)
-    if cut.value < floor:
-        raise ValueError(
-            f"{dump.path}: the confidence cut {cut.value:.4g} is below the least confidence in the "
-            f"dump ({floor}), so boxes are missing; choose a higher --cut"
-        )
-    return cut
-
-
-def rows_of_set(dump: Dump, name: str, preset: Preset, cut: float) -> np.ndarray:
-    """Rows ``[n]`` of a set's records that are samples; a row occurs once per sample."""
-    truth = dump.truth(name) if preset.protocol == "matched" else None
-    role = "id" if name == "id" else "ood"
-    return sample_rows(dump.records[name], cut, preset.protocol, truth, role, preset.pair_floor)
-
-
-def parse_score(text: str) -> ScoreSpec:
-    """``negs`` or ``negs(weight=0.5, neg_reduce=mean)``: a score and its options.
-
-    Raises:
-        ValueError: the text has another form.
-    """
-    match = re.fullmatch(r"\s*(\w+)\s*(?:\((.*)\))?\s*", text)
-    if not match:
-        raise ValueError(
-            f"--scores: {text!r} is no score; write a name, or 'name(option=value, ...)' in quotes"
-        )
-    name, inner = match.groups()
-    if not inner:
-        return name
-    options = {}
-    for part in inner.split(","):
-        key, equals, value = (piece.strip() for piece in part.partition("="))
-        if not (key.isidentifier() and equals and value):
-            raise ValueError(f"--scores: {part.strip()!r} in {text!r} is not option=value")
-        try:
-            options[key] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            options[key] = value  # a word, such as mean
-        if value.lstrip("+-").lower() in _NOT_FINITE or options[key] in (math.inf, -math.inf):
-            raise ValueError(f"--scores: {part.strip()!r} in {text!r}: the number must be finite")
-    return name, options
-
-
 def _parse_cut(text: str) -> CutChoice:
-    if text in ("own", "f1", "f1-test"):
+    if text in CUT_RULES:
         return text
     try:
         value = float(text)
     except ValueError:
         value = -1.0
     if not 0 <= value < 1:
-        raise ValueError(f"--cut: expected own, f1, f1-test or a number in [0, 1), got {text!r}")
+        raise ValueError(
+            f"--cut: expected {', '.join(CUT_RULES)} or a number in [0, 1), got {text!r}"
+        )
     return value
+
+
+def find_cut(run: Recorded, preset: Preset) -> Cut:
+    """The confidence cut of a preset for a run, and where it comes from.
+
+    A test finds ``val_f1`` and ``test_f1`` on all its detections and writes them down, so each is
+    one number everywhere. Where only records are left (one label per box), they are found anew.
+
+    Raises:
+        ValueError: boxes down to the cut are missing, or there is no F1.
+        FileNotFoundError: an F1 cut needs annotations that do not exist.
+    """
+    choice = preset.cut
+    cut = Cut(choice) if isinstance(choice, float) else _cut_by_rule(run, choice)
+    floor = (run.results or {}).get("settings", {}).get("min_score", 0.0)
+    if cut.value < floor:
+        raise ValueError(
+            f"{run.path}: the confidence cut {cut.value:.4g} is below the least confidence in its "
+            f"records ({floor}), so boxes are missing; choose a higher cut, or test again with a "
+            "lower test_evaluator.min_score"
+        )
+    return cut
+
+
+def _cut_by_rule(run: Recorded, rule: str) -> Cut:
+    written = (run.results or {}).get("cuts", {})
+    if rule in written:
+        return Cut(float(written[rule]["value"]), written[rule]["rule"], written[rule]["source"])
+    rule = "val_f1" if rule == "run" else rule
+    if rule not in run.cuts:
+        name = ID_VAL if rule == "val_f1" and ID_VAL in run.records else ID
+        truth = run.truth(name)
+        found = records_to_coco(run.records[name], truth)
+        value = f1_cut(evaluate_coco(truth, found, run.id_labels), vos=rule == "test_f1").threshold
+        run.cuts[rule] = f1_rule_cut(rule, value, name)
+    return run.cuts[rule]
+
+
+def f1_rule_cut(rule: str, value: float, found_on: str) -> Cut:
+    """A cut of the rule ``val_f1`` or ``test_f1``, found on the set ``id_val`` or ``id``."""
+    kind = "f1" if rule == "val_f1" else rule
+    return Cut(value, kind, "id_val" if found_on == ID_VAL else "id_test")
+
+
+def tau_of(id_scores: np.ndarray, tpr: float = 0.95) -> float:
+    """The largest tau that at least a share ``tpr`` of the ID scores ``[n]`` reaches.
+
+    Raises:
+        ValueError: there are no scores.
+    """
+    if not len(id_scores):
+        raise ValueError("no ID validation box is over the confidence cut, so there is no tau")
+    return float(threshold_at_recall(np.asarray(id_scores, dtype=np.float64), tpr))
+
+
+def validation_tau(records: Mapping[str, BoxRecords], score: Score, cut: float) -> float:
+    """:func:`tau_of` the ID validation boxes over the cut, or of ID test where there are none.
+
+    Raises:
+        ValueError: no box is over the cut.
+    """
+    boxes = records.get(ID_VAL, records[ID])
+    boxes = boxes.select(boxes.scores >= np.float32(cut))
+    return tau_of(score(boxes.id_logits, boxes.neg_logits))
+
+
+def deployed_tau(values: np.ndarray, tpr: float) -> float:
+    """:func:`tau_of`, a hair under the box that it falls on, for use on other machines.
+
+    Other batches or another machine change the last digits of a score, and that very box must not
+    turn unknown by them.
+    """
+    tau = tau_of(values, tpr)
+    margin = 1e-4 * max(float(np.ptp(values)), 1e-4)
+    return tau - margin if math.isfinite(tau) else tau

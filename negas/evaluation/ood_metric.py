@@ -1,12 +1,10 @@
-"""The metric behind ``OODTestLoop``: mAP on the ID set, FPR95/AUROC of every score and OOD set.
-
-What :class:`~.ood_metric.OODMetric` refuses when the config is read, before any inference.
-"""
+"""The metric behind ``OODTestLoop``: mAP on the ID set, FPR95/AUROC of every score and OOD set."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,26 +13,38 @@ from mmengine.logging import print_log
 from mmengine.registry import METRICS
 from mmengine.runner import Runner
 from torch import nn
+from tqdm import tqdm
 
+from negas.files import write_json
 from negas.labels.bank import NegativeLabelBank
-from negas.metrics import PRESETS, Cut, coco_map, f1_threshold, voc07_ap50
+from negas.metrics import (
+    PRESETS,
+    Cut,
+    Preset,
+    average_precision,
+    evaluate_coco,
+    f1_cut,
+    find_presets,
+    voc07_ap50,
+)
 from negas.metrics.coco import category_ids
-from negas.metrics.presets import find_presets
-from negas.records import BoxRecords
+from negas.records import ID, ID_VAL, BoxRecords
 from negas.scores import get_score
 
-from .collect import (
-    ID_SETS,
-    RecordDump,
-    files_of,
-    read_truths,
-    to_arrays,
-    to_coco_results,
-    to_records,
+from .collect import RecordDump, files_of, read_truths, to_arrays, to_coco_results, to_records
+from .cuts import f1_rule_cut
+from .provenance import describe_sets, run_info
+from .recorded import MODEL_BANK, RESERVED_BANKS, Recorded
+from .result_files import RESULTS_FILE
+from .rows import (
+    NamedScore,
+    Scoring,
+    count_rows,
+    describe_banks,
+    leakage_lines,
+    name_scores,
+    run_rows,
 )
-from .provenance import run_info, write_results
-from .rows import Evaluation, evaluate_run, leakage_lines, logged_numbers, name_scores
-from .run import RESERVED_BANKS, Bank
 
 DEFAULT_SCORES = (
     "max_sigmoid",
@@ -46,59 +56,6 @@ DEFAULT_SCORES = (
     "negs",
     "negs_product",
 )
-OWN_ROWS = {"own": "vos", "matched": "matched"}  # presets at the run's own cut -> their samples
-
-
-def check_options(
-    cut: str | float,
-    shared_cut: float | None,
-    min_score: float,
-    protocols: Sequence[str],
-    presets: Sequence[str],
-    banks: Iterable[str],
-    rotations: int = 0,
-    seed: int = 0,
-) -> None:
-    """See :class:`~.ood_metric.OODMetric` for the arguments.
-
-    Raises:
-        ValueError: in one sentence.
-    """
-    if not (cut == "f1" or isinstance(cut, int | float)):
-        raise ValueError(f"OODMetric: cut must be 'f1' or a number in [0, 1], got {cut!r}")
-    unknown = set(protocols) - {"vos", "matched"}
-    if unknown:
-        raise ValueError(f"OODMetric: unknown protocols {sorted(unknown)}; use vos, matched")
-    try:
-        find_presets(presets)
-    except ValueError as error:
-        raise ValueError(f"OODMetric: {error}") from error
-    if "fixed" in presets and shared_cut is None:
-        raise ValueError(
-            "OODMetric: the preset 'fixed' needs a confidence cut; set shared_cut to a number"
-        )
-    for key, value in (("rotations", rotations), ("seed", seed)):
-        if not isinstance(value, int) or value < 0:
-            raise ValueError(f"OODMetric: {key} must be an integer of at least 0, got {value!r}")
-    taken = sorted({*RESERVED_BANKS} & {*banks})
-    if taken:
-        raise ValueError(
-            f"OODMetric: banks: the name {taken[0]!r} is reserved for the model's own rows; "
-            "choose another"
-        )
-    cuts = [("cut", cut), ("shared_cut", shared_cut)]
-    cuts += [(f"preset {name!r}: cut", PRESETS[name].cut) for name in presets]
-    for key, value in cuts:
-        if isinstance(value, int | float) and value < min_score:
-            raise ValueError(
-                f"OODMetric: {key}={value} is below min_score={min_score}, so boxes would be "
-                "missing; lower min_score (and test_cfg.score_thr)"
-            )
-
-
-def own_protocols(protocols: Sequence[str], presets: Sequence[str]) -> tuple[str, ...]:
-    """Samples of the rows at the run's own cut: ``protocols``, and what ``presets`` adds."""
-    return tuple(dict.fromkeys([*protocols, *(OWN_ROWS[p] for p in presets if p in OWN_ROWS)]))
 
 
 @METRICS.register_module()
@@ -108,21 +65,24 @@ class OODMetric(BaseMetric):
     Args:
         scores: names of :data:`negas.scores.SCORES`, or ``dict(type=name, **options)``;
             ``logits="cosine"`` scores cosines in place of head logits (needs embeddings).
-        protocols: samples of the rows at the run's own cut: ``vos`` (every box over it) and/or
-            ``matched`` (boxes that hit ground truth; OOD sets need annotations).
-        presets: further rows by :data:`~negas.metrics.PRESETS`, the names of ``tools/score.py``:
-            ``vos`` and ``siren`` bring their own cuts, ``own`` and ``matched`` use the run's,
-            ``fixed`` is ``shared_cut``.
-        cut: ``f1``: confidence of the best F1 on the loop's ``cut_dataloader`` (ID validation), or
-            on the ID test set if there is none, as in VOS; or a fixed number.
-        shared_cut: a second cut, the same for all methods to be compared.
+        presets: protocols by :data:`~negas.metrics.PRESETS`, the names of ``tools/score.py``; the
+            first one's numbers head the log. ``vos`` and ``siren`` bring their own cuts,
+            ``val_f1`` and ``matched`` use the run's, ``fixed`` is ``shared_cut``.
+        cut: the run's confidence cut. ``f1``: of the best F1 on the loop's ``id_val_dataloader``
+            (ID validation), or on the ID test set if there is none; or a fixed number.
+        shared_cut: a second cut, the same for all methods to be compared: adds the preset
+            ``fixed``, and ``matched`` at this cut where that is among the presets.
         min_score: boxes of lower confidence are not recorded; must be at most the cuts.
         banks: further label banks (name -> file) to score the same boxes with; needs
-            ``test_cfg.keep_embeddings``. ``own`` is the name of the model's bank.
+            ``test_cfg.keep_embeddings``. ``model`` is the name of the model's own bank.
         rotations: draws of the rotated-bank control (same geometry, no meaning); needs embeddings.
         seed: of the rotations.
         dump: write the records of every set to ``<work_dir>/records/<set>.npz``.
         plots: draw histograms and ROC curves.
+
+    Raises:
+        ValueError: an unknown preset, a cut below ``min_score``, a bank with a reserved name, a
+            score that is listed twice, or a number that cannot be.
     """
 
     default_prefix = ""  # the metrics name their set themselves
@@ -130,8 +90,7 @@ class OODMetric(BaseMetric):
     def __init__(
         self,
         scores: Sequence[str | dict] = DEFAULT_SCORES,
-        protocols: Sequence[str] = ("vos",),
-        presets: Sequence[str] = (),
+        presets: Sequence[str] = ("val_f1",),
         cut: str | float = "f1",
         shared_cut: float | None = None,
         min_score: float = 0.01,
@@ -144,20 +103,41 @@ class OODMetric(BaseMetric):
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        check_options(cut, shared_cut, min_score, protocols, presets, banks or {}, rotations, seed)
+        if not (cut == "f1" or isinstance(cut, int | float)):
+            raise ValueError(f"OODMetric: cut must be 'f1' or a number in [0, 1], got {cut!r}")
+        for key, value in (("rotations", rotations), ("seed", seed)):
+            if not isinstance(value, int) or value < 0:
+                raise ValueError(
+                    f"OODMetric: {key} must be an integer of at least 0, got {value!r}"
+                )
+        if taken := sorted({*RESERVED_BANKS} & {*(banks or {})}):
+            raise ValueError(
+                f"OODMetric: banks: the name {taken[0]!r} is reserved for the model's own rows; "
+                "choose another"
+            )
         self.scores = [
             name
             if isinstance(name, str)
             else (name["type"], {k: v for k, v in name.items() if k != "type"})
             for name in scores
         ]
-        named = name_scores(self.scores)  # finds what is wrong with them before any inference
-        self.needs_embeddings = bool(banks or rotations or any(score.cosine for score in named))
-        self.protocols = own_protocols(protocols, presets)
-        self.presets = tuple(presets)
+        # finds what is wrong with them before any inference
+        self.named_scores: list[NamedScore] = name_scores(self.scores)
+        needs_cosines = any(score.cosine for score in self.named_scores)
+        self.needs_embeddings = bool(banks or rotations or needs_cosines)
+        self.presets = _presets(presets, shared_cut)
         self.cut_rule = cut
-        self.shared_cut = shared_cut
         self.min_score = min_score
+        for key, value in [
+            ("cut", cut),
+            ("shared_cut", shared_cut),
+            *((f"preset {preset.name!r}: cut", preset.cut) for preset in self.presets),
+        ]:
+            if isinstance(value, int | float) and value < min_score:
+                raise ValueError(
+                    f"OODMetric: {key}={value} is below min_score={min_score}, so boxes would be "
+                    "missing; lower min_score (and test_cfg.score_thr)"
+                )
         self.bank_files = dict(banks or {})
         self.banks = {name: NegativeLabelBank.load(path) for name, path in self.bank_files.items()}
         self.rotations = rotations
@@ -178,11 +158,11 @@ class OODMetric(BaseMetric):
         Args:
             model: a NegAS detector.
             runner: of the loop.
-            datasets: ``id``, perhaps ``cut``, and every OOD set, with the paths of their jsons.
+            datasets: ``id``, perhaps ``id_val``, and every OOD set, with the paths of their jsons.
             stage: ``val`` writes to ``<work_dir>/val`` and does not stop a training.
 
         Raises:
-            ValueError: the jsons of the sets do not fit, see :func:`~.sets.read_truths`, or the
+            ValueError: the jsons of the sets do not fit, see :func:`~.collect.read_truths`, or the
                 model keeps no embeddings although banks, rotations or cosines need them.
             FileNotFoundError: a json does not exist.
         """
@@ -190,11 +170,9 @@ class OODMetric(BaseMetric):
         self.out_dir = Path(runner.work_dir) / ("val" if stage == "val" else "")
         self.records: dict[str, BoxRecords] = {}
         self.maps: dict[str, float] = {}
-        self.cuts: dict[str, Cut] = {}  # "own", and presets with a cut of their own
+        self.cuts: dict[str, Cut] = {}  # by rule: "run", "val_f1", "test_f1"
         if self.cut_rule != "f1":
-            self.cuts["own"] = Cut(float(self.cut_rule))
-        if "siren" in self.presets:
-            self.cuts["siren"] = Cut(PRESETS["siren"].cut)
+            self.cuts["run"] = Cut(float(self.cut_rule))
         self.class_names = list(model.class_names)
         self.neg_labels = list(getattr(model, "neg_labels", ()))
         self.token_reduce = getattr(model, "token_reduce", None)
@@ -214,19 +192,19 @@ class OODMetric(BaseMetric):
         self.feats = {}
         id_feats, neg_feats = model.text_feats()
         if neg_feats is not None:
-            self.feats["own"] = neg_feats.cpu().numpy()
+            self.feats[MODEL_BANK] = neg_feats.cpu().numpy()
         for name, bank in self.banks.items():
             self.feats[name] = model.bank_feats(bank.neg_labels).detach().cpu().numpy()
 
     def begin_set(self, name: str) -> None:
-        """Start collecting a set: ``cut``, ``id`` or the name of an OOD set."""
+        """Start collecting a set: ``id_val``, ``id`` or the name of an OOD set."""
         self.set_name = name
-        if name in ID_SETS:
+        if name in (ID, ID_VAL):
             self.category_ids = category_ids(self.truths[name], self.class_names)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Record one batch of predictions."""
-        need_coco = self.set_name in ID_SETS
+        need_coco = self.set_name in (ID, ID_VAL)
         for sample in data_samples:
             arrays = to_arrays(sample, self.min_score)
             coco = to_coco_results(sample, self.category_ids) if need_coco else []
@@ -242,41 +220,45 @@ class OODMetric(BaseMetric):
         self.records[self.set_name] = to_records(parts, ids, meta)
         if self.dumped:
             self.dumped.add(self.set_name, self.records[self.set_name])
-        if self.set_name not in ID_SETS:
+        if self.set_name not in (ID, ID_VAL):
             return {}
-        detections = [d for image in coco for d in image]
         truth = self.truths[self.set_name]
-        if "own" not in self.cuts:
-            self._find_cut("own", truth, detections)
-        if self.set_name == "cut":
+        detections = [d for image in coco for d in image]
+        # One evaluation of a set serves its cuts and its mAP: it takes most of the time.
+        evaluation = evaluate_coco(truth, detections, self.class_names)
+        if "val_f1" not in self.cuts:
+            needed = "run" not in self.cuts
+            self._find_cut("val_f1", evaluation, needed)
+            if needed and "val_f1" in self.cuts:
+                self.cuts["run"] = self.cuts["val_f1"]
+        if self.set_name == ID_VAL:
             return {}
-        if "vos" in self.presets:
-            self._find_cut("vos", truth, detections)
-        result = coco_map(truth, detections, self.class_names)
+        self._find_cut("test_f1", evaluation, any(p.cut == "test_f1" for p in self.presets))
+        result = average_precision(evaluation)
         self.maps = dict(coco_ap=result.ap, coco_ap50=result.ap50, coco_ap75=result.ap75)
         self.maps["voc07_ap50"] = voc07_ap50(truth, detections, self.class_names)
         return {f"id/{key}": value for key, value in self.maps.items()}
 
     @property
     def cut(self) -> float | None:
-        """The run's own confidence cut; ``None`` until it is found."""
-        return self.cuts["own"].value if "own" in self.cuts else None
+        """The run's confidence cut; ``None`` until it is found."""
+        return self.cuts["run"].value if "run" in self.cuts else None
 
-    def _find_cut(self, name: str, truth: dict, detections: list[dict]) -> None:
-        vos = name == "vos"
+    def _find_cut(self, rule: str, evaluation: object, needed: bool) -> None:
+        """Find a cut; where it is ``needed`` and there is none, end the test."""
         try:
-            cut = f1_threshold(truth, detections, vos, self.class_names).threshold
+            value = f1_cut(evaluation, vos=rule == "test_f1").threshold
         except ValueError as error:
-            self._refuse(str(error))
+            if needed:
+                self._refuse(str(error))
             return
-        if cut < self.min_score:
+        if value < self.min_score and needed:
             self._refuse(
-                f"OODMetric: the cut {cut:.4f} is below min_score={self.min_score}, so boxes are "
+                f"OODMetric: the cut {value:.4f} is below min_score={self.min_score}, so boxes are "
                 "missing; lower min_score (and test_cfg.score_thr)"
             )
             return
-        source = "id_val" if self.set_name == "cut" else "id_test"
-        self.cuts[name] = Cut(cut, "f1-test" if vos else "f1", source)
+        self.cuts[rule] = f1_rule_cut(rule, value, self.set_name)
 
     def _refuse(self, problem: str) -> None:
         """End a test; in a training, go on without OOD numbers."""
@@ -302,47 +284,49 @@ class OODMetric(BaseMetric):
             self.dumped.finish(self.feats)
         if self.cut is None:
             return {}
-        banks = [
-            Bank("own", self.neg_labels, self.feats.get("own"), self.run_info["neg_labels"]),
-            *(
-                Bank(name, list(bank.neg_labels), self.feats[name], self.bank_files[name])
-                for name, bank in self.banks.items()
-            ),
-        ]
-        shared = {} if self.shared_cut is None else dict(shared=Cut(float(self.shared_cut)))
-        own = self.cuts["own"]
-        report = evaluate_run(
-            Evaluation(
-                records=self.records,
-                truths=self.truths,
-                scores=self.scores,
-                protocols=self.protocols,
-                cuts=dict(own=own) | shared,
-                presets={name: cut for name, cut in self.cuts.items() if name != "own"},
-                banks=banks,
-                rotations=self.rotations,
-                seed=self.seed,
-            )
-        )
-        report |= dict(map=self.maps, cut=own.value, cut_rule=own.rule, cut_source=own.source)
-        report["run"] = self.run_info
-        report["seeds"] = dict(run=self.run_info["seed"], rotations=self.seed)
-        report["settings"] = dict(  # what repeats this evaluation from the records
-            scores=self.scores,
-            protocols=self.protocols,
-            presets=self.presets,
-            rotations=self.rotations,
+        run = self._recorded()
+        files = {MODEL_BANK: self.run_info["neg_labels"]} | self.bank_files
+        run.results["banks"] = describe_banks(run, {n: files[n] for n in self.feats})
+        scoring = Scoring(
+            [s for s in self.named_scores if run.has_negatives or not s.needs_negatives],
+            tuple(self.feats),
+            self.rotations,
             seed=self.seed,
-            min_score=self.min_score,
         )
-        write_results(self.out_dir / "ood_results.json", report)
+        # disable=None: no bar where standard error is no terminal
+        total = len(self.presets) * count_rows(run, scoring)
+        with tqdm(total=total, desc="scores", leave=False, disable=None) as bar:
+            rows = [
+                row for preset in self.presets for row in run_rows(run, preset, scoring, bar.update)
+            ]
+        report = dict(rows=rows) | run.results
+        write_json(self.out_dir / RESULTS_FILE, report)
         if self.plots:
             self._plot()
         for line in leakage_lines(report):
             print_log(line, "current")
         print_log(f"OOD results, records and plots are in {self.out_dir}", "current")
-        logged = logged_numbers(report["rows"], self.protocols[0], self.presets)
-        return {"id/cut": own.value} | logged
+        return {"id/cut": self.cut} | logged_numbers(rows, self.presets)
+
+    def _recorded(self) -> Recorded:
+        """The boxes as the engine reads those of a finished test."""
+        results = dict(
+            banks={MODEL_BANK: dict(labels=self.neg_labels)}
+            | {name: dict(labels=list(bank.neg_labels)) for name, bank in self.banks.items()},
+            sets=describe_sets(self.records),
+            map=self.maps,
+            cuts={rule: asdict(cut) for rule, cut in self.cuts.items()},
+            run=self.run_info,
+            seeds=dict(run=self.run_info["seed"], rotations=self.seed),
+            settings=dict(  # what repeats this evaluation from the records
+                scores=self.scores,
+                presets=[preset.name for preset in self.presets],
+                rotations=self.rotations,
+                seed=self.seed,
+                min_score=self.min_score,
+            ),
+        )
+        return Recorded.of(self.out_dir, self.records, self.feats, results, self.truths)
 
     def _plot(self) -> None:
         from negas.visualization.curves import plot_scores
@@ -353,5 +337,45 @@ class OODMetric(BaseMetric):
         for name, records in self.records.items():
             kept = records.select(records.scores >= self.cut)
             values[name] = {n: s(kept.id_logits, kept.neg_logits) for n, s in scores.items()}
-        ood = {n: v for n, v in values.items() if n not in ("id", "cut")}
-        plot_scores(values["id"], ood, main, self.out_dir)
+        ood = {n: v for n, v in values.items() if n not in (ID, ID_VAL)}
+        plot_scores(values[ID], ood, main, self.out_dir)
+
+
+def _presets(names: Sequence[str], shared_cut: float | None) -> list[Preset]:
+    """Presets with their cuts.
+
+    Raises:
+        ValueError: there is no such preset, or ``fixed`` has no cut.
+    """
+    try:
+        found = find_presets(names)
+    except ValueError as error:
+        raise ValueError(f"OODMetric: {error}") from error
+    if not found:
+        raise ValueError(f"OODMetric: presets must name at least one of {', '.join(PRESETS)}")
+    if shared_cut is None:
+        if "fixed" in names:
+            raise ValueError(
+                "OODMetric: the preset 'fixed' needs a confidence cut; set shared_cut to a number"
+            )
+        return found
+    at = [PRESETS["fixed"], *(preset for preset in found if preset.protocol == "matched")]
+    found = [preset for preset in found if preset.name != "fixed"]
+    return found + [replace(preset, cut=float(shared_cut)) for preset in at]
+
+
+def logged_numbers(rows: Sequence[dict], presets: Sequence[Preset]) -> dict[str, float]:
+    """FPR95 and AUROC for a training log, without controls and further banks.
+
+    Rows of the first preset are called ``near/negs_fpr95``, those of another ``vos/near/...``;
+    FPR95 by the preset's rule.
+    """
+    metrics = {}
+    for row in rows:
+        if row["bank"] in RESERVED_BANKS and row["control"] == "none":
+            key = f"{row['ood_set']}/{row['score']}"
+            key = key if row["preset"] == presets[0].name else f"{row['preset']}/{key}"
+            closest = row["rule"] == "closest"
+            metrics[f"{key}_fpr95"] = row["fpr95_closest" if closest else "fpr95"]
+            metrics[f"{key}_auroc"] = row["auroc"]
+    return metrics

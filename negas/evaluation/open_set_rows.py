@@ -1,4 +1,4 @@
-"""Open-set metrics of a dump: ID images and OOD images together, unknown boxes by threshold."""
+"""Open-set metrics of a run: ID images and OOD images together, unknown boxes by threshold."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from negas.metrics import LabeledBoxes, open_set_metrics, truth_boxes
+from negas.records import ID
 from negas.scores import get_score
 
-from .rows import NamedScore, Samples, bank_records, score_values
-from .run import Dump
+from .recorded import Recorded
+from .rows import NamedScore, Samples, bank_records
 
 
 def open_set_row(
-    dump: Dump, samples: Samples, score: NamedScore, bank: str, ood_set: str, tau: float
+    run: Recorded, samples: Samples, score: NamedScore, bank: str, ood_set: str, tau: float
 ) -> dict:
     """Open-set numbers of one score on the ID test set joined with one OOD set.
 
@@ -23,7 +24,7 @@ def open_set_row(
     between scores only by what they call unknown.
 
     Args:
-        dump: boxes, with annotations of both sets.
+        run: boxes, with annotations of both sets.
         samples: for the cut.
         score: which calls boxes unknown.
         bank: of the score's negatives.
@@ -33,14 +34,14 @@ def open_set_row(
     Raises:
         FileNotFoundError: annotations do not exist.
     """
-    records = bank_records(dump, score, bank)
+    records = bank_records(run, score, bank)
     built = get_score(score.name, **score.options)
-    num_known = len(dump.id_labels)
+    num_known = len(run.id_labels)
     truths, predictions = [], []
-    for name in ("id", ood_set):
+    for name in (ID, ood_set):
         each = records[name]
-        rows = np.flatnonzero(each.scores >= np.float32(samples.cut))
-        known = score_values(built, each, rows) >= tau
+        rows = np.flatnonzero(each.scores >= np.float32(samples.cut.value))
+        known = each.score_with(built, rows) >= tau
         predictions.append(
             LabeledBoxes(
                 _keys(name, each.image_ids[rows]),
@@ -49,9 +50,9 @@ def open_set_row(
                 each.scores[rows],
             )
         )
-        if name not in dump.objects:
-            dump.objects[name] = truth_boxes(dump.truth(name), dump.id_labels)
-        truth = dump.objects[name]
+        if name not in run.objects:
+            run.objects[name] = truth_boxes(run.truth(name), run.id_labels)
+        truth = run.objects[name]
         looked_at = np.isin(_keys(name, truth.image_ids), _keys(name, each.images))
         truths.append(
             LabeledBoxes(

@@ -2,8 +2,6 @@
 
 ``ood_results.json`` (tests), each dump of ``ood_scores.json`` (re-scoring), each run of
 ``report.json`` and each result of a comparison are descriptions with the sections of :data:`KEYS`.
-
-What the numbers of a test run depend on, for the result file.
 """
 
 from __future__ import annotations
@@ -16,11 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 import negas
 from negas.compat.versions import installed
-from negas.files import file_sha256, write_atomically
+from negas.files import file_sha256
 from negas.records import BoxRecords
 
 if TYPE_CHECKING:
@@ -203,19 +199,3 @@ def leaks_of(bank: dict) -> dict[str, list[str]]:
     if "leakage" not in bank:
         return bank["overlap"]
     return {name: found["leaks"] for name, found in bank["leakage"].items()}
-
-
-def write_results(path: Path, report: dict) -> None:
-    """Write a report as JSON, whole or not at all."""
-    write_atomically(path, json.dumps(_plain(report), indent=1, allow_nan=False))
-
-
-def _plain(value: object) -> object:
-    """JSON types only; a number that does not exist (an empty set's AUROC) is null."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not np.isfinite(value) else value

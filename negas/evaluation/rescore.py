@@ -1,78 +1,241 @@
-"""Scores of dumped boxes again, without model or GPU: rows, intervals, comparisons, files.
+"""Re-scoring: every score, preset and control from the records of finished tests.
 
-What a dump is and what its run depended on, for the result file of a re-scoring.
+The same rows as those of a test (:mod:`.rows`), with intervals over images, open-set metrics and
+paired comparisons where they are asked for.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from negas.metrics import Preset, coco_map, records_to_coco, voc07_ap50
-from negas.records import BoxRecords
+from negas.metrics import Preset, average_precision, evaluate_coco, records_to_coco, voc07_ap50
+from negas.options import Options, option
+from negas.records import ID, BoxRecords
 from negas.scores import SCORES
 
-from .cuts import parse_score
+from .cuts import choose_presets
 from .open_set_rows import open_set_row
 from .paired_rows import paired_rows
 from .provenance import MAPS, complete, describe_bank, describe_sets, leaks_of, package_versions
+from .recorded import MODEL_BANK, Recorded, check_pair
 from .rows import (
     NamedScore,
+    Scoring,
     banks_of,
-    control_rows,
-    count_rotations,
+    count_rows,
     name_scores,
-    score_rows,
+    parse_score,
+    run_rows,
     take_samples,
 )
-from .run import OWN_BANK, Dump, check_pair, load_dump
+
+KIND = "negas scores"  # of the file, so that tools/compare.py knows it
 
 
-def describe_dump(dump: Dump, rows: list[dict], seeds: dict[str, int]) -> dict:
+@dataclass(frozen=True)
+class ScoreOptions(Options):
+    """Every score, protocol, cut and interval from the records of test runs."""
+
+    runs: tuple[str, ...] = option(
+        (), help="work dir of tools/test.py, or a records folder", positional=True, metavar="RUN"
+    )
+    preset: tuple[str, ...] = option(
+        ("val_f1",), help="protocols: val_f1, vos, siren, matched, fixed", metavar="NAME"
+    )
+    cut: tuple[str, ...] | None = option(
+        None,
+        help="confidence cuts in place of the preset's: run, val_f1, test_f1 or numbers",
+        metavar="VALUE",
+    )
+    scores: tuple[str, ...] | None = option(
+        None,
+        help="names, or 'negs(weight=0.5)' with options (default: all)",
+        metavar="SCORE",
+    )
+    banks: tuple[str, ...] = option((MODEL_BANK,), help="label banks of the run", metavar="BANK")
+    bootstrap: int = option(
+        1000, help="draws of whole images for the intervals; 0: none", ge=0, metavar="N"
+    )
+    rotations: int | None = option(
+        None,
+        help="draws of the rotated-bank control; 0: none (default: 5 if the run has embeddings)",
+        ge=0,
+        metavar="N",
+    )
+    seed: int = option(0, help="of the bootstrap and the rotations", ge=0)
+    open_set: bool = option(False, help="add A-OSE, nOSE, WI, AP_U, U-Recall (annotations)")
+    against: str | None = option(
+        None, help="a run on the same images: intervals of differences", metavar="OTHER"
+    )
+    ann: tuple[str, ...] = option(
+        (),
+        help="annotation files, where the paths of the test no longer hold",
+        metavar="SET=FILE",
+    )
+    out: str | None = option(None, help="write ood_scores.json and .md there", metavar="DIR")
+
+    def __post_init__(self) -> None:
+        """Check what needs more than one option.
+
+        Raises:
+            ValueError: no run, an unknown preset, cut or score, or a comparison without draws.
+        """
+        super().__post_init__()
+        if not self.runs:
+            raise ValueError("no run given; name the work dir of a tools/test.py run")
+        if self.against is not None and not self.bootstrap:
+            raise ValueError("--against needs the bootstrap; leave out --bootstrap 0")
+        self.presets, self.specs  # noqa: B018  a wrong one is told before files are read
+
+    @property
+    def presets(self) -> list[Preset]:
+        """Presets, each at each cut."""
+        return choose_presets(self.preset, self.cut)
+
+    @property
+    def specs(self) -> list[NamedScore] | None:
+        """The wanted scores; ``None``: those of the run."""
+        return None if self.scores is None else name_scores([parse_score(s) for s in self.scores])
+
+
+def score_runs(
+    runs: Sequence[Recorded],
+    options: ScoreOptions,
+    other: Recorded | None = None,
+    progress: bool = True,
+) -> dict:
+    """Score runs; see :class:`ScoreOptions`.
+
+    Args:
+        runs: to be scored.
+        options: what is computed.
+        other: a run on the same images; each run is compared with it, image by image.
+        progress: show a bar.
+
+    Returns:
+        ``runs`` (rows, sets, what they depend on), ``paired`` rows, settings and versions.
+
+    Raises:
+        FileNotFoundError: annotations do not exist.
+        ValueError: runs that cannot be scored or compared.
+    """
+    from tqdm import tqdm
+
+    for run in runs if other else ():
+        check_pair(run, other)
+    plans = [
+        Scoring(
+            options.specs or scores_of(run),
+            options.banks,
+            options.rotations,
+            draws=options.bootstrap,
+            seed=options.seed,
+        )
+        for run in runs
+    ]
+    presets = options.presets
+    total = 0
+    for run, plan in zip(runs, plans, strict=True):
+        plain = sum(len(banks_of(score, plan.banks)) for score in plan.scores) * len(run.ood_sets)
+        more = plain * ((other is not None) + options.open_set)
+        total += len(presets) * (count_rows(run, plan) + more)
+    # disable=None: no bar where standard error is no terminal
+    bar = tqdm(total=total, desc="scores", leave=False, disable=None if progress else True)
+    described, paired = [], []
+    for run, plan in zip(runs, plans, strict=True):
+        rows = []
+        for preset in presets:
+            made = run_rows(run, preset, plan, bar.update)
+            if options.open_set:
+                _add_open_set(run, preset, plan.scores, made, bar.update)
+            rows += made
+        described.append(
+            describe_run(run, rows, dict.fromkeys(("bootstrap", "rotations"), plan.seed))
+        )
+        if other is not None:
+            again = (run, other, presets, plan.scores, plan.banks, plan.draws, plan.seed)
+            paired += paired_rows(*again, bar.update)
+    bar.close()
+    settings = options.record() | dict(
+        preset=[preset.name for preset in presets], id_is_positive=True
+    )
+    return dict(
+        kind=KIND, runs=described, paired=paired, settings=settings, versions=package_versions()
+    )
+
+
+def scores_of(run: Recorded) -> list[NamedScore]:
+    """Scores as the test had them, so that a name stands for one number; then what it left out."""
+    tested = run.results["settings"]["scores"] if run.results else []
+    chosen = []
+    for name in SCORES:
+        chosen += [one for one in tested if name in (one, one[0])] or [name]
+    return [s for s in name_scores(chosen) if run.has_negatives or not s.needs_negatives]
+
+
+def _add_open_set(
+    run: Recorded,
+    preset: Preset,
+    scores: Sequence[NamedScore],
+    rows: list[dict],
+    on_row: Callable[[], None],
+) -> None:
+    by_label = {score.label: score for score in scores}
+    for row in rows:
+        if row["control"] == "none":
+            on_row()
+            if row["num_id"]:
+                where = (by_label[row["score"]], row["bank"], row["ood_set"])
+                row["open_set"] = open_set_row(
+                    run, take_samples(run, preset), *where, row["threshold"]
+                )
+
+
+def describe_run(run: Recorded, rows: list[dict], seeds: dict[str, int]) -> dict:
     """A description with all sections of :data:`negas.evaluation.provenance.KEYS`.
 
     What the test did not record is ``None``; mAP is computed from the records where it is missing
     and the annotations are there (``map_from_records`` names those numbers).
 
     Args:
-        dump: boxes of one run.
-        rows: its rows.
+        run: detections of one run.
+        rows: of the re-scoring.
         seeds: of the re-scoring, by use; the run's own is added.
     """
-    results = dump.results or {}
-    run = dict(results.get("run", {}))
-    run.setdefault("class_names", dump.id_labels)
+    results = run.results or {}
+    info = dict(run.info)
+    info.setdefault("class_names", run.id_labels)
     banks = {name: dict(about) for name, about in results.get("banks", {}).items()}
-    own = dump.bank_labels(OWN_BANK)
-    if own and OWN_BANK not in banks:
-        banks[OWN_BANK] = describe_bank(OWN_BANK, list(own), run.get("neg_labels"))
+    words = run.bank_labels(MODEL_BANK)
+    if words and MODEL_BANK not in banks:
+        banks[MODEL_BANK] = describe_bank(MODEL_BANK, list(words), info.get("neg_labels"))
     maps = {key: value for key, value in results.get("map", {}).items() if value is not None}
-    computed = _maps(dump, [name for name in MAPS if name not in maps])
+    computed = _maps(run, [name for name in MAPS if name not in maps])
     return complete(
         dict(
-            name=dump.name,
-            path=str(dump.path),
-            id_labels=dump.id_labels,
-            neg_labels=own,
-            sets=_sets(dump),
-            records_sha256={name: _digest(each) for name, each in dump.records.items()},
+            name=run.name,
+            path=str(run.path),
+            id_labels=run.id_labels,
+            neg_labels=words,
+            sets=_sets(run),
+            records_sha256={name: _digest(each) for name, each in run.records.items()},
             map=maps | computed,
             map_from_records=list(computed),
             banks=banks,
             leaks={bank: leaks_of(about) for bank, about in results.get("banks", {}).items()},
-            run=run,
-            seeds=dict(run=run.get("seed")) | seeds,
+            run=info,
+            seeds=dict(run=info.get("seed")) | seeds,
             rows=rows,
         )
     )
 
 
-def _sets(dump: Dump) -> dict[str, dict]:
+def _sets(run: Recorded) -> dict[str, dict]:
     """Sets with the checksum of their annotations: of the file, or as the test recorded it."""
-    described = describe_sets(dump.records, dump.annotations)
-    recorded = (dump.results or {}).get("sets", {})
+    described = describe_sets(run.records, run.annotations)
+    recorded = (run.results or {}).get("sets", {})
     for name, about in described.items():
         old = recorded.get(name, {})
         if about["ann_sha256"] is None and about["ann_file"] == old.get("ann_file"):
@@ -80,166 +243,28 @@ def _sets(dump: Dump) -> dict[str, dict]:
     return described
 
 
-def _maps(dump: Dump, names: list[str]) -> dict[str, float]:
+def _maps(run: Recorded, names: list[str]) -> dict[str, float]:
     """MAP (ID) by name from the recorded boxes, one label each; empty without annotations."""
-    if not names or "id_labels" not in dump.records["id"].meta:
+    if not names or "id_labels" not in run.records[ID].meta:
         return {}
     try:
-        truth = dump.truth("id")
+        truth = run.truth(ID)
     except FileNotFoundError:
         return {}
-    found = records_to_coco(dump.records["id"], truth)
+    found = records_to_coco(run.records[ID], truth)
     values = {}
     if {"coco_ap", "coco_ap50"} & set(names):
-        result = coco_map(truth, found, dump.id_labels)
+        result = average_precision(evaluate_coco(truth, found, run.id_labels))
         values = dict(coco_ap=result.ap, coco_ap50=result.ap50)
-    values["voc07_ap50"] = voc07_ap50(truth, found, dump.id_labels)
+    values["voc07_ap50"] = voc07_ap50(truth, found, run.id_labels)
     return {name: values[name] for name in names}
 
 
 def _digest(records: BoxRecords) -> str:
-    """SHA-256 over boxes, labels and logits: equal for equal dumps, however compressed."""
+    """SHA-256 over boxes, labels and logits: equal for equal records, however compressed."""
     digest = hashlib.sha256()
     parts = (records.bboxes, records.labels, records.scores, records.id_logits)
     for array in (*parts, records.neg_logits):
         if array is not None:
             digest.update(array.data)
     return digest.hexdigest()
-
-
-KIND = "negas scores"  # of the file, so that tools/compare.py knows it
-
-
-@dataclass(frozen=True)
-class ScoreOptions:
-    """What is computed.
-
-    Attributes:
-        presets: protocols, each with its cut.
-        scores: as on the command line; ``None``: all, with the options of the test where it has
-            them, those with negatives if there are any.
-        banks: label banks of the dump for scores with negatives.
-        draws: of the bootstrap over images; 0: no intervals.
-        seed: of the bootstrap and of the rotations.
-        open_set: add A-OSE, U-Recall and so on (needs annotations).
-        rotations: draws of the rotated-bank control; ``None``: five where a dump holds embeddings.
-    """
-
-    presets: Sequence[Preset]
-    scores: Sequence[str] | None = None
-    banks: Sequence[str] = (OWN_BANK,)
-    draws: int = 1000
-    seed: int = 0
-    open_set: bool = False
-    rotations: int | None = 0
-
-
-def score_dumps(
-    paths: Sequence[str | Path],
-    options: ScoreOptions,
-    against: str | Path | None = None,
-    annotations: Mapping[str, str] | None = None,
-    progress: bool = True,
-) -> dict:
-    """Score dumps; see :class:`ScoreOptions`.
-
-    Args:
-        paths: work dirs of ``tools/test.py``, or folders of records.
-        options: what is computed.
-        against: a dump of the same images; each dump is compared with it, image by image.
-        annotations: COCO jsons by set, where the paths in the records no longer hold.
-        progress: show a bar.
-
-    Returns:
-        ``dumps`` (rows, sets, what the run depended on), ``paired`` rows, settings and versions.
-
-    Raises:
-        FileNotFoundError: a dump or annotations do not exist.
-        ValueError: dumps that cannot be read, scored or compared.
-    """
-    from tqdm import tqdm
-
-    if options.draws < 0:
-        raise ValueError(f"--bootstrap must be 0 or more draws, got {options.draws}")
-    if against is not None and not options.draws:
-        raise ValueError("--against needs the bootstrap; leave out --bootstrap 0")
-    for name, value in (("--seed", options.seed), ("--rotations", options.rotations or 0)):
-        if value < 0:
-            raise ValueError(f"{name} must be 0 or more, got {value}")
-    specs = None if options.scores is None else [parse_score(text) for text in options.scores]
-    if specs is not None:
-        name_scores(specs)  # a wrong score is told before files are read
-    dumps = [load_dump(path, annotations) for path in paths]
-    other = load_dump(against, annotations) if against is not None else None
-    for dump in dumps if other else ():
-        check_pair(dump, other)
-    chosen = [_scores(dump, specs) for dump in dumps]
-    rotations = [
-        count_rotations(dump, options.banks, options.rotations)
-        if any(score.needs_negatives for score in scores)
-        else 0
-        for dump, scores in zip(dumps, chosen, strict=True)
-    ]
-    once = 1 + (other is not None) + options.open_set
-    total = sum(
-        len(banks_of(score, options.banks))
-        * len(dump.ood_sets)
-        * len(options.presets)
-        * (once + score.needs_negatives * turns)
-        for dump, scores, turns in zip(dumps, chosen, rotations, strict=True)
-        for score in scores
-    )
-    # disable=None: no bar where standard error is no terminal
-    bar = tqdm(total=total, desc="scores", leave=False, disable=None if progress else True)
-    described, paired = [], []
-    for dump, scores, turns in zip(dumps, chosen, rotations, strict=True):
-        seeds = dict(bootstrap=options.seed, rotations=options.seed)
-        rows = _rows(dump, scores, options, turns, bar.update)
-        described.append(describe_dump(dump, rows, seeds))
-        if other is not None:
-            again = (dump, other, options.presets, scores, options.banks, options.draws)
-            paired += paired_rows(*again, options.seed, bar.update)
-    bar.close()
-    settings = dict(
-        presets=[preset.name for preset in options.presets],
-        bootstrap=options.draws,
-        rotations=options.rotations,
-        seed=options.seed,
-        open_set=options.open_set,
-        id_is_positive=True,
-    )
-    return dict(
-        kind=KIND, dumps=described, paired=paired, settings=settings, versions=package_versions()
-    )
-
-
-def _scores(dump: Dump, specs: Sequence | None) -> list[NamedScore]:
-    if specs is not None:
-        return name_scores(specs)
-    # As the test had them, so that a name stands for one number; then what it left out.
-    tested = dump.results["settings"]["scores"] if dump.results else []
-    chosen = []
-    for name in SCORES:
-        chosen += [one for one in tested if name in (one, one[0])] or [name]
-    has_negatives = dump.records["id"].neg_logits is not None
-    return [s for s in name_scores(chosen) if has_negatives or not s.needs_negatives]
-
-
-def _rows(
-    dump: Dump, scores: Sequence[NamedScore], options: ScoreOptions, rotations: int, on_row
-) -> list[dict]:
-    rows = []
-    for preset in options.presets:
-        samples = take_samples(dump, preset)
-        more = (options.banks, options.draws, options.seed, on_row)
-        made = score_rows(dump, samples, scores, *more)
-        if options.open_set:
-            by_label = {score.label: score for score in scores}
-            for row in made:
-                on_row()
-                if row["num_id"]:
-                    where = (by_label[row["score"]], row["bank"], row["ood_set"])
-                    row["open_set"] = open_set_row(dump, samples, *where, row["threshold"])
-        controls = (options.banks, rotations, options.seed, on_row)
-        rows += made + control_rows(dump, samples, scores, *controls)
-    return rows

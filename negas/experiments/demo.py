@@ -11,9 +11,11 @@ from tqdm import tqdm
 from negas.cli import load_config
 from negas.datasets.emoji_world.splits import SPLITS, SplitWriter
 from negas.datasets.emoji_world.store import ensure_split
-from negas.reports.methods import load_run, make_report, print_report
+from negas.evaluation.cuts import validation_tau
+from negas.evaluation.run import Run
+from negas.reports.methods import make_report, print_report
 from negas.scores import get_score
-from negas.visualization.boxes import detections_page, validation_threshold
+from negas.visualization.boxes import detections_page
 
 from .train_and_test import check_overrides, train_and_test
 
@@ -82,11 +84,12 @@ def draw_detections(run_dir: Path, path: Path, title: str, score: str = "negs") 
     Raises:
         FileNotFoundError: records, annotations or images are missing.
     """
-    run = load_run(run_dir)
+    run = Run.load(run_dir)
     records = run.records
-    tau = validation_threshold(records, get_score(score), run.cut)
-    shown = {name: part for name, part in records.items() if name != "cut"}
-    return detections_page(shown, score, run.cut, tau, path, title=title)
+    cut = run.results["cuts"]["run"]["value"]
+    tau = validation_tau(records, get_score(score), cut)
+    shown = {name: part for name, part in records.items() if name != "id_val"}
+    return detections_page(shown, score, cut, tau, path, title=title)
 
 
 def run_demo(

@@ -36,8 +36,8 @@ def _datasets(cfg: Config, dataloaders: Sequence[str]) -> Iterator[tuple[str, di
             yield from walk(f"{name}.dataset", loader["dataset"])
         # The OOD sets and the set of the cut belong to the loop that follows the ID set.
         loop = cfg.get(name.replace("_dataloader", "_cfg")) or {}
-        if loop.get("cut_dataloader"):
-            yield from walk("cut_dataloader.dataset", loop["cut_dataloader"]["dataset"])
+        if loop.get("id_val_dataloader"):
+            yield from walk("id_val_dataloader.dataset", loop["id_val_dataloader"]["dataset"])
         for ood, ood_loader in (loop.get("ood_dataloaders") or {}).items():
             yield from walk(f"ood_dataloaders.{ood}.dataset", ood_loader["dataset"])
 

@@ -15,10 +15,10 @@ from mmengine.runner import Runner
 from mmengine.utils.dl_utils import set_multi_processing
 
 import negas.register  # noqa: F401
+from negas.evaluation.cuts import validation_tau
 from negas.evaluation.ood_metric import OODMetric
 from negas.files import probe_folder
 from negas.models.checkpoint import check_base
-from negas.visualization.boxes import validation_threshold
 from negas.visualization.painting import paint_sets
 
 from .preflight import check_bank, check_checkpoint, check_data
@@ -168,7 +168,7 @@ def paint(metric: OODMetric, folder: Path) -> None:
     """Paint the images of a finished test, one folder per set."""
     tau = metric.tau
     if tau is None:
-        tau = validation_threshold(metric.records, metric.score, metric.cut)
-    shown = {name: part for name, part in metric.records.items() if name != "cut"}
+        tau = validation_tau(metric.records, metric.score, metric.cut)
+    shown = {name: part for name, part in metric.records.items() if name != "id_val"}
     count = paint_sets(shown, metric.score, metric.cut, tau, folder)
     print_log(f"{count} painted images are in {folder}", "current")

@@ -24,8 +24,8 @@ from mmengine.runner import Runner
 from tqdm import tqdm
 
 from negas.cli import load_config, prepare_work_dir
-from negas.evaluation.run import RESULTS_FILE
-from negas.files import write_atomically
+from negas.evaluation.result_files import RESULTS_FILE
+from negas.files import write_json
 
 from .run import test, train
 
@@ -272,7 +272,7 @@ class Stamp:
 
     def write(self, state: str) -> None:
         """Record a state, whole or not at all."""
-        write_atomically(self.path, json.dumps(dict(hash=self.digest, state=state)))
+        write_json(self.path, dict(hash=self.digest, state=state))
 
 
 def _last_checkpoint(folder: Path) -> str | None:

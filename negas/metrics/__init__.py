@@ -9,13 +9,13 @@ FPR95 is the share of OOD samples kept at the threshold that keeps at least 95% 
 """
 
 from .bootstrap import BootstrapResult, Interval, bootstrap
-from .coco import AveragePrecision, coco_map, records_to_coco
+from .coco import AveragePrecision, average_precision, coco_map, evaluate_coco, records_to_coco
 from .controls import rotated_bank
-from .f1_cut import ClassCut, F1Cut, f1_threshold
+from .f1_cut import ClassCut, F1Cut, f1_cut, f1_threshold
 from .open_set import LabeledBoxes, OpenSetResult, open_set_metrics, truth_boxes
 from .paired import GroupedScores, PairedResult, paired_bootstrap
 from .presets import PRESETS, Cut, Preset, find_presets
-from .protocol import evaluate_scores, sample_rows, select_samples
+from .protocol import sample_rows, select_samples
 from .roc import OODResult, ood_metrics
 from .voc import voc07_ap50
 
@@ -33,9 +33,11 @@ __all__ = [
     "OpenSetResult",
     "PairedResult",
     "Preset",
+    "average_precision",
     "bootstrap",
     "coco_map",
-    "evaluate_scores",
+    "evaluate_coco",
+    "f1_cut",
     "f1_threshold",
     "find_presets",
     "ood_metrics",

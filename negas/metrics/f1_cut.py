@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from pycocotools.cocoeval import COCOeval
 
 from .coco import CocoSource, average_precision, evaluate_coco
 
@@ -72,7 +73,11 @@ def f1_threshold(
     Raises:
         ValueError: no class gives a score, so there is no cut; or malformed input.
     """
-    evaluation = evaluate_coco(coco_gt, detections, class_names)
+    return f1_cut(evaluate_coco(coco_gt, detections, class_names), vos)
+
+
+def f1_cut(evaluation: COCOeval, vos: bool = False) -> F1Cut:
+    """:func:`f1_threshold` of an evaluation that was made already (it takes most of the time)."""
     precision = evaluation.eval["precision"][:, :, :, 0, -1].mean(axis=0)  # [101 recalls, K]
     scores = evaluation.eval["scores"][:, :, :, 0, -1].mean(axis=0)
     recall = evaluation.params.recThrs[:, None]

@@ -2,10 +2,10 @@
 
 | preset | samples | cut | FPR95 |
 |---|---|---|---|
-| ``own`` | every box | the run's own, or F1 on ID validation | recall at least 95% |
+| ``val_f1`` | every box | the run's: best F1 on ID validation, or fixed | recall at least 95% |
 | ``vos`` | every box | F1 on the ID test set, 4 decimals, as VOS has it | recall closest to 95% |
 | ``siren`` | every (box, label) pair over 0.1, as SIREN's DETR script | 0.1 | closest to 95% |
-| ``matched`` | boxes on annotated objects only | as ``own`` | at least 95% |
+| ``matched`` | boxes on annotated objects only | as ``val_f1`` | at least 95% |
 | ``fixed`` | every box | a number you give | at least 95% |
 
 This is the one definition: tests, re-scoring and reports all take it from here.
@@ -19,7 +19,7 @@ from typing import Literal
 
 from .protocol import Protocol
 
-CutChoice = str | float  # own, f1, f1-test, or a number
+CutChoice = str | float  # run, val_f1, test_f1, or a number
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Preset:
     Attributes:
         name: of the preset.
         protocol: which boxes are samples, see :func:`negas.metrics.select_samples`.
-        cut: ``own`` (the run's), ``f1`` (ID validation, else ID test), ``f1-test`` (VOS's rule, to
-            its 4 decimals), ``auto`` (``own`` if known, else ``f1``), a number, or ``None``: asked
-            for.
+        cut: ``run`` (the test's: ``val_f1``, or the number in its config), ``val_f1`` (best F1 on
+            ID validation, on ID test where there is none), ``test_f1`` (VOS's rule, to its 4
+            decimals), a number, or ``None``: asked for.
         rule: whose FPR95 the protocol reports: recall ``at_least`` 95%, or ``closest`` to it.
         pair_floor: a box is a sample once for each label whose sigmoid exceeds this; ``None``:
             once.
@@ -39,7 +39,7 @@ class Preset:
 
     name: str
     protocol: Protocol = "vos"
-    cut: CutChoice | None = "auto"
+    cut: CutChoice | None = "run"
     rule: Literal["at_least", "closest"] = "at_least"
     pair_floor: float | None = None
 
@@ -47,8 +47,8 @@ class Preset:
 PRESETS = {
     preset.name: preset
     for preset in (
-        Preset("own"),
-        Preset("vos", cut="f1-test", rule="closest"),
+        Preset("val_f1"),
+        Preset("vos", cut="test_f1", rule="closest"),
         Preset("siren", cut=0.1, rule="closest", pair_floor=0.1),
         Preset("matched", protocol="matched"),
         Preset("fixed", cut=None),
@@ -62,7 +62,7 @@ class Cut:
 
     Attributes:
         value: least confidence of a sample, in [0, 1].
-        rule: ``f1`` (best F1), ``f1-test`` (best F1 to VOS's 4 decimals) or ``fixed``.
+        rule: ``f1`` (best F1), ``test_f1`` (best F1 to VOS's 4 decimals) or ``fixed``.
         source: the set it was found on, ``id_val`` or ``id_test``, or ``fixed``.
     """
 

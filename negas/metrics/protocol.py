@@ -7,21 +7,18 @@ the presets of :mod:`negas.metrics.presets`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 
 from negas.boxes import box_iou
 from negas.records import BoxRecords
-from negas.scores import Score, get_score
 
 from .coco import CocoSource, category_ids, id_labels_of, load_coco
-from .roc import ood_metrics
 
 Protocol = Literal["vos", "matched"]
 ScoreSpec = str | tuple[str, Mapping[str, Any]]
-ID_SET = "id"  # the key of the ID ground truth among the OOD sets'
 ROW_METRICS = ("auroc", "fpr95", "fpr95_closest", "aupr", "tpr", "threshold")  # of a row
 ROW_METRICS += ("tpr_closest", "threshold_closest", "aupr_out")
 
@@ -113,103 +110,6 @@ def sample_rows(
         return rows
     floor = np.log(pair_floor / (1 - pair_floor))
     return np.repeat(rows, (records.id_logits[rows] > floor).sum(axis=1))
-
-
-def evaluate_scores(
-    id_records: BoxRecords,
-    ood_records: Mapping[str, BoxRecords],
-    scores: Sequence[ScoreSpec],
-    cut: float,
-    protocol: Protocol = "vos",
-    gts: Mapping[str, CocoSource] | None = None,
-    on_empty: Literal["raise", "nan"] = "raise",
-    pair_floor: float | None = None,
-    cosine: bool = False,
-) -> list[dict[str, Any]]:
-    """One row per OOD set and score, ID positive.
-
-    Args:
-        id_records: kept boxes of the ID set.
-        ood_records: of each OOD set, by name.
-        scores: names, or ``(name, options)``.
-        cut: least confidence of a sample; the same for every set.
-        protocol: see :func:`select_samples`.
-        gts: for ``matched``: ground truth by set name, that of the ID set under ``"id"``.
-        on_empty: what to do with a set that keeps no sample: raise, or report NaN.
-        pair_floor: see :func:`sample_rows`.
-        cosine: score cosines in place of the head's logits; which boxes are samples stays the
-            head's matter.
-
-    Returns:
-        Rows with ``ood_set, score``, :data:`ROW_METRICS`, ``num_id, num_ood`` (samples),
-        ``over_cut_id, over_cut_ood`` (boxes), ``share_id, share_ood`` (samples per box over the
-        cut), ``cut, protocol, pair_floor``.
-
-    Raises:
-        ValueError: a set keeps no sample, a score needs negatives that the records lack, ground
-            truth is missing.
-    """
-    if ID_SET in ood_records:
-        raise ValueError(f"an OOD set cannot be called {ID_SET!r}: that names the ID set.")
-    built = [(score_label(spec), _build(spec)) for spec in scores]
-    gts = gts or {}
-    id_samples, id_counts = _samples(ID_SET, id_records, cut, protocol, gts, pair_floor)
-    id_samples = id_samples.as_cosines() if cosine else id_samples
-    id_values = {label: _apply(score, id_samples) for label, score in built}
-    rows = []
-    for name, records in ood_records.items():
-        ood_samples, ood_counts = _samples(name, records, cut, protocol, gts, pair_floor)
-        counts = {f"{key}_id": value for key, value in id_counts.items()}
-        counts |= {f"{key}_ood": value for key, value in ood_counts.items()}
-        if not (len(id_samples) and len(ood_samples)) and on_empty != "nan":
-            side = "the ID set" if not len(id_samples) else f"the OOD set {name!r}"
-            raise ValueError(
-                f"{side} keeps no box at the confidence cut {cut:.4g} (protocol {protocol!r}): "
-                f"lower the cut, or train the detector longer."
-            )
-        ood_samples = ood_samples.as_cosines() if cosine else ood_samples
-        for label, score in built:
-            numbers = _numbers(id_values[label], _apply(score, ood_samples))
-            rows.append(
-                {"ood_set": name, "score": label, **numbers, **counts}
-                | {"cut": float(cut), "protocol": protocol, "pair_floor": pair_floor}
-            )
-    return rows
-
-
-def _numbers(id_values: np.ndarray, ood_values: np.ndarray) -> dict[str, float]:
-    if not len(id_values) or not len(ood_values):
-        return dict.fromkeys(ROW_METRICS, float("nan"))
-    result = ood_metrics(id_values, ood_values)
-    return {key: getattr(result, key) for key in ROW_METRICS}
-
-
-def _samples(
-    name: str,
-    records: BoxRecords,
-    cut: float,
-    protocol: Protocol,
-    gts: Mapping[str, CocoSource],
-    pair_floor: float | None,
-) -> tuple[BoxRecords, dict[str, float]]:
-    if protocol == "matched" and name not in gts:
-        raise ValueError(
-            f"protocol 'matched' needs the ground truth of the set {name!r} in gts; "
-            f"given: {', '.join(gts) or 'none'}."
-        )
-    role = "id" if name == ID_SET else "ood"
-    rows = sample_rows(records, cut, protocol, gts.get(name), role, pair_floor)
-    over_cut = int((records.scores >= np.float32(cut)).sum())
-    share = len(rows) / over_cut if over_cut else float("nan")
-    return records.select(rows), dict(num=len(rows), over_cut=over_cut, share=share)
-
-
-def _apply(score: Score, records: BoxRecords) -> np.ndarray:
-    return score(records.id_logits, records.neg_logits)
-
-
-def _build(spec: ScoreSpec) -> Score:
-    return get_score(spec) if isinstance(spec, str) else get_score(spec[0], **spec[1])
 
 
 def score_label(spec: ScoreSpec) -> str:

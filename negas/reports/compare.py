@@ -1,24 +1,23 @@
-"""Results side by side: test runs, re-scored dumps, and published rows marked as such.
-
-Result files of a comparison: finding, reading, and saying what their numbers depend on.
-"""
+"""Results side by side: test runs, re-scored runs, and published rows marked as such."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from negas.evaluation.provenance import complete, write_results
+from negas.evaluation.provenance import complete
+from negas.evaluation.recorded import MODEL_BANK
 from negas.evaluation.rescore import KIND
-from negas.evaluation.run import RESULTS_FILE, check_scores, read_json, run_name
-from negas.files import file_sha256, write_atomically
+from negas.evaluation.result_files import RESULTS_FILE, SCORES_FILE, check_scores
+from negas.files import file_sha256, read_json, write_json, write_text
+from negas.records import ID_VAL
 
-from .methods import MAP_NAMES, load_run, score_name
+from . import columns
+from .columns import COLUMNS, PUBLISHED_MAPS, Block, fpr95_of, score_title
+from .methods import load_tested
 from .table import Column, Row, Section, Stat, Table, to_markdown
-
-SCORES_FILE = "ood_scores.json"
 
 
 def describe_results(paths: Sequence[str | Path]) -> list[dict]:
@@ -29,13 +28,13 @@ def describe_results(paths: Sequence[str | Path]) -> list[dict]:
 
     Returns:
         One description with the sections of :data:`negas.evaluation.provenance.KEYS` per run; a
-        file of ``tools/score.py`` has one for each of its dumps.
+        file of ``tools/score.py`` has one for each of its runs.
     """
     described = []
     for path in paths:
         file = result_file(Path(path))
         data = read_json(file)
-        for each in data["dumps"] if data.get("kind") == KIND else [data]:
+        for each in data["runs"] if data.get("kind") == KIND else [data]:
             described.append(complete(each) | dict(file=str(file), file_sha256=file_sha256(file)))
     return described
 
@@ -44,9 +43,9 @@ def write_comparison(out: str | Path, table: Table, paths: Sequence[str | Path])
     """Write the table: Markdown, or with a name in ``.json`` also :func:`describe_results`."""
     if Path(out).suffix == ".json":
         data = dict(kind="negas comparison", table=asdict(table), results=describe_results(paths))
-        write_results(Path(out), data)
+        write_json(out, data)
     else:
-        write_atomically(out, to_markdown(table))
+        write_text(out, to_markdown(table))
 
 
 def result_file(path: Path) -> Path:
@@ -72,10 +71,6 @@ def result_file(path: Path) -> Path:
 
 PUBLISHED_DIR = Path(__file__).parents[2] / "data" / "published"
 PUBLISHED = "published, not run here"
-MAPS = MAP_NAMES | {  # published tables mix definitions, so each has a column of its own
-    "voc07_style_ap": "ID AP (VOC07 style)",
-    "unstated_ap": "ID AP (unstated)",
-}
 
 
 @dataclass(frozen=True)
@@ -86,7 +81,7 @@ class Entry:
         section: rows of one section are of one protocol and compete for the bold print.
         label: what stands in front.
         values: fractions by ``<set>/fpr95``, ``<set>/auroc``, ``<set>/num_ood``, keys of
-            :data:`MAPS`, ``cut``, ``num_id``.
+            :data:`~.columns.PUBLISHED_MAPS`, ``cut``, ``num_id``.
         note: for below the table.
     """
 
@@ -212,93 +207,63 @@ def _read(path: Path, name: str | None, scores: Sequence[str]) -> list[Result]:
         raise ValueError(
             f"{file}: neither results of tools/test.py nor of tools/score.py; give one of these"
         )
-    run = load_run(file.parent)
-    rows = [row for row in run.results["rows"] if row["bank"] in ("own", "none")]
-    rows = [_with_preset(row, run.results) for row in rows]
-    entries = _by_preset(rows, name or run_name(run.path), run.results["map"], scores)
+    run = load_tested(file.parent)
+    rows = [row for row in run.tested_rows if row["bank"] in (MODEL_BANK, "none")]
+    entries = _by_block(rows, name or run.name, run.results["map"], scores)
     return [Result(str(file), entries, run.info.get("class_names"), _sizes(run.results["sets"]))]
 
 
 def _of_scores(file: Path, data: dict, name: str | None, scores: Sequence[str]) -> list[Result]:
-    """Rows of ``tools/score.py``; several dumps keep their own names."""
-    results = []
-    for dump in data["dumps"]:
-        label = name if name and len(data["dumps"]) == 1 else dump["name"]
-        label = f"{name}/{label}" if name and len(data["dumps"]) > 1 else label
-        entries = _by_preset(dump["rows"], label, dump["map"], scores)
-        where = f"{file} ({dump['name']})" if len(data["dumps"]) > 1 else str(file)
-        results.append(Result(where, entries, dump["id_labels"], _sizes(dump["sets"])))
+    """Rows of ``tools/score.py``; several runs keep their own names."""
+    results, many = [], len(data["runs"]) > 1
+    for run in data["runs"]:
+        label = name if name and not many else run["name"]
+        label = f"{name}/{label}" if name and many else label
+        entries = _by_block(run["rows"], label, run["map"], scores)
+        where = f"{file} ({run['name']})" if many else str(file)
+        results.append(Result(where, entries, run["id_labels"], _sizes(run["sets"])))
     return results
 
 
 def _sizes(sets: dict) -> dict[str, int]:
-    return {name: about["images"] for name, about in sets.items() if name != "cut"}
+    return {name: about["images"] for name, about in sets.items() if name != ID_VAL}
 
 
-def _with_preset(row: dict, results: dict) -> dict:
-    """A row of a test; older ones do not name their preset."""
-    shared = row["cut_kind"] == "shared"
-    preset = "matched" if row["protocol"] == "matched" else "fixed" if shared else "own"
-    source = "fixed" if shared else results.get("cut_source")
-    return dict(preset=preset, rule="at_least", pair_floor=None, cut_source=source) | row
-
-
-def _by_preset(rows: Sequence[dict], label: str, maps: dict, scores: Sequence[str]) -> list[Entry]:
-    """Entries of one run, a section for each preset and source of its cut; without controls.
-
-    Numbers at different fixed cuts do not compete: each has a section of its own.
-    """
-    groups: dict[tuple, list[dict]] = {}
-    for row in rows:
-        if row.get("control", "none") == "none":
-            fixed = row["cut_source"] == "fixed"
-            cut = f"{row['cut']:.4g} (fixed)" if fixed else row["cut_source"]
-            key = (row["preset"], row["protocol"], row["rule"], cut, row["bank"])
-            groups.setdefault(key, []).append(row)
-    entries = []
-    for (preset, protocol, rule, cut, bank), same in groups.items():
-        closest = rule == "closest"
-        unit = "" if same[0]["pair_floor"] is None else ", once per label"
-        if closest:
-            same = [row | dict(fpr95=row["fpr95_closest"]) for row in same]
-        section = f"preset {preset}, samples: {protocol}{unit}; cut: {cut}; FPR95 at recall " + (
-            "closest to 95%" if closest else "of at least 95%"
-        )
-        shown = label if bank in ("own", "none") else f"{label}, bank {bank}"
-        entries += _entries(same, section, shown, maps, scores)
-    return entries
-
-
-def _entries(
-    rows: Sequence[dict], section: str, name: str, maps: dict, scores: Sequence[str]
-) -> list[Entry]:
+def _by_block(rows: Sequence[dict], label: str, maps: dict, scores: Sequence[str]) -> list[Entry]:
+    """Entries of one run, a section for each block of rows and source of its cut; no controls."""
     found: dict[tuple, dict[str, float]] = {}
     for row in rows:
-        if row["score"] not in scores:
+        if row["control"] != "none" or row["score"] not in scores:
             continue
-        values = found.setdefault((row["score"], row["cut"]), {})
+        block = Block.of(row)
+        cut = "" if block.fixed_cut is not None else f", found on {row['cut_source']}"
+        where = (f"{block.title}{cut}", row["bank"], row["score"], row["cut"])
+        values = found.setdefault(where, {})
         values |= dict(cut=row["cut"], num_id=row["num_id"])
-        values |= {key: maps[key] for key in MAPS if maps.get(key) is not None}
-        for key in ("fpr95", "auroc", "num_ood"):
-            values[f"{row['ood_set']}/{key}"] = math.nan if row[key] is None else row[key]
+        values |= {key: maps[key] for key in PUBLISHED_MAPS if maps.get(key) is not None}
+        for key, value in (("fpr95", fpr95_of(row)), ("auroc", row["auroc"])):
+            values[f"{row['ood_set']}/{key}"] = math.nan if value is None else value
+        values[f"{row['ood_set']}/num_ood"] = row["num_ood"]
     return [
-        Entry(section, f"{name} [{score_name(score)}]", values)
-        for (score, _), values in found.items()
+        Entry(
+            section,
+            (label if bank in (MODEL_BANK, "none") else f"{label}, bank {bank}")
+            + f" [{score_title(score)}]",
+            values,
+        )
+        for (section, bank, score, _), values in found.items()
     ]
 
 
 def _columns(entries: Sequence[Entry]) -> list[Column]:
     keys = list(dict.fromkeys(key for entry in entries for key in entry.values))
     sets = list(dict.fromkeys(key.split("/")[0] for key in keys if "/" in key))
-    columns = []
-    for name in sets:
-        columns.append(Column(f"{name}/fpr95", f"{name} FPR95", "lower"))
-        columns.append(Column(f"{name}/auroc", f"{name} AUROC", "higher"))
-    columns += [Column(key, title, "higher") for key, title in MAPS.items() if key in keys]
-    columns.append(Column("cut", "cut", percent=False, digits=4))
-    counts = tuple(f"{name}/num_ood" for name in sets)
-    title = "boxes " + "/".join(["ID", *sets])
-    return [*columns, Column("num_id", title, percent=False, more=counts)]
+    return [
+        *(columns.per_set(name, key) for name in sets for key in ("fpr95", "auroc")),
+        *(COLUMNS[key] for key in PUBLISHED_MAPS if key in keys),
+        replace(COLUMNS["cut"], digits=4),
+        columns.counts(sets),
+    ]
 
 
 def _check(results: Sequence[Result]) -> None:

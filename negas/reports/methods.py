@@ -1,27 +1,24 @@
-"""The tables of a report: methods, NegA x NegS, scores on the same boxes, label banks.
-
-Finished test runs on disk: reading, grouping by method, scoring again at another cut.
-
-The comparison of several test runs: terminal tables, ``report.md`` and ``report.json``.
-"""
+"""The report of several test runs: methods over seeds, NegA x NegS, scores, label banks."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
+from tqdm import tqdm
 
-from negas.evaluation.provenance import complete, leaks_of, write_results
-from negas.evaluation.rows import Evaluation, evaluate_run
-from negas.evaluation.run import TEXT_FEATS_FILE, Bank, load_records, read_feats, read_results
-from negas.files import write_atomically
-from negas.metrics.coco import load_coco
-from negas.records import BoxRecords
+from negas.evaluation.provenance import complete, leaks_of
+from negas.evaluation.recorded import MODEL_BANK
+from negas.evaluation.rows import Scoring, name_scores, run_rows
+from negas.evaluation.run import Run
+from negas.files import write_json, write_text
+from negas.metrics import PRESETS
+from negas.records import ID_VAL
 
+from . import columns
+from .columns import CONTROLS, MAPS, Block, blocks_of, fpr95_of, score_title
 from .table import Column, Row, Section, Stat, Table, print_table, to_markdown
 
 _NAMES = {"stock": "(stock)", "coop": "+ CoOp prompts", "negas": "+ NegAS"}
@@ -31,133 +28,23 @@ _FIRST = "YOLO-World"
 
 
 @dataclass
-class Run:
-    """One test run: ``ood_results.json`` and the records beside it.
+class Method:
+    """Runs of one method that differ in the seed only.
 
     Attributes:
-        path: the run's work dir.
-        results: content of ``ood_results.json``.
-        rows: rows of all cuts; ``cut_kind`` tells them apart.
+        name: row label.
+        runs: one per seed.
+        rows: of each run: those of its test, and further ones scored for the report.
     """
 
-    path: Path
-    results: dict
-    rows: list[dict] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        # null: a number that does not exist, such as the AUROC of an empty set
-        self.rows = [
-            {key: float("nan") if value is None else value for key, value in row.items()}
-            for row in self.results["rows"]
-            if row["cut_kind"] == "own"
-        ]
-
-    @property
-    def info(self) -> dict:
-        """Config, checkpoint, seed and versions of the run."""
-        return self.results["run"]
-
-    @property
-    def key(self) -> str:
-        """Runs with the same key are seeds of one method."""
-        return Path(self.info.get("config") or self.path.name).stem
+    name: str
+    runs: list[Run]
+    rows: list[list[dict]]
 
     @property
     def role(self) -> str:
         """``stock``, ``coop`` or ``negas``, from what was trained."""
-        if self.info.get("use_nega"):
-            return "negas"
-        return "coop" if self.info.get("prompt") else "stock"
-
-    @property
-    def cut(self) -> float:
-        """The run's own confidence cut."""
-        return float(self.results["cut"])
-
-    @cached_property
-    def records(self) -> dict[str, BoxRecords]:
-        """Kept boxes by set.
-
-        Raises:
-            FileNotFoundError: the run has no records.
-        """
-        names = list(self.results["sets"])
-        return {name: load_records(self.path / "records" / f"{name}.npz") for name in names}
-
-    def truth(self, name: str) -> dict:
-        """COCO dict of a set.
-
-        Raises:
-            FileNotFoundError: the annotation file is not where it was during the test.
-        """
-        ann_file = self.records[name].meta.get("ann_file", "")
-        if not Path(ann_file).is_file():
-            raise FileNotFoundError(
-                f"{self.path}: the annotations {ann_file!r} of the set {name!r} do not exist; "
-                "run this where the test ran, with the data in place"
-            )
-        return load_coco(ann_file).dataset
-
-    def banks(self) -> list[Bank]:
-        """Label banks of the run with their text embeddings.
-
-        Raises:
-            ValueError: the run has several banks or rotations but its records hold no embeddings,
-                or the file of the text embeddings cannot be read.
-        """
-        path = self.path / "records" / TEXT_FEATS_FILE
-        feats = read_feats(path) if path.is_file() else {}
-        described = self.results["banks"]
-        rescored = set(described) - {"own"} or self.results["settings"]["rotations"]
-        if described and rescored and (not feats or self.records["id"].embeddings is None):
-            raise ValueError(
-                f"{self.path}: the records hold no embeddings, so its label banks cannot be scored "
-                "at a shared cut; test again with model.test_cfg.keep_embeddings=True"
-            )
-        return [Bank(name, list(b["labels"]), feats.get(name)) for name, b in described.items()]
-
-    def add_cut(self, kind: str, cut: float) -> None:
-        """Score the records again at another confidence cut and add the rows.
-
-        Raises:
-            ValueError: the records do not reach down to the cut, or lack embeddings.
-            FileNotFoundError: records or annotations are missing.
-        """
-        settings = self.results["settings"]
-        if cut < settings["min_score"]:
-            raise ValueError(
-                f"{self.path}: the shared cut {cut:.4g} is below the least confidence in its "
-                f"records ({settings['min_score']}); choose a higher cut, or test again with a "
-                "lower test_evaluator.min_score"
-            )
-        # A cut that is the run's own gives the same rows: most of a report's time is saved.
-        if np.float32(cut) == np.float32(self.cut):
-            fixed = dict(cut_kind=kind, cut_rule="fixed", cut_source="fixed")
-            for row in [row for row in self.rows if row["cut_kind"] == "own"]:
-                preset = "matched" if row["protocol"] == "matched" else "fixed"
-                self.rows.append(row | fixed | dict(preset=preset))
-            return
-        truths = {name: self.truth(name) for name in self.records if name != "cut"}
-        evaluation = Evaluation(
-            records=self.records,
-            truths=truths,
-            scores=[s if isinstance(s, str) else (s[0], s[1]) for s in settings["scores"]],
-            protocols=settings["protocols"],
-            cuts={kind: cut},
-            banks=self.banks(),
-            rotations=settings["rotations"],
-            seed=settings["seed"],
-        )
-        self.rows += evaluate_run(evaluation)["rows"]
-
-
-@dataclass
-class Method:
-    """Runs of one method that differ in the seed only."""
-
-    name: str
-    role: str
-    runs: list[Run]
+        return role_of(self.runs[0])
 
     @property
     def is_plain(self) -> bool:
@@ -165,22 +52,24 @@ class Method:
         return self.name in _plain_names()
 
 
-def load_run(path: str | Path) -> Run:
-    """Read a work dir of ``tools/test.py``.
+def config_name(run: Run) -> str:
+    """Runs with the same one are seeds of one method."""
+    return Path(run.info.get("config") or run.path.name).stem
 
-    Raises:
-        FileNotFoundError: it has no results.
-        ValueError: the results cannot be read or were written by an older version.
-    """
-    return Run(Path(path), read_results(path))
+
+def role_of(run: Run) -> str:
+    """``stock``, ``coop`` or ``negas``, from what was trained."""
+    if run.info.get("use_nega"):
+        return "negas"
+    return "coop" if run.info.get("prompt") else "stock"
 
 
 def display_name(run: Run) -> str:
     """The row label of a run's method, from its config's name: ``negas-no-mask_...`` and so on."""
-    method, *model = run.key.split("_")[:2]
+    method, *model = config_name(run).split("_")[:2]
     head, *variant = method.split("-", 1)
     if head not in _NAMES:
-        return run.key
+        return config_name(run)
     found = [name for start, name in _DETECTORS.items() if model and model[0].startswith(start)]
     name = _method(found[0] if found else _FIRST, head)
     return name + (f", {variant[0].replace('-', ' ')}" if variant else "")
@@ -214,13 +103,13 @@ def group_runs(runs: Sequence[Run], names: Sequence[str] | None = None) -> list[
     for i, run in enumerate(runs):
         groups.setdefault(names[i] if names else display_name(run), []).append(run)
     for name, members in groups.items():
-        if len({run.role for run in members}) > 1:
+        if len({role_of(run) for run in members}) > 1:
             raise ValueError(f"the runs called {name!r} are of different methods; rename them")
-    return [Method(name, members[0].role, members) for name, members in groups.items()]
+    return [Method(name, runs, [run.tested_rows for run in runs]) for name, runs in groups.items()]
 
 
 def check_comparable(runs: Iterable[Run]) -> None:
-    """Refuse to compare runs on other classes, sets or scores.
+    """Refuse to compare runs on other classes, sets or presets.
 
     Raises:
         ValueError: naming the two runs and what differs.
@@ -229,11 +118,11 @@ def check_comparable(runs: Iterable[Run]) -> None:
     for run in others:
         for what, get in (
             ("ID class names", lambda r: r.info.get("class_names")),
-            ("data sets", lambda r: [name for name in r.results["sets"] if name != "cut"]),
-            ("protocols", lambda r: list(r.results["settings"]["protocols"])),
+            ("data sets", lambda r: [name for name in r.sets if name != ID_VAL]),
+            ("presets", lambda r: list(r.results["settings"]["presets"])),
             (
                 "numbers of images",
-                lambda r: {n: s["images"] for n, s in r.results["sets"].items() if n != "cut"},
+                lambda r: {n: s["images"] for n, s in r.results["sets"].items() if n != ID_VAL},
             ),
         ):
             if get(run) != get(first):
@@ -248,116 +137,68 @@ def _short(value: object) -> str:
     return text if len(text) < 80 else text[:77] + "..."
 
 
-SCORE_NAMES = {
-    "max_sigmoid": "max sigmoid",
-    "max_logit": "max logit",
-    "msp": "MSP",
-    "energy": "energy",
-    "joint_energy": "JointEnergy",
-    "mcm": "MCM",
-    "neglabel": "NegLabel",
-    "eoe": "EOE",
-    "negs": "NegS",
-    "negs_product": "NegS product",
-}
-PROTOCOLS = {
-    "vos": "VOS protocol: every box over the cut is a sample",
-    "matched": "matched protocol: boxes on annotated objects only",
-}
-CUTS = {
-    "own": "confidence cut: each method's own",
-    "shared": "one shared confidence cut",
-}
-MAP_NAMES = {  # three definitions that published tables mix
-    "coco_ap": "ID AP",
-    "coco_ap50": "ID AP50",
-    "voc07_ap50": "ID AP50 (VOC07)",
-}
-CONTROLS = {"rotated": "rotated", "no_leaks": "without leaks"}
-_NOTE = (
-    "FPR95 (lower is better), AUROC, AP in percent; ID is the positive class. Best of each block "
-    "in bold."
-)
-ROTATED = (
-    "rotated: the bank's embeddings turned at random (same geometry, no meaning), mean of several "
-    "draws; a gain that survives it is not semantic."
-)
-_LEAKS = "leaks: how many of the bank's negatives name a class of the OOD set, synonyms included."
-NO_LEAKS = "without leaks: the same without these negatives; empty where there are none."
+@dataclass(frozen=True)
+class BlockTable:
+    """Numbers of methods in one block of rows."""
 
-
-class Picker:
-    """Numbers of methods for one protocol and one kind of cut."""
-
-    def __init__(self, protocol: str, cut_kind: str, ood_sets: Sequence[str]) -> None:
-        self.protocol, self.cut_kind, self.ood_sets = protocol, cut_kind, list(ood_sets)
+    block: Block
+    ood_sets: Sequence[str]
 
     def values(self, method: Method, score: str, bank: str, control: str) -> dict[str, Stat] | None:
         """Numbers by column key, over the method's seeds; ``None`` if it was not scored so."""
         found: dict[str, list[float]] = {}
-        for run in method.runs:
-            for row in run.rows:
-                wanted = (score, bank, control, self.protocol, self.cut_kind)
-                keys = ("score", "bank", "control", "protocol", "cut_kind")
-                if tuple(row[key] for key in keys) != wanted:
+        for run, rows in zip(method.runs, method.rows, strict=True):
+            for row in rows:
+                told = (row["score"], row["bank"], row["control"])
+                if told != (score, bank, control) or Block.of(row) != self.block:
                     continue
                 name = row["ood_set"]
-                for key in ("fpr95", "auroc", "num_ood"):
-                    found.setdefault(f"{name}/{key}", []).append(row[key])
+                numbers = dict(fpr95=fpr95_of(row), auroc=row["auroc"], num_ood=row["num_ood"])
+                for key, value in numbers.items():
+                    found.setdefault(f"{name}/{key}", []).append(value)
                 if name == self.ood_sets[0]:
                     found.setdefault("num_id", []).append(row["num_id"])
                     found.setdefault("cut", []).append(row["cut"])
-                    for key in MAP_NAMES:
+                    for key in MAPS:
                         value = run.results["map"].get(key)
                         found.setdefault(key, []).append(math.nan if value is None else value)
         return {key: Stat.of(values) for key, values in found.items()} or None
 
     def rows(self, label: str, method: Method, score: str) -> list[Row]:
-        """The row of a score; with negatives (the method's own bank) its controls, too.
+        """The row of a score; with negatives (of the model's bank) its controls, too.
 
         The controls are the number of negatives that name an OOD class, in the row itself, and
         below it the bank without these and the rotated bank, if the run has them.
         """
         if values := self.values(method, score, "none", "none"):
             return [Row(label, values)]
-        values = self.values(method, score, "own", "none")
+        values = self.values(method, score, MODEL_BANK, "none")
         if not values:
             return []
-        named = leaks_of(method.runs[0].results["banks"]["own"])
+        named = leaks_of(method.runs[0].results["banks"][MODEL_BANK])
         values |= {f"{name}/leaks": Stat(len(words)) for name, words in named.items()}
         rows = [Row(label, values)]
-        if clean := self.values(method, score, "own", "no_leaks"):
-            rows.append(Row(f"{label}, {CONTROLS['no_leaks']}", per_set(clean), control=True))
-        if turned := self.values(method, score, "own", "rotated"):
-            rows.append(Row(f"{label}, {CONTROLS['rotated']}", per_set(turned), control=True))
+        for control in ("no_leaks", "rotated"):
+            if found := self.values(method, score, MODEL_BANK, control):
+                title = f"{label}, {CONTROLS[control]}"
+                rows.append(Row(title, same_boxes(found), control=True))
         return rows
 
     def columns(self) -> list[Column]:
         """FPR95 and AUROC of each OOD set, ID AP, counts."""
-        columns = []
-        for name in self.ood_sets:
-            columns.append(Column(f"{name}/fpr95", f"{name} FPR95", "lower"))
-            columns.append(Column(f"{name}/auroc", f"{name} AUROC", "higher"))
-        columns += [Column(key, title, "higher") for key, title in MAP_NAMES.items()]
-        columns.append(Column("cut", "cut", percent=False, digits=3))
-        counts = tuple(f"{name}/num_ood" for name in self.ood_sets)
-        title = "boxes " + "/".join(["ID", *self.ood_sets])
-        columns.append(Column("num_id", title, percent=False, more=counts))
-        leaks, *others = (f"{name}/leaks" for name in self.ood_sets)
-        title = "leaks " + "/".join(self.ood_sets)
-        columns.append(Column(leaks, title, percent=False, more=tuple(others)))
-        return columns
-
-
-def ood_sets_of(methods: Sequence[Method]) -> list[str]:
-    """Names of the OOD sets, in the order of the test."""
-    sets = methods[0].runs[0].results["sets"]
-    return [name for name in sets if name not in ("id", "cut")]
+        return [
+            *(columns.per_set(name, key) for name in self.ood_sets for key in ("fpr95", "auroc")),
+            *(columns.COLUMNS[key] for key in (*MAPS, "cut")),
+            columns.counts(self.ood_sets),
+            columns.leaks(self.ood_sets),
+        ]
 
 
 def scores_of(method: Method) -> list[str]:
     """Names of the scores of a run, those without negatives first."""
-    return list(dict.fromkeys(row["score"] for row in method.runs[0].rows))
+    rows = method.rows[0]
+    plain = [row["score"] for row in rows if row["bank"] == "none"]
+    return list(dict.fromkeys([*plain, *(row["score"] for row in rows)]))
 
 
 def by_role(methods: Sequence[Method], role: str) -> Method | None:
@@ -368,10 +209,10 @@ def by_role(methods: Sequence[Method], role: str) -> Method | None:
 
 
 def bank_label(method: Method, bank: str) -> str:
-    """``llm`` for the own bank if its file is known, else the bank's name."""
+    """``llm (model's)`` for the model's bank if its file is known, else the bank's name."""
     source = method.runs[0].info.get("neg_labels")
-    if bank == "own" and source:
-        return source.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".json") + " (own)"
+    if bank == MODEL_BANK and source:
+        return source.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".json") + " (model's)"
     return bank
 
 
@@ -384,98 +225,71 @@ def seeds_note(methods: Sequence[Method]) -> str:
     return "Mean ± standard deviation over seeds. Runs: " + ", ".join(parts) + "."
 
 
-def main_table(methods: Sequence[Method], protocol: str, cut_kind: str) -> Table:
+def main_table(methods: Sequence[Method], block: Block) -> Table:
     """Methods, the NegA x NegS square, and other scores on the same boxes."""
-    pick = Picker(protocol, cut_kind, ood_sets_of(methods))
+    made = BlockTable(block, methods[0].runs[0].ood_sets)
     coop, negas = by_role(methods, "coop"), by_role(methods, "negas")
     shown = {"stock": ("max_sigmoid", "negs"), "coop": ("max_sigmoid",), "negas": ("negs",)}
-    cells = [(_with(m.name, s), m, s) for m in methods for s in shown[m.role]]
-    sections = [("methods", [row for cell in cells for row in pick.rows(*cell)])]
+    cells = [(f"{m.name} [{score_title(s)}]", m, s) for m in methods for s in shown[m.role]]
+    sections = [("methods", [row for cell in cells for row in made.rows(*cell)])]
     if coop and negas:
         square = [
             (f"NegA {nega}, NegS {negs}", method, score)
             for nega, method in (("no", coop), ("yes", negas))
             for negs, score in (("no", "max_sigmoid"), ("yes", "negs"))
         ]
-        sections.append(("NegA x NegS", [row for cell in square for row in pick.rows(*cell)]))
+        sections.append(("NegA x NegS", [row for cell in square for row in made.rows(*cell)]))
     boxes = negas or coop or methods[-1]
-    found = [row for s in scores_of(boxes) for row in pick.rows(score_name(s), boxes, s)]
-    found = [Row(row.label, per_set(row.values), row.control) for row in found]
+    found = [row for s in scores_of(boxes) for row in made.rows(score_title(s), boxes, s)]
+    found = [replace(row, values=same_boxes(row.values)) for row in found]
     sections.append((f"scores on the boxes of {boxes.name}", found))
-    notes = [_NOTE, seeds_note(methods)]
+    notes = [columns.PERCENT, seeds_note(methods)]
     labels = [row.label for _, rows in sections for row in rows if row.control]
-    if any(label.endswith("rotated") for label in labels):
-        notes.append(ROTATED)
+    if any(label.endswith(CONTROLS["rotated"]) for label in labels):
+        notes.append(columns.ROTATED)
     if any(method.runs[0].results["banks"] for method in methods):
-        notes.append(_LEAKS)
-    if any(label.endswith("without leaks") for label in labels):
-        notes.append(NO_LEAKS)
+        notes.append(columns.LEAKS)
+    if any(label.endswith(CONTROLS["no_leaks"]) for label in labels):
+        notes.append(columns.NO_LEAKS)
     return Table(
-        title=f"{PROTOCOLS.get(protocol, protocol)}; {CUTS[cut_kind]}",
-        columns=pick.columns(),
+        title=block.title,
+        columns=made.columns(),
         sections=[Section(title, rows) for title, rows in sections if rows],
         notes=notes,
     )
 
 
-def per_set(values: dict[str, Stat]) -> dict[str, Stat]:
+def same_boxes(values: dict[str, Stat]) -> dict[str, Stat]:
     """Without what is the same for all scores of the same boxes."""
     return {k: v for k, v in values.items() if "/" in k and "num" not in k}
 
 
-def score_name(label: str) -> str:
-    """How tables call a score: ``MCM (logits=cosine)`` for ``mcm(logits=cosine)``."""
-    name, bracket, options = label.partition("(")
-    shown = SCORE_NAMES.get(name, name)
-    return f"{shown} ({options}" if bracket else shown
-
-
-def _with(name: str, score: str) -> str:
-    return f"{name} [{score_name(score)}]"
-
-
-def bank_table(methods: Sequence[Method], protocol: str, cut_kind: str) -> Table | None:
+def bank_table(methods: Sequence[Method], block: Block) -> Table | None:
     """Scores with every label bank beside the rotated-bank control; ``None`` without banks."""
     method = by_role(methods, "negas") or by_role(methods, "coop") or methods[-1]
     banks = method.runs[0].results["banks"]
     if not banks:
         return None
-    pick = Picker(protocol, cut_kind, ood_sets_of(methods))
-    needs_bank = [
-        s for s in scores_of(method) if any(r["bank"] != "none" for r in _rows(method, s))
-    ]
-    columns = []
-    for name in pick.ood_sets:
-        columns.append(Column(f"{name}/fpr95", f"{name} FPR95", "lower"))
-        columns.append(Column(f"rotated/{name}/fpr95", "rotated"))
-        columns.append(Column(f"{name}/auroc", f"{name} AUROC", "higher"))
-        columns.append(Column(f"rotated/{name}/auroc", "rotated"))
+    made = BlockTable(block, methods[0].runs[0].ood_sets)
+    shown = []
+    for name in made.ood_sets:
+        for key in ("fpr95", "auroc"):
+            shown.append(columns.per_set(name, key))
+            shown.append(Column(f"rotated/{name}/{key}", CONTROLS["rotated"]))
     sections = []
-    if reference := pick.rows(SCORE_NAMES["max_sigmoid"], method, "max_sigmoid"):
+    if reference := made.rows(score_title("max_sigmoid"), method, "max_sigmoid"):
         sections.append(Section("no negatives", reference))
-    for score in needs_bank:
+    for score in scores_of(method):
         rows = []
         for bank in banks:
-            values = pick.values(method, score, bank, "none")
-            if values:
-                turned = pick.values(method, score, bank, "rotated") or {}
+            if values := made.values(method, score, bank, "none"):
+                turned = made.values(method, score, bank, "rotated") or {}
                 values |= {f"rotated/{key}": stat for key, stat in turned.items()}
                 rows.append(Row(bank_label(method, bank), values))
-        sections.append(Section(score_name(score), rows))
-    return Table(
-        title=f"Label banks on the boxes of {method.name}. {PROTOCOLS.get(protocol, protocol)}; "
-        f"{CUTS[cut_kind]}",
-        columns=columns,
-        sections=sections,
-        notes=[
-            ROTATED,
-            *overlap_notes(method),
-        ],
-    )
-
-
-def _rows(method: Method, score: str) -> list[dict]:
-    return [row for row in method.runs[0].rows if row["score"] == score]
+        if rows:
+            sections.append(Section(score_title(score), rows))
+    title = f"Label banks on the boxes of {method.name}. {block.title}"
+    return Table(title, shown, sections, [columns.ROTATED, *overlap_notes(method)])
 
 
 def overlap_notes(method: Method) -> list[str]:
@@ -502,20 +316,20 @@ def shared_cut_of(runs: Sequence[Run], choice: str | float) -> float:
 
     Args:
         runs: all runs.
-        choice: a number in (0, 1), or ``stock``: the own cut of the stock run (with several, of
-            the first).
+        choice: a number in (0, 1), or ``stock``: the cut of the stock run (with several, of the
+            first).
 
     Raises:
         ValueError: no stock run, or no number in (0, 1).
     """
     if choice == "stock":
-        stock = next((run for run in runs if run.role == "stock"), None)
+        stock = next((run for run in runs if role_of(run) == "stock"), None)
         if stock is None:
             raise ValueError(
                 "--shared-cut stock: none of the runs is the stock detector; add its run or give "
                 "a number"
             )
-        return stock.cut
+        return float(stock.results["cuts"]["run"]["value"])
     try:
         value = float(choice)
     except ValueError:
@@ -523,6 +337,25 @@ def shared_cut_of(runs: Sequence[Run], choice: str | float) -> float:
     if not 0 < value < 1:
         raise ValueError(f"--shared-cut: expected 'stock' or a number in (0, 1), got {choice!r}")
     return value
+
+
+def rows_at(run: Run, cut: float) -> list[dict]:
+    """The test of a run again at another confidence cut: all boxes and, if tested, matched ones.
+
+    Raises:
+        ValueError: the records do not reach down to the cut, or lack embeddings.
+        FileNotFoundError: records or annotations are missing.
+    """
+    settings = run.results["settings"]
+    presets = [PRESETS["fixed"]]
+    presets += [PRESETS["matched"]] if "matched" in settings["presets"] else []
+    scores = [
+        s for s in name_scores(settings["scores"]) if run.has_negatives or not s.needs_negatives
+    ]
+    scoring = Scoring(
+        scores, tuple(run.results["banks"]), settings["rotations"], seed=settings["seed"]
+    )
+    return [row for preset in presets for row in run_rows(run, replace(preset, cut=cut), scoring)]
 
 
 def make_report(
@@ -537,7 +370,7 @@ def make_report(
     Args:
         paths: work dirs of ``tools/test.py``; runs of one config are seeds of one method.
         names: row label per run; equal labels are seeds of one method.
-        shared_cut: see :func:`shared_cut_of`; ``None``: tables of each method's own cut only.
+        shared_cut: see :func:`shared_cut_of`; ``None``: tables as tested only.
         out: folder for ``report.md`` and ``report.json``; ``None``: nothing is written.
         progress: show a bar while records are scored again.
 
@@ -546,32 +379,43 @@ def make_report(
         ValueError: files that cannot be read, runs without OOD sets, or runs that cannot stand in
             one table.
     """
-    from tqdm import tqdm
-
-    runs = [load_run(path) for path in paths]
+    runs = [load_tested(path) for path in paths]
     for run in runs:
-        if not set(run.results["sets"]) - {"id", "cut"}:
+        if not run.ood_sets:
             raise ValueError(
                 f"{run.path}: tested without OOD sets, so there is nothing to compare but its mAP "
                 f"(AP {run.results['map'].get('coco_ap', float('nan')):.3f})"
             )
     methods = group_runs(runs, names)
-    kinds = ["own"]
     if shared_cut is not None:
         cut = shared_cut_of(runs, shared_cut)
-        kinds.append("shared")
+        pairs = [pair for method in methods for pair in zip(method.runs, method.rows, strict=True)]
         hidden = None if progress else True  # None: no bar where standard error is no terminal
-        for run in tqdm(runs, desc=f"shared cut {cut:.3f}", leave=False, disable=hidden):
-            run.add_cut("shared", cut)
+        for run, rows in tqdm(pairs, desc=f"shared cut {cut:.3f}", leave=False, disable=hidden):
+            rows += rows_at(run, cut)
     tables = []
-    for protocol in runs[0].results["settings"]["protocols"]:
-        for kind in kinds:
-            tables.append(main_table(methods, protocol, kind))
-            if banks := bank_table(methods, protocol, kind):
-                tables.append(banks)
+    for block in blocks_of(methods[0].rows[0]):
+        tables.append(main_table(methods, block))
+        if banks := bank_table(methods, block):
+            tables.append(banks)
     if out is not None:
         write_report(Path(out), methods, tables)
     return tables
+
+
+def load_tested(path: str | Path) -> Run:
+    """A run that has results, not records only.
+
+    Raises:
+        FileNotFoundError: it has none.
+        ValueError: they cannot be read.
+    """
+    run = Run.load(path)
+    if run.results is None:
+        raise FileNotFoundError(
+            f"{path}: no ood_results.json in this folder; give the work dir of tools/test.py"
+        )
+    return run
 
 
 def write_report(out: Path, methods: Sequence[Method], tables: Sequence[Table]) -> None:
@@ -580,35 +424,31 @@ def write_report(out: Path, methods: Sequence[Method], tables: Sequence[Table]) 
     The latter holds the same numbers, unrounded, and each run with all its rows and what it
     depends on (:data:`negas.evaluation.provenance.KEYS`).
     """
-    parts = ["# OOD detection report", "", *[to_markdown(table) for table in tables]]
-    parts += [
-        "### Runs",
-        "",
-        *[_describe(method, run) for method in methods for run in method.runs],
-    ]
-    write_atomically(out / "report.md", "\n".join(parts) + "\n")
     runs = [
-        dict(method=method.name, path=str(run.path)) | complete(run.results | dict(rows=run.rows))
-        for method in methods
-        for run in method.runs
+        (method, *pair) for method in methods for pair in zip(method.runs, method.rows, strict=True)
     ]
-    write_results(
-        out / "report.json",
-        dict(kind="negas report", tables=[asdict(table) for table in tables], runs=runs),
-    )
+    parts = ["# OOD detection report", "", *[to_markdown(table) for table in tables]]
+    parts += ["### Runs", "", *[_describe(method, run) for method, run, _ in runs]]
+    write_text(out / "report.md", "\n".join(parts) + "\n")
+    described = [
+        dict(method=method.name, path=str(run.path)) | complete(run.results | dict(rows=rows))
+        for method, run, rows in runs
+    ]
+    tables = [asdict(table) for table in tables]
+    write_json(out / "report.json", dict(kind="negas report", tables=tables, runs=described))
 
 
 def _describe(method: Method, run: Run) -> str:
-    info = run.info
+    info, cut = run.info, run.results["cuts"]["run"]
     return (
-        f"- {method.name}: `{run.path}`, seed {info.get('seed')}, cut {run.cut:.3f} "
-        f"({run.results.get('cut_source')}), config SHA-256 {str(info.get('config_sha256'))[:12]}, "
+        f"- {method.name}: `{run.path}`, seed {info.get('seed')}, cut {cut['value']:.3f} "
+        f"({cut['source']}), config SHA-256 {str(info.get('config_sha256'))[:12]}, "
         f"checkpoint SHA-256 {str(info.get('checkpoint_sha256'))[:12]}"
     )
 
 
 def print_report(tables: Sequence[Table], brief: bool = False) -> None:
-    """Print tables; ``brief``: only those of each method's own cut."""
+    """Print tables; ``brief``: only those of each run's own cut."""
     for table in tables:
-        if not brief or "each method's own" in table.title:
+        if not brief or "each run's own" in table.title:
             print_table(table)

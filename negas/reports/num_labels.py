@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from negas.evaluation.num_labels import METRICS, Curve, Outcome
+from negas.evaluation.num_labels import METRICS, Curve
+from negas.evaluation.num_labels_run import Outcome
 
-_NAMES = {"auroc": "AUROC", "fpr95": "FPR95"}
+from .columns import COLUMNS
+
+_NAMES = {metric: COLUMNS[metric].title for metric in METRICS}
 
 
 def print_outcome(outcome: Outcome, console: Console | None = None) -> None:

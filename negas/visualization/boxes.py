@@ -10,33 +10,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from negas.metrics.roc import threshold_at_recall
-from negas.records import BoxRecords
-from negas.scores import Score, get_score
+from negas.records import SET_TITLES, BoxRecords
+from negas.scores import get_score
 
 KNOWN = (27, 150, 60)
 UNKNOWN = (215, 25, 40)
-TITLES = {"id": "ID test", "cut": "ID validation"}
 _DASH, _GAP = 9, 5  # pixels
 _MARGIN, _FONT = 8, 15
-
-
-def known_threshold(id_scores: np.ndarray, recall: float = 0.95) -> float:
-    """The largest tau that at least a share ``recall`` of the ID scores [n] reaches.
-
-    Raises:
-        ValueError: there are no scores.
-    """
-    if not len(id_scores):
-        raise ValueError("no ID validation box is over the confidence cut, so there is no tau")
-    return threshold_at_recall(np.asarray(id_scores, dtype=np.float64), recall)
-
-
-def validation_threshold(records: Mapping[str, BoxRecords], score: Score, cut: float) -> float:
-    """:func:`known_threshold` of the ID validation boxes over the cut, or of ID test if none."""
-    validation = records.get("cut", records["id"])
-    validation = validation.select(validation.scores >= np.float32(cut))
-    return known_threshold(score(validation.id_logits, validation.neg_logits))
 
 
 def draw_scene(
@@ -113,7 +93,7 @@ def detections_page(
             with open_image(files, image_id) as image:
                 tiles.append(draw_scene(image, kept.bboxes[rows], known[rows], texts, scale))
         share = f"{int(known.sum())} of {len(known)} boxes known"
-        strips.append((f"{TITLES.get(name, name + '-OOD')}: {share}", tiles))
+        strips.append((f"{SET_TITLES.get(name, name + '-OOD')}: {share}", tiles))
     if not strips:
         raise ValueError(f"no set has a box over the confidence cut {cut:.3f}; nothing to draw")
     rule = f"green: known ({score} >= {tau:.3f}), red and dashed: unknown"

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.metrics import roc_curve
 
 from negas.metrics import ood_metrics
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def plot_histogram(
-    id_scores: np.ndarray, ood_scores: Mapping[str, np.ndarray], score: str, path: Path
-) -> None:
+
+def draw_histogram(
+    id_scores: np.ndarray, ood_scores: Mapping[str, np.ndarray], score: str
+) -> Figure:
     """Density of a score on ID and OOD samples, with the threshold that keeps 95% of ID.
 
     Args:
         id_scores: [n].
         ood_scores: [m] per OOD set.
         score: its name, for the axis.
-        path: image file to write.
     """
     figure, axes = _figure(len(ood_scores), width=5)
     everything = np.concatenate([id_scores, *ood_scores.values()])
@@ -34,7 +37,14 @@ def plot_histogram(
         axis.set_xlabel(score)
         axis.legend(fontsize=8)
     axes[0].set_ylabel("density")
-    _save(figure, path)
+    return figure
+
+
+def plot_histogram(
+    id_scores: np.ndarray, ood_scores: Mapping[str, np.ndarray], score: str, path: Path
+) -> None:
+    """:func:`draw_histogram` into an image file."""
+    _save(draw_histogram(id_scores, ood_scores, score), path)
 
 
 def plot_roc(curves: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], path: Path) -> None:

@@ -226,7 +226,7 @@ def test_a_category_renamed_in_the_set_of_the_cut(project, capsys):
     config, checkpoint = project / "mine.py", project / "epoch_1.pth"
     path = annotations(project, "id_val")
     rewrite(path, lambda data: data["categories"][0].update(name="human"))
-    fails(capsys, "test", config, checkpoint, says=("cut_dataloader", str(path), "'person'"))
+    fails(capsys, "test", config, checkpoint, says=("id_val_dataloader", str(path), "'person'"))
 
 
 def test_a_folder_for_painted_images_that_cannot_be_made(project, capsys):

@@ -139,7 +139,7 @@ def test_a_calibration_of_another_detector_is_refused(change, message):
 
 
 def test_the_validation_set_is_the_cuts_or_the_trainings():
-    both = Config(dict(test_cfg=dict(cut_dataloader=dict(a=1)), val_dataloader=dict(b=2)))
+    both = Config(dict(test_cfg=dict(id_val_dataloader=dict(a=1)), val_dataloader=dict(b=2)))
     assert validation_loader(both) == dict(a=1)
     assert validation_loader(Config(dict(val_dataloader=dict(b=2)))) == dict(b=2)
     with pytest.raises(ValueError, match="no ID validation set .* give --ann-file"):

@@ -1,19 +1,29 @@
-"""How long scoring takes and how much memory it needs, on made-up boxes."""
+"""How long scoring takes and how much memory it needs: ``python tools/dev/score_costs.py``."""
 
 from __future__ import annotations
 
 import resource
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from negas.cli import user_errors
 from negas.evaluation.cuts import choose_presets
-from negas.evaluation.rows import name_scores, score_rows, take_samples, values_by_set
-from negas.evaluation.run import OWN_BANK, Dump
+from negas.evaluation.recorded import MODEL_BANK, Recorded
+from negas.evaluation.rows import Scoring, name_scores, run_rows, sample_values, take_samples
+from negas.options import Options, option
 from negas.records import BoxRecords
 from negas.scores import SCORES
+
+
+@dataclass(frozen=True)
+class CostOptions(Options):
+    """Time and memory of all scores and metrics, on made-up boxes."""
+
+    boxes: int = option(1_000_000, help="of both sets together", positional=True, ge=40)
 
 
 def benchmark(boxes: int = 1_000_000, labels: int = 20, seed: int = 0) -> dict[str, float]:
@@ -27,24 +37,20 @@ def benchmark(boxes: int = 1_000_000, labels: int = 20, seed: int = 0) -> dict[s
     Returns:
         Seconds for the scores alone (``scores_s``), for scores and metrics (``rows_s``), the
         peak memory of the process in GB (``peak_gb``; the boxes themselves included) and counts.
-
-    Raises:
-        ValueError: fewer than 40 boxes.
     """
-    if boxes < 40:
-        raise ValueError(f"--benchmark: expected at least 40 boxes, got {boxes}")
     rng = np.random.default_rng(seed)
     records = {
         name: _boxes(rng, boxes // 2, labels, shift) for name, shift in (("id", 1), ("x", 0))
     }
-    dump = Dump(Path("benchmark"), records)
-    samples = take_samples(dump, choose_presets(["fixed"], ["0.0"])[0])
+    run = Recorded.of(Path("benchmark"), records)
+    preset = choose_presets(["fixed"], ["0.0"])[0]
+    samples = take_samples(run, preset)
     scores = name_scores(list(SCORES))
     start = time.perf_counter()
     for score in scores:
-        values_by_set(dump, samples, score, OWN_BANK)
+        sample_values(run, samples, score, MODEL_BANK)
     middle = time.perf_counter()
-    rows = score_rows(dump, samples, scores)
+    rows = run_rows(run, preset, Scoring(scores, rotations=0, no_leaks=False))
     end = time.perf_counter()
     unit = 1e9 if sys.platform == "darwin" else 1e6  # bytes there, kilobytes elsewhere
     return dict(
@@ -67,3 +73,18 @@ def _boxes(rng: np.random.Generator, count: int, labels: int, shift: float) -> B
         id_logits=logits,
         neg_logits=rng.standard_normal((count, labels), dtype=np.float32),
     )
+
+
+@user_errors
+def main() -> int:
+    """Print the costs."""
+    found = benchmark(CostOptions.parse().boxes)
+    print(
+        "{boxes} boxes x {logits} logits, {scores} scores: {scores_s:.1f} s on one thread; "
+        "with all metrics {rows_s:.1f} s; peak memory {peak_gb:.2f} GB".format(**found)
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,7 +1,4 @@
-"""The hardest mistakes of a run, as pictures.
-
-What OOD objects are taken for: detections on annotated objects by predicted ID label.
-"""
+"""Mistakes of a run: what OOD objects are taken for, and the hardest ones as pictures."""
 
 from __future__ import annotations
 
@@ -105,7 +102,7 @@ def confusion(
     return Confusion(title, [id_labels[k] for k in columns], rows, note)
 
 
-NOTE = (
+MISTAKES_NOTE = (
     "One box per image, the worst first: OOD boxes with the highest score, and ID boxes on objects "
     "of their label with the lowest. The number on a box is its score."
 )
@@ -122,7 +119,7 @@ def mistake_groups(
         on_picture: called after each picture.
     """
     groups = []
-    for name in run.dump.ood_sets:
+    for name in run.run.ood_sets:
         rows = worst_rows(run, name, count)
         share = f"{int((run.values[name] >= run.tau).sum())} of {len(run.values[name])} boxes"
         title = f"{name}: OOD boxes called known"

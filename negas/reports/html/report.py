@@ -9,15 +9,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from negas.cli import check_target
-from negas.files import write_atomically
-from negas.reports.methods import score_name
+from negas.files import check_file, write_text
 from negas.scores import get_score
 from negas.visualization.curves import plot_histogram, plot_roc
 from negas.visualization.painting import paint_sets
 
-from . import mistakes as html_report_confusion
-from . import mistakes as html_report_mistakes
+from ..columns import score_title
+from .mistakes import CONFUSION_NOTE, MISTAKES_NOTE, confusion, mistake_groups
 from .page import Confusion, Page, Picture, PictureGroup, render_page
 from .plots import plain_text, svg_uri
 from .reliability import plot_reliability, reliability
@@ -66,25 +64,25 @@ def make_html_report(
     """
     target = Path(path) / REPORT_FILE if out is None else Path(out)
     if Path(path).is_dir() or out is not None:  # a wrong work dir is not made by looking at it
-        check_target(target, "--out")
+        check_file(target, "--out")
     if show_dir is not None:
-        check_target(Path(show_dir) / "id", "--show-dir")
+        check_file(Path(show_dir) / "id", "--show-dir")
     run = load_report_run(path, score, annotations)
     page = build_page(run, pictures)
-    write_atomically(target, render_page(page))
+    write_text(target, render_page(page))
     if show_dir is not None:
         main = get_score(run.main.name, **run.main.options)
-        paint_sets(run.scored_records(), main, run.samples.cut, run.tau, Path(show_dir))
+        paint_sets(run.scored_records(), main, run.samples.cut.value, run.tau, Path(show_dir))
     return target
 
 
 def build_page(run: ReportRun, pictures: int = 8) -> Page:
     """Collect everything that stands on the page."""
-    ood_sets = run.dump.ood_sets
+    ood_sets = run.run.ood_sets
     # disable=None: no bar where standard error is no terminal
     total = (pictures + 1) * (len(ood_sets) + 1) + len(ood_sets)
     with tqdm(total=total, desc="report", leave=False, disable=None) as bar:
-        groups = html_report_mistakes.mistake_groups(run, pictures, bar.update)
+        groups = mistake_groups(run, pictures, bar.update)
         tables = []
         for name in ood_sets:
             tables.append(open_set_table(run, name))
@@ -95,8 +93,8 @@ def build_page(run: ReportRun, pictures: int = 8) -> Page:
             bar.update()
         info = run.results["run"]
         return Page(
-            title=Path(info.get("config") or run.path.name).stem,
-            subtitle=f"OOD detection report of {run.path}; ID against {', '.join(ood_sets)}. "
+            title=Path(info.get("config") or run.run.path.name).stem,
+            subtitle=f"OOD detection report of {run.run.path}; ID against {', '.join(ood_sets)}. "
             "Larger scores mean known (ID).",
             tiles=headline(run),
             facts=facts(run),
@@ -106,9 +104,9 @@ def build_page(run: ReportRun, pictures: int = 8) -> Page:
             open_set_notes=OPEN_SET_NOTES,
             plots=plots,
             confusions=[_confusion(run, name) for name in ood_sets],
-            confusion_note=html_report_confusion.NOTE,
+            confusion_note=CONFUSION_NOTE,
             mistakes=groups,
-            mistakes_note=html_report_mistakes.NOTE,
+            mistakes_note=MISTAKES_NOTE,
             reliability=_reliability(run),
             banks=bank_words(run),
             settings=settings_rows(run),
@@ -124,11 +122,11 @@ def _plots(run: ReportRun, name: str) -> PictureGroup:
     pictures = []
     for label, by_set in values.items():
         draw = partial(
-            plot_histogram, by_set["id"], {shown: by_set[name]}, plain_text(score_name(label))
+            plot_histogram, by_set["id"], {shown: by_set[name]}, plain_text(score_title(label))
         )
-        alt = f"Histogram of {score_name(label)} on ID and {name} boxes with the 95% threshold"
+        alt = f"Histogram of {score_title(label)} on ID and {name} boxes with the 95% threshold"
         pictures.append(Picture(alt, svg_uri(draw)))
-    curves = {score_name(label): (by["id"], by[name]) for label, by in values.items()}
+    curves = {score_title(label): (by["id"], by[name]) for label, by in values.items()}
     alt = f"ROC curves of {' and '.join(curves)} on {name}"
     pictures.append(Picture(alt, svg_uri(partial(plot_roc, {shown: curves}))))
     return PictureGroup(name, pictures)
@@ -139,7 +137,7 @@ def _confusion(run: ReportRun, name: str) -> Confusion:
     if truth is None:
         return Confusion(name, note=f"No table: {reason}.")
     known = run.values[name] >= run.tau
-    return html_report_confusion.confusion(name, run.picked(name), known, truth, run.dump.id_labels)
+    return confusion(name, run.picked(name), known, truth, run.run.id_labels)
 
 
 def _reliability(run: ReportRun) -> PictureGroup:
@@ -147,10 +145,10 @@ def _reliability(run: ReportRun) -> PictureGroup:
     truth, reason = run.truth("id")
     if truth is None:
         return PictureGroup(title, (), f"No curve: {reason}.")
-    records = run.dump.records["id"]
+    records = run.run.records["id"]
     right = run.true_detections(records, truth)
     curve = reliability(records.scores, right)
-    over = records.scores >= np.float32(run.samples.cut)
+    over = records.scores >= np.float32(run.samples.cut.value)
     ece = percent(reliability(records.scores[over], right[over]).ece)
     alt = "Precision on ID over confidence in ten bins, with the diagonal and the cut"
     note = (
@@ -158,5 +156,5 @@ def _reliability(run: ReportRun) -> PictureGroup:
         "finds an object of its label (IoU over 0.5, each object once). Expected calibration "
         f"error (ECE) over all boxes {percent(curve.ece)}, over those above the cut {ece}."
     )
-    picture = Picture(alt, svg_uri(partial(plot_reliability, curve, run.samples.cut)))
+    picture = Picture(alt, svg_uri(partial(plot_reliability, curve, run.samples.cut.value)))
     return PictureGroup(title, [picture], note)

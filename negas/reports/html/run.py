@@ -10,22 +10,23 @@ from pathlib import Path
 import numpy as np
 from pycocotools.coco import COCO
 
-from negas.evaluation.provenance import complete
+from negas.evaluation.cuts import tau_of, validation_tau
+from negas.evaluation.recorded import MODEL_BANK
 from negas.evaluation.rows import (
     NamedScore,
     Samples,
     bank_records,
     name_scores,
+    sample_values,
     take_samples,
-    values_by_set,
 )
-from negas.evaluation.run import OWN_BANK, RESULTS_FILE, Dump, load_dump
-from negas.metrics import PRESETS, select_samples
-from negas.metrics.roc import threshold_at_recall
-from negas.records import BoxRecords
-from negas.reports.methods import load_run, score_name
+from negas.evaluation.run import Run
+from negas.metrics import PRESETS, Preset, select_samples
+from negas.records import ID, ID_VAL, BoxRecords
 from negas.scores import get_score
-from negas.visualization.boxes import validation_threshold
+
+from ..columns import Block, score_title
+from ..methods import load_tested
 
 PLAIN = "max_sigmoid"  # the detector's own confidence, drawn beside the main score
 
@@ -35,28 +36,30 @@ class ReportRun:
     """One evaluation.
 
     Attributes:
-        path: work dir of ``tools/test.py``.
-        results: content of ``ood_results.json``; what an older version did not store is ``None``.
-        dump: kept boxes.
+        run: the finished test.
         samples: boxes over the cut that the plots and pictures are made of.
         main: the score of plots and pictures.
     """
 
-    path: Path
-    results: dict
-    dump: Dump
+    run: Run
     samples: Samples
     main: NamedScore
 
     @property
     def main_name(self) -> str:
         """The main score, as tables call it."""
-        return score_name(self.main.label)
+        return score_title(self.main.label)
 
     @property
-    def protocol(self) -> str:
-        """The protocol of plots and pictures: the first of the test."""
-        return self.samples.preset.protocol
+    def results(self) -> dict:
+        """Content of ``ood_results.json``."""
+        return self.run.results
+
+    @property
+    def block(self) -> Block:
+        """Rows of the preset of plots and pictures: the first of the test."""
+        preset, cut = self.samples.preset, self.samples.cut
+        return Block(preset.name, cut.value if cut.source == "fixed" else None)
 
     @cached_property
     def values(self) -> dict[str, np.ndarray]:
@@ -71,7 +74,7 @@ class ReportRun:
 
     def values_of(self, score: NamedScore) -> dict[str, np.ndarray]:
         """A score of the samples, by set."""
-        return values_by_set(self.dump, self.samples, score, OWN_BANK)
+        return sample_values(self.run, self.samples, score, MODEL_BANK)
 
     @property
     def plain(self) -> NamedScore:
@@ -81,32 +84,32 @@ class ReportRun:
     @property
     def tau(self) -> float:
         """A box is known iff its score is at least this: 95% of the ID test samples are."""
-        return float(threshold_at_recall(self.values["id"]))
+        return tau_of(self.values[ID])
 
     def picked(self, name: str) -> BoxRecords:
         """The samples of a set, in the order of :attr:`values`."""
-        return self.dump.records[name].select(self.samples.rows[name])
+        return self.run.records[name].select(self.samples.rows[name])
 
     def scored_records(self) -> Mapping[str, BoxRecords]:
         """All records as the main score reads them."""
-        return bank_records(self.dump, self.main, OWN_BANK)
+        return bank_records(self.run, self.main, MODEL_BANK)
 
     def validation_tau(self) -> float | None:
         """The threshold from ID validation boxes; ``None`` without such a set."""
-        if "cut" not in self.dump.records:
+        if ID_VAL not in self.run.records:
             return None
         score = get_score(self.main.name, **self.main.options)
         try:
-            return validation_threshold(self.scored_records(), score, self.samples.cut)
+            return validation_tau(self.scored_records(), score, self.samples.cut.value)
         except ValueError:  # no validation box over the cut
             return None
 
     def truth(self, name: str) -> tuple[COCO | None, str]:
         """Ground truth of a set, or why there is none."""
         try:
-            truth = self.dump.truth(name)
+            truth = self.run.truth(name)
         except FileNotFoundError:
-            file = self.dump.records[name].meta.get("ann_file", "")
+            file = self.run.records[name].meta.get("ann_file", "")
             return None, f"its annotations are not on disk: {file or 'the records name none'}"
         except ValueError as error:
             return None, f"its annotations cannot be read: {error}"
@@ -134,54 +137,57 @@ def load_report_run(
             names a file that does not exist.
         ValueError: a file cannot be read, is of another version, or the score was not tested.
     """
-    path = Path(path)
-    run = load_run(path)
-    if not (path / "records").is_dir():
+    run = load_tested(path)
+    run.annotations = dict(annotations or {})
+    if not (run.path / "records").is_dir():
         raise FileNotFoundError(
-            f"{path}: there is {RESULTS_FILE} but no folder 'records', so there are no boxes to "
-            "draw; run tools/test.py again with test_evaluator.dump=True"
+            f"{path}: there are results but no folder 'records', so there are no boxes to draw; "
+            "run tools/test.py again with test_evaluator.dump=True"
         )
-    dump = load_dump(path, annotations)
-    for name, file in (annotations or {}).items():
-        dump.truth(name)  # what the user names must be there; other sets may lack theirs
-        moved = dump.records[name].meta | dict(ann_file=file)
-        dump.records[name] = replace(dump.records[name], meta=moved)  # names of images, too
-    if lost := sorted(set(run.results["sets"]) - set(dump.records)):
-        raise FileNotFoundError(
-            f"{path}: the records of the set {lost[0]!r} are missing; run tools/test.py again"
-        )
-    settings = run.results["settings"]
-    main = _main_score(path, run.results, dump, score)
-    preset = PRESETS["matched" if settings["protocols"][0] == "matched" else "own"]
+    if unknown := sorted(set(run.annotations) - set(run.sets)):
+        raise ValueError(f"--ann: there is no set {unknown[0]!r}; sets: {', '.join(run.sets)}")
+    for name, file in run.annotations.items():
+        run.truth(name)  # what the user names must be there; other sets may lack theirs
+        moved = run.records[name].meta | dict(ann_file=file)
+        run.records[name] = replace(run.records[name], meta=moved)  # names of images, too
+    main = _main_score(run, score)
     try:
-        samples = take_samples(dump, preset)
+        samples = take_samples(run, _first_preset(run))
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"{path}: the test's first protocol is 'matched', which needs the annotations of every "
-            "set; make the report where the test ran, or give their places with --ann SET=FILE"
+            f"{path}: the test's first preset looks at annotations, which are not there; make the "
+            "report where the test ran, or give their places with --ann SET=FILE"
         ) from error
-    if not len(samples.rows["id"]):
+    if not len(samples.rows[ID]):
         raise ValueError(
-            f"{path}: no ID box is over the confidence cut {samples.cut:.4g}, so there is nothing "
-            "to report"
+            f"{path}: no ID box is over the confidence cut {samples.cut.value:.4g}, so there is "
+            "nothing to report"
         )
-    return ReportRun(path, complete(run.results), dump, samples, main)
+    return ReportRun(run, samples, main)
 
 
-def _main_score(path: Path, results: dict, dump: Dump, wanted: str | None) -> NamedScore:
-    scores = name_scores(results["settings"]["scores"])
-    has_negatives = dump.records["id"].neg_logits is not None
-    usable = [score for score in scores if has_negatives or not score.needs_negatives]
+def _first_preset(run: Run) -> Preset:
+    """The preset that the test named first, at the cut of its rows."""
+    preset = PRESETS[run.results["settings"]["presets"][0]]
+    if preset.cut is None:
+        cut = next(row["cut"] for row in run.tested_rows if row["preset"] == preset.name)
+        preset = replace(preset, cut=cut)
+    return preset
+
+
+def _main_score(run: Run, wanted: str | None) -> NamedScore:
+    scores = name_scores(run.results["settings"]["scores"])
+    usable = [score for score in scores if run.has_negatives or not score.needs_negatives]
     if wanted is not None:
         found = [score for score in usable if score.label == wanted]
         if not found:
             raise ValueError(
                 f"--score: {wanted!r} is none of this test's scores: "
-                f"{', '.join(score.label for score in usable) or 'none'} ({path})"
+                f"{', '.join(score.label for score in usable) or 'none'} ({run.path})"
             )
         return found[0]
     by_name = {score.name: score for score in reversed(usable)}
-    for name in (results["run"].get("score"), PLAIN):
+    for name in (run.info.get("score"), PLAIN):
         if name in by_name:
             return by_name[name]
     if not usable:

@@ -1,9 +1,4 @@
-"""Headline, settings and label banks of the HTML report.
-
-Tables of the HTML report: every score on every OOD set, with its controls.
-
-Open-set metrics on the HTML report: annotated objects that boxes miss or call known.
-"""
+"""Sections of the HTML report: headline, facts, tables with controls, open set, label banks."""
 
 from __future__ import annotations
 
@@ -12,87 +7,77 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from negas.evaluation.cuts import tau_of
 from negas.evaluation.open_set_rows import open_set_row
 from negas.evaluation.provenance import leaks_of
-from negas.evaluation.run import OWN_BANK
+from negas.evaluation.recorded import MODEL_BANK
 from negas.files import file_sha256
-from negas.metrics.roc import threshold_at_recall
-from negas.reports.methods import (
-    CONTROLS,
-    CUTS,
-    MAP_NAMES,
-    NO_LEAKS,
-    PROTOCOLS,
-    ROTATED,
-    score_name,
-)
-from negas.reports.scores import OPEN_SET_COLUMNS, OPEN_SET_NOTE, open_set_values
-from negas.reports.table import Column, Row, Section, Stat, Table
-from negas.visualization.boxes import TITLES
+from negas.records import ID, SET_TITLES
 
+from ..columns import (
+    COLUMNS,
+    CONTROLS,
+    FPR95,
+    MAPS,
+    NO_LEAKS,
+    OPEN_SET,
+    OPEN_SET_NOTE,
+    PERCENT,
+    ROTATED,
+    Block,
+    blocks_of,
+    score_title,
+)
+from ..scores import open_set_values
+from ..table import Column, Row, Section, Stat, Table
 from .page import BankWords, TableGroup, Tile
 from .run import ReportRun
 
 TABLE_NOTES = [
-    "In percent but thresholds and counts; ID is the positive class. FPR95 (lower is better): "
-    "share of OOD boxes called known at the threshold that keeps at least 95% of the ID boxes; "
-    "closest: at the recall closest to 95%. TPR: share of ID boxes that the threshold does keep. "
-    "Best of each block in bold.",
+    f"{PERCENT} {FPR95} TPR: share of ID boxes that the threshold does keep.",
     f"Controls of scores with negatives, beside them. {ROTATED} {NO_LEAKS}",
 ]
-_METRICS = [
-    Column("fpr95", "FPR95", "lower"),
-    Column("fpr95_closest", "FPR95 closest", "lower"),
-    Column("auroc", "AUROC", "higher"),
-    Column("tpr", "TPR"),
-    Column("threshold", "threshold", percent=False, digits=3),
-]
+_METRICS = [COLUMNS[key] for key in ("fpr95", "fpr95_closest", "auroc", "tpr", "threshold")]
 _CONTROLS = [
-    Column("rotated/fpr95", f"{CONTROLS['rotated']} FPR95"),
-    Column("rotated/auroc", f"{CONTROLS['rotated']} AUROC"),
-    Column("no_leaks/fpr95", f"{CONTROLS['no_leaks']} FPR95"),
-    Column("no_leaks/auroc", f"{CONTROLS['no_leaks']} AUROC"),
-    Column("leaks", "leaks", percent=False),
-]
+    Column(f"{control}/{key}", f"{title} {COLUMNS[key].title}")
+    for control, title in CONTROLS.items()
+    for key in ("fpr95", "auroc")
+] + [COLUMNS["leaks"]]
 
 
 def table_groups(run: ReportRun) -> list[TableGroup]:
-    """One group per protocol and cut, that of the headline first; in it one table per OOD set."""
-    rows = run.results["rows"]
-    kinds = list(dict.fromkeys((row["cut_kind"], row["protocol"]) for row in rows))
-    kinds.sort(key=lambda kind: kind[0] != "own")  # stable: protocols stay as tested
+    """One group per preset and cut, that of the headline first; in it one table per OOD set."""
+    blocks = blocks_of(run.results["rows"])
+    blocks.sort(key=lambda block: block != run.block)  # stable: presets stay as tested
     return [
-        TableGroup(
-            f"{PROTOCOLS.get(protocol, protocol)}; {CUTS.get(cut_kind, f'preset {cut_kind}')}",
-            [_table(run, name, protocol, cut_kind) for name in run.dump.ood_sets],
-        )
-        for cut_kind, protocol in kinds
+        TableGroup(block.title, [_table(run, name, block) for name in run.run.ood_sets])
+        for block in blocks
     ]
 
 
-def _table(run: ReportRun, ood_set: str, protocol: str, cut_kind: str) -> Table:
+def _table(run: ReportRun, ood_set: str, block: Block) -> Table:
     found = {
         (row["score"], row["bank"], row["control"]): row
         for row in run.results["rows"]
-        if (row["ood_set"], row["protocol"], row["cut_kind"]) == (ood_set, protocol, cut_kind)
+        if row["ood_set"] == ood_set and Block.of(row) == block
     }
     banks = run.results["banks"]
     sections = []
-    for bank in dict.fromkeys(["own", *banks]):
-        used = {bank, "none"} if bank == "own" else {bank}
+    for bank in dict.fromkeys([MODEL_BANK, *banks]):
+        used = {bank, "none"} if bank == MODEL_BANK else {bank}
         rows = [
-            Row(score_name(score), _values(found, score, its_bank, banks, ood_set))
+            Row(score_title(score), _values(found, score, its_bank, banks, ood_set))
             for score, its_bank, control in found
             if its_bank in used and control == "none"
         ]
         if rows:
             size = f", {banks[bank]['size']} negatives" if bank in banks else ""
             title = f"bank: {bank_name(run, bank)}{size}" if bank in banks else ""
-            title = "; ".join(filter(None, ["no negatives" if bank == "own" else "", title]))
+            title = "; ".join(filter(None, ["no negatives" if bank == MODEL_BANK else "", title]))
             sections.append(Section(title, rows))
     first = next(iter(found.values()), {})
     counts = f"{first.get('num_id', 0)} ID boxes, {first.get('num_ood', 0)} OOD boxes"
-    cut = first.get("cut", run.samples.cut)
+    cut = first.get("cut", run.samples.cut.value)
     controls = _CONTROLS if banks else []
     return Table(f"{ood_set}: {counts}, cut {cut:.3f}", [*_METRICS, *controls], sections)
 
@@ -116,7 +101,9 @@ def _values(
 def bank_name(run: ReportRun, bank: str) -> str:
     """A bank with the file of its words."""
     info = run.results["run"]
-    file = run.results["banks"][bank]["file"] or (info.get("neg_labels") if bank == "own" else None)
+    file = run.results["banks"][bank]["file"] or (
+        info.get("neg_labels") if bank == MODEL_BANK else None
+    )
     return f"{bank}, {file}" if file else bank
 
 
@@ -135,14 +122,14 @@ def headline(run: ReportRun) -> list[Tile]:
     rows = {
         (row["ood_set"], row["score"], row["bank"], row["control"]): row
         for row in run.results["rows"]
-        if (row["protocol"], row["cut_kind"]) == (run.protocol, "own")
+        if Block.of(row) == run.block
     }
-    bank = "own" if run.main.needs_negatives else "none"
+    bank = MODEL_BANK if run.main.needs_negatives else "none"
     beside = {"rotated": (run.main.label, bank, "rotated")}
     if run.main.label != run.plain.label:
-        beside[score_name(run.plain.label)] = (run.plain.label, "none", "none")
+        beside[score_title(run.plain.label)] = (run.plain.label, "none", "none")
     tiles = []
-    for name in run.dump.ood_sets:
+    for name in run.run.ood_sets:
         row = rows.get((name, run.main.label, bank, "none"), {})
         others = {
             title: rows[(name, *key)] for title, key in beside.items() if (name, *key) in rows
@@ -150,9 +137,9 @@ def headline(run: ReportRun) -> list[Tile]:
         for key, title in (("fpr95", "FPR95"), ("auroc", "AUROC")):
             notes = [run.main_name, *(f"{of} {percent(o[key])}" for of, o in others.items())]
             tiles.append(Tile(f"{name} {title}", percent(row.get(key)), notes))
-    for key, title in MAP_NAMES.items():
+    for key in MAPS:
         if (value := run.results["map"].get(key)) is not None:
-            tiles.append(Tile(title, percent(value), [f"mAP, {key}"]))
+            tiles.append(Tile(COLUMNS[key].title, percent(value), [f"mAP, {key}"]))
     return tiles
 
 
@@ -160,18 +147,21 @@ def facts(run: ReportRun) -> list[tuple[str, str]]:
     """What the numbers depend on, the first things one asks."""
     results, info = run.results, run.results["run"]
     sets = [
-        f"{TITLES.get(name, name)}: {about['images']} images, {about['boxes']} boxes"
+        f"{SET_TITLES.get(name, name)}: {about['images']} images, {about['boxes']} boxes"
         for name, about in results["sets"].items()
     ]
-    own = results["banks"].get("own")
-    bank = f"{own['size']} words: {', '.join(own['labels'])}" if own else "none"
+    words = results["banks"].get(MODEL_BANK)
+    bank = f"{words['size']} words: {', '.join(words['labels'])}" if words else "none"
+    cut = run.samples.cut
     seeds, versions = results["seeds"], info["versions"] or {}
-    hashes = [f"{TITLES.get(n, n)}: {_text(s['ann_sha256'])}" for n, s in results["sets"].items()]
+    hashes = [
+        f"{SET_TITLES.get(n, n)}: {_text(s['ann_sha256'])}" for n, s in results["sets"].items()
+    ]
     return [
-        ("Protocol", PROTOCOLS.get(run.protocol, run.protocol)),
+        ("Protocol", run.block.title),
         (
             "Confidence cut",
-            f"{run.samples.cut:.4f} ({run.samples.cut_rule}, source: {run.samples.cut_source})",
+            f"{cut.value:.4f} ({cut.rule}, source: {cut.source})",
         ),
         *_thresholds(run),
         ("Sets (all boxes kept)", "; ".join(sets)),
@@ -179,8 +169,8 @@ def facts(run: ReportRun) -> list[tuple[str, str]]:
         ("Boxes per image, at most", _text(info["max_per_img"])),
         ("Several labels per box", _text(info["multi_label"])),
         ("Seed", f"run {_text(seeds['run'])}, rotations {_text(seeds['rotations'])}"),
-        ("Label bank", f"{bank_name(run, 'own')}; {bank}" if own else bank),
-        ("Label bank SHA-256", _text(own["sha256"]) if own else "none"),
+        ("Label bank", f"{bank_name(run, MODEL_BANK)}; {bank}" if words else bank),
+        ("Label bank SHA-256", _text(words["sha256"]) if words else "none"),
         ("Config", _text(info["config"])),
         ("Config SHA-256", _text(info["config_sha256"])),
         ("Checkpoint", _text(info["checkpoint"])),
@@ -196,8 +186,8 @@ def _other_annotations(run: ReportRun) -> list[tuple[str, str]]:
     """Files of ``--ann`` that are not what the test read: numbers from them may differ."""
     tested = {name: about["ann_sha256"] for name, about in run.results["sets"].items()}
     other = [
-        f"{TITLES.get(name, name)}: {file}"
-        for name, file in run.dump.annotations.items()
+        f"{SET_TITLES.get(name, name)}: {file}"
+        for name, file in run.run.annotations.items()
         if tested.get(name) and file_sha256(file) != tested[name]
     ]
     return [("Annotations unlike those of the test", "; ".join(other))] if other else []
@@ -215,7 +205,9 @@ def _thresholds(run: ReportRun) -> list[tuple[str, str]]:
     ]
     if (tau := run.validation_tau()) is not None:
         kept = {n: percent(np.mean(v >= tau)) for n, v in run.values.items() if len(v)}
-        shares = ", ".join(f"{share} of {TITLES.get(name, name)}" for name, share in kept.items())
+        shares = ", ".join(
+            f"{share} of {SET_TITLES.get(name, name)}" for name, share in kept.items()
+        )
         text = f"{tau:.4f}; with it these are called known: {shares}"
         lines.append(("Threshold from ID validation", text))
     return lines
@@ -262,6 +254,7 @@ def bank_words(run: ReportRun) -> list[BankWords]:
     return banks
 
 
+_OPEN_SET = [COLUMNS[key] for key in OPEN_SET]
 OPEN_SET_NOTES = [
     "FPR95 and AUROC look at boxes only; here an annotated OOD object without any box counts, too. "
     "Objects of categories that are no ID label are unknown. In percent but A-OSE, nOSE, WI and "
@@ -287,19 +280,19 @@ def open_set_table(run: ReportRun, name: str) -> Table:
     for side, where in (("id", "ID test set: "), (name, "")):
         truth, reason = run.truth(side)
         if truth is None:
-            return Table(f"ID and {name}", OPEN_SET_COLUMNS, [], [f"No table: {where}{reason}."])
+            return Table(f"ID and {name}", _OPEN_SET, [], [f"No table: {where}{reason}."])
     scored = {
         run.main.label: (run.main, run.values),
         run.plain.label: (run.plain, run.plain_values),
     }
     found = {}
     for label, (score, values) in scored.items():
-        tau = float(threshold_at_recall(values["id"]))
-        found[label] = open_set_row(run.dump, run.samples, score, OWN_BANK, name, tau)
+        tau = tau_of(values[ID])
+        found[label] = open_set_row(run.run, run.samples, score, MODEL_BANK, name, tau)
     counts = found[run.main.label]
     title = (
         f"ID and {name}: {counts['num_known']} known and {counts['num_unknown']} unknown objects, "
-        f"{counts['num_predictions']} boxes, cut {run.samples.cut:.3f}"
+        f"{counts['num_predictions']} boxes, cut {run.samples.cut.value:.3f}"
     )
-    rows = [Row(score_name(label), open_set_values(numbers)) for label, numbers in found.items()]
-    return Table(title, OPEN_SET_COLUMNS, [Section("each at its own tau", rows)])
+    rows = [Row(score_title(label), open_set_values(numbers)) for label, numbers in found.items()]
+    return Table(title, _OPEN_SET, [Section("each at its own tau", rows)])

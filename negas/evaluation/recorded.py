@@ -1,0 +1,332 @@
+"""What a finished test left behind: boxes by set, results, ground truth, embeddings of texts.
+
+Everything that is read or computed once per run is kept here: no rule of this room reads a file
+by itself. :class:`negas.evaluation.run.Run` is this with the questions people ask.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from negas.metrics import Cut, LabeledBoxes, Preset
+from negas.metrics.coco import CocoSource, load_coco
+from negas.metrics.protocol import ROW_METRICS
+from negas.records import ID, ID_VAL, BoxRecords
+
+from .result_files import (
+    RESULTS_FILE,
+    TEXT_FEATS_FILE,
+    load_records,
+    read_feats,
+    read_results,
+)
+
+if TYPE_CHECKING:
+    from typing import Self
+
+MODEL_BANK = "model"  # the negatives that the detector was tested with
+RESERVED_BANKS = (MODEL_BANK, "none")  # "none": rows of scores that read no negatives
+
+
+@dataclass
+class Recorded:
+    """Detections of one run and what belongs to them.
+
+    Attributes:
+        path: of the run, for messages.
+        results: content of ``ood_results.json``, or ``None`` where only records are left.
+        annotations: COCO jsons by set, instead of the paths in the records.
+        truths: ground truths read so far, by set.
+    """
+
+    path: Path
+    results: dict | None = None
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    truths: dict[str, CocoSource] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def load(cls, path: str | Path, annotations: Mapping[str, str] | None = None) -> Self:
+        """A work dir of ``tools/test.py``, or a folder of records.
+
+        Records are read when they are first asked for.
+
+        Raises:
+            FileNotFoundError: there is no such folder, or no run in it.
+            ValueError: the results cannot be read, or ``annotations`` name a set that is not there.
+        """
+        path = Path(path)
+        folder = _records_folder(path)
+        if not path.is_dir():
+            raise FileNotFoundError(
+                f"{path}: no such folder; give the work dir of tools/test.py or its records folder"
+            )
+        results = None
+        for home in (path, path.parent):
+            if _records_folder(home) == folder and (home / RESULTS_FILE).is_file():
+                results = read_results(home)
+                break
+        run = cls(path, results, annotations or {})
+        if results is None:
+            run._files()  # there must be something
+        unknown = sorted(set(run.annotations) - set(run.sets))
+        if unknown:
+            raise ValueError(
+                f"--ann: there is no set {unknown[0]!r} in {path}; sets: {', '.join(run.sets)}"
+            )
+        return run
+
+    @classmethod
+    def of(
+        cls,
+        path: Path,
+        records: Mapping[str, BoxRecords],
+        feats: Mapping[str, np.ndarray] | None = None,
+        results: dict | None = None,
+        truths: Mapping[str, CocoSource] | None = None,
+    ) -> Self:
+        """A run in memory, such as a test that has just seen its last image.
+
+        Args:
+            path: of the run, for messages.
+            records: detections by set.
+            feats: text embeddings ``[M, D]`` by bank.
+            results: as far as they are known; ``sets`` in any case.
+            truths: ground truth by set.
+        """
+        run = cls(path, results, truths=dict(truths or {}))
+        run.records, run.feats = dict(records), dict(feats or {})
+        return run
+
+    @property
+    def name(self) -> str:
+        """How tables call it: the folder, with the one above where its own name says little."""
+        parts = self.path.resolve().parts
+        says_little = re.fullmatch(r"records|seed[_-]?\d+", parts[-1])
+        return "/".join(parts[-2 if says_little else -1 :])
+
+    @property
+    def sets(self) -> list[str]:
+        """Names of all sets in the order of the test."""
+        if self.results:
+            return list(self.results["sets"])
+        return list(self.__dict__.get("records") or self._files())
+
+    @property
+    def ood_sets(self) -> list[str]:
+        """Names of the OOD sets."""
+        return [name for name in self.sets if name not in (ID, ID_VAL)]
+
+    @property
+    def info(self) -> dict:
+        """Config, checkpoint, seed and versions of the run; empty without results."""
+        return (self.results or {}).get("run", {})
+
+    @property
+    def tested_rows(self) -> list[dict]:
+        """Rows of the test; NaN for a number that does not exist (the AUROC of an empty set)."""
+        rows = (self.results or {}).get("rows", ())
+        return [
+            {k: math.nan if v is None and k in ROW_METRICS else v for k, v in r.items()}
+            for r in rows
+        ]
+
+    def _files(self) -> dict[str, Path]:
+        folder = _records_folder(self.path)
+        files = [file for file in sorted(folder.glob("*.npz")) if file.name != TEXT_FEATS_FILE]
+        found = {file.stem: file for file in files}
+        if ID not in found or not set(found) - {ID, ID_VAL}:
+            raise FileNotFoundError(
+                f"{self.path}: expected id.npz and one file per OOD set, found "
+                f"{', '.join(found) or 'no records'}; run tools/test.py with OOD sets"
+            )
+        return found
+
+    @cached_property
+    def records(self) -> dict[str, BoxRecords]:
+        """Detections by set; ``id`` and at least one OOD set.
+
+        Raises:
+            FileNotFoundError: a set of the results has no records.
+            ValueError: a file cannot be read, or its sets do not belong together.
+        """
+        files = self._files()
+        lost = [name for name in self.sets if name not in files]
+        if lost:
+            raise FileNotFoundError(
+                f"{self.path}: the records of the set {lost[0]!r} are missing; run tools/test.py "
+                "again"
+            )
+        records = {name: load_records(files[name]) for name in self.sets}
+        check_sets(self.path, records)
+        return records
+
+    @property
+    def id_labels(self) -> list[str]:
+        """ID label names, or numbers where the records name none."""
+        records = self.records[ID]
+        return list(records.meta.get("id_labels") or map(str, range(records.num_ids)))
+
+    @property
+    def has_negatives(self) -> bool:
+        """Whether the detector was tested with negative labels."""
+        return self.records[ID].neg_logits is not None
+
+    # What rules have computed so far; each is asked for many times.
+
+    @cached_property
+    def cuts(self) -> dict[str, Cut]:
+        """Confidence cuts found so far, by rule (:mod:`.cuts`)."""
+        return {}
+
+    @cached_property
+    def samples(self) -> dict[Preset, Any]:
+        """:class:`~.rows.Samples` taken so far, by preset."""
+        return {}
+
+    @cached_property
+    def _with_banks(self) -> dict[str, dict[str, BoxRecords]]:
+        return {}
+
+    @cached_property
+    def objects(self) -> dict[str, LabeledBoxes]:
+        """Annotated objects for the open-set metrics, by set, as far as asked for."""
+        return {}
+
+    def truth(self, name: str) -> CocoSource:
+        """Ground truth of a set.
+
+        Raises:
+            FileNotFoundError: the annotation file is not where it was during the test.
+        """
+        if name not in self.truths:
+            file = self.annotations.get(name) or self.records[name].meta.get("ann_file", "")
+            if not Path(file).is_file():
+                raise FileNotFoundError(
+                    f"{self.path}: the annotations {file!r} of the set {name!r} do not exist; give "
+                    f"their place with --ann {name}=FILE, or run this where the test ran"
+                )
+            self.truths[name] = load_coco(file)
+        return self.truths[name]
+
+    @cached_property
+    def feats(self) -> dict[str, np.ndarray]:
+        """Text embeddings by bank, as the test left them; empty without its file."""
+        file = _records_folder(self.path) / TEXT_FEATS_FILE
+        return read_feats(file) if file.is_file() else {}
+
+    def bank_labels(self, bank: str) -> list[str] | None:
+        """The words of a bank, where the run names them."""
+        labels = (self.results or {}).get("banks", {}).get(bank, {}).get("labels")
+        if labels is None and bank == MODEL_BANK:
+            labels = self.records[ID].meta.get("neg_labels")
+        return labels
+
+    def with_bank(self, bank: str) -> dict[str, BoxRecords]:
+        """Records whose negative logits are those of a bank of the run.
+
+        Raises:
+            ValueError: the run has no such bank, or its records hold no embeddings.
+        """
+        if bank == MODEL_BANK:
+            return self.records
+        if bank not in self._with_banks:
+            if bank not in self.feats:
+                known = ", ".join(self.feats) or f"none, as there is no {TEXT_FEATS_FILE}"
+                raise ValueError(f"{self.path}: there is no bank {bank!r}; the run has: {known}")
+            self._with_banks[bank] = self.rescore(bank, self.feats[bank])
+        return self._with_banks[bank]
+
+    def rescore(
+        self, bank: str, feats: np.ndarray, names: Iterable[str] | None = None
+    ) -> dict[str, BoxRecords]:
+        """Records (of all sets, or the named ones) with negative logits from other embeddings.
+
+        Args:
+            bank: whose labels the embeddings stand for.
+            feats: ``[M, D]`` text embeddings.
+            names: of sets; ``None``: all.
+
+        Raises:
+            ValueError: the records hold no embeddings, or of another size.
+        """
+        labels = self.bank_labels(bank)
+        try:
+            return {n: self.records[n].rescore(feats, labels) for n in names or self.records}
+        except ValueError as error:
+            raise ValueError(f"{self.path}: bank {bank!r}: {error}") from error
+
+
+def check_sets(path: Path, sets: Mapping[str, BoxRecords]) -> None:
+    """Refuse sets of other vocabularies, mixed label orders and an ID set without boxes.
+
+    Raises:
+        ValueError: in one sentence.
+    """
+    first = sets[ID]
+    if not len(first):
+        raise ValueError(f"{path}: the ID set holds no box, so there is nothing to score")
+    for name, records in sets.items():
+        where = f"{path}: the sets 'id' and {name!r}"
+        for key, what in (("id_labels", "ID labels"), ("neg_labels", "negative labels")):
+            _same_labels(where, what, first.meta.get(key), records.meta.get(key))
+        if records.num_ids != first.num_ids:
+            raise ValueError(
+                f"{where} have {first.num_ids} and {records.num_ids} ID labels; all sets must come "
+                "from one test"
+            )
+        shapes = [None if r.neg_logits is None else r.neg_logits.shape[1] for r in (first, records)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"{where} were scored with different negative labels; all sets must come from one "
+                "test"
+            )
+
+
+def check_pair(run: Recorded, other: Recorded) -> list[str]:
+    """The OOD sets that both runs have.
+
+    Raises:
+        ValueError: other ID labels or images, so the runs cannot be compared.
+    """
+    _same_labels(f"{run.path} and {other.path}", "ID labels", run.id_labels, other.id_labels)
+    shared = [name for name in run.ood_sets if name in other.ood_sets]
+    if not shared:
+        raise ValueError(
+            f"{run.path} and {other.path} have no OOD set in common "
+            f"({', '.join(run.ood_sets)} and {', '.join(other.ood_sets)})"
+        )
+    for name in (ID, *shared):
+        mine, theirs = run.records[name].images, other.records[name].images
+        if not np.array_equal(mine, theirs):
+            raise ValueError(
+                f"{run.path} and {other.path}: the set {name!r} has other images ({len(mine)} and "
+                f"{len(theirs)}); a paired comparison needs the same ones"
+            )
+    return shared
+
+
+def _same_labels(where: str, what: str, first: Iterable | None, second: Iterable | None) -> None:
+    if first is None or second is None or list(first) == list(second):
+        return
+    if sorted(first) == sorted(second):
+        raise ValueError(
+            f"{where} have the same {what} in different orders, so their columns of logits do not "
+            "agree; test again with one order"
+        )
+    lost = sorted(set(first) ^ set(second))[0]
+    raise ValueError(
+        f"{where} have different {what} ({lost!r} is in one of them only); they must come from one "
+        "vocabulary"
+    )
+
+
+def _records_folder(path: Path) -> Path:
+    return path / "records" if (path / "records").is_dir() else path

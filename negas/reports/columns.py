@@ -1,0 +1,144 @@
+"""One vocabulary for all tables: how a metric, a score, a preset and a control are called.
+
+Titles of scores stand with the scores (:attr:`negas.scores.Score.title`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from negas.metrics import PRESETS
+from negas.scores import SCORES
+
+from .table import Column
+
+COLUMNS = {
+    column.key: column
+    for column in (
+        Column("fpr95", "FPR95", "lower"),
+        Column("fpr95_closest", "FPR95 closest", "lower"),
+        Column("auroc", "AUROC", "higher"),
+        Column("tpr", "TPR"),
+        Column("threshold", "threshold", percent=False, digits=3),
+        Column("cut", "cut", percent=False, digits=3),
+        Column("num_id", "boxes ID", percent=False),
+        Column("num_ood", "boxes OOD", percent=False),
+        Column("leaks", "leaks", percent=False),
+        # mAP (ID): three definitions that published tables mix, and two they do not state
+        Column("coco_ap", "ID AP", "higher"),
+        Column("coco_ap50", "ID AP50", "higher"),
+        Column("voc07_ap50", "ID AP50 (VOC07)", "higher"),
+        Column("voc07_style_ap", "ID AP (VOC07 style)", "higher"),
+        Column("unstated_ap", "ID AP (unstated)", "higher"),
+        # open set
+        Column("a_ose", "A-OSE", "lower", percent=False),
+        Column("nose", "nOSE", "lower", percent=False, digits=3),
+        Column("nose_unique", "nOSE unique", "lower"),
+        Column("wi", "WI@0.8", "lower", percent=False, digits=3),
+        Column("ap_known", "AP known", "higher"),
+        Column("ap_unknown", "AP_U unknown", "higher"),
+        Column("recall_unknown", "U-Recall", "higher"),
+        Column("precision_unknown", "P_U unknown", "higher"),
+        Column("num_unknown", "unknown objects", percent=False),
+    )
+}
+MAPS = ("coco_ap", "coco_ap50", "voc07_ap50")
+PUBLISHED_MAPS = (*MAPS, "voc07_style_ap", "unstated_ap")
+OPEN_SET = (
+    *("a_ose", "nose", "nose_unique", "wi", "ap_known", "ap_unknown"),
+    *("recall_unknown", "precision_unknown", "num_unknown"),
+)
+CONTROLS = {"rotated": "rotated", "no_leaks": "without leaks"}
+_SAMPLES = {
+    "vos": "every box over the cut is a sample",
+    "matched": "boxes on annotated objects only",
+}
+_RULES = {
+    "at_least": "FPR95 at a recall of at least 95%",
+    "closest": "FPR95 at the recall closest to 95%, VOS's rule",
+}
+
+PERCENT = "In percent; ID is the positive class. Best of each block in bold."
+FPR95 = (
+    "FPR95 (lower is better): share of OOD boxes called known at the threshold that keeps at least "
+    "95% of the ID boxes; closest: at the recall closest to 95%, the rule of VOS's code."
+)
+ROTATED = (
+    "rotated: the bank's embeddings turned at random (same geometry, no meaning), mean of several "
+    "draws; a gain that survives it is not semantic."
+)
+LEAKS = "leaks: how many of the bank's negatives name a class of the OOD set, synonyms included."
+NO_LEAKS = "without leaks: the same without these negatives; empty where there are none."
+OPEN_SET_NOTE = (
+    "Open set: ID images and OOD images together; a box is unknown below tau, the score that keeps "
+    "95% of the ID samples. A-OSE and nOSE grow with the number of boxes: compare them at one cut."
+)
+
+
+def per_set(name: str, key: str, title: str | None = None) -> Column:
+    """A column of one OOD set: ``near/fpr95``, ``near FPR95``."""
+    column = COLUMNS[key]
+    return replace(column, key=f"{name}/{key}", title=title or f"{name} {column.title}")
+
+
+def counts(ood_sets: Sequence[str]) -> Column:
+    """Samples of all sets in one cell."""
+    title = "boxes " + "/".join(["ID", *ood_sets])
+    more = tuple(f"{name}/num_ood" for name in ood_sets)
+    return replace(COLUMNS["num_id"], title=title, more=more)
+
+
+def leaks(ood_sets: Sequence[str]) -> Column:
+    """Negatives that name a class of each OOD set, in one cell."""
+    first, *others = (f"{name}/leaks" for name in ood_sets)
+    title = "leaks " + "/".join(ood_sets)
+    return replace(COLUMNS["leaks"], key=first, title=title, more=tuple(others))
+
+
+def score_title(label: str) -> str:
+    """How tables call a score: ``MCM (logits=cosine)`` for ``mcm(logits=cosine)``."""
+    name, bracket, options = label.partition("(")
+    shown = SCORES[name].title if name in SCORES else name
+    return f"{shown} ({options}" if bracket else shown
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows that may stand side by side: of one preset, at its cut or at one fixed number.
+
+    Attributes:
+        preset: of :data:`negas.metrics.PRESETS`.
+        fixed_cut: where that is a number; ``None``: each run's own cut of the preset.
+    """
+
+    preset: str
+    fixed_cut: float | None = None
+
+    @classmethod
+    def of(cls, row: dict) -> Block:
+        """The block that a row belongs to."""
+        return cls(row["preset"], row["cut"] if row["cut_source"] == "fixed" else None)
+
+    @property
+    def title(self) -> str:
+        """Samples, cut and rule, for a table's heading."""
+        preset = PRESETS[self.preset]
+        unit = "" if preset.pair_floor is None else ", once per label"
+        if self.fixed_cut is not None:
+            cut = f"confidence cut {self.fixed_cut:.4g} for all"
+        elif preset.cut == "test_f1":
+            cut = "confidence cut: best F1 on each run's ID test set"
+        else:
+            cut = "confidence cut: each run's own"
+        return f"{self.preset}: {_SAMPLES[preset.protocol]}{unit}; {cut}; {_RULES[preset.rule]}"
+
+
+def blocks_of(rows: Iterable[dict]) -> list[Block]:
+    """Blocks in order of appearance."""
+    return list(dict.fromkeys(Block.of(row) for row in rows))
+
+
+def fpr95_of(row: dict) -> float:
+    """FPR95 by the rule of the row's preset."""
+    return row["fpr95_closest" if row["rule"] == "closest" else "fpr95"]
