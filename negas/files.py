@@ -1,12 +1,80 @@
-"""Files written whole or not at all, and what tells one file from another."""
+"""Reading and writing files: JSON with one kind of sentence, files whole or not at all."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+_INT64 = 2**63 - 1
+
+
+def read_json(path: str | os.PathLike, advice: str = "", name: str = "") -> Any:
+    """Content of a JSON file, UTF-8 with or without a byte order mark.
+
+    Args:
+        path: the file.
+        advice: what to do if it cannot be read, half a sentence.
+        name: what to call it in errors, where that is not its path.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: see :func:`parse_json`.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(_sentence(f"{name or path}: there is no such file", advice))
+    return parse_json(Path(path).read_bytes(), name or str(path), advice)
+
+
+def parse_json(text: str | bytes, name: str, advice: str = "") -> Any:
+    """A JSON value; :func:`read_json` for text that is read already.
+
+    Raises:
+        ValueError: it is no JSON in UTF-8, nested too deeply, or holds NaN, infinity or a whole
+            number that needs more than 64 bits.
+    """
+    try:
+        if isinstance(text, bytes):
+            text = text.decode("utf-8")
+        return json.loads(
+            text.removeprefix("\ufeff"), parse_constant=_refuse, parse_int=_whole_number
+        )
+    except _Constant as error:
+        place = re.search(rf"[^\n]{{0,40}}(?<=[\s:,[]){error}", text)
+        reason = f"it holds {error}, near {place[0].strip()!r}" if place else f"it holds {error}"
+        raise not_json(name, reason, advice) from error
+    except (ValueError, RecursionError) as error:
+        raise not_json(name, error, advice) from error
+
+
+def not_json(name: str | os.PathLike, reason: object, advice: str = "") -> ValueError:
+    """The error of a file that is no JSON, for readers that do not read it whole."""
+    return ValueError(_sentence(f"{name}: not valid JSON ({reason})", advice))
+
+
+class _Constant(ValueError):
+    """NaN or infinity, which Python would read."""
+
+
+def _refuse(constant: str) -> None:
+    raise _Constant(constant)
+
+
+def _whole_number(digits: str) -> int:
+    number = int(digits)
+    if -_INT64 <= number <= _INT64:
+        return number
+    raise ValueError(f"it holds the number {digits[:20]}..., which needs more than 64 bits")
+
+
+def _sentence(fault: str, advice: str) -> str:
+    return f"{fault}; {advice}" if advice else fault
 
 
 @contextmanager
@@ -25,22 +93,96 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def write_atomically(path: str | os.PathLike, text: str) -> None:
-    """Write a text file so that a kill leaves the old or the new one, never a part."""
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write a text file, whole or not at all."""
     with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
-def probe_folder(folder: Path) -> None:
-    """Make a folder and see that files can be written there.
+write_atomically = write_text  # goes when evaluation/ and reports/ call write_text or write_json
+
+
+def write_json(path: str | os.PathLike, value: Any, indent: int | None = 1) -> None:
+    """Write a JSON file that people can read, whole or not at all; see :func:`plain`."""
+    text = json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def write_npz(path: str | os.PathLike, arrays: Mapping[str, Any], compress: bool = False) -> None:
+    """Write arrays by name as an npz file, whole or not at all."""
+    import numpy as np
+
+    with whole_file(path) as partial, partial.open("wb") as file:
+        (np.savez_compressed if compress else np.savez)(file, **arrays)
+
+
+def plain(value: Any) -> Any:
+    """The value in types of JSON: arrays as lists, paths as texts.
+
+    A number that does not exist (NaN or infinity, say an empty set's AUROC) becomes ``None``.
+    """
+    if hasattr(value, "tolist"):  # of numpy or torch
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def check_folder(path: str | os.PathLike, option: str) -> Path:
+    """Before long work: make a folder that is to be written to, and see that it can be.
+
+    Args:
+        path: the folder.
+        option: of the command line that names it, for the error.
 
     Raises:
-        OSError: it cannot be made or written.
+        NotADirectoryError: it is a file.
+        OSError: files cannot be written there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(path)
+    if folder.is_file():
+        raise NotADirectoryError(f"{option}: {str(folder)!r} is a file; name a folder")
+    _probe(folder, folder, option)
+    return folder
+
+
+def probe_folder(folder: Path) -> None:
+    """Goes when evaluation/run.py and image_level/run/command.py call check_folder."""
+    _probe(folder, folder, "the folder")
+
+
+def check_file(path: str | os.PathLike, option: str) -> Path:
+    """Before long work: make the folder of a file that is to be written, and see that it can be.
+
+    Args:
+        path: the file.
+        option: of the command line that names it, for the error.
+
+    Raises:
+        IsADirectoryError: it is a folder.
+        OSError: it cannot be written.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise IsADirectoryError(f"{option}: {str(target)!r} is a folder; name a file")
+    _probe(target.parent, target, option)
+    return target
+
+
+def _probe(folder: Path, target: Path, option: str) -> None:
     probe = folder / f".write_probe_{os.getpid()}"
-    probe.touch()
-    probe.unlink()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OSError(
+            f"{option}: {str(target)!r} cannot be written ({error.strerror}); choose another place"
+        ) from error
 
 
 def file_sha256(path: str | os.PathLike) -> str:

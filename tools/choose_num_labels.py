@@ -10,7 +10,8 @@ the first M labels of the bank. Nothing is trained or run, so it takes seconds.
 import argparse
 import sys
 
-from negas.cli import check_target, user_errors
+from negas.cli import user_errors
+from negas.files import check_file
 
 
 def parse_args() -> argparse.Namespace:
@@ -58,7 +59,7 @@ def main() -> int:
     from negas.reports.num_labels import print_outcome
 
     if args.save_bank:
-        check_target(args.save_bank, "--save-bank")
+        check_file(args.save_bank, "--save-bank")
     score_options = {}
     for text in args.score_options:
         key, equals, value = text.partition("=")

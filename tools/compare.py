@@ -3,7 +3,8 @@
 import argparse
 import sys
 
-from negas.cli import check_target, user_errors
+from negas.cli import user_errors
+from negas.files import check_file
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,7 +42,7 @@ def main() -> int:
     from negas.reports.table import print_table
 
     if args.out:
-        check_target(args.out, "--out")
+        check_file(args.out, "--out")
     table = compare(args.results, args.published, args.names, args.scores)
     print_table(table)
     if args.out:
