@@ -173,7 +173,7 @@ def test_bad_input_is_one_sentence(command, run, words, tmp_path):
         (dict(dump=tmp_path / "none.npz"), (), "no such record file"),
         (dict(dump=tmp_path), (), "no records of an ID validation set"),
         (dict(dump=bare), (), "hold no embeddings"),
-        (dict(dump=lost), (), "nowhere.json: there is no such file"),
+        (dict(dump=lost), (), "nowhere.json: no such annotation file"),
         (dict(bank=tmp_path / "none.json"), (), "no such label bank"),
         (dict(bank=other), (), "made for other ID labels"),
         (dict(bank=unknown), (), "no embedding of 'squid' (nor of 1 other labels)"),
