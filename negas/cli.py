@@ -11,7 +11,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from negas.files import probe_folder
+from negas.files import check_file, check_folder
 
 # Threads that wait for a core should not burn one: with data loading workers, or another job on the
 # machine, spinning made CPU runs many times slower. Read when torch is imported.
@@ -161,34 +161,7 @@ def prepare_work_dir(cfg, config_path: str, work_dir: str | None) -> Path:
         cfg.work_dir = work_dir
     elif cfg.get("work_dir") is None:
         cfg.work_dir = str(Path("work_dirs") / Path(config_path).stem)
-    path = Path(cfg.work_dir)
-    try:
-        probe_folder(path)
-    except OSError as error:
-        raise OSError(
-            f"work dir {str(path)!r} cannot be written ({error.strerror}); choose another with "
-            "--work-dir"
-        ) from error
-    return path
+    return check_folder(cfg.work_dir, "--work-dir")
 
 
-def check_target(path: str | os.PathLike, option: str) -> Path:
-    """Before long work: make the folder of a file that is to be written, and see that it can be.
-
-    Args:
-        path: the file.
-        option: of the command line that names it, for the error.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    target = Path(path)
-    if target.is_dir():
-        raise IsADirectoryError(f"{option}: {str(target)!r} is a folder; name a file")
-    try:
-        probe_folder(target.parent)
-    except OSError as error:
-        raise OSError(
-            f"{option}: {str(target)!r} cannot be written ({error.strerror}); choose another place"
-        ) from error
-    return target
+check_target = check_file  # goes when reports/html calls check_file

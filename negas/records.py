@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from negas.files import write_npz
 from negas.token_labels import against_tokens
 
 ID, ID_VAL = "id", "id_val"  # names of the ID test set and the ID validation set in a run
@@ -89,21 +90,10 @@ class BoxRecords:
 
     def save(self, path: str | os.PathLike) -> None:
         """Write a compressed npz file; parent folders are made, a half-written file never stays."""
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        arrays = {name: getattr(self, name) for name in _ARRAYS}
-        partial = target.with_name(f"{target.name}.{os.getpid()}.part")
-        try:
-            with partial.open("wb") as file:
-                np.savez_compressed(
-                    file,
-                    version=np.array(VERSION),
-                    meta=np.array(json.dumps(self.meta)),
-                    **{name: value for name, value in arrays.items() if value is not None},
-                )
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
+        arrays = {"version": np.array(VERSION), "meta": np.array(json.dumps(self.meta))}
+        arrays |= {name: getattr(self, name) for name in _ARRAYS}
+        present = {name: value for name, value in arrays.items() if value is not None}
+        write_npz(path, present, compress=True)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> BoxRecords:

@@ -35,13 +35,13 @@ LEVELS = [
 ONLY = {  # rooms with a shorter list than their level gives
     "compat": set(),
     "boxes": set(),
-    "records": {"token_labels"},
+    "records": {"files", "token_labels"},
     "token_labels": set(),
     "files": set(),
     "cli": {"files", "options"},
     "options": set(),
     "scores": {"boxes", "records"},
-    "visualization": {"boxes", "records", "scores", "metrics"},
+    "visualization": {"boxes", "files", "records", "scores", "metrics"},
 }
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 TOP = len(LEVELS)  # any other module of the package: imports what it likes, imported by none below

@@ -14,7 +14,8 @@ import functools
 import sys
 from pathlib import Path
 
-from negas.cli import check_target, user_errors
+from negas.cli import user_errors
+from negas.files import check_file
 from negas.labels.leakage import KINDS, USUAL_SENSES
 
 
@@ -68,7 +69,7 @@ def main() -> int:
     if args.fail_on == "similar" and not args.encoder:
         raise ValueError("--fail-on similar needs --encoder MODEL")
     if args.json:
-        check_target(args.json, "--json")
+        check_file(args.json, "--json")
     encode, settings = None, {}
     if args.encoder:
         settings = dict(encoder=args.encoder, template=args.template)

@@ -7,7 +7,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from negas.cli import add_config_options, check_target, load_config, user_errors
+from negas.cli import add_config_options, load_config, user_errors
+from negas.files import check_file
 
 
 def parse_args() -> argparse.Namespace:
@@ -44,7 +45,7 @@ def main() -> int:
 
     check_checkpoint(args.checkpoint)
     path = Path(args.out) if args.out else default_path(args.checkpoint)
-    check_target(path, "--out")  # what is wrong with it shows before the detector runs
+    check_file(path, "--out")  # what is wrong with it shows before the detector runs
     if args.ann_file:
         use_images(cfg, args.ann_file, args.img_dir)
     negatives = read_negatives(args.negatives)

@@ -9,6 +9,7 @@ import argparse
 import sys
 
 from negas.cli import add_config_options, load_config, user_errors
+from negas.files import check_folder
 
 
 def parse_args() -> argparse.Namespace:
@@ -42,11 +43,11 @@ def main() -> int:
     from negas.apis.inferencer import Inferencer
     from negas.apis.inputs import Pictures
     from negas.apis.labels import read_negatives
-    from negas.apis.outputs import prepare_folder, print_unreadable
+    from negas.apis.outputs import print_unreadable
     from negas.labels.mining.classes import read_classes
 
     Pictures.of(args.input)  # what is wrong with it shows before the detector is built
-    prepare_folder(args.out_dir)
+    check_folder(args.out_dir, "--out-dir")
     inferencer = Inferencer(
         cfg,
         args.checkpoint,

@@ -18,14 +18,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from negas.files import whole_file
+from negas.files import check_folder, whole_file
 from negas.models.grounding_dino import attention as attention_grounding_dino  # noqa: F401 - registers its reader
 from negas.models.yolo_world.attention import Branch, Layer, read_branches
 from negas.visualization.heatmaps import HeatMap, HeatRow, paint_heat
 
 from .inferencer import Inferencer
 from .inputs import Picture, Pictures
-from .outputs import prepare_folder
 
 
 # --- where it lies on the image -------------------------------------------------------------------
@@ -243,7 +242,7 @@ def draw_attention(
         ValueError: nothing can be read, or the detector has no such attention.
         OSError: the folder cannot be written.
     """
-    folder = prepare_folder(out_dir)
+    folder = check_folder(out_dir, "--out-dir")
     pictures.decoder = inferencer.decoder
     written: list[Path] = []
     # disable=None: no bar where standard error is no terminal

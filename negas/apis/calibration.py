@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from negas.files import file_sha256, write_atomically
+from negas.files import check_file, file_sha256, read_json, write_json
 
 VERSION = 1
 SUFFIX = ".calibration.json"
@@ -99,15 +98,8 @@ class Calibration:
         Raises:
             OSError: the folder cannot be written.
         """
-        target = Path(path)
-        text = json.dumps(dict(version=VERSION, **asdict(self)), indent=2, ensure_ascii=False)
-        try:
-            write_atomically(target, text + "\n")
-        except OSError as error:
-            raise OSError(
-                f"calibration {str(target)!r} cannot be written ({error.strerror}); choose another "
-                "place with --out"
-            ) from error
+        target = check_file(path, "--out")
+        write_json(target, dict(version=VERSION, **asdict(self)), indent=2)
         return target
 
     @classmethod
@@ -122,10 +114,7 @@ class Calibration:
         if not Path(path).is_file():
             raise FileNotFoundError(f"{where} does not exist; make one with tools/calibrate.py")
         again = "make it again with tools/calibrate.py"
-        try:
-            data = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise ValueError(f"{where} is not valid JSON ({error}); {again}") from error
+        data = read_json(path, again, where)
         names = [field.name for field in dataclasses.fields(cls)]
         missing = [n for n in ("version", *names) if not isinstance(data, dict) or n not in data]
         if missing:

@@ -30,11 +30,12 @@ from negas.experiments.preflight import (  # noqa: E402
     check_device,
     check_test_pipeline,
 )
+from negas.files import check_folder  # noqa: E402
 
 from .calibration import Calibration, default_path, identity  # noqa: E402
 from .inputs import Input, Picture, Pictures  # noqa: E402
 from .labels import set_labels  # noqa: E402
-from .outputs import CocoResults, Painted, VerdictVisualizer, prepare_folder  # noqa: E402
+from .outputs import CocoResults, Painted, VerdictVisualizer  # noqa: E402
 
 UNCALIBRATED_CUT = 0.3  # what MMDetection's inferencer draws from
 
@@ -184,7 +185,7 @@ class Inferencer(DetInferencer):
             raise ValueError(f"pred_score_thr must be a confidence in [0, 1], got {pred_score_thr}")
         pictures = Pictures.of(inputs)
         pictures.decoder = self.decoder
-        folder = prepare_folder(out_dir) if str(out_dir) else None
+        folder = check_folder(out_dir, "--out-dir") if str(out_dir) else None
         threshold = self.threshold if pred_score_thr is None else pred_score_thr
         coco = CocoResults(self.model.class_names, self._info(threshold))
         painted = Painted(folder) if folder and not no_save_vis else None

@@ -5,8 +5,6 @@ MMDetection's visualizer with a verdict: known boxes green, unknown ones red and
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +18,7 @@ from mmengine.structures import InstanceData
 from PIL import Image
 
 from negas import compat
-from negas.files import probe_folder, write_atomically
+from negas.files import write_json
 from negas.visualization.boxes import draw_scene
 
 from .inputs import Picture
@@ -77,8 +75,7 @@ class CocoResults:
         info = self.info | dict(complete=complete, unreadable=list(unreadable))
         content = dict(info=info, images=self.images, annotations=self.annotations)
         target = folder / RESULTS_FILE
-        text = json.dumps(content | dict(categories=self.categories), ensure_ascii=False)
-        write_atomically(target, text)
+        write_json(target, content | dict(categories=self.categories), indent=None)
         return target
 
 
@@ -120,22 +117,6 @@ class Painted:
         if self._video is not None:
             self._video.release()
         self._video = self._name = None
-
-
-def prepare_folder(out_dir: str | os.PathLike) -> Path:
-    """Make the output folder.
-
-    Raises:
-        OSError: it cannot be made or written.
-    """
-    folder = Path(out_dir)
-    try:
-        probe_folder(folder)
-    except OSError as error:
-        raise OSError(
-            f"output folder {str(folder)!r} cannot be written ({error.strerror}); choose another"
-        ) from error
-    return folder
 
 
 def print_unreadable(unreadable: Sequence[dict]) -> int:

@@ -5,7 +5,6 @@ Is a COCO json sound, and are its images there?
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,8 @@ from mmengine.dist import get_rank, get_world_size
 from mmengine.logging import print_log
 from PIL import Image
 from tqdm import tqdm
+
+from negas.files import read_json
 
 _LISTS = ("images", "annotations", "categories")
 
@@ -53,10 +54,7 @@ def _read(path: Path, key: str) -> dict:
         raise FileNotFoundError(
             f"{key}.ann_file: {str(path)!r} does not exist; {how} or correct data_root/ann_file"
         )
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{key}.ann_file: {str(path)!r} is not valid JSON ({error})") from error
+    data = read_json(path, name=f"{key}.ann_file: {str(path)!r}")
     for field in _LISTS:
         rows = data.get(field) if isinstance(data, dict) else None
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):

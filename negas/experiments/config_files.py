@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from negas.files import write_atomically
+from negas.files import write_text
 from negas.labels.corpus import load_corpus
 from negas.labels.wordnet import word_key
 
@@ -138,7 +138,7 @@ def write_configs(texts: Mapping[str, str], folder: Path) -> list[str]:
     """Write what differs from the files in ``folder``; returns the names written."""
     changed = [name for name, _ in differences(texts, folder) if name in texts]
     for name in changed:
-        write_atomically(folder / name, texts[name])
+        write_text(folder / name, texts[name])
     return changed
 
 

@@ -17,7 +17,7 @@ from mmengine.utils.dl_utils import set_multi_processing
 import negas.register  # noqa: F401
 from negas.evaluation.cuts import validation_tau
 from negas.evaluation.ood_metric import OODMetric
-from negas.files import probe_folder
+from negas.files import check_folder
 from negas.models.checkpoint import check_base
 from negas.visualization.painting import paint_sets
 
@@ -144,7 +144,7 @@ def test(cfg: Config, checkpoint: str | Path, show_dir: str | None = None) -> di
     paints = show_dir and cfg.test_cfg.get("type") == "OODTestLoop"
     folder = Path(cfg.work_dir).resolve() / (show_dir or "")
     if show_dir:
-        _check_show_dir(folder)
+        check_folder(folder, "--show-dir")
     if show_dir and not paints:
         # Absolute: the hook would join a relative one to its own path anew at every image.
         cfg.default_hooks.visualization.update(draw=True, test_out_dir=str(folder))
@@ -153,15 +153,6 @@ def test(cfg: Config, checkpoint: str | Path, show_dir: str | None = None) -> di
     if paints and is_main_process():
         paint(runner.test_loop.ood_metrics[0], folder)
     return metrics
-
-
-def _check_show_dir(folder: Path) -> None:
-    try:
-        probe_folder(folder)
-    except OSError as error:
-        raise OSError(
-            f"--show-dir: {str(folder)!r} cannot be written ({error.strerror}); choose another"
-        ) from error
 
 
 def paint(metric: OODMetric, folder: Path) -> None:

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from negas.cli import load_config, prepare_work_dir
 from negas.evaluation.result_files import RESULTS_FILE
-from negas.files import write_json
+from negas.files import read_json, write_json
 
 from .run import test, train
 
@@ -265,7 +265,7 @@ class Stamp:
     def read(self) -> str | None:
         """The state, or ``None``."""
         try:
-            data = json.loads(self.path.read_text(encoding="utf-8"))
+            data = read_json(self.path)
             return data["state"] if data["hash"] == self.digest else None
         except (OSError, ValueError, KeyError, TypeError):
             return None

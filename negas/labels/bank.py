@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from negas.files import write_atomically
+from negas.files import read_json, write_json
 
 _LISTS = ("id_labels", "neg_labels")
 
@@ -63,10 +62,7 @@ class NegativeLabelBank:
         """
         if not Path(path).is_file():
             raise FileNotFoundError(f"{path}: no such label bank; check the path in the config.")
-        try:
-            data = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise ValueError(f"{path}: not valid JSON: {error}.") from error
+        data = read_json(path)
         if not isinstance(data, dict):
             raise ValueError(
                 f"{path}: a label bank is a JSON object with 'id_labels' and 'neg_labels', "
@@ -82,8 +78,7 @@ class NegativeLabelBank:
 
     def save(self, path: str | os.PathLike) -> None:
         """Write readable JSON, labels in their order, whole or not at all; folders are made."""
-        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
-        write_atomically(path, text + "\n")
+        write_json(path, asdict(self), indent=2)
 
     def check_id_labels(self, names: Sequence[str]) -> None:
         """Make sure the bank was made for these ID labels, in whatever order.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from negas.files import parse_json
 
 from .names import name_forms
 
@@ -143,12 +144,7 @@ class FileCandidates:
             raise ValueError(f"the candidate file {str(path)!r} holds no candidate")
 
     def _from_json(self, text: str) -> list[str]:
-        try:
-            data = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(
-                f"the candidate file {str(self.path)!r} is not valid JSON ({error})"
-            ) from error
+        data = parse_json(text, f"the candidate file {str(self.path)!r}")
         if isinstance(data, dict):
             lists = [data[key] for key in ("candidates", "neg_labels") if key in data]
             data = lists[0] if lists else None

@@ -31,7 +31,6 @@ The leakage audit as a command: labels and OOD classes in, a table and a json ou
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -39,7 +38,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from negas.files import write_atomically
+from negas.files import read_json, write_json
 
 from .bank import NegativeLabelBank
 from .candidates import FileCandidates
@@ -453,7 +452,7 @@ class AuditReport:
 
     def save(self, path: Path) -> None:
         """Write the JSON form, whole or not at all."""
-        write_atomically(path, json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n")
+        write_json(path, self.to_dict())
 
 
 def read_labels(path: str) -> tuple[str, ...]:
@@ -545,7 +544,7 @@ def print_report(report: AuditReport, console=None) -> None:
 
 def _is_bank(path: str) -> bool:
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
+        data = read_json(path)
+    except ValueError:
         return True  # the bank's loader says what is wrong
     return isinstance(data, dict) and "neg_labels" in data

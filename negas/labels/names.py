@@ -7,11 +7,12 @@ How many negatives name an OOD class: the number that stands beside every claim.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+
+from negas.files import read_json
 
 
 def read_names(source: Sequence[str] | str, key: str = "names") -> tuple[str, ...]:
@@ -34,15 +35,8 @@ def read_names(source: Sequence[str] | str, key: str = "names") -> tuple[str, ..
         if not path.is_file():
             raise FileNotFoundError(f"{key}={source!r}: no such file; give names or a file")
         where = f"{key}={source!r}"
-        try:
-            text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{where}: not UTF-8 text; save it as UTF-8") from error
         if path.suffix == ".json":
-            try:
-                data = json.loads(text)
-            except (json.JSONDecodeError, RecursionError) as error:
-                raise ValueError(f"{where}: not valid JSON ({error})") from error
+            data = read_json(path, name=where)
             if isinstance(data, dict) and isinstance(data.get("categories"), list):
                 rows = data["categories"]
                 data = [row.get("name") if isinstance(row, dict) else None for row in rows]
@@ -50,6 +44,10 @@ def read_names(source: Sequence[str] | str, key: str = "names") -> tuple[str, ..
                 raise ValueError(f"{where}: expected a list of names or a COCO json")
             names = [entry[0] if isinstance(entry, list) and entry else entry for entry in data]
         else:
+            try:
+                text = path.read_text(encoding="utf-8-sig")
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{where}: not UTF-8 text; save it as UTF-8") from error
             names = [line.strip() for line in text.splitlines() if line.strip()]
     for i, name in enumerate(names):
         if not isinstance(name, str) or not name.strip():
@@ -105,14 +103,12 @@ def _from_text(path: str) -> list[tuple[str, ...]]:
 
 
 def _from_json(path: str) -> list[tuple[str, ...]]:
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"OOD names: there is no file {path!r}; give names or a file.")
+    data = read_json(path, "give names or a file", f"OOD names {path!r}")
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
         if isinstance(data, dict):
             return [(name,) for name in used_categories(data)]
         return [tuple(entry) if isinstance(entry, list) else (entry,) for entry in data]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (KeyError, TypeError) as error:
         raise ValueError(
             f"{path}: expected a JSON list of names (or of lists of names) or a COCO json "
             f"({type(error).__name__}: {error})."

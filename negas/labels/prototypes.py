@@ -20,7 +20,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from negas.embeddings.images import crop_box, load_image
-from negas.files import whole_file
+from negas.files import write_npz
 from negas.labels.selection.ranking import unit_rows
 from negas.metrics.coco import category_ids, load_coco
 
@@ -193,5 +193,4 @@ def _read(path: Path | None, num_classes: int, total: int) -> _Progress | None:
 
 
 def _write(state: _Progress, path: Path) -> None:
-    with whole_file(path) as partial, partial.open("wb") as file:
-        np.savez(file, sums=state.sums, counts=state.counts, done=np.array(state.done))
+    write_npz(path, dict(sums=state.sums, counts=state.counts, done=np.array(state.done)))

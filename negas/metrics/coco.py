@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from negas.files import read_json
 from negas.records import BoxRecords
 
 CocoSource = dict | COCO | str | os.PathLike
@@ -101,7 +100,7 @@ def load_coco(source: CocoSource) -> COCO:
     elif isinstance(source, dict):
         data, where = source, "the ground truth"
     else:
-        data, where = _read_json(source, "annotation"), str(source)
+        data, where = read_json(source), str(source)
     for key in ("images", "annotations", "categories"):
         if not isinstance(data, dict) or not isinstance(data.get(key), list):
             raise ValueError(f"{where}: expected a COCO dict with a list under {key!r}.")
@@ -181,19 +180,10 @@ def load_results(detections: Sequence[dict] | str | os.PathLike) -> list[dict]:
         ValueError: it is no json, or no list of dicts.
     """
     if isinstance(detections, str | os.PathLike):
-        detections = _read_json(detections, "result")
+        detections = read_json(detections)
     if not isinstance(detections, Sequence) or any(not isinstance(d, dict) for d in detections):
         raise ValueError("detections must be a list of COCO results (dicts).")
     return list(detections)
-
-
-def _read_json(path: str | os.PathLike, what: str) -> object:
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such {what} file.")
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not valid JSON: {error}.") from error
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ import numpy as np
 from negas.boxes import box_iou
 
 from .coco import CocoSource, load_coco
+from .matching import corners, match, rows_by_image
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,11 +165,9 @@ def truth_boxes(truth: CocoSource, class_names: Sequence[str]) -> LabeledBoxes:
         for thing in coco.dataset["annotations"]
         if not thing.get("iscrowd") and not thing.get("ignore")
     ]
-    bboxes = np.array([thing["bbox"] for thing in objects], dtype=np.float64).reshape(-1, 4)
-    bboxes[:, 2:] += bboxes[:, :2]
     return LabeledBoxes(
         np.array([thing["image_id"] for thing in objects]),
-        bboxes,
+        corners(objects),
         np.array([labels[thing["category_id"]] for thing in objects], dtype=np.int64),
     )
 
@@ -217,37 +216,24 @@ def _match(
     rank[order] = np.arange(len(order))
     hits, open_errors = np.zeros(len(order), bool), np.zeros(len(order), bool)
     hit_unknown: set[int] = set()
-    rows_of_truth = _rows_by_image(truth.image_ids, np.arange(len(truth.labels)))
-    for image, rows in _rows_by_image(predictions.image_ids, order).items():
+    rows_of_truth = rows_by_image(truth.image_ids, np.arange(len(truth.labels)))
+    for image, rows in rows_by_image(predictions.image_ids, order).items():
         things = rows_of_truth.get(image)
         if things is None:
             continue
-        overlap = box_iou(predictions.bboxes[rows], truth.bboxes[things])
+        boxes, objects = predictions.bboxes[rows], truth.bboxes[things]
         labels, thing_labels = predictions.labels[rows], truth.labels[things]
-        same = np.where(labels[:, None] == thing_labels[None], overlap, 0)
-        best = same.argmax(axis=1)
-        over = np.flatnonzero(same[np.arange(len(rows)), best] > iou)
-        _, first = np.unique(best[over], return_index=True)  # rows are by descending score
-        hits[rank[rows[over[first]]]] = True
+        found = match(boxes, objects, iou, labels, thing_labels)
+        hits[rank[rows]] = found.hits
 
-        unknown = np.flatnonzero(thing_labels == num_known)
-        if not len(unknown):
+        unknown = thing_labels == num_known
+        if not unknown.any():
             continue
-        known_rows = np.flatnonzero(labels < num_known)
-        wrong = overlap[np.ix_(known_rows, unknown)] > iou
-        open_errors[rank[rows[known_rows[wrong.any(axis=1)]]]] = True
-        hit_unknown.update(things[unknown[wrong.any(axis=0)]].tolist())
+        known = labels < num_known
+        wrong = box_iou(boxes[known], objects[unknown]) > iou  # every pair of them counts
+        open_errors[rank[rows[known][wrong.any(axis=1)]]] = True
+        hit_unknown.update(things[unknown][wrong.any(axis=0)].tolist())
     return hits, open_errors, hit_unknown
-
-
-def _rows_by_image(image_ids: np.ndarray, rows: np.ndarray) -> dict[object, np.ndarray]:
-    """Rows of each image, in the order given."""
-    if not len(rows):
-        return {}
-    images, place = np.unique(image_ids[rows], return_inverse=True)
-    by_image = rows[np.argsort(place, kind="stable")]
-    ends = np.cumsum(np.bincount(place, minlength=len(images)))
-    return dict(zip(images.tolist(), np.split(by_image, ends[:-1]), strict=True))
 
 
 def _ratio(part: float, whole: float) -> float:

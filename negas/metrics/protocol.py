@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from negas.boxes import box_iou
 from negas.records import BoxRecords
 
 from .coco import CocoSource, category_ids, id_labels_of, load_coco
+from .matching import corners, left_out, match, rows_by_image
 
 Protocol = Literal["vos", "matched"]
 ScoreSpec = str | tuple[str, Mapping[str, Any]]
@@ -73,13 +73,23 @@ def select_samples(
         ids = category_ids(truth, id_labels_of(records))
         labels = {category: label for label, category in enumerate(ids)}
     samples = np.zeros(len(records), dtype=bool)
-    for image, rows in _rows_by_image(records, confident):
+    rows = np.flatnonzero(confident)
+    ranked = rows[np.argsort(-records.scores[rows], kind="stable")]
+    for image, rows in rows_by_image(records.image_ids, ranked).items():
         objects = truth.imgToAnns.get(image, [])
         if labels is None:
-            matched = _touching(records.bboxes[rows], objects, iou)
-        else:
-            matched = _true_detections(records, rows, objects, labels, iou)
-        samples[rows] = matched
+            samples[rows] = match(records.bboxes[rows], corners(objects), iou).objects >= 0
+            continue
+        objects = [a for a in objects if a["category_id"] in labels and not left_out(a)]
+        object_labels = np.array([labels[thing["category_id"]] for thing in objects])
+        samples[rows] = match(
+            records.bboxes[rows],
+            corners(objects),
+            iou,
+            records.labels[rows],
+            object_labels,
+            next_best=True,
+        ).hits
     return samples
 
 
@@ -118,52 +128,3 @@ def score_label(spec: ScoreSpec) -> str:
         return spec
     options = ", ".join(f"{key}={value}" for key, value in spec[1].items())
     return f"{spec[0]}({options})" if options else spec[0]
-
-
-def _rows_by_image(records: BoxRecords, mask: np.ndarray) -> list[tuple[Any, np.ndarray]]:
-    """Row indices of the masked boxes of each image, by descending confidence, ties in order."""
-    rows = np.flatnonzero(mask)
-    rows = rows[np.argsort(-records.scores[rows], kind="stable")]
-    images, place = np.unique(records.image_ids[rows], return_inverse=True)
-    order = np.argsort(place, kind="stable")
-    ends = np.cumsum(np.bincount(place, minlength=len(images)))
-    parts = np.split(rows[order], ends[:-1]) if len(images) else []
-    return list(zip(images.tolist(), parts, strict=True))
-
-
-def _touching(bboxes: np.ndarray, objects: list[dict], iou: float) -> np.ndarray:
-    if not objects:
-        return np.zeros(len(bboxes), dtype=bool)
-    return box_iou(bboxes.astype(np.float64), _xyxy(objects)).max(axis=1) > iou
-
-
-def _true_detections(
-    records: BoxRecords,
-    rows: np.ndarray,
-    objects: list[dict],
-    labels: Mapping[int, int],
-    iou: float,
-) -> np.ndarray:
-    flags = ("iscrowd", "difficult", "ignore")
-    objects = [
-        thing
-        for thing in objects
-        if thing["category_id"] in labels and not any(thing.get(flag) for flag in flags)
-    ]
-    matched = np.zeros(len(rows), dtype=bool)
-    if not objects:
-        return matched
-    overlap = box_iou(records.bboxes[rows].astype(np.float64), _xyxy(objects))
-    object_labels = np.array([labels[thing["category_id"]] for thing in objects])
-    overlap[records.labels[rows][:, None] != object_labels[None]] = 0
-    for i in range(len(rows)):  # by descending confidence
-        best = int(overlap[i].argmax())
-        if overlap[i, best] > iou:
-            matched[i] = True
-            overlap[:, best] = 0  # an object is found once
-    return matched
-
-
-def _xyxy(objects: list[dict]) -> np.ndarray:
-    boxes = np.array([thing["bbox"] for thing in objects], dtype=np.float64)
-    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)

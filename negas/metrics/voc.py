@@ -14,11 +14,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from negas.boxes import box_iou
-
 from .coco import CocoSource, category_ids, load_coco, load_results
-
-_LEFT_OUT = ("difficult", "iscrowd", "ignore")  # flags of objects that neither help nor harm
+from .matching import corners, left_out, match
 
 
 def voc07_ap50(
@@ -58,8 +55,7 @@ def voc07_ap50(
 
 
 def _class_ap(objects: dict[object, list[dict]], found: list[dict], iou: float) -> float | None:
-    counted = {image: [not _left_out(thing) for thing in own] for image, own in objects.items()}
-    num_objects = sum(map(sum, counted.values()))
+    num_objects = sum(not left_out(thing) for own in objects.values() for thing in own)
     if not num_objects:
         return None
     by_image = defaultdict(list)
@@ -70,17 +66,13 @@ def _class_ap(objects: dict[object, list[dict]], found: list[dict], iou: float) 
     for image, ranked in by_image.items():
         if image not in objects:
             continue
-        overlap = box_iou(_boxes([each for _, each in ranked]), _boxes(objects[image]))
-        best = overlap.argmax(axis=1)
-        taken = set()
-        for (rank, _), thing, value in zip(ranked, best, overlap.max(axis=1), strict=True):
-            if value < iou:
-                continue
-            if not counted[image][thing]:
-                miss[rank] = False
-            elif thing not in taken:
-                taken.add(thing)
-                hit[rank], miss[rank] = True, False
+        ranks, boxes = [rank for rank, _ in ranked], [each for _, each in ranked]
+        ignored = np.array([left_out(thing) for thing in objects[image]])
+        # an overlap of exactly ``iou`` is a hit here
+        below = np.nextafter(iou, -np.inf)
+        lies = match(_boxes(boxes), _boxes(objects[image]), below, ignored=ignored)
+        hit[ranks] = lies.hits
+        miss[ranks] = ~lies.hits & ~((lies.objects >= 0) & ignored[lies.objects])
     return _eleven_points(hit, miss, num_objects)
 
 
@@ -92,11 +84,6 @@ def _eleven_points(hit: np.ndarray, miss: np.ndarray, num_objects: int) -> float
     return float(np.mean([part.max() if len(part) else 0.0 for part in reached]))
 
 
-def _left_out(thing: dict) -> bool:
-    return any(thing.get(flag) for flag in _LEFT_OUT)
-
-
 def _boxes(things: Sequence[dict]) -> np.ndarray:
     """``[n, 4]`` xyxy with the far edges moved by a pixel: continuous areas then count it."""
-    boxes = np.array([thing["bbox"] for thing in things], dtype=np.float64)
-    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:] + 1], axis=1)
+    return corners(things) + np.array([0, 0, 1, 1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from negas.files import read_json
 from negas.records import SET_TITLES, BoxRecords
 from negas.scores import get_score
 
@@ -125,9 +125,7 @@ def image_files(records: BoxRecords) -> dict[int | str, Path]:
         FileNotFoundError: the json does not exist.
     """
     ann_file, folder = Path(records.meta["ann_file"]), Path(records.meta["img_dir"])
-    if not ann_file.is_file():
-        raise FileNotFoundError(f"annotations {str(ann_file)!r} do not exist; prepare the data set")
-    images = json.loads(ann_file.read_text(encoding="utf-8"))["images"]
+    images = read_json(ann_file, "prepare the data set")["images"]
     return {image["id"]: folder / image["file_name"] for image in images}
 
 

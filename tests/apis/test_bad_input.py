@@ -200,7 +200,7 @@ def test_boxes_that_make_no_sense(project, capsys):
     config, checkpoint = project / "mine.py", project / "epoch_1.pth"
     rewrite(
         annotations(project, "id_train"),
-        lambda data: data["annotations"][0].update(bbox=[4, 5, float("nan"), 6]),
+        lambda data: data["annotations"][0].update(bbox=[4, 5, None, 6]),
     )
     fails(capsys, "train", config, says=("train_dataloader", "annotation 1", "no finite bbox"))
     rewrite(

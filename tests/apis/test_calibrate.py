@@ -92,7 +92,7 @@ def test_a_saved_calibration_reads_back_the_same(tmp_path):
         ('{"version": 1}', "has no 'cut'"),
         (dict(version=9), "is of version 9"),
         (dict(tau="high"), "tau is 'high'"),
-        (dict(cut=float("nan")), "cut is nan"),
+        (dict(cut=float("nan")), "it holds NaN"),
         (dict(cut=True), "cut is True"),
         (dict(cut=40), "cut is 40, no confidence"),
         (dict(fitted_for=[3]), "fitted_for has no"),

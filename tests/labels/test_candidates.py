@@ -90,8 +90,8 @@ def test_candidate_files(tmp_path, file, content, names):
     [
         ("a.txt", b"# nothing\n", "holds no candidate"),
         ("a.txt", b"\xff\xfe\x00", "is not UTF-8 text"),
-        ("a.json", b"{", "is not valid JSON"),
-        ("a.json", b"[" * 100_000, "is not valid JSON"),
+        ("a.json", b"{", "not valid JSON"),
+        ("a.json", b"[" * 100_000, "not valid JSON"),
         ("a.json", b"[1]", "must hold a list of texts"),
         ("a.json", b'{"candidates": {"like a dog": 5}}', "holds no candidate"),
         ("a.json", b'{"names": ["x"]}', "must hold a list of texts"),

@@ -160,7 +160,7 @@ def test_bad_input(scenes, tmp_path):
         make(scenes, lambda images: np.ones((1, 4)))
     with pytest.raises(ValueError, match=r"embeddings of crops holds NaN.* row 2\)"):
         make(scenes, lambda images: np.where(np.arange(5)[:, None] == 2, np.nan, np.ones((5, 3))))
-    with pytest.raises(FileNotFoundError, match=r"no\.json: no such annotation"):
+    with pytest.raises(FileNotFoundError, match=r"no\.json: there is no such file"):
         class_prototypes(tmp_path / "no.json", tmp_path, ["apple"], mean_colour)
     scenes[1]["annotations"][1]["bbox"] = [500, 10, 30, 20]
     with pytest.raises(ValueError, match=r"1\.png: the box \[500.0.* no area in an image of 80x60"):

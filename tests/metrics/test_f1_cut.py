@@ -147,7 +147,7 @@ def test_foreign_detections(change, message):
 
 
 def test_bad_files(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"nothing\.json: no such annotation file"):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.json: there is no such file"):
         f1_threshold(tmp_path / "nothing.json", [])
     broken = tmp_path / "broken.json"
     broken.write_text("{")

@@ -213,7 +213,7 @@ def test_a_local_model_that_babbles_is_one_sentence(capsys, tmp_path):
         (["--select", "interneg", "--encoder", "a/b"], "needs a COCO json of ID training images"),
         (["--refine", "llm", "--source", "file", "--candidates", "c"], "use --refine wordnet"),
         (["--out", "."], "is a directory; name the json file"),
-        (["--out", "/proc/x/b.json"], "folder '/proc/x' cannot be written"),
+        (["--out", "/proc/x/b.json"], "--out: '/proc/x/b.json' cannot be written"),
         (["--keep-fraction", "2"], "keep_fraction must lie in"),
         (["--max-per-class", "0"], "max_per_class must be at least 1, got 0"),
         (["--seed", "-1"], "seed must be at least 0, got -1"),

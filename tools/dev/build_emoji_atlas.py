@@ -16,6 +16,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from negas.files import read_json
+
 TILE = 64  # pixels; a multiple of 16, so that no WebP macro block spans two tiles
 COLUMNS = 24
 
@@ -29,14 +31,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def read_json(path: Path) -> dict:
-    """Read a JSON file, with one sentence if that fails."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: give unpacked @iconify-json packages.")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}): unpack the package again.") from None
+AGAIN = "give unpacked @iconify-json packages"
 
 
 def without_selector(code_points: str) -> str:
@@ -48,7 +43,7 @@ def icon_names(packages: list[Path]) -> dict[str, str]:
     """Map code points to icon names, from the packages that say (older ones do not)."""
     names: dict[str, str] = {}
     for package in packages:
-        for code_points, name in read_json(package / "chars.json").items():
+        for code_points, name in read_json(package / "chars.json", AGAIN).items():
             names.setdefault(without_selector(code_points), name)
     if not names:
         raise ValueError(
@@ -98,7 +93,7 @@ def render_style(
     package: Path, glyphs: list[str], own: dict, names: dict
 ) -> dict[str, Image.Image]:
     """Render every glyph that the package has."""
-    icons = read_json(package / "icons.json")
+    icons = read_json(package / "icons.json", AGAIN)
     tiles = {}
     for glyph in glyphs:
         name = own.get(glyph, names.get(glyph))
@@ -114,14 +109,14 @@ def main() -> None:
     from tqdm import tqdm
 
     args = parse_args()
-    classes = read_json(args.out / "classes.json")["classes"]
+    classes = read_json(args.out / "classes.json", AGAIN)["classes"]
     class_of = {glyph: entry["name"] for entry in classes for glyph in entry["glyphs"]}
     names = icon_names(args.packages)
     index = {"tile": TILE, "columns": COLUMNS, "class_of": class_of, "styles": {}}
     for package in tqdm(args.packages, desc="styles"):
-        info = read_json(package / "info.json")
-        style = read_json(package / "package.json")["name"].split("/")[-1]
-        version = read_json(package / "package.json")["version"]
+        info = read_json(package / "info.json", AGAIN)
+        style = read_json(package / "package.json", AGAIN)["name"].split("/")[-1]
+        version = read_json(package / "package.json", AGAIN)["version"]
         tiles = render_style(package, sorted(class_of), icon_names_of(package), names)
         rows = -(-len(tiles) // COLUMNS)
         sheet = Image.new("RGBA", (COLUMNS * TILE, rows * TILE))
@@ -142,7 +137,7 @@ def main() -> None:
 
 def icon_names_of(package: Path) -> dict[str, str]:
     """Map code points to the package's own icon names; empty where it has no such table."""
-    table = read_json(package / "chars.json")
+    table = read_json(package / "chars.json", AGAIN)
     return {without_selector(code_points): name for code_points, name in table.items()}
 
 

@@ -16,7 +16,7 @@ from teacher import add_composed, load_teacher, target_directions
 from tiny_tokenizer import load_tokenizer
 from wordpiece_tokenizer import build_vocabulary, write_tokenizer
 
-from negas.files import write_atomically
+from negas.files import write_text
 
 
 def make_bert_tower(args: argparse.Namespace) -> dict:
@@ -86,7 +86,7 @@ def make_bert_tower(args: argparse.Namespace) -> dict:
     config = essential(model.bert.config.to_dict())
     config |= {"architectures": ["BertModel"], "dtype": "float32"}
     write_model(out, model.bert.state_dict(), config)
-    write_atomically(out / "bert_log.json", json.dumps(summary, indent=1) + "\n")
+    write_text(out / "bert_log.json", json.dumps(summary, indent=1) + "\n")
     finish_run(work)
     return summary
 

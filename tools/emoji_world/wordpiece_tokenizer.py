@@ -10,7 +10,7 @@ import string
 from collections import Counter
 from pathlib import Path
 
-from negas.files import write_atomically
+from negas.files import write_text
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 MAX_POSITIONS = 256
@@ -70,5 +70,5 @@ def write_tokenizer(vocabulary: list[str], directory: Path) -> None:
         "model_max_length": MAX_POSITIONS,
         **{f"{token.strip('[]').lower()}_token": token for token in SPECIAL},
     }
-    write_atomically(directory / "vocab.txt", "\n".join(vocabulary) + "\n")
-    write_atomically(directory / "tokenizer_config.json", json.dumps(config, indent=2) + "\n")
+    write_text(directory / "vocab.txt", "\n".join(vocabulary) + "\n")
+    write_text(directory / "tokenizer_config.json", json.dumps(config, indent=2) + "\n")

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from negas.files import whole_file
+from negas.files import read_json, whole_file
 
 from .splits import SplitWriter
 
@@ -95,8 +95,8 @@ def _recipe(writer: SplitWriter) -> dict:
 def _read_manifest(path: Path) -> dict | None:
     """Return the manifest, or None if there is no readable one."""
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        manifest = read_json(path)
+    except (FileNotFoundError, ValueError):
         return None
     valid = isinstance(manifest, dict) and {"recipe", "files"} <= manifest.keys()
     return manifest if valid else None

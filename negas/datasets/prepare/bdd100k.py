@@ -14,8 +14,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from negas.files import not_json
+
 from .coco_json import make_annotation, make_categories, write_coco
-from .files import first_repeated, need_file
+from .files import CUT_SHORT, first_repeated, need_file
 from .id_classes import BDD100K, BDD100K_WORDS
 from .outcome import Check, Prepared
 
@@ -143,9 +145,7 @@ def _stream(path: Path) -> Iterator[dict]:
                     yield frame
                     bar.update(file.tell() - bar.n)
             except (ijson.JSONError, UnicodeDecodeError) as error:
-                raise ValueError(
-                    f"{str(path)!r} is not valid JSON ({error}); it may be cut short, get it again."
-                ) from error
+                raise not_json(path, error, CUT_SHORT) from error
 
 
 def _read_label(label: object, where: str, left_out: Counter) -> tuple[str, list] | None:

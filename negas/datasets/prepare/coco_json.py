@@ -7,7 +7,9 @@ import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from .files import need_file, read_json, write_if_different
+from negas.files import read_json
+
+from .files import CUT_SHORT, need_file, write_if_different
 
 _LISTS = ("images", "annotations", "categories")
 
@@ -25,7 +27,7 @@ def read_coco(path: str | Path, what: str, source: str) -> dict:
         ValueError: it is no sound COCO json.
     """
     where = str(need_file(path, what, source))
-    data = read_json(Path(path))
+    data = read_json(path, CUT_SHORT)
     for key in _LISTS:
         rows = data.get(key) if isinstance(data, dict) else None
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -111,7 +113,7 @@ def write_coco(
                     text = json.dumps(row, ensure_ascii=False, allow_nan=False)
                 except ValueError as error:
                     raise ValueError(
-                        f"{str(path)!r} cannot be written: the entry {row.get('id')!r} of {key!r} "
+                        f"{str(path)!r}: the entry {row.get('id')!r} of {key!r} "
                         "holds NaN or infinity, which JSON does not know; mend the source."
                     ) from error
                 yield f"{',' if i else ''}\n{text}"

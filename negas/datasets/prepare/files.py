@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -42,18 +41,7 @@ def need_folder(path: str | os.PathLike, what: str, source: str) -> Path:
     return Path(path)
 
 
-def read_json(path: Path) -> object:
-    """Content of a JSON file.
-
-    Raises:
-        ValueError: it is not valid JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f"{str(path)!r} is not valid JSON ({error}); it may be cut short, get it again."
-        ) from error
+CUT_SHORT = "it may be cut short, get it again"
 
 
 def first_repeated(values: Iterable[int | str]) -> int | str | None:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .files import need_file, read_json
+from negas.files import read_json
+
+from .files import CUT_SHORT, need_file
 from .id_classes import IN_OPENIMAGES, categories_of
 
 _STORE = "https://storage.googleapis.com/openimages"
@@ -78,7 +80,7 @@ def read_hierarchy(path: str | Path) -> dict[str, set[str]]:
         ValueError: it is no such hierarchy.
     """
     file = need_file(path, "Open Images class hierarchy", HIERARCHY_SOURCE)
-    root = read_json(file)
+    root = read_json(file, CUT_SHORT)
     below: dict[str, set[str]] = {}
 
     def visit(node: object) -> str:

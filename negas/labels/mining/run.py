@@ -8,7 +8,6 @@ Command line of the mining run: options out of it, and the report on the termina
 
 from __future__ import annotations
 
-import tempfile
 from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import negas
+from negas.files import check_file, check_folder
 from negas.labels import NegativeLabelBank
 from negas.labels.generate.prompts import safe_name
 from negas.metrics.coco import category_ids, load_coco
@@ -61,8 +61,8 @@ def mine(options: MiningOptions, notify: Callable[[str], None] = lambda line: No
         OSError: ``out`` or ``work_dir`` cannot be written; found out before any work.
     """
     options.check(overwrite=True)
-    for folder, option in ((options.work_dir, "--work-dir"), (options.out.parent, "--out")):
-        _make_writable(folder, option)
+    check_folder(options.work_dir, "--work-dir")
+    check_file(options.out, "--out")
     if options.needs_encoder:
         templates(options)
     if options.needs_images and options.source in ("llm", "local"):
@@ -121,18 +121,6 @@ def describe(options: MiningOptions) -> list[str]:
     exists = " (replaces the one there)" if options.out.exists() else ""
     lines.append(f"4. bank: {options.out}{exists}")
     return lines
-
-
-def _make_writable(folder: Path, option: str) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OSError(
-            f"the folder {str(folder)!r} cannot be written ({error.strerror}); choose another "
-            f"{option}"
-        ) from error
 
 
 def _provenance(

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from negas.files import whole_file
+from negas.files import write_npz
 
 from .candidates import CandidateSet
 from .options import MiningOptions
@@ -153,8 +153,7 @@ def _write(path: Path, features: Features, key: str) -> None:
     arrays["id_labels"] = features.id_labels
     if features.prototypes is not None:
         arrays["prototypes"] = features.prototypes
-    with whole_file(path) as partial, partial.open("wb") as file:
-        np.savez(file, **arrays)
+    write_npz(path, arrays)
 
 
 def _read(path: Path, key: str) -> Features | None:

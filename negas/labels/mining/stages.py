@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from negas.files import write_atomically
+from negas.files import read_json, write_json
 
 
 def digest(value: Any) -> str:
@@ -85,11 +85,11 @@ class Stage:
     def save(self, **result: Any) -> None:
         """Store a result, atomically."""
         data = {"stage": self.name, "key": self.key, "inputs": self.inputs, **result}
-        write_atomically(self.path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+        write_json(self.path, data)
 
     def _read(self) -> dict[str, Any] | None:
         try:
-            data = json.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
+            data = read_json(self.path)
+        except (OSError, ValueError):
             return None
         return data if isinstance(data, dict) else None

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from negas.files import write_atomically
+from negas.files import write_text
 from negas.labels.wordnet import WordNet
 
 from .ranking import Selection
@@ -119,7 +119,7 @@ def remember(judge: Judge, path: str | os.PathLike) -> Judge:
                 f"{path}: line {number} is no stored answer ({error}); delete the file."
             ) from error
     if died:
-        write_atomically(target, "\n".join(lines))
+        write_text(target, "\n".join(lines))
 
     def ask(question: str) -> str | bool:
         if question not in known:

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from negas.labels.mining.stages import Stage, files_digest, write_atomically
+from negas.labels.mining.stages import Stage, files_digest
 
 
 def test_a_result_counts_for_its_inputs_only(tmp_path):
@@ -27,19 +27,6 @@ def test_damaged_files_are_made_anew(tmp_path, content):
     stage = Stage(tmp_path, "x", {}, told.append)
     assert stage.state() == "outdated" and stage.load() is None
     assert "cannot be read: made anew" in told[0]
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "a" / "x.json"
-    write_atomically(path, "old")
-
-    def fail(*args):
-        raise OSError("disk full")
-
-    monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
-        write_atomically(path, "new")
-    assert path.read_text() == "old" and os.listdir(path.parent) == ["x.json"]
 
 
 def test_files_digest_follows_content_and_passes_names_through(tmp_path):
