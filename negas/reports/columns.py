@@ -124,14 +124,20 @@ class Block:
     def title(self) -> str:
         """Samples, cut and rule, for a table's heading."""
         preset = PRESETS[self.preset]
-        unit = "" if preset.pair_floor is None else ", once per label"
         if self.fixed_cut is not None:
             cut = f"confidence cut {self.fixed_cut:.4g} for all"
         elif preset.cut == "test_f1":
             cut = "confidence cut: best F1 on each run's ID test set"
         else:
             cut = "confidence cut: each run's own"
-        return f"{self.preset}: {_SAMPLES[preset.protocol]}{unit}; {cut}; {_RULES[preset.rule]}"
+        return f"{self.preset}: {preset_title(self.preset)}; {cut}"
+
+
+def preset_title(name: str) -> str:
+    """Samples and rule of a preset."""
+    preset = PRESETS[name]
+    unit = "" if preset.pair_floor is None else ", once per label"
+    return f"{_SAMPLES[preset.protocol]}{unit}; {_RULES[preset.rule]}"
 
 
 def blocks_of(rows: Iterable[dict]) -> list[Block]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -12,10 +12,11 @@ from negas.evaluation.recorded import MODEL_BANK
 from negas.evaluation.rescore import KIND
 from negas.evaluation.result_files import RESULTS_FILE, SCORES_FILE, check_scores
 from negas.files import file_sha256, read_json, write_json, write_text
+from negas.metrics import PRESETS
 from negas.records import ID_VAL
 
 from . import columns
-from .columns import COLUMNS, PUBLISHED_MAPS, Block, fpr95_of, score_title
+from .columns import COLUMNS, PUBLISHED_MAPS, Block, fpr95_of, preset_title, score_title
 from .methods import load_tested
 from .table import Column, Row, Section, Stat, Table, to_markdown
 
@@ -148,6 +149,7 @@ def compare(
         notes.append(
             "Published rows were not run here: other detectors, cuts, NMS and AP definitions."
         )
+    notes += [f"{preset}: {preset_title(preset)}." for preset in _presets(sections)]
     notes += [f"{entry.label}: {entry.note}." for entry in entries if entry.note]
     return Table(
         title="Comparison",
@@ -155,6 +157,12 @@ def compare(
         sections=[Section(title, rows) for title, rows in sections.items()],
         notes=notes,
     )
+
+
+def _presets(sections: Iterable[str]) -> list[str]:
+    """Presets of the sections, once each."""
+    heads = [title.partition(";")[0] for title in sections]
+    return [name for name in dict.fromkeys(heads) if name in PRESETS]
 
 
 def read_published(name: str) -> list[Entry]:
@@ -236,8 +244,8 @@ def _by_block(rows: Sequence[dict], label: str, maps: dict, scores: Sequence[str
         if row["control"] != "none" or row["score"] not in scores:
             continue
         block = Block.of(row)
-        cut = "" if block.fixed_cut is not None else f", found on {row['cut_source']}"
-        where = (f"{block.title}{cut}", row["bank"], row["score"], row["cut"])
+        cut = row["cut_source"] if block.fixed_cut is None else f"{block.fixed_cut:.4g}"
+        where = (f"{row['preset']}; cut: {cut}", row["bank"], row["score"], row["cut"])
         values = found.setdefault(where, {})
         values |= dict(cut=row["cut"], num_id=row["num_id"])
         values |= {key: maps[key] for key in PUBLISHED_MAPS if maps.get(key) is not None}

@@ -21,7 +21,7 @@ from negas.image_level.run.score import DETECTOR, ImageOodRun, method_options, m
 from negas.labels.leakage import leakage
 from negas.visualization.curves import plot_histogram
 
-from .methods import SCORE_NAMES
+from .columns import score_title
 from .table import Column, Row, Section, Stat, Table, to_markdown
 
 NAMES = SCORE_NAMES | {"csp": "CSP", "adaneg": "AdaNeg", "interneg": "InterNeg", "ants": "ANTS"}

@@ -8,15 +8,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from negas.evaluation.provenance import package_versions, write_results
-from negas.evaluation.rows import Evaluation, evaluate_run
-from negas.evaluation.run import TEXT_FEATS_FILE, Bank
-from negas.metrics import Cut
-from negas.records import BoxRecords
+from negas.evaluation.provenance import describe_sets, package_versions
+from negas.evaluation.recorded import MODEL_BANK, Recorded
+from negas.evaluation.result_files import RESULTS_FILE, TEXT_FEATS_FILE
+from negas.evaluation.rows import Scoring, describe_banks, name_scores, run_rows
+from negas.files import write_json
+from negas.metrics import PRESETS
+from negas.records import ID, ID_VAL, BoxRecords
 
 ID_NAMES = ["cat", "dog", "car"]
 OOD_NAMES = {"near": ["zebra", "truck"], "far": ["pizza", "clock"]}
-SETS = ("cut", "id", "near", "far")
+SETS = (ID_VAL, ID, "near", "far")
 IMAGES, SIDE, CHANNELS = 12, 64, 8
 
 
@@ -51,7 +53,7 @@ def make_records(name: str, root: Path, rng: np.random.Generator, texts: np.ndar
     count = len(boxes)
     labels = np.repeat(np.arange(IMAGES) % len(ID_NAMES), 2)
     regions = 0.6 * rng.standard_normal((count, CHANNELS)).astype(np.float32)
-    regions += (2.0 if name in ("id", "cut") else 0.7) * texts[labels]
+    regions += (2.0 if name in (ID, ID_VAL) else 0.7) * texts[labels]
     logits = regions @ texts.T - 0.5
     embeddings = np.concatenate([regions, np.full((count, 1), -0.5, np.float32)], 1)
     meta = dict(
@@ -92,34 +94,25 @@ def fake_run(
     texts /= np.linalg.norm(texts, axis=1, keepdims=True)
     k = len(ID_NAMES)
     records = {name: make_records(name, data, rng, texts, 2) for name in SETS}
-    banks = [
-        Bank("own", ["zebra", "fork"], texts[k : k + 2]),
-        Bank("oracle", ["pizza", "clock"], texts[k + 2 :]),
-    ]
+    labels = {MODEL_BANK: ["zebra", "fork"], "oracle": ["pizza", "clock"]}
+    feats = {MODEL_BANK: texts[k : k + 2], "oracle": texts[k + 2 :]}
     settings = dict(
         scores=["max_sigmoid", "msp", "mcm", "negs", "neglabel", "negs_product"],
-        protocols=["vos", "matched"],
+        presets=["val_f1", "matched"],
         rotations=2,
         seed=0,
         min_score=0.05,
     )
-    truths = {name: json.loads((data / f"{name}.json").read_text()) for name in SETS}
-    report = evaluate_run(
-        Evaluation(
-            records=records,
-            truths=truths,
-            scores=settings["scores"],
-            protocols=settings["protocols"],
-            cuts=dict(own=Cut(cut, "f1", "id_val")),
-            banks=banks,
-            rotations=settings["rotations"],
-        )
-    )
-    report |= dict(
+    found = dict(value=cut, rule="f1", source="id_val")
+    results = dict(
+        banks={name: dict(labels=words) for name, words in labels.items()},
+        sets=describe_sets(records),
         map=dict(coco_ap=ap50 / 2, coco_ap50=ap50, coco_ap75=ap50 / 3, voc07_ap50=ap50 + 0.01),
-        cut=cut,
-        cut_rule="f1",
-        cut_source="id_val",
+        cuts=dict(
+            run=found,
+            val_f1=found,
+            test_f1=dict(value=round(cut + 0.05, 4), rule="test_f1", source="id_test"),
+        ),
         settings=settings,
         seeds=dict(run=seed, rotations=settings["seed"]),
         run=dict(
@@ -141,10 +134,12 @@ def fake_run(
             class_names=class_names or ID_NAMES,
         ),
     )
-    write_results(path / "ood_results.json", report)
+    run = Recorded.of(path, records, feats, results)
+    results["banks"] = describe_banks(run, dict.fromkeys(labels))
+    scoring = Scoring(name_scores(settings["scores"]), tuple(labels), settings["rotations"])
+    rows = [row for name in settings["presets"] for row in run_rows(run, PRESETS[name], scoring)]
+    write_json(path / RESULTS_FILE, dict(rows=rows) | results)
     for name, kept in records.items():
         kept.save(path / "records" / f"{name}.npz")
-    np.savez_compressed(
-        path / "records" / TEXT_FEATS_FILE, **{bank.name: bank.feats for bank in banks}
-    )
+    np.savez_compressed(path / "records" / TEXT_FEATS_FILE, **feats)
     return path
