@@ -19,12 +19,17 @@ from negas.image_level.run.methods import is_online
 from negas.image_level.run.options import GROUPS
 from negas.image_level.run.score import DETECTOR, ImageOodRun, method_options, method_template
 from negas.labels.leakage import leakage
+from negas.scores import SCORES
 from negas.visualization.curves import plot_histogram
 
-from .columns import score_title
 from .table import Column, Row, Section, Stat, Table, to_markdown
 
-NAMES = SCORE_NAMES | {"csp": "CSP", "adaneg": "AdaNeg", "interneg": "InterNeg", "ants": "ANTS"}
+NAMES = {name: score.title for name, score in SCORES.items()} | {
+    "csp": "CSP",
+    "adaneg": "AdaNeg",
+    "interneg": "InterNeg",
+    "ants": "ANTS",
+}
 NAMES |= {"tanl": "TANL"}
 VIEWS = {
     "images": "whole images",
