@@ -238,7 +238,7 @@ class BoxRecords:
 
     def score_with(
         self,
-        score: Callable[[np.ndarray, np.ndarray | None], np.ndarray],
+        score: Callable[[np.ndarray, np.ndarray | None, np.ndarray | None], np.ndarray],
         rows: np.ndarray | None = None,
     ) -> np.ndarray:
         """Scores ``[n]``, float64, of the rows (by default of all boxes), larger = known.
@@ -248,14 +248,15 @@ class BoxRecords:
             rows: indices ``[n]``; a box may occur more than once.
 
         Raises:
-            ValueError: the score needs negatives that these records lack.
+            ValueError: the score needs negatives or embeddings that these records lack.
         """
         rows = np.arange(len(self)) if rows is None else rows
         values = np.empty(len(rows))
         for start in range(0, len(rows), CHUNK):
             part = rows[start : start + CHUNK]
-            negatives = None if self.neg_logits is None else self.neg_logits[part]
-            values[start : start + CHUNK] = score(self.id_logits[part], negatives)
+            inputs = (self.id_logits, self.neg_logits, self.embeddings)
+            cut = [None if each is None else each[part] for each in inputs]
+            values[start : start + CHUNK] = score(*cut)
         return values
 
     def _validate(self) -> None:

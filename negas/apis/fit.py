@@ -137,9 +137,7 @@ def fit_tau(records: BoxRecords, score: Score, cut: float, tpr: float) -> tuple[
         ValueError: no box is over the cut.
     """
     kept = records.select(records.scores >= np.float32(cut))
-    # Tensors, as at test time.
-    negatives = None if kept.neg_logits is None else torch.from_numpy(kept.neg_logits)
-    values = score(torch.from_numpy(kept.id_logits), negatives).numpy()
+    values = kept.score_with(score)
     tau = deployed_tau(values, tpr)
     return tau, float((values >= tau).mean()), len(values)
 

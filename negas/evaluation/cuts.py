@@ -118,7 +118,7 @@ def validation_tau(records: Mapping[str, BoxRecords], score: Score, cut: float) 
     """
     boxes = records.get(ID_VAL, records[ID])
     boxes = boxes.select(boxes.scores >= np.float32(cut))
-    return tau_of(score(boxes.id_logits, boxes.neg_logits))
+    return tau_of(boxes.score_with(score))
 
 
 def deployed_tau(values: np.ndarray, tpr: float) -> float:

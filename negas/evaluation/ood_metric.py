@@ -44,6 +44,7 @@ from .rows import (
     leakage_lines,
     name_scores,
     run_rows,
+    usable,
 )
 
 DEFAULT_SCORES = (
@@ -123,8 +124,8 @@ class OODMetric(BaseMetric):
         ]
         # finds what is wrong with them before any inference
         self.named_scores: list[NamedScore] = name_scores(self.scores)
-        needs_cosines = any(score.cosine for score in self.named_scores)
-        self.needs_embeddings = bool(banks or rotations or needs_cosines)
+        read = any(score.needs_embeddings for score in self.named_scores)
+        self.needs_embeddings = bool(banks or rotations or read)
         self.presets = _presets(presets, shared_cut)
         self.cut_rule = cut
         self.min_score = min_score
@@ -182,7 +183,8 @@ class OODMetric(BaseMetric):
         test_cfg = getattr(model.bbox_head, "test_cfg", None)
         if self.needs_embeddings and test_cfg and not test_cfg.get("keep_embeddings"):
             raise ValueError(
-                "OODMetric: banks, rotations and logits='cosine' need the boxes' embeddings; set "
+                "OODMetric: banks, rotations, logits='cosine' and scores of embeddings need the "
+                "boxes' embeddings; set "
                 "model.test_cfg.keep_embeddings=True"
             )
         self.run_info = run_info(runner, model)
@@ -288,7 +290,7 @@ class OODMetric(BaseMetric):
         files = {MODEL_BANK: self.run_info["neg_labels"]} | self.bank_files
         run.results["banks"] = describe_banks(run, {n: files[n] for n in self.feats})
         scoring = Scoring(
-            [s for s in self.named_scores if run.has_negatives or not s.needs_negatives],
+            usable(run, self.named_scores),
             tuple(self.feats),
             self.rotations,
             seed=self.seed,

@@ -29,6 +29,7 @@ from .rows import (
     parse_score,
     run_rows,
     take_samples,
+    usable,
 )
 
 KIND = "negas scores"  # of the file, so that tools/compare.py knows it
@@ -172,7 +173,7 @@ def scores_of(run: Recorded) -> list[NamedScore]:
     chosen = []
     for name in SCORES:
         chosen += [one for one in tested if name in (one, one[0])] or [name]
-    return [s for s in name_scores(chosen) if run.has_negatives or not s.needs_negatives]
+    return usable(run, name_scores(chosen))
 
 
 def _add_open_set(

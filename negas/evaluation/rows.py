@@ -44,6 +44,7 @@ class NamedScore:
         options: of the score itself.
         cosine: whether it reads cosines in place of head logits.
         needs_negatives: whether it reads negative logits.
+        needs_embeddings: whether it reads embeddings, as a score of its own or for cosines.
     """
 
     label: str
@@ -51,6 +52,7 @@ class NamedScore:
     options: dict
     cosine: bool
     needs_negatives: bool
+    needs_embeddings: bool = False
 
 
 def name_scores(specs: Sequence[ScoreSpec]) -> list[NamedScore]:
@@ -72,10 +74,12 @@ def name_scores(specs: Sequence[ScoreSpec]) -> list[NamedScore]:
         if any(score.label == label for score in scores):
             raise ValueError(f"the score {label!r} is listed twice; give each once")
         try:
-            needs_negatives = get_score(name, **options).needs_negatives
+            built = get_score(name, **options)
         except TypeError as error:  # a word where a number belongs
             raise ValueError(f"score {label!r}: an option has the wrong type ({error})") from error
-        scores.append(NamedScore(label, name, options, source == "cosine", needs_negatives))
+        cosine = source == "cosine"
+        needs = (built.needs_negatives, cosine or built.needs_embeddings)
+        scores.append(NamedScore(label, name, options, cosine, *needs))
     return scores
 
 
@@ -210,6 +214,17 @@ def run_rows(
     for bank in scoring.banks if with_negatives else ():
         rows += _control_rows(run, samples, with_negatives, bank, scoring, on_row)
     return rows
+
+
+def usable(run: Recorded, scores: Sequence[NamedScore]) -> list[NamedScore]:
+    """Those scores whose inputs the run has: negative labels, embeddings."""
+    has_embeddings = run.records[ID].embeddings is not None
+    return [
+        score
+        for score in scores
+        if (run.has_negatives or not score.needs_negatives)
+        and (has_embeddings or not score.needs_embeddings)
+    ]
 
 
 def count_rows(run: Recorded, scoring: Scoring) -> int:

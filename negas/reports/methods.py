@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from negas.evaluation.provenance import complete, leaks_of
 from negas.evaluation.recorded import MODEL_BANK
-from negas.evaluation.rows import Scoring, name_scores, run_rows
+from negas.evaluation.rows import Scoring, name_scores, run_rows, usable
 from negas.evaluation.run import Run
 from negas.files import write_json, write_text
 from negas.metrics import PRESETS
@@ -349,11 +349,11 @@ def rows_at(run: Run, cut: float) -> list[dict]:
     settings = run.results["settings"]
     presets = [PRESETS["fixed"]]
     presets += [PRESETS["matched"]] if "matched" in settings["presets"] else []
-    scores = [
-        s for s in name_scores(settings["scores"]) if run.has_negatives or not s.needs_negatives
-    ]
     scoring = Scoring(
-        scores, tuple(run.results["banks"]), settings["rotations"], seed=settings["seed"]
+        usable(run, name_scores(settings["scores"])),
+        tuple(run.results["banks"]),
+        settings["rotations"],
+        seed=settings["seed"],
     )
     return [row for preset in presets for row in run_rows(run, replace(preset, cut=cut), scoring)]
 

@@ -1,7 +1,8 @@
 """OOD scores of logits: **larger = more in-distribution (known), everywhere**.
 
 A score is a callable ``(id_logits [..., K], neg_logits [..., M] | None) -> [...]``; it serves
-detected boxes (head logits) and whole images (``scale * cosine``) alike.
+detected boxes (head logits) and whole images (``scale * cosine``) alike. A score that also reads
+the embedding of a box is an :class:`EmbeddingScore`.
 
 >>> import numpy as np
 >>> from negas.scores import get_score
@@ -10,7 +11,7 @@ detected boxes (head logits) and whole images (``scale * cosine``) alike.
 [0.8334]
 """
 
-from .base import NegativeScore, Score
+from .base import EmbeddingScore, NegativeScore, Score
 from .energy import Energy
 from .eoe import EnvisionedOutlierExposure
 from .joint_energy import JointEnergy
@@ -25,6 +26,7 @@ from .registry import SCORES, ScoreRegistry, get_score
 
 __all__ = [
     "SCORES",
+    "EmbeddingScore",
     "Energy",
     "EnvisionedOutlierExposure",
     "JointEnergy",

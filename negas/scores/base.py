@@ -1,6 +1,7 @@
 """What every score shares: input checks, numpy <-> torch, temperature.
 
-Shape letters: ... any leading axes (boxes, images, queries), K ID labels, M negative labels.
+Shape letters: ... any leading axes (boxes, images, queries), K ID labels, M negative labels,
+E embedding size.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ class Score:
     Attributes:
         name: under which it is registered.
         title: what tables and plots call it.
+        needs_negatives: whether it reads negative logits.
+        needs_embeddings: whether it reads the embedding of a box, too (:class:`EmbeddingScore`).
     """
 
     temperature: float = 1.0
@@ -37,6 +40,7 @@ class Score:
     name: ClassVar[str] = ""
     title: ClassVar[str] = ""
     needs_negatives: ClassVar[bool] = False
+    needs_embeddings: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
@@ -45,11 +49,21 @@ class Score:
                 f"got {self.temperature!r}."
             )
 
-    def __call__(self, id_logits: ArrayLike, neg_logits: ArrayLike | None = None) -> ArrayLike:
+    def __call__(
+        self,
+        id_logits: ArrayLike,
+        neg_logits: ArrayLike | None = None,
+        embeddings: ArrayLike | None = None,
+    ) -> ArrayLike:
         """Score every row.
 
+        Args:
+            id_logits: ``[..., K]``.
+            neg_logits: ``[..., M]``, for scores that read them.
+            embeddings: ``[..., E]``, for scores that read them.
+
         Raises:
-            ValueError: missing negatives, wrong shapes, NaN or infinite logits.
+            ValueError: missing negatives or embeddings, wrong shapes, NaN or infinite values.
         """
         ids = self._prepare("id_logits", id_logits)
         negatives = None
@@ -60,20 +74,32 @@ class Score:
                     f"a negative label bank, or choose a score that works without one, such as "
                     f"'max_logit' or 'energy'."
                 )
-            negatives = self._prepare("neg_logits", neg_logits)
-            if negatives.shape[:-1] != ids.shape[:-1]:
+            negatives = self._beside(ids, "neg_logits", "M", neg_logits) / self.temperature
+        more = {}
+        if self.needs_embeddings:
+            if embeddings is None:
                 raise ValueError(
-                    f"score '{self.name}': id_logits [..., K] and neg_logits [..., M] must agree "
-                    f"in all axes but the last, got {tuple(ids.shape)} and "
-                    f"{tuple(negatives.shape)}."
+                    f"score '{self.name}' needs embeddings [..., E] and got None: test with "
+                    f"model.test_cfg.keep_embeddings=True, or choose a score that reads logits."
                 )
-            negatives = negatives.to(ids.device)
-        scores = self.compute(ids, negatives)
+            more["embeddings"] = self._beside(ids, "embeddings", "E", embeddings)
+        scores = self.compute(ids / self.temperature, negatives, **more)
         return scores if isinstance(id_logits, Tensor) else scores.numpy()
 
     def compute(self, ids: Tensor, negatives: Tensor | None) -> Tensor:
         """Score checked float64 tensors whose logits are already divided by the temperature."""
         raise NotImplementedError
+
+    def _beside(self, ids: Tensor, argument: str, letter: str, values: ArrayLike) -> Tensor:
+        """Checked values of the same rows, on the same device."""
+        checked = self._prepare(argument, values)
+        if checked.shape[:-1] != ids.shape[:-1]:
+            raise ValueError(
+                f"score '{self.name}': id_logits [..., K] and {argument} [..., {letter}] must "
+                f"agree in all axes but the last, got {tuple(ids.shape)} and "
+                f"{tuple(checked.shape)}."
+            )
+        return checked.to(ids.device)
 
     def _prepare(self, argument: str, logits: ArrayLike) -> Tensor:
         if not isinstance(logits, Tensor | np.ndarray):
@@ -94,7 +120,7 @@ class Score:
                 f"score '{self.name}': {argument} holds NaN or infinite values; logits must be "
                 f"finite (clamp probabilities away from 0 and 1 before taking their logit)."
             )
-        return values / self.temperature
+        return values
 
 
 @dataclass(frozen=True)
@@ -102,3 +128,19 @@ class NegativeScore(Score):
     """A score that also reads the negative logits."""
 
     needs_negatives: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class EmbeddingScore(Score):
+    """A score that also reads the embedding of a box.
+
+    Its ``compute(ids, negatives, embeddings)`` gets them as float64 ``[..., E]``: the logit of the
+    box against any text embedding w (of length E - 1) is ``embeddings[..., :-1] @ w +
+    embeddings[..., -1]``, see :class:`negas.records.BoxRecords`.
+    """
+
+    needs_embeddings: ClassVar[bool] = True
+
+    def compute(self, ids: Tensor, negatives: Tensor | None, embeddings: Tensor) -> Tensor:
+        """As :meth:`Score.compute`, with the embeddings of the same rows."""
+        raise NotImplementedError

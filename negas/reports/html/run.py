@@ -19,6 +19,7 @@ from negas.evaluation.rows import (
     name_scores,
     sample_values,
     take_samples,
+    usable,
 )
 from negas.evaluation.run import Run
 from negas.metrics import PRESETS, Preset, select_samples
@@ -176,20 +177,17 @@ def _first_preset(run: Run) -> Preset:
 
 
 def _main_score(run: Run, wanted: str | None) -> NamedScore:
-    scores = name_scores(run.results["settings"]["scores"])
-    usable = [score for score in scores if run.has_negatives or not score.needs_negatives]
+    found = usable(run, name_scores(run.results["settings"]["scores"]))
     if wanted is not None:
-        found = [score for score in usable if score.label == wanted]
-        if not found:
+        named = [score for score in found if score.label == wanted]
+        if not named:
             raise ValueError(
                 f"--score: {wanted!r} is none of this test's scores: "
-                f"{', '.join(score.label for score in usable) or 'none'} ({run.path})"
+                f"{', '.join(score.label for score in found) or 'none'} ({run.path})"
             )
-        return found[0]
-    by_name = {score.name: score for score in reversed(usable)}
+        return named[0]
+    by_name = {score.name: score for score in reversed(found)}
     for name in (run.info.get("score"), PLAIN):
         if name in by_name:
             return by_name[name]
-    if not usable:
-        return NamedScore(PLAIN, PLAIN, {}, False, False)
-    return usable[0]
+    return found[0] if found else NamedScore(PLAIN, PLAIN, {}, False, False)
