@@ -1,9 +1,9 @@
 """Read the measured numbers: ``python tools/render_results.py [results/FILE.csv ...]``.
 
-``results/*.csv`` hold every number that was measured (``results/README.md`` says how);
-``results/tables.yaml`` picks the rows of the tables in the README and the docs. A table stands there
-between ``<!-- results: NAME -->`` and ``<!-- end -->``, where NAME is one of ``tables.yaml`` or a CSV
-file; ``--fill`` writes these tables and ``--check`` says which are out of date.
+``results/*.csv`` hold every number that was measured (``results/README.md`` says how). A table in
+the README or the docs stands between ``<!-- results: NAME -->`` and ``<!-- end -->``, where NAME is a
+table of ``results/tables.yaml``, which picks rows, or a CSV file; ``--fill`` writes these tables and
+``--check`` says which are out of date.
 """
 
 from __future__ import annotations
