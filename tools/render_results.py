@@ -1,8 +1,8 @@
 """Read the measured numbers: ``python tools/render_results.py [results/FILE.csv ...]``.
 
 ``results/*.csv`` hold every number that was measured (``results/README.md`` says how). A table in
-the README or the docs stands between ``<!-- results: NAME -->`` and ``<!-- end -->``, where NAME is a
-table of ``results/tables.yaml``, which picks rows, or a CSV file; ``--fill`` writes these tables and
+the README or the docs stands between ``<!-- results: NAME -->`` and ``<!-- end -->``; NAME is a CSV
+file, or a table of ``results/tables.yaml``, which picks rows. ``--fill`` writes these tables,
 ``--check`` says which are out of date.
 """
 
