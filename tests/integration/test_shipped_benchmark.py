@@ -1,6 +1,6 @@
 """The shipped weights on small EmojiWorld sets: losses fall, numbers are finite, an oracle helps.
 
-No test here ranks methods: see docs/emoji_world.md for what was measured.
+No test here ranks methods: see docs/benchmark.md for what was measured.
 """
 
 import json
