@@ -74,7 +74,9 @@ class MiningOptions(Options):
     model: str | None = _model(
         None, help="its name there, or a directory (llm: or environment NEGAS_LLM_MODEL)"
     )
-    base_url: str | None = _model(None, help="http(s)://host/v1 (or environment OPENAI_BASE_URL)")
+    base_url: str | None = _model(  # the bank records it as "server", without what is private in it
+        None, help="http(s)://host/v1 (or environment OPENAI_BASE_URL)", secret=True
+    )
     api_key_file: str | None = _model(
         None, help="file with the key (or the key in environment OPENAI_API_KEY)", secret=True
     )
