@@ -27,8 +27,8 @@ from dataclasses import dataclass
 from tqdm import tqdm
 
 from .bank import NegativeLabelBank
-from .names import name_forms
-from .wordnet import WordNet, word_key
+from .names import name_forms, name_key
+from .wordnet import WordNet
 
 KINDS = ("exact", "inflection", "synonym", "hyponym", "compound", "hypernym", "similar")
 WORD_KINDS = KINDS[:-1]  # what :func:`audit` finds
@@ -100,10 +100,10 @@ def audit(
     if wanted - {"exact", "inflection"}:
         lexicon = default_wordnet() if wordnet is None else wordnet
         meanings = [[_Meanings(lexicon, n, senses) for n in names] for names in classes]
-    spelled = [[(word_key(n), name_forms(n)) for n in names] for names in classes]
+    spelled = [[(name_key(n), name_forms(n)) for n in names] for names in classes]
     found = []
     for label in tqdm(labels, desc="audit", delay=2, leave=False, disable=None):
-        key, forms = word_key(label), name_forms(label)
+        key, forms = name_key(label), name_forms(label)
         mine = _Meanings(lexicon, label, senses) if meanings else None
         for index, names in enumerate(classes):
             kind, detail = _spelling(key, forms, names, spelled[index])
@@ -167,7 +167,7 @@ class _Meanings:
         # The name itself, or the longest end of it that WordNet knows.
         ends = (" ".join(words[start:]) for start in range(len(words)))
         self.word = next((end for end in ends if wordnet.synsets(end)), name)
-        self.is_head = word_key(self.word) != word_key(name)
+        self.is_head = name_key(self.word) != name_key(name)
         self._usual = wordnet.synsets(self.word, senses=1 if self.is_head else senses)
         self._all = self._usual if self.is_head else wordnet.synsets(self.word)
 
