@@ -21,7 +21,13 @@ from __future__ import annotations
 
 import math
 import types
-from argparse import SUPPRESS, ArgumentParser, BooleanOptionalAction, Namespace
+from argparse import (
+    SUPPRESS,
+    ArgumentParser,
+    BooleanOptionalAction,
+    Namespace,
+    RawDescriptionHelpFormatter,
+)
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -155,7 +161,10 @@ class Options:
     @classmethod
     def parse(cls, argv: Sequence[str] | None = None, description: str | None = None) -> Self:
         """Options from ``argv`` (by default the command line's)."""
-        parser = ArgumentParser(description=description or (cls.__doc__ or "").split("\n")[0])
+        parser = ArgumentParser(
+            description=description or (cls.__doc__ or "").split("\n")[0],
+            formatter_class=RawDescriptionHelpFormatter,
+        )
         cls.add_to(parser)
         return cls.from_args(parser.parse_args(argv))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "negas"
 PURE = {
+    "coco_json",
     "options",
     "scores",
     "metrics",
@@ -21,7 +22,7 @@ PURE = {
 }
 # Imports point downwards: a room may import its own level (without a circle) and lower ones.
 LEVELS = [
-    {"boxes", "records", "token_labels", "compat", "files", "cli", "options"},
+    {"boxes", "records", "token_labels", "compat", "files", "cli", "options", "coco_json"},
     {"scores", "metrics"},
     {"embeddings"},
     {"labels"},
@@ -38,6 +39,7 @@ ONLY = {  # rooms with a shorter list than their level gives
     "records": {"files", "token_labels"},
     "token_labels": set(),
     "files": set(),
+    "coco_json": set(),
     "cli": {"files", "options"},
     "options": set(),
     "scores": {"boxes", "records"},

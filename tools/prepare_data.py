@@ -14,174 +14,182 @@ number is missed. docs/data.md tells what to download and what the rules are.
 
 import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from negas.cli import user_errors
+from negas.options import Options, option
 
 
-def parse_args() -> argparse.Namespace:
+@dataclass(frozen=True, kw_only=True)
+class _Prepare(Options):
+    overwrite: bool = option(False, help="replace files of other content")
+    strict: bool = option(False, help="exit with 1 if a known number differs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Voc(_Prepare):
+    """PASCAL VOC 2007 + 2012."""
+
+    devkit: str = option(help="folder with VOC2007 and VOC2012")
+    out: str = option("data/VOC/annotations", help="folder")
+    difficult: str = option(
+        "keep",
+        help="objects marked as difficult: ordinary ones as in the published tables, ignored by "
+        "the evaluation (iscrowd), or left out",
+        choices=("keep", "ignore", "drop"),
+    )
+    link_images: str | None = option(
+        None, help="link all images there, e.g. data/VOC/JPEGImages", metavar="FOLDER"
+    )
+
+    def run(self) -> list:
+        from negas.datasets.prepare.voc import link_images, prepare_voc
+
+        results = prepare_voc(self.devkit, self.out, self.difficult, self.overwrite)
+        if self.link_images:
+            print(f"{self.link_images}: {link_images(self.devkit, self.link_images)} new links")
+        return results
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Bdd100k(_Prepare):
+    """BDD100K, labels of 2018 or 2020."""
+
+    labels: str = option(help="folder with the label files")
+    out: str = option("data/bdd100k/annotations", help="folder")
+    holdout: int = option(5000, help="images of train to watch the training with", metavar="N")
+
+    def run(self) -> list:
+        from negas.datasets.prepare.bdd100k import prepare_bdd100k
+
+        return prepare_bdd100k(self.labels, self.out, self.holdout, self.overwrite)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _WithClasses(_Prepare):
+    id_names: tuple[str, ...] = option(
+        help="ID classes: voc, bdd100k, a file of names, or the names themselves",
+        flag="--id",
+        metavar="CLASS",
+    )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        from negas.datasets.prepare.id_classes import read_id_names
+
+        return read_id_names(self.id_names)
+
+    @property
+    def label(self) -> str:
+        from negas.datasets.prepare.id_classes import label_of
+
+        return label_of(self.id_names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _CocoOod(_WithClasses):
+    """COCO val2017 without ID classes."""
+
+    exclude: tuple[str, ...] = option((), help="further classes that count as ID", metavar="NAME")
+    ann: str = option(help="instances_val2017.json")
+    out: str | None = option(None, help="json (default: beside --ann, named after --id)")
+    ids: str | None = option(None, help="keep just these image ids, one per line", metavar="FILE")
+    drop_unannotated: bool = option(False, help="leave out images without annotations")
+
+    def run(self) -> list:
+        from negas.datasets.prepare.coco_ood import prepare_coco_ood
+
+        ann = Path(self.ann)
+        return prepare_coco_ood(
+            self.ann,
+            self.out or ann.with_name(f"{ann.stem}_ood_{self.label}.json"),
+            self.classes,
+            ids=self.ids,
+            drop_unannotated=self.drop_unannotated,
+            exclude=self.exclude,
+            overwrite=self.overwrite,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OpenImagesOod(_WithClasses):
+    """Open Images without ID classes."""
+
+    exclude: tuple[str, ...] = option((), help="further classes that count as ID", metavar="NAME")
+    folder: str = option(help="folder with the official csv files")
+    split: str = option(
+        "validation", help="of Open Images", choices=("train", "validation", "test")
+    )
+    boxes: str | None = option(None, help="box csv, if it is not in --folder under its usual name")
+    image_labels: str | None = option(None, help="csv of image-level labels, likewise")
+    no_image_labels: bool = option(False, help="do without image-level labels")
+    images: str | None = option(
+        None, help="folder of the downloaded images; without: only the list"
+    )
+    out: str | None = option(None, help="json (default: in --folder, named after split and --id)")
+
+    def run(self) -> list:
+        from negas.datasets.prepare.openimages_ood import find_sources, prepare_openimages_ood
+
+        sources = find_sources(
+            self.folder, self.split, self.boxes, self.image_labels, not self.no_image_labels
+        )
+        out = self.out or Path(self.folder) / f"{self.split}_ood_{self.label}.json"
+        return prepare_openimages_ood(
+            sources, out, self.classes, self.images, self.exclude, self.overwrite
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Custom(_WithClasses):
+    """An ID and an OOD set from any COCO json."""
+
+    ann: str = option(help="COCO json")
+    out: str = option(help="folder of STEM_id.json and STEM_ood.json")
+    drop_mixed: bool = option(False, help="no ID images that show other classes too")
+    drop_unannotated: bool = option(False, help="no OOD images without annotations")
+
+    def run(self) -> list:
+        from negas.datasets.prepare.custom import prepare_custom
+
+        return prepare_custom(
+            self.ann,
+            self.out,
+            self.classes,
+            drop_mixed=self.drop_mixed,
+            drop_unannotated=self.drop_unannotated,
+            overwrite=self.overwrite,
+        )
+
+
+COMMANDS = {  # each writes its files and returns what was prepared by ``run()``
+    "voc": _Voc,
+    "bdd100k": _Bdd100k,
+    "coco-ood": _CocoOod,
+    "openimages-ood": _OpenImagesOod,
+    "custom": _Custom,
+}
+
+
+def parse_args() -> _Voc | _Bdd100k | _CocoOod | _OpenImagesOod | _Custom:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--overwrite", action="store_true", help="replace files of other content")
-    common.add_argument(
-        "--strict", action="store_true", help="exit with 1 if a known number differs"
-    )
-    id_names = argparse.ArgumentParser(add_help=False)
-    id_names.add_argument(
-        "--id",
-        nargs="+",
-        required=True,
-        metavar="CLASS",
-        dest="id_names",
-        help="ID classes: voc, bdd100k, a file of names, or the names themselves",
-    )
-    exclude = argparse.ArgumentParser(add_help=False)
-    exclude.add_argument(
-        "--exclude", nargs="+", default=[], metavar="NAME", help="further classes that count as ID"
-    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="SET")
-
-    voc = commands.add_parser("voc", parents=[common], help="PASCAL VOC 2007 + 2012")
-    voc.add_argument("--devkit", required=True, help="folder with VOC2007 and VOC2012")
-    voc.add_argument("--out", default="data/VOC/annotations", help="folder (default: %(default)s)")
-    voc.add_argument(
-        "--difficult",
-        choices=["keep", "ignore", "drop"],
-        default="keep",
-        help="objects marked as difficult: ordinary ones as in the published tables, ignored by "
-        "the evaluation (iscrowd), or left out (default: %(default)s)",
-    )
-    voc.add_argument(
-        "--link-images", metavar="FOLDER", help="link all images there, e.g. data/VOC/JPEGImages"
-    )
-
-    bdd = commands.add_parser("bdd100k", parents=[common], help="BDD100K, labels of 2018 or 2020")
-    bdd.add_argument("--labels", required=True, help="folder with the label files")
-    bdd.add_argument("--out", default="data/bdd100k/annotations", help="folder (%(default)s)")
-    bdd.add_argument(
-        "--holdout",
-        type=int,
-        default=5000,
-        metavar="N",
-        help="images of train to watch the training with (default: %(default)s)",
-    )
-
-    coco = commands.add_parser(
-        "coco-ood", parents=[common, id_names, exclude], help="COCO val2017 without ID classes"
-    )
-    coco.add_argument("--ann", required=True, help="instances_val2017.json")
-    coco.add_argument("--out", help="json (default: beside --ann, named after --id)")
-    coco.add_argument("--ids", metavar="FILE", help="keep just these image ids, one per line")
-    coco.add_argument(
-        "--drop-unannotated", action="store_true", help="leave out images without annotations"
-    )
-
-    images = commands.add_parser(
-        "openimages-ood", parents=[common, id_names, exclude], help="Open Images without ID classes"
-    )
-    images.add_argument("--folder", required=True, help="folder with the official csv files")
-    images.add_argument(
-        "--split", choices=["train", "validation", "test"], default="validation", help="%(default)s"
-    )
-    images.add_argument("--boxes", help="box csv, if it is not in --folder under its usual name")
-    images.add_argument("--image-labels", help="csv of image-level labels, likewise")
-    images.add_argument(
-        "--no-image-labels", action="store_true", help="do without image-level labels"
-    )
-    images.add_argument("--images", help="folder of the downloaded images; without: only the list")
-    images.add_argument("--out", help="json (default: in --folder, named after split and --id)")
-
-    custom = commands.add_parser(
-        "custom", parents=[common, id_names], help="an ID and an OOD set from any COCO json"
-    )
-    custom.add_argument("--ann", required=True, help="COCO json")
-    custom.add_argument("--out", required=True, help="folder of STEM_id.json and STEM_ood.json")
-    custom.add_argument(
-        "--drop-mixed", action="store_true", help="no ID images that show other classes too"
-    )
-    custom.add_argument(
-        "--drop-unannotated", action="store_true", help="no OOD images without annotations"
-    )
-    return parser.parse_args()
-
-
-def run_voc(args: argparse.Namespace) -> list:
-    from negas.datasets.prepare.voc import link_images, prepare_voc
-
-    results = prepare_voc(args.devkit, args.out, args.difficult, args.overwrite)
-    if args.link_images:
-        print(f"{args.link_images}: {link_images(args.devkit, args.link_images)} new links")
-    return results
-
-
-def run_bdd100k(args: argparse.Namespace) -> list:
-    from negas.datasets.prepare.bdd100k import prepare_bdd100k
-
-    return prepare_bdd100k(args.labels, args.out, args.holdout, args.overwrite)
-
-
-def run_coco_ood(args: argparse.Namespace) -> list:
-    from negas.datasets.prepare.coco_ood import prepare_coco_ood
-    from negas.datasets.prepare.id_classes import label_of, read_id_names
-
-    out = args.out or Path(args.ann).with_name(
-        f"{Path(args.ann).stem}_ood_{label_of(args.id_names)}.json"
-    )
-    return prepare_coco_ood(
-        args.ann,
-        out,
-        read_id_names(args.id_names),
-        ids=args.ids,
-        drop_unannotated=args.drop_unannotated,
-        exclude=args.exclude,
-        overwrite=args.overwrite,
-    )
-
-
-def run_openimages_ood(args: argparse.Namespace) -> list:
-    from negas.datasets.prepare.id_classes import label_of, read_id_names
-    from negas.datasets.prepare.openimages_ood import find_sources, prepare_openimages_ood
-
-    sources = find_sources(
-        args.folder, args.split, args.boxes, args.image_labels, not args.no_image_labels
-    )
-    out = args.out or Path(args.folder) / f"{args.split}_ood_{label_of(args.id_names)}.json"
-    names = read_id_names(args.id_names)
-    return prepare_openimages_ood(sources, out, names, args.images, args.exclude, args.overwrite)
-
-
-def run_custom(args: argparse.Namespace) -> list:
-    from negas.datasets.prepare.custom import prepare_custom
-    from negas.datasets.prepare.id_classes import read_id_names
-
-    return prepare_custom(
-        args.ann,
-        args.out,
-        read_id_names(args.id_names),
-        drop_mixed=args.drop_mixed,
-        drop_unannotated=args.drop_unannotated,
-        overwrite=args.overwrite,
-    )
-
-
-RUN = {
-    "voc": run_voc,
-    "bdd100k": run_bdd100k,
-    "coco-ood": run_coco_ood,
-    "openimages-ood": run_openimages_ood,
-    "custom": run_custom,
-}
+    for name, kind in COMMANDS.items():
+        kind.add_to(commands.add_parser(name, help=kind.__doc__.rstrip(".")))
+    args = parser.parse_args()
+    return COMMANDS[args.command].from_args(args)
 
 
 @user_errors
 def main() -> int:
-    args = parse_args()
+    options = parse_args()
     from negas.datasets.prepare.outcome import print_prepared
 
-    all_as_known = print_prepared(RUN[args.command](args))
-    return int(args.strict and not all_as_known)
+    all_as_known = print_prepared(options.run())
+    return int(options.strict and not all_as_known)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from negas.files import write_text
 from negas.labels.corpus import load_corpus
-from negas.labels.wordnet import word_key
+from negas.labels.names import name_key
 
 _WIDTH = 100  # of a line, as in the rest of the project
 
@@ -48,7 +48,7 @@ class RandomWords:
 
     def draw(self, id_labels: Sequence[str]) -> list[str]:
         """The words, none of them an ID label."""
-        taken = {word_key(label) for label in id_labels}
+        taken = {name_key(label) for label in id_labels}
         return [word for word in _shuffled_nouns() if word not in taken][: self.num]
 
 

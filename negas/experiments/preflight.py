@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.dist import all_gather_object
 from mmengine.logging import print_log
 
-from negas.datasets.coco_check import check_coco
+from negas.datasets.coco_check import check_set
 from negas.labels.bank import NegativeLabelBank
 from negas.labels.names import read_names
 
@@ -96,7 +96,7 @@ def _check_sets(cfg: Config, dataloaders: Sequence[str]) -> dict[str, list[str]]
                 f"{key} ({kind}): no local COCO json, so its files are not checked", "current"
             )
             continue
-        unended[key] = check_coco(root / ann, root / prefix, key, classes if is_id else None)
+        unended[key] = check_set(root / ann, root / prefix, key, classes if is_id else None)
     return unended
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from negas.files import read_json, write_json
 
+from .names import name_key
+
 _LISTS = ("id_labels", "neg_labels")
 
 
@@ -39,12 +41,12 @@ class NegativeLabelBank:
                 f"'provenance' must be a dict, got {type(self.provenance).__name__}; "
                 f"write {{}} if nothing is known."
             )
-        known = {_key(name): name for name in self.id_labels}
+        known = {name_key(name): name for name in self.id_labels}
         for label in self.neg_labels:
-            if _key(label) in known:
+            if (name := known.get(name_key(label))) is not None:
                 raise ValueError(
-                    f"'neg_labels' holds {label!r}, which is the ID label {known[_key(label)]!r}; "
-                    f"remove it from the negatives."
+                    f"'neg_labels' holds {label!r}, which is the ID label {name!r}; remove it from "
+                    f"the negatives."
                 )
 
     def __len__(self) -> int:
@@ -86,9 +88,9 @@ class NegativeLabelBank:
         Raises:
             ValueError: it was made for other ones, or a negative is one of ``names``.
         """
-        mine, given = {_key(name) for name in self.id_labels}, {_key(name) for name in names}
+        mine, given = ({name_key(name) for name in some} for some in (self.id_labels, names))
         for label in self.neg_labels:
-            if _key(label) in given:
+            if name_key(label) in given:
                 raise ValueError(
                     f"the negative label {label!r} is one of the detector's ID labels; "
                     f"use a bank made for these labels."
@@ -105,10 +107,6 @@ class NegativeLabelBank:
             )
 
 
-def _key(name: str) -> str:
-    return " ".join(name.split()).casefold()
-
-
 def _checked(key: str, labels: object) -> tuple[str, ...]:
     if not isinstance(labels, list | tuple):
         raise ValueError(f"{key!r} must be a list of labels, got {type(labels).__name__}.")
@@ -120,10 +118,10 @@ def _checked(key: str, labels: object) -> tuple[str, ...]:
             raise ValueError(
                 f"{key!r} entry {index} is {label!r}; every label must be a non-empty text."
             )
-        if _key(label) in seen:
+        if name_key(label) in seen:
             raise ValueError(
-                f"{key!r} holds {label!r} twice (entries {seen[_key(label)]} and {index}, case "
+                f"{key!r} holds {label!r} twice (entries {seen[name_key(label)]} and {index}, case "
                 f"ignored); remove one."
             )
-        seen[_key(label)] = index
+        seen[name_key(label)] = index
     return tuple(labels)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from negas.files import parse_json
 
-from .names import name_forms
+from .names import name_forms, name_words
 
 MAX_CHARACTERS = 40
 MAX_WORDS = 4
@@ -66,7 +66,7 @@ class Candidates:
         self.names: list[str] = []
         self._id_forms = {form: name for name in id_labels for form in name_forms(name)}
         self._id_words = {
-            form for name in id_labels for word in _words(name) for form in name_forms(word)
+            form for name in id_labels for word in name_words(name) for form in name_forms(word)
         }
         self._drop_shared_words = drop_shared_words
         self._seen: dict[str, str] = {}
@@ -103,7 +103,7 @@ class Candidates:
             if form in self._id_forms:
                 return f"is the ID label {self._id_forms[form]!r}"
         if self._drop_shared_words:
-            shared = [word for word in _words(name) if name_forms(word) & self._id_words]
+            shared = [word for word in name_words(name) if name_forms(word) & self._id_words]
             if shared:
                 return f"shares the word {shared[0]!r} with an ID label"
         for form in sorted(forms):
@@ -162,10 +162,6 @@ class FileCandidates:
 def _lines(text: str) -> list[str]:
     lines = (line.strip() for line in text.splitlines())
     return [line for line in lines if line and not line.startswith("#")]
-
-
-def _words(name: str) -> list[str]:
-    return re.findall(r"[^\W_]+", name.casefold())
 
 
 def _shown(raw: str) -> str:

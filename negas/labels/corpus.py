@@ -16,7 +16,8 @@ import numpy as np
 
 from negas.labels.selection.ranking import PARTS
 
-from .wordnet import LEXICOGRAPHER_FILES, WordNet, word_key
+from .names import name_key
+from .wordnet import LEXICOGRAPHER_FILES, WordNet
 
 NEGLABEL_EXCLUDED = ("noun.animal", "noun.food")
 CSP_EXCLUDED = (*NEGLABEL_EXCLUDED, "noun.person", "noun.quantity", "noun.group", "adj.pert")
@@ -90,10 +91,10 @@ def load_corpus(
     for synset in wordnet.by_id.values():
         if synset.file in files:
             files[synset.file] += synset.lemmas if lemmas == "all" else synset.lemmas[:1]
-    taken = {word_key(label) for label in drop}
+    taken = {name_key(label) for label in drop}
     found: dict[str, str] = {}
     for file, words in files.items():
-        for word in map(word_key, words):
+        for word in map(name_key, words):
             if word not in taken and (not clean or is_clean(word)):
                 found.setdefault(word, file.partition(".")[0])
     if not found:

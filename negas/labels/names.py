@@ -1,18 +1,40 @@
-"""Lists of class names from configs and files.
+"""Class names: lists of them from configs and files, and when two names are the same.
 
-Names of OOD test classes, from files and annotations.
-
-How many negatives name an OOD class: the number that stands beside every claim.
+Names are compared in two ways, and nowhere else in any other. As spellings, by :func:`name_key`:
+case, repeated spaces and underscores do not matter; a list may hold a spelling once. As words, by
+:func:`name_forms`: plural, hyphens, leading articles and spaces inside a word do not matter either.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from negas.files import read_json
+
+
+def name_key(name: str) -> str:
+    """What names are compared by: lower case, single spaces, no underscores.
+
+    >>> name_key("Wine_glass ") == name_key("wine  GLASS")
+    True
+    """
+    return " ".join(name.replace("_", " ").split()).casefold()
+
+
+def refuse_repeated(names: Iterable[str], where: str) -> None:
+    """Refuse a list of classes that holds a name twice, by :func:`name_key`.
+
+    Raises:
+        ValueError: naming it; the message starts with ``where``.
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name_key(name) in seen:
+            raise ValueError(f"{where}: the class {name!r} stands there twice; remove one.")
+        seen.add(name_key(name))
 
 
 def read_names(source: Sequence[str] | str, key: str = "names") -> tuple[str, ...]:
@@ -86,13 +108,10 @@ def read_ood_names(source: str | os.PathLike | Sequence[str]) -> list[tuple[str,
         classes = [(name,) for name in read_names(source, where)]
     if not classes:
         raise ValueError(f"{where}: holds no name of an OOD class.")
-    seen: set[str] = set()
     for names in classes:
         if not names or not all(isinstance(name, str) and name.strip() for name in names):
             raise ValueError(f"{where}: {list(names)!r} is no list of non-empty names of a class.")
-        if names[0].casefold() in seen:
-            raise ValueError(f"{where}: the class {names[0]!r} stands there twice; remove one.")
-        seen.add(names[0].casefold())
+    refuse_repeated([names[0] for names in classes], where)
     return classes
 
 
@@ -142,36 +161,31 @@ _IRREGULAR = {
 def overlap(neg_labels: Sequence[str], ood_names: Sequence[str]) -> list[str]:
     """The negative labels that name an OOD class, in their order.
 
-    Case, plural, underscores, hyphens, leading articles and spaces inside a word ("hot dog",
-    "hotdog") do not matter. Synonyms and hypernyms are not found ("kitten" is not "cat"): the list
-    is a lower bound.
+    They are compared as words. Synonyms and hypernyms are not found ("kitten" is not "cat"): the
+    list is a lower bound.
     """
-    classes = [_tokens(name) for name in ood_names]
-    return [label for label in neg_labels if any(_same(_tokens(label), c) for c in classes)]
+    classes = frozenset().union(*map(name_forms, ood_names))
+    return [label for label in neg_labels if name_forms(label) & classes]
 
 
 def name_forms(name: str) -> frozenset[str]:
     """Spellings that stand for a name; two names mean the same word if they share one.
 
-    What :func:`overlap` ignores is ignored here too: "Wine_Glasses" has the form "wineglass". Of
-    names of more than 6 words only the last word may be a plural.
+    Case, plural, underscores, hyphens, leading articles and spaces inside a word ("hot dog",
+    "hotdog") do not matter: "Wine_Glasses" has the form "wineglass". Of names of more than 6 words
+    only the last word may be a plural.
     """
-    tokens = _tokens(name)
+    tokens = name_words(name)
     joined = [""]
     for token in tokens if len(tokens) <= 6 else ["".join(tokens)]:
         joined = [start + form for start in joined for form in sorted(_singulars(token))]
     return frozenset(joined) | _singulars("".join(tokens))
 
 
-def _tokens(name: str) -> list[str]:
+def name_words(name: str) -> list[str]:
+    """The words of a name, lower case, without apostrophes and a leading article."""
     tokens = re.findall(r"[^\W_]+", name.replace("'", "").casefold())
     return tokens[1:] if len(tokens) > 1 and tokens[0] in ("a", "an", "the") else tokens
-
-
-def _same(first: list[str], second: list[str]) -> bool:
-    if len(first) == len(second):
-        return all(_singulars(a) & _singulars(b) for a, b in zip(first, second, strict=True))
-    return bool(_singulars("".join(first)) & _singulars("".join(second)))
 
 
 def _singulars(word: str) -> set[str]:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from .names import name_key
+
 FORMAT = "# negas lexicon 1"
 DEFAULT = Path(__file__).resolve().parents[2] / "data" / "wordnet" / "wordnet.txt.gz"
 # Number -> name of the lexicographer files (lexnames(5WN)); verbs and adverbs are not needed.
@@ -79,7 +81,7 @@ class WordNet:
         self._ids: dict[str, list[tuple[int, str]]] = {}
         for synset in self.by_id.values():
             for lemma, sense in zip(synset.lemmas, synset.senses, strict=True):
-                self._ids.setdefault(word_key(lemma), []).append((sense, synset.id))
+                self._ids.setdefault(name_key(lemma), []).append((sense, synset.id))
         self._below: dict[str, list[str]] = {}
         for synset in self.by_id.values():
             for above in synset.hypernyms + synset.instance_of:
@@ -124,7 +126,7 @@ class WordNet:
         "glasses" gives both "glasses" and "glass". Where neither is found, spelling with or
         without spaces and hyphens is tried ("fire-hydrant", "snow flake").
         """
-        key = word_key(word)
+        key = name_key(word)
         head, space, last = key.rpartition(" ")
         singulars = [head + space + form for form in _singulars(last, self._irregular)]
         forms = [key, *self._irregular.get(key, ()), *singulars]
@@ -234,12 +236,7 @@ class WordNet:
 
     def _words(self, ids: Iterable[str], leave_out: set[str] = frozenset()) -> list[str]:
         words = (lemma for id_ in ids for lemma in self.by_id[id_].lemmas)
-        return [w for w in dict.fromkeys(words) if word_key(w) not in leave_out]
-
-
-def word_key(word: str) -> str:
-    """How words are compared: lower case, single spaces, no underscores."""
-    return " ".join(word.replace("_", " ").split()).casefold()
+        return [w for w in dict.fromkeys(words) if name_key(w) not in leave_out]
 
 
 def _squeeze(word: str) -> str:
@@ -261,7 +258,7 @@ def _is_name(synset: Synset, forms: set[str]) -> bool | None:
     """Whether the lemma looked up is a name; None if its spelling does not tell."""
     if synset.instance_of:
         return True
-    spelled = [lemma for lemma in synset.lemmas if word_key(lemma) in forms]
+    spelled = [lemma for lemma in synset.lemmas if name_key(lemma) in forms]
     if any(lemma[0].islower() for lemma in spelled):
         return False
     if synset.file in _KINDS:

@@ -12,6 +12,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from negas.coco_json import check_coco
 from negas.files import read_json
 from negas.records import BoxRecords
 
@@ -94,30 +95,27 @@ def load_coco(source: CocoSource) -> COCO:
     """COCO ground truth with what COCOeval needs: ids from 1, ``iscrowd``, ``area``, ``ignore``.
 
     pycocotools reads a matched annotation with id 0 as "not matched", so ids are renumbered.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: see :func:`negas.coco_json.check_coco`.
     """
+    where = "the ground truth"
     if isinstance(source, COCO):
-        data, where = source.dataset, "the ground truth"
+        data = source.dataset
     elif isinstance(source, dict):
-        data, where = source, "the ground truth"
+        data = source
     else:
         data, where = read_json(source), str(source)
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(data, dict) or not isinstance(data.get(key), list):
-            raise ValueError(f"{where}: expected a COCO dict with a list under {key!r}.")
+    if not getattr(source, "is_sound", False):
+        check_coco(data, where, ids=False)
     annotations = []
     for index, annotation in enumerate(data["annotations"]):
-        missing = [key for key in ("image_id", "category_id", "bbox") if key not in annotation]
-        if missing:
-            raise ValueError(f"{where}: annotation {index} lacks {missing[0]!r}.")
-        if len(annotation["bbox"]) != 4:
-            raise ValueError(
-                f"{where}: annotation {index} has bbox {annotation['bbox']!r}, "
-                f"expected [x, y, width, height]."
-            )
         _, _, width, height = annotation["bbox"]
         defaults = {"iscrowd": 0, "area": width * height}
         annotations.append({**defaults, **annotation, "id": index + 1})
     coco = COCO()
+    coco.is_sound = True  # not to be checked again
     coco.dataset = {**data, "annotations": annotations}
     with _quiet():
         coco.createIndex()

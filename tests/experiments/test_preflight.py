@@ -9,7 +9,6 @@ from PIL import Image
 
 import negas.register  # noqa: F401
 from negas.datasets import coco_check
-from negas.datasets import coco_check as coco_json_check
 from negas.experiments import preflight
 from tests.helpers.tiny_coco import write_set
 
@@ -20,7 +19,7 @@ NAMES = ["cat", "dog"]
 def said(monkeypatch):
     """What is logged."""
     lines = []
-    for module in (preflight, coco_check, coco_json_check):
+    for module in (preflight, coco_check):
         monkeypatch.setattr(module, "print_log", lambda text, *_: lines.append(text))
     return lines
 
@@ -67,13 +66,14 @@ def first(key, **changes):
         (lambda d: d["categories"].append(dict(id=1, name="x")), "two entries of 'categories'"),
         (lambda d: d["images"].append(d["images"][0] | dict(id=9)), "listed twice.* and 9,"),
         (first("images", width=None), "has the width None"),
-        (first("images", height=float("nan")), "has the height nan"),
+        (first("images", height=-3), "has the height -3"),
+        (first("images", height=float("nan")), "it holds NaN, near .*height"),
         (first("images", file_name=None), "has the file_name None"),
         (first("annotations", image_id=[1]), r"belongs to image \[1\]"),
         (first("annotations", category_id=1.5), "unknown category_id 1.5"),
         (first("annotations", bbox=["1", 2, 3, 4]), "no finite bbox"),
         (first("annotations", bbox=[1, 2, 3]), "no finite bbox"),
-        (first("annotations", bbox=[1, 2, float("inf"), 4]), "no finite bbox"),
+        (first("annotations", bbox=[1, 2, float("inf"), 4]), "it holds Infinity, near .*bbox"),
         (first("annotations", bbox=[30, 2, -3, 4]), "of negative size"),
         (lambda d: d["annotations"][0].pop("area"), "area=None, expected a number"),
         (lambda d: d.update(annotations=[]), "no annotation of its classes"),

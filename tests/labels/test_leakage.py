@@ -17,9 +17,9 @@ from negas.labels.leakage import (
     default_wordnet,
     leakage,
     leaking,
-    measure_nearness,
 )
 from negas.labels.names import read_ood_names, used_categories
+from negas.labels.nearness import measure_nearness
 from negas.labels.wordnet import WordNet
 
 LABELS = Path(__file__).parents[2] / "data" / "labels"

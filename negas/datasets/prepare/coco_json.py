@@ -1,17 +1,15 @@
-"""COCO json: a strict reader and a streaming writer."""
+"""COCO json: a reader that says where to get the file, and a streaming writer."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from negas.coco_json import LISTS, check_coco
 from negas.files import read_json
 
 from .files import CUT_SHORT, need_file, write_if_different
-
-_LISTS = ("images", "annotations", "categories")
 
 
 def read_coco(path: str | Path, what: str, source: str) -> dict:
@@ -24,59 +22,10 @@ def read_coco(path: str | Path, what: str, source: str) -> dict:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no sound COCO json.
+        ValueError: it is no JSON, or not sound; see :func:`negas.coco_json.check_coco`.
     """
-    where = str(need_file(path, what, source))
-    data = read_json(path, CUT_SHORT)
-    for key in _LISTS:
-        rows = data.get(key) if isinstance(data, dict) else None
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise ValueError(f"{where}: has no list {key!r} of objects; expected a COCO json.")
-    for key, fields in (("images", ("id", "file_name")), ("categories", ("id", "name"))):
-        for field in fields:
-            _check_unique(data[key], field, f"{where}: {key}")
-    names = {category["id"] for category in data["categories"]}
-    images = {image["id"] for image in data["images"]}
-    _check_unique(data["annotations"], "id", f"{where}: annotations")
-    for annotation in data["annotations"]:
-        label = f"{where}: annotation {annotation['id']}"
-        if not _is_known(annotation.get("image_id"), images):
-            raise ValueError(
-                f"{label} belongs to image {annotation.get('image_id')!r}, which is not listed."
-            )
-        if not _is_known(annotation.get("category_id"), names):
-            raise ValueError(
-                f"{label} has category_id {annotation.get('category_id')!r}, which no category has."
-            )
-        if not _is_box(annotation.get("bbox")):
-            raise ValueError(
-                f"{label} has bbox {annotation.get('bbox')!r}; expected [x, y, width, height], "
-                "finite, with width and height of at least 0; mend or remove it."
-            )
-    return data
-
-
-def _check_unique(rows: list[dict], field: str, where: str) -> None:
-    kinds = (str,) if field in ("name", "file_name") else (int, str)
-    seen: set[int | str] = set()
-    for row in rows:
-        value = row.get(field)
-        if not isinstance(value, kinds) or isinstance(value, bool) or value == "":
-            raise ValueError(f"{where}: an entry has {field}={value!r}; every entry needs one.")
-        if value in seen:
-            raise ValueError(f"{where}: {field}={value!r} stands there twice; remove one.")
-        seen.add(value)
-
-
-def _is_known(id_: object, known: set) -> bool:
-    return isinstance(id_, int | str) and id_ in known
-
-
-def _is_box(box: object) -> bool:
-    if not isinstance(box, list) or len(box) != 4:
-        return False
-    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in box)
-    return numbers and all(math.isfinite(v) for v in box) and box[2] >= 0 and box[3] >= 0
+    file = need_file(path, what, source)
+    return check_coco(read_json(file, CUT_SHORT), str(file), files=True)
 
 
 def write_coco(
@@ -106,7 +55,7 @@ def write_coco(
 
     def lines() -> Iterator[str]:
         yield f'{{"info": {json.dumps(info)}'
-        for key, rows in zip(_LISTS, (images, annotations, categories), strict=True):
+        for key, rows in zip(LISTS, (images, annotations, categories), strict=True):
             yield f',\n"{key}": ['
             for i, row in enumerate(rows):
                 try:
@@ -114,7 +63,7 @@ def write_coco(
                 except ValueError as error:
                     raise ValueError(
                         f"{str(path)!r}: the entry {row.get('id')!r} of {key!r} "
-                        "holds NaN or infinity, which JSON does not know; mend the source."
+                        "holds NaN or infinity, which JSON does not know; correct the source."
                     ) from error
                 yield f"{',' if i else ''}\n{text}"
             yield "]"

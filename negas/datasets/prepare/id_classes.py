@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from negas.labels.names import name_forms, read_names
+from negas.labels.names import name_forms, name_key, read_names, refuse_repeated
 
 # In the order of VOS, whose json files number them 1..20.
 VOC = (
@@ -68,11 +68,7 @@ def read_id_names(source: Sequence[str]) -> tuple[str, ...]:
             names = read_names(only, "ID classes")
     if not names:
         raise ValueError("ID classes: no names; give voc, bdd100k, a file or names.")
-    seen: set[str] = set()
-    for name in names:
-        if name.casefold() in seen:
-            raise ValueError(f"ID classes: {name!r} stands there twice; remove one.")
-        seen.add(name.casefold())
+    refuse_repeated(names, "ID classes")
     return names
 
 
@@ -102,7 +98,7 @@ def categories_of(
     """
     found = {}
     for name in id_names:
-        wanted = [name, *elsewhere.get(name.casefold(), ())]
+        wanted = [name, *elsewhere.get(name_key(name), ())]
         matches = [match for word in wanted for match in same_words(word, categories)]
         found[name] = list(dict.fromkeys(matches))
     return found

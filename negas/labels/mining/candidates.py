@@ -1,7 +1,4 @@
-"""First stage of a mining run: candidates, from a model, a file or a corpus.
-
-The language model of a mining run: its settings, and itself when it is first asked.
-"""
+"""First stage of a mining run: candidates, from a language model, a file or a corpus."""
 
 from __future__ import annotations
 
@@ -58,7 +55,7 @@ def build_chat(options: MiningOptions, notify: Notify) -> ChatModel:
     given = {key: value for key, value in options.chat.items() if value is not None}
     if options.source == "local":
         return LocalChat(**given)
-    return OpenAIChat(**given, api_key=options.api_key, notify=notify)
+    return OpenAIChat(**given, api_key=options.api_key(), notify=notify)
 
 
 class LazyChat:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from negas.cli import load_config
-from negas.labels.names import read_names
+from negas.labels.names import read_names, refuse_repeated
 
 _CONFIGS = (".py", ".yaml", ".yml")
 _LISTS = (".json", ".txt")
@@ -82,9 +82,4 @@ def _from_config(path: str) -> ClassSource:
 def _check(source: ClassSource) -> None:
     if not source.names:
         raise ValueError(f"no class names in {source.origin}; name at least one class")
-    seen: set[str] = set()
-    for name in source.names:
-        key = " ".join(name.split()).casefold()
-        if key in seen:
-            raise ValueError(f"{source.origin}: the class {name!r} stands there twice; remove one")
-        seen.add(key)
+    refuse_repeated(source.names, source.origin)

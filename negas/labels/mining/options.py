@@ -1,13 +1,20 @@
-"""The options of a mining run, checked before any work."""
+"""The options of a mining run: its command line, and what does not go together."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
+from argparse import Namespace
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from negas.labels.generate import TurnPlan, get_prompt
+from negas.options import Options, option
+
+from .classes import read_classes
+
+if TYPE_CHECKING:
+    from typing import Self
 
 SOURCES = ("llm", "local", "file", "wordnet", "csp")
 SELECTORS = ("visual", "neglabel", "csp", "interneg", "none")
@@ -16,78 +23,178 @@ REFINEMENTS = ("none", "wordnet", "llm", "both")
 # (NegLabel's and CSP's code), InterNeg's M, everything.
 DEFAULT_NUM = {"visual": 20, "neglabel": None, "csp": None, "interneg": 2000, "none": None}
 
+_candidates = partial(option, group="candidates")
+_corpus = partial(option, group="corpus (--source wordnet, csp)")
+_model = partial(option, group="language model (--source llm: a server, local: transformers)")
+_selection = partial(option, group="selection")
+_NOT_RECORDED = ("class_names", "out", "work_dir", "overwrite", "dry_run")
+
 
 @dataclass(frozen=True)
-class MiningOptions:
-    """What to mine for, from where, and how to choose.
+class MiningOptions(Options):
+    """Negative labels for your own classes."""
 
-    Attributes:
-        class_names: the K ID classes.
-        out: the bank to write.
-        work_dir: where the stages lie.
-        source: where candidates come from, one of ``SOURCES``.
-        candidates_file: for the source "file".
-        prompt: a key of :data:`negas.labels.generate.PROMPTS`, for language models.
-        context: where the detector works; a key of ``CONTEXTS`` or free text.
-        num_candidates: how many to generate; None: 200, or one pass over the classes for prompts
-            that go class by class.
-        per_turn: how many to ask for at once; None: as the prompt says.
-        patience: stop generating after so many turns without a new word.
-        retries: how often in a row a useless answer is asked for again.
-        seed: of everything random.
-        chat: settings of the model (arguments of ``OpenAIChat`` or ``LocalChat``).
-        api_key: for "llm"; never stored.
-        corpus: for "wordnet" and "csp": ``parts``, ``clean``, ``all_files`` (also those files
-            of the lexicon that the published code leaves out).
-        refine: which candidates to drop before selecting, one of ``REFINEMENTS``.
-        select: how negatives are chosen, one of ``SELECTORS``.
-        num: M, how many to choose; None: as ``DEFAULT_NUM`` says.
-        min_similarity: of the visual filter, on ``scale``.
-        scale: "clip_score" or "cosine".
-        keep_fraction: the visual filter passes this share of the candidates, the visually closest,
-            in place of a threshold (for encoders whose similarities lie elsewhere than CLIP's).
-        percentile: of NegLabel's and CSP's similarity.
-        fraction: their share of each part of speech, where ``num`` is None.
-        encoder: CLIP-style model, directory or hub name.
-        template: a key of :data:`negas.embeddings.templates.TEMPLATES` or a sentence with ``{}``;
-            None: the one of the selection's method.
-        device: for the encoder.
-        ann_file: COCO json of ID training images, for prototypes.
-        img_dir: their folder.
-        prototypes: False leaves the images out on the user's word.
-        max_per_class: crops per class for a prototype.
-    """
+    class_names: tuple[str, ...] = option(
+        help="config, COCO json, text file, or names (also with commas)",
+        positional=True,
+        metavar="classes",
+    )
+    out: Path = option(help="the bank to write (json)")
+    work_dir: Path | None = option(
+        None, help="where the stages are kept (default: work_dirs/mine_<name of --out>)"
+    )
+    overwrite: bool = option(False, help="replace an existing --out")
+    dry_run: bool = option(False, help="print what would be done, and do nothing")
+    seed: int = option(0, help="of models and draws", ge=0)
 
-    class_names: tuple[str, ...]
-    out: Path
-    work_dir: Path
-    source: str = "llm"
-    candidates_file: str | None = None
-    prompt: str = "complex"
-    context: str = ""
-    num_candidates: int | None = None
-    per_turn: int | None = None
-    patience: int = 3
-    retries: int = 2
-    seed: int = 0
-    chat: dict[str, Any] = field(default_factory=dict)
-    api_key: str | None = field(default=None, repr=False)
-    corpus: dict[str, Any] = field(default_factory=dict)
-    refine: str = "none"
-    select: str = "visual"
-    num: int | None = None
-    min_similarity: float = 0.5
-    scale: str = "clip_score"
-    keep_fraction: float | None = None
-    percentile: float = 0.95
-    fraction: float = 0.15
-    encoder: str | None = None
-    template: str | None = None
-    device: str = "cpu"
-    ann_file: str | None = None
-    img_dir: str | None = None
-    prototypes: bool = True
-    max_per_class: int | None = None
+    source: str = _candidates("llm", help="where candidates come from", choices=SOURCES)
+    candidates_file: str | None = _candidates(
+        None,
+        help="for --source file: one per line, or a JSON list",
+        flag="--candidates",
+        metavar="FILE",
+    )
+    num_candidates: int | None = _candidates(
+        None,
+        help="how many to generate (default: 200, or one pass over the classes for prompts that go "
+        "class by class)",
+    )
+    prompt: str = _candidates("complex", help="simple, complex, eoe-far, eoe-near or eoe-fine")
+    context: str = _candidates("", help="where the detector works: voc, bdd100k or your own words")
+    per_turn: int | None = _candidates(
+        None, help="how many to ask for at once (default: 50; eoe-near: 3)"
+    )
+    patience: int = _candidates(3, help="stop after so many turns without a new word")
+    retries: int = _candidates(2, help="how often a useless answer is asked for again")
+
+    parts: tuple[str, ...] = _corpus(("noun", "adj"), help="of speech", choices=("noun", "adj"))
+    all_files: bool = _corpus(False, help="animals, food and all else that methods leave out")
+    clean: bool = _corpus(False, help="leave out words with digits and odd signs")
+
+    model: str | None = _model(
+        None, help="its name there, or a directory (llm: or environment NEGAS_LLM_MODEL)"
+    )
+    base_url: str | None = _model(  # the bank records it as "server", without what is private in it
+        None, help="http(s)://host/v1 (or environment OPENAI_BASE_URL)", secret=True
+    )
+    api_key_file: str | None = _model(
+        None, help="file with the key (or the key in environment OPENAI_API_KEY)", secret=True
+    )
+    temperature: float | None = _model(None, help="of the sampling (local: 0.7)")
+    top_p: float | None = _model(None, help="of the sampling (local: 0.8)")
+    timeout: float = _model(120, help="seconds a request may take")
+    max_retries: int = _model(5, help="after failures of the server")
+    requests_per_minute: float | None = _model(
+        None, help="at most so many requests start in a minute"
+    )
+    max_new_tokens: int = _model(2048, help="length of a local model's answer")
+    thinking: bool = _model(False, help="let a local model think first")
+
+    refine: str = _selection("none", help="drop names, synonyms, sub-classes", choices=REFINEMENTS)
+    select: str = _selection("visual", help="how negatives are chosen", choices=SELECTORS)
+    num: int | None = _selection(
+        None, help="M (default: visual 20, interneg 2000, neglabel, csp: --fraction)", ge=1
+    )
+    encoder: str | None = _selection(None, help="CLIP-style model: directory or hub name")
+    device: str = _selection("cpu", help="for encoder and local model")
+    template: str | None = _selection(None, help="name of a template, or a sentence with {}")
+    ann_file: str | None = _selection(
+        None, help="COCO json of ID training images (default: from the config)", flag="--ann"
+    )
+    img_dir: str | None = _selection(
+        None, help="their folder (default: from the config)", flag="--images"
+    )
+    prototypes: bool = _selection(True, help="compare with the images; without: no visual filter")
+    max_per_class: int | None = _selection(None, help="at most so many crops per class", ge=1)
+    min_similarity: float = _selection(0.5, help="of the visual filter, on --scale")
+    scale: str = _selection(
+        "clip_score", help="of --min-similarity", choices=("clip_score", "cosine")
+    )
+    keep_fraction: float | None = _selection(
+        None,
+        help="pass this share, the visually closest, in place of --min-similarity (for encoders "
+        "whose similarities lie elsewhere than CLIP's)",
+        gt=0,
+        le=1,
+    )
+    percentile: float = _selection(0.95, help="of neglabel's and csp's similarity", ge=0, le=1)
+    fraction: float = _selection(
+        0.15, help="theirs of each part of speech, without --num", gt=0, le=1
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.work_dir is None:
+            object.__setattr__(self, "work_dir", Path("work_dirs") / f"mine_{self.out.stem}")
+
+    @classmethod
+    def from_args(cls, args: Namespace, **more: Any) -> Self:
+        """Options from the command line; classes, and where they name them images, are read.
+
+        Raises:
+            FileNotFoundError: a config or class list does not exist.
+            ValueError: it cannot be read, or names no classes; or an option that cannot be.
+        """
+        classes = read_classes(args.class_names)
+        found = dict(
+            class_names=classes.names,
+            ann_file=args.ann_file or classes.ann_file,
+            img_dir=args.img_dir or classes.img_dir,
+        )
+        return super().from_args(args, **found | more)
+
+    @property
+    def chat(self) -> dict[str, Any]:
+        """Arguments of ``LocalChat`` or ``OpenAIChat``, without the key; None: its own default."""
+        shared = dict(
+            model=self.model,
+            base_url=self.base_url,
+            temperature=self.temperature,
+            top_p=self.top_p,
+        )
+        if self.source == "llm":
+            return shared | dict(
+                timeout=self.timeout,
+                max_retries=self.max_retries,
+                requests_per_minute=self.requests_per_minute,
+            )
+        return shared | dict(
+            temperature=0.7 if self.temperature is None else self.temperature,
+            top_p=0.8 if self.top_p is None else self.top_p,
+            max_new_tokens=self.max_new_tokens,
+            thinking=self.thinking,
+            device=self.device,
+        )
+
+    @property
+    def corpus(self) -> dict[str, Any]:
+        """What the corpus holds; ``all_files``: also what the published code leaves out."""
+        return dict(parts=list(self.parts), clean=self.clean, all_files=self.all_files)
+
+    def api_key(self) -> str | None:
+        """The key, if a file is given.
+
+        Raises:
+            ValueError: the file is not text.
+            FileNotFoundError: it cannot be read.
+        """
+        if self.api_key_file is None:
+            return None
+        where = f"the key file {self.api_key_file!r}"
+        try:
+            return Path(self.api_key_file).read_text(encoding="utf-8").strip()
+        except UnicodeDecodeError:
+            raise ValueError(f"{where} is not text") from None
+        except OSError as error:
+            raise FileNotFoundError(
+                f"{where} cannot be read ({error.strerror}); check --api-key-file"
+            ) from None
+
+    def changed(self) -> dict[str, Any]:
+        """What a bank records of them: options that are not at their default, no key."""
+        defaults = {each.name: each.default for each in fields(self)}
+        record = {k: v for k, v in self.record().items() if k not in _NOT_RECORDED}
+        return {name: v for name, v in record.items() if getattr(self, name) != defaults[name]}
 
     @property
     def keep(self) -> int | None:
@@ -112,33 +219,17 @@ class MiningOptions:
         return self.num_candidates
 
     def check(self, overwrite: bool = False) -> None:
-        """Refuse what cannot work.
+        """Refuse what cannot work together or is not there.
+
+        Args:
+            overwrite: whether the bank may exist.
 
         Raises:
-            ValueError: an unknown choice, a number out of range, options that do not go together.
+            ValueError: a number out of range, or options that do not go together.
             FileNotFoundError: a file or folder that is needed does not exist.
             FileExistsError: the bank exists and was made with other classes or by other means.
         """
-        for name, value, known in (
-            ("source", self.source, SOURCES),
-            ("select", self.select, SELECTORS),
-            ("refine", self.refine, REFINEMENTS),
-            ("scale", self.scale, ("clip_score", "cosine")),
-        ):
-            if value not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}; got {value!r}")
-        for name, least in (("num", 1), ("max_per_class", 1), ("seed", 0)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise ValueError(f"{name} must be at least {least}, got {value}")
-        for name in ("keep_fraction", "fraction"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value <= 1:
-                raise ValueError(f"{name} must lie in (0, 1], got {value}")
-        if math.isnan(self.min_similarity):
-            raise ValueError("min_similarity must be a number, got nan")
-        if not 0 <= self.percentile <= 1:
-            raise ValueError(f"percentile must lie in [0, 1], got {self.percentile}")
+        self.api_key()
         if self.source in ("llm", "local"):
             turn_plan(self)
         elif self.refine in ("llm", "both"):
@@ -148,7 +239,7 @@ class MiningOptions:
             )
         if self.source == "file" and not self.candidates_file:
             raise ValueError("--source file needs the file: give --candidates FILE")
-        if self.source == "local" and not self.chat.get("model"):
+        if self.source == "local" and not self.model:
             raise ValueError("--source local needs a model: give --model DIRECTORY or hub name")
         if self.needs_encoder and not self.encoder:
             raise ValueError(
@@ -169,14 +260,14 @@ class MiningOptions:
             return
         without = ", or leave the visual filter out with --no-prototypes"
         without = without if self.select == "visual" else ""
-        for option, value, what in (
+        for flag, value, what in (
             ("--ann", self.ann_file, "a COCO json of ID training images"),
             ("--images", self.img_dir, "their folder"),
         ):
             if not value:
-                raise ValueError(f"--select {self.select} needs {what}: give {option}{without}")
+                raise ValueError(f"--select {self.select} needs {what}: give {flag}{without}")
             if not Path(value).exists():
-                raise FileNotFoundError(f"{option} {value!r} does not exist; check it{without}")
+                raise FileNotFoundError(f"{flag} {value!r} does not exist; check it{without}")
 
 
 def turn_plan(options: MiningOptions) -> TurnPlan:

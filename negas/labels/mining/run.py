@@ -2,17 +2,13 @@
 
 Every stage writes what it found into the work directory and is read from there the next time, as
 long as its inputs are the same.
-
-Command line of the mining run: options out of it, and the report on the terminal.
 """
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import negas
@@ -22,7 +18,6 @@ from negas.labels.generate.prompts import safe_name
 from negas.metrics.coco import category_ids, load_coco
 
 from .candidates import CandidateSet, candidates_stage, find_candidates
-from .classes import read_classes
 from .options import MiningOptions, turn_plan
 from .select import refine_candidates, select
 from .similarity import templates
@@ -149,69 +144,13 @@ def _provenance(
         scores = [{k: v for k, v in row.items() if k != "label"} for row in chosen["kept"]]
         labels = [row["label"] for row in chosen["kept"]]
         provenance["similarities"] = dict(zip(labels, scores, strict=True))
+    provenance["options"] = options.changed()
     if told:
         provenance["warnings"] = told
     return provenance
 
 
 _SHOWN = 50  # negative labels in the table on the terminal
-
-
-def options_from(args: Namespace) -> MiningOptions:
-    """Options from the parsed arguments of ``tools/mine_labels.py``.
-
-    Raises:
-        FileNotFoundError: a config, class list or key file does not exist.
-        ValueError: it cannot be read, or names no classes.
-    """
-    classes = read_classes(args.classes)
-    out = Path(args.out)
-    chat = {
-        "model": args.model,
-        "base_url": args.base_url,
-        "temperature": args.temperature,
-        "top_p": args.top_p,
-    }
-    if args.source == "llm":
-        chat |= {"timeout": args.timeout, "max_retries": args.max_retries}
-        chat |= {"requests_per_minute": args.requests_per_minute}
-    else:
-        chat["temperature"] = 0.7 if args.temperature is None else args.temperature
-        chat["top_p"] = 0.8 if args.top_p is None else args.top_p
-        chat |= {"max_new_tokens": args.max_new_tokens, "thinking": args.thinking}
-        chat |= {"device": args.device}
-    return MiningOptions(
-        class_names=classes.names,
-        out=out,
-        work_dir=Path(args.work_dir or Path("work_dirs") / f"mine_{out.stem}"),
-        source=args.source,
-        candidates_file=args.candidates,
-        prompt=args.prompt,
-        context=args.context,
-        num_candidates=args.num_candidates,
-        per_turn=args.per_turn,
-        patience=args.patience,
-        retries=args.retries,
-        seed=args.seed,
-        chat=chat,
-        api_key=read_key(args.api_key_file) if args.api_key_file else None,
-        corpus={"parts": args.parts, "clean": args.clean, "all_files": args.all_files},
-        refine=args.refine,
-        select=args.select,
-        num=args.num,
-        min_similarity=args.min_similarity,
-        scale=args.scale,
-        keep_fraction=args.keep_fraction,
-        percentile=args.percentile,
-        fraction=args.fraction,
-        encoder=args.encoder,
-        template=args.template,
-        device=args.device,
-        ann_file=args.ann or classes.ann_file,
-        img_dir=args.images or classes.img_dir,
-        prototypes=not args.no_prototypes,
-        max_per_class=args.max_per_class,
-    )
 
 
 def print_report(report: MiningReport) -> None:
@@ -247,20 +186,3 @@ def print_report(report: MiningReport) -> None:
         console.print(Text(f"note: {warning}", style="yellow"))
     for file in report.files:
         console.print(Text(f"in {file}", style="dim"), soft_wrap=True)
-
-
-def read_key(path: str) -> str:
-    """The key in a file.
-
-    Raises:
-        ValueError: the file is not text.
-        FileNotFoundError: it cannot be read.
-    """
-    try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except UnicodeDecodeError:
-        raise ValueError(f"the key file {path!r} is not text") from None
-    except OSError as error:
-        raise FileNotFoundError(
-            f"the key file {path!r} cannot be read ({error.strerror}); check --api-key-file"
-        ) from None

@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterable, Sequence
 
 from negas.labels.corpus import Corpus
-from negas.labels.wordnet import word_key
+from negas.labels.names import name_key
 
 from .neglabel import select_neglabel
 from .ranking import Selection
@@ -61,12 +61,12 @@ def conjugate(
     if not super_classes:
         raise ValueError("super_classes is empty; give at least one noun.")
     draw = random.Random(seed)
-    taken = {word_key(word) for word in (*corpus.of("noun"), *drop)}
+    taken = {name_key(word) for word in (*corpus.of("noun"), *drop)}
     found: dict[str, str] = {}
     for word, part in zip(corpus.words, corpus.parts, strict=True):
         if part == "adj":
             word = f"{word} {draw.choice(super_classes)}"
-            if word_key(word) in taken:
+            if name_key(word) in taken:
                 continue
         found.setdefault(word, part)
     return Corpus(tuple(found), tuple(found.values()))

@@ -145,7 +145,7 @@ def test_refining_with_the_model_that_generates(options, monkeypatch):
     replies = [names_reply("poodle", "vase"), "no", "Yes.", "no", "no"]
     with chat_server(*replies) as server:
         chat = {"model": "m", "base_url": server.url}
-        given = {"source": "llm", "chat": chat, "num_candidates": 2, "select": "none"}
+        given = {"source": "llm", **chat, "num_candidates": 2, "select": "none"}
         report = mine(options(refine="llm", **given))
         assert report.bank.neg_labels == ("vase",) and len(server.requests) == 5
         (options().work_dir / "refined.json").unlink()  # its answers are kept beside it
@@ -167,7 +167,7 @@ def test_what_cannot_work_is_said_before_a_model_is_asked(options, images, wrong
     with chat_server(names_reply("vase")) as server:
         chat = {"model": "m", "base_url": server.url}
         with pytest.raises(ValueError, match=message):
-            mine(options(source="llm", chat=chat, **images, **wrong))
+            mine(options(source="llm", **chat, **images, **wrong))
     assert not server.requests
 
 
@@ -199,10 +199,10 @@ def test_corpora_bring_their_own_templates(
 
 @pytest.mark.parametrize(
     ("corpus", "present", "absent"),
-    [({}, "furnace", "walrus"), ({"all_files": True, "parts": ["noun"]}, "walrus", "furry")],
+    [({}, "furnace", "walrus"), ({"all_files": True, "parts": ("noun",)}, "walrus", "furry")],
 )
 def test_the_wordnet_corpus_itself(options, corpus, present, absent):
-    given = {"source": "wordnet", "select": "none", "corpus": corpus}
+    given = {"source": "wordnet", "select": "none", **corpus}
     labels = mine(options(**given)).bank.neg_labels
     assert len(labels) > 50_000 and present in labels and absent not in labels
     assert "dog" not in labels
