@@ -47,6 +47,21 @@ def add_presets(cfg, names: list[str]) -> None:
         each["presets"] = list(dict.fromkeys([*each.get("presets", ("val_f1",)), *names]))
 
 
+def print_numbers(work_dir: str) -> None:
+    """The table of the first preset, and where the others are."""
+    from mmengine.dist import is_main_process
+
+    from negas.evaluation.run import Run
+    from negas.reports.scores import tested_tables
+    from negas.reports.table import print_table
+
+    if is_main_process():
+        print()
+        print_table(tested_tables(Run.load(work_dir))[0])
+        print(f"all presets and banks: python tools/report.py {work_dir}")
+        print(f"one page with pictures: python tools/html_report.py {work_dir}")
+
+
 @user_errors
 def main() -> int:
     args = parse_args()
@@ -61,7 +76,9 @@ def main() -> int:
 
     from negas.experiments.run import test
 
-    test(cfg, args.checkpoint, args.show_dir)
+    metrics = test(cfg, args.checkpoint, args.show_dir)
+    if "id/cut" in metrics:  # an OODTestLoop came to its end
+        print_numbers(cfg.work_dir)
     return 0
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from negas.evaluation.recorded import MODEL_BANK
+from negas.evaluation.provenance import leaks_of
+from negas.evaluation.recorded import MODEL_BANK, RESERVED_BANKS, Recorded
 from negas.evaluation.result_files import SCORES_FILE
 from negas.files import write_json, write_text
 
@@ -26,6 +27,18 @@ def score_tables(report: dict) -> list[Table]:
     for rows in _grouped(report["paired"], ("run", "other", "preset", "cut")):
         tables.append(_paired(rows))
     return tables
+
+
+def tested_tables(run: Recorded) -> list[Table]:
+    """One table per preset that a test was run with: its scores with the model's bank, controls."""
+    banks = run.results["banks"]
+    described = dict(
+        name=run.name,
+        rows=[row for row in run.tested_rows if row["bank"] in RESERVED_BANKS],
+        map=run.results["map"],
+        leaks={MODEL_BANK: leaks_of(banks[MODEL_BANK])} if MODEL_BANK in banks else {},
+    )
+    return score_tables(dict(runs=[described], paired=[]))
 
 
 def _main(run: dict, rows: list[dict]) -> Table:
