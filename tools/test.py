@@ -52,12 +52,12 @@ def print_numbers(work_dir: str) -> None:
     from mmengine.dist import is_main_process
 
     from negas.evaluation.run import Run
-    from negas.reports.scores import tested_tables
+    from negas.reports.scores import run_tables
     from negas.reports.table import print_table
 
     if is_main_process():
         print()
-        print_table(tested_tables(Run.load(work_dir))[0])
+        print_table(run_tables(Run.load(work_dir))[0])
         print(f"all presets and banks: python tools/report.py {work_dir}")
         print(f"one page with pictures: python tools/html_report.py {work_dir}")
 

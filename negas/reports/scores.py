@@ -29,7 +29,7 @@ def score_tables(report: dict) -> list[Table]:
     return tables
 
 
-def tested_tables(run: Recorded) -> list[Table]:
+def run_tables(run: Recorded) -> list[Table]:
     """One table per preset that a test was run with: its scores with the model's bank, controls."""
     banks = run.results["banks"]
     described = dict(

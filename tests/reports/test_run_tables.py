@@ -3,14 +3,14 @@
 import runpy
 
 from negas.evaluation.run import Run
-from negas.reports.scores import tested_tables
+from negas.reports.scores import run_tables
 from tests.helpers.fake_runs import fake_run
 from tests.helpers.yolo_world import ROOT
 
 
 def test_one_table_per_preset_with_the_models_bank_and_its_controls(tmp_path):
     run = Run.load(fake_run(tmp_path / "run"))
-    first, second = tested_tables(run)
+    first, second = run_tables(run)
     assert first.title.startswith("run; val_f1") and second.title.startswith("run; matched")
     (section,) = first.sections
     labels = [row.label for row in section.rows]
