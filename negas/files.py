@@ -146,8 +146,7 @@ def check_folder(path: str | os.PathLike, option: str) -> Path:
     folder = Path(path)
     if folder.is_file():
         raise NotADirectoryError(f"{option}: {str(folder)!r} is a file; name a folder")
-    _probe(folder, folder, option)
-    return folder
+    return _probe(folder, folder, option)
 
 
 def probe_folder(folder: Path) -> None:
@@ -169,11 +168,10 @@ def check_file(path: str | os.PathLike, option: str) -> Path:
     target = Path(path)
     if target.is_dir():
         raise IsADirectoryError(f"{option}: {str(target)!r} is a folder; name a file")
-    _probe(target.parent, target, option)
-    return target
+    return _probe(target.parent, target, option)
 
 
-def _probe(folder: Path, target: Path, option: str) -> None:
+def _probe(folder: Path, target: Path, option: str) -> Path:
     probe = folder / f".write_probe_{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -183,6 +181,7 @@ def _probe(folder: Path, target: Path, option: str) -> None:
         raise OSError(
             f"{option}: {str(target)!r} cannot be written ({error.strerror}); choose another place"
         ) from error
+    return target
 
 
 def file_sha256(path: str | os.PathLike) -> str:

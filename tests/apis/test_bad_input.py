@@ -184,7 +184,7 @@ def test_missing_and_malformed_annotations(project, capsys):
     path.write_text('{"images": []}')
     fails(capsys, "train", config, says=("train_dataloader", str(path), "annotations"))
     path.unlink()
-    fails(capsys, "train", config, says=("train_dataloader", str(path), "does not exist"))
+    fails(capsys, "train", config, says=("train_dataloader", str(path), "there is no such file"))
 
 
 def test_unknown_categories(project, capsys):

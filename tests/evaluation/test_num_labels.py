@@ -230,4 +230,6 @@ def test_refusals(random_world):
     with pytest.raises(ValueError, match="at least one curve"):
         choose([])
     with pytest.raises(ValueError, match="'dog' is no category"):
-        make_folds(records, {**truth, "categories": [dict(id=10, name="cat")]}, 0.3)
+        make_folds(
+            records, {**truth, "categories": [dict(id=10, name="cat")], "annotations": []}, 0.3
+        )

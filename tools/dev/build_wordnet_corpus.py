@@ -10,7 +10,6 @@ same input gives the same file.
 import argparse
 import gzip
 import io
-import os
 import sys
 import tarfile
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from negas.cli import user_errors
+from negas.files import whole_file, write_text
 from negas.labels.wordnet import FORMAT, LEXICOGRAPHER_FILES
 
 PARTS = {"n": "noun", "a": "adj"}
@@ -140,12 +140,6 @@ def build(texts: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(content)
-    os.replace(partial, path)
-
-
 @user_errors
 def main() -> int:
     args = parse_args()
@@ -157,12 +151,12 @@ def main() -> int:
             f"{args.source}: not in the format of WordNet 3.0's dict files "
             f"({type(error).__name__}: {error})."
         ) from error
-    args.out.mkdir(parents=True, exist_ok=True)
     packed = io.BytesIO()
     with gzip.GzipFile(filename="", mode="wb", fileobj=packed, compresslevel=9, mtime=0) as file:
         file.write(text.encode("utf-8"))
-    write(args.out / "LICENSE", licence(texts["data.noun"]).encode("utf-8"))
-    write(args.out / "wordnet.txt.gz", packed.getvalue())
+    write_text(args.out / "LICENSE", licence(texts["data.noun"]))
+    with whole_file(args.out / "wordnet.txt.gz") as partial:
+        partial.write_bytes(packed.getvalue())
     body = text[: text.index("%irregular")]
     synsets = body.count("\nn"), body.count("\na")
     print(

@@ -21,11 +21,7 @@ def need_file(path: str | os.PathLike, what: str, source: str) -> Path:
     Raises:
         FileNotFoundError: it is not there.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(
-            f"{what}: there is no file {str(path)!r}; get it from {source} or give its path."
-        )
-    return Path(path)
+    return _need(Path(path), Path(path).is_file(), f"{what}: there is no file", source)
 
 
 def need_folder(path: str | os.PathLike, what: str, source: str) -> Path:
@@ -34,11 +30,13 @@ def need_folder(path: str | os.PathLike, what: str, source: str) -> Path:
     Raises:
         FileNotFoundError: it is not there.
     """
-    if not Path(path).is_dir():
-        raise FileNotFoundError(
-            f"{what}: there is no folder {str(path)!r}; get it from {source} or give its path."
-        )
-    return Path(path)
+    return _need(Path(path), Path(path).is_dir(), f"{what}: there is no folder", source)
+
+
+def _need(path: Path, exists: bool, fault: str, source: str) -> Path:
+    if exists:
+        return path
+    raise FileNotFoundError(f"{fault} {str(path)!r}; get it from {source} or give its path.")
 
 
 CUT_SHORT = "it may be cut short, get it again"

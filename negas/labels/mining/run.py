@@ -68,7 +68,7 @@ def mine(options: MiningOptions, notify: Callable[[str], None] = lambda line: No
     left, refinement = refine_candidates(options, found, notify)
     if refinement is not None:
         counts["after refining"] = len(left.names)
-    chosen, _ = select(options, left, notify)
+    chosen = select(options, left, notify)
     if "survivors" in chosen["settings"]:
         counts["after the visual filter"] = chosen["settings"]["survivors"]
     counts["negative labels"] = len(chosen["kept"])

@@ -62,14 +62,11 @@ def refine_candidates(
     return left, {**stored["settings"], "dropped": len(stored["dropped"])}
 
 
-def select(
-    options: MiningOptions, found: CandidateSet, notify: Notify
-) -> tuple[dict[str, Any], Stage]:
+def select(options: MiningOptions, found: CandidateSet, notify: Notify) -> dict[str, Any]:
     """Run the last stage, or read what an earlier run left of it.
 
     Returns:
-        The content of ``selection.json``: ``kept`` and ``dropped`` rows, ``settings``; and the
-        stage itself.
+        The content of ``selection.json``: ``kept`` and ``dropped`` rows, ``settings``.
 
     Raises:
         ValueError: no candidate is chosen.
@@ -97,7 +94,7 @@ def select(
             f"--select {options.select} keeps none of {len(found.names)} candidates; see "
             f"{stage.path}, and give more or other candidates"
         )
-    return stored, stage
+    return stored
 
 
 def _judge(options: MiningOptions, key: str, notify: Notify) -> Callable[[str], str]:
