@@ -23,7 +23,7 @@ from negas.embeddings import fingerprint
 from negas.embeddings.encoders import Features, unit_features
 from negas.files import whole_file
 
-from .scorers import CLIP_SCALE
+from .method import CLIP_SCALE, OnlineOptions
 
 
 @dataclass(frozen=True)
@@ -51,24 +51,31 @@ class OnlineScorer(ABC):
         id_feats: [K, D] text features of the ID labels.
         neg_feats: [M, D] text features of the negative labels.
         scale: multiple of the cosine that makes a logit.
+        **options: the method's others, see its dataclass.
+
+    Raises:
+        ValueError: features that do not fit, an unknown option, or one out of range.
     """
 
     name: ClassVar[str]
+    Options: ClassVar[type[OnlineOptions]]
 
-    def __init__(self, id_feats: Features, neg_feats: Features, scale: float = CLIP_SCALE) -> None:
+    def __init__(
+        self, id_feats: Features, neg_feats: Features, scale: float = CLIP_SCALE, **options: Any
+    ) -> None:
         self.id_feats = unit_features("id_feats", id_feats)
         negatives = unit_features("neg_feats", neg_feats, self.id_feats.shape[1])
         self.neg_feats = negatives.to(self.id_feats.device)
-        self._require("scale", scale, 0 < scale < float("inf"), "a positive number")
-        self.scale = float(scale)
+        self.options = self.Options.from_settings({"scale": scale, **options}, self.name)
+        self.scale = float(self.options.scale)
 
     @abstractmethod
     def reset(self) -> None:
         """Forget the stream; call it before every pair of ID and OOD sets."""
 
-    @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """The options that the scores depend on, JSON-able."""
+        """The options that the scores depend on, JSON-able; the features hold the template."""
+        return {k: v for k, v in self.options.record().items() if k != "template"}
 
     @abstractmethod
     def _update(self, images: Tensor, sources: Sequence[Any] | None) -> OnlineBatch:
@@ -161,10 +168,6 @@ class OnlineScorer(ABC):
             **self.settings(),
             "labels": fingerprint(self.id_feats, self.neg_feats),
         }
-
-    def _require(self, option: str, value: Any, holds: bool, expected: str) -> None:
-        if not holds:
-            raise ValueError(f"{self.name}: {option} must be {expected}, got {value!r}.")
 
 
 @dataclass(frozen=True)

@@ -35,13 +35,15 @@ def main() -> int:
     from rich.table import Table
     from tqdm import tqdm
 
+    from negas.image_level.registry import find_method
+
     names = ("images", "id_labels", "neg_labels", "width", "device", "threads")
     sizes = bench.Sizes(**{name: getattr(args, name) for name in names})
     rows = {}
-    for method in args.methods:
-        options = {"groups": args.groups} if method in ("neglabel", "csp") else {}
-        bench.get_image_score(method, **options)  # a wrong name or option: say so before any work
-        rows[method] = options
+    for name in args.methods:
+        options = {"groups": args.groups} if find_method(name).has("groups") else {}
+        bench.get_image_score(name, **options)  # a wrong option: say so before any work
+        rows[name] = options
     memory = {}
     if sizes.device == "cpu":  # first, while this process is small
         for method, options in tqdm(rows.items(), desc="memory", leave=False):

@@ -18,6 +18,7 @@ from torch import Tensor
 from negas.embeddings.encoders import Encoder, unit_features
 from negas.embeddings.images import ImageItem
 from negas.embeddings.store import encode_items
+from negas.embeddings.templates import RAW_MEAN
 from negas.image_level.image_sets import ImageSet, read_coco, read_folder, read_list
 from negas.image_level.interneg import ModalityInversion
 from negas.image_level.tanl import noise_images
@@ -206,14 +207,13 @@ class Features:
         """Texts as they are; what is too long is cut, since a model may have written them."""
         return self.encoder.text(texts, truncate=True, progress=False)
 
-    def invert(self, seed: int, **options: Any) -> ModalityInversion:
+    def inversion(self, **options: Any) -> ModalityInversion:
         """Modality inversion through the encoder's text side."""
-        return ModalityInversion.of_encoder(self.encoder, **({"seed": seed} | options))
+        return ModalityInversion.of_encoder(self.encoder, **options)
 
     def _labels(self, template: str) -> tuple[Tensor, Tensor]:
         texts = [*self.class_names, *self.neg_labels]
-        # CSP averages embeddings that are not normalised yet
-        feats = self.encoder.text(texts, template, normalize_each=template != "csp")
+        feats = self.encoder.text(texts, template, normalize_each=template not in RAW_MEAN)
         return feats[: len(self.class_names)], feats[len(self.class_names) :]
 
     def _proxies(self, seed: int) -> Tensor:
