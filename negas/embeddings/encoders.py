@@ -251,7 +251,7 @@ class Encoder:
         Raises:
             FileNotFoundError: a path leads nowhere.
             ValueError: no image, or one that cannot be read (the message starts with its path). For
-                folders use :func:`negas.embeddings.store.encode_files`, which goes on.
+                folders use :func:`negas.embeddings.store.encode_images`, which goes on.
         """
         parts = list(self.image_batches(images, progress=progress))
         if not parts:

@@ -9,7 +9,6 @@ M negative labels, D channels.
 from __future__ import annotations
 
 import hashlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from negas.embeddings import fingerprint
 from negas.embeddings.encoders import Features, unit_features
-from negas.files import whole_file
+from negas.embeddings.store import read_tensors, write_tensors
 
 from .method import CLIP_SCALE, OnlineOptions
 
@@ -132,13 +131,8 @@ class OnlineScorer(ABC):
 
     def save(self, path: str | Path) -> None:
         """Write the state to a safetensors file, whole or not at all."""
-        from safetensors.torch import save_file
-
         state = self.state_dict()
-        tensors = {name: value.cpu().contiguous() for name, value in state["tensors"].items()}
-        about = json.dumps({"values": state["values"], "made_by": state["made_by"]})
-        with whole_file(path) as partial:
-            save_file(tensors, partial, metadata={"negas_state": about})
+        write_tensors(path, state.pop("tensors"), state)
 
     def load(self, path: str | Path) -> None:
         """Read what :meth:`save` wrote.
@@ -147,20 +141,17 @@ class OnlineScorer(ABC):
             FileNotFoundError: there is no such file.
             ValueError: it is no such file, or belongs to another scorer.
         """
-        from safetensors import SafetensorError, safe_open
-
         if not Path(path).is_file():
             raise FileNotFoundError(f"state {str(path)!r} does not exist; give a saved state.")
         try:
-            with safe_open(str(path), framework="pt") as file:
-                about = json.loads((file.metadata() or {})["negas_state"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
-        except (SafetensorError, KeyError, ValueError) as error:
+            tensors, about = read_tensors(path)
+            state = {"tensors": tensors, "values": about["values"], "made_by": about["made_by"]}
+        except (KeyError, ValueError) as error:
             raise ValueError(
                 f"state {str(path)!r} cannot be read ({error}); it is damaged or no saved state of "
                 f"an online scorer, run the stream again."
             ) from error
-        self.load_state_dict({"tensors": tensors, **about})
+        self.load_state_dict(state)
 
     def _identity(self) -> dict[str, Any]:
         return {

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
 
 from negas.embeddings.encoders import build_encoder
+from negas.embeddings.store import read_tensors, write_tensors
 from negas.image_level.adaneg import AdaNeg
 from negas.image_level.ants import ANTS
 from negas.image_level.interneg import InterNeg
@@ -309,9 +309,8 @@ def test_a_truncated_cache_is_made_again(run):
 
 def spoil_cache(spoil):
     for file in Path("cache").rglob("*.safetensors"):
-        tensors = load_file(file)
-        tensors["feats"] = spoil(tensors["feats"])
-        save_file({k: v.contiguous() for k, v in tensors.items()}, file, {"broken": "{}"})
+        tensors, about = read_tensors(file)
+        write_tensors(file, tensors | {"feats": spoil(tensors["feats"])}, about)
 
 
 @pytest.mark.parametrize(
@@ -372,7 +371,8 @@ BAD = {
     "offline option": (["--method-options", "neglabel.x=3"], None, "unknown key 'x'"),
     "groups": (["--method-options", "neglabel.groups=99"], None, "groups"),
     "online option": (
-        ["--methods", "adaneg", "--method-options", "adaneg.x=3"], None, "adaneg has the unknown key 'x'",
+        ["--methods", "adaneg", "--method-options", "adaneg.x=3"],
+        None, "adaneg has the unknown key 'x'",
     ),
     "pool": (["--methods", "tanl", "--method-options", "tanl.num=99"], None, "num must be in 1..6"),
     "inversion": (
