@@ -9,18 +9,19 @@ import argparse
 import sys
 
 from negas.cli import user_errors
+from negas.image_level.run.options import add_options, options_from
 
 
 @user_errors
 def main() -> int:
-    from tqdm import tqdm
-
-    from negas.image_level.run.options import add_options, options_from
-    from negas.image_level.run.run import prepare, run_image_ood
-
     parser = argparse.ArgumentParser(description="Image-level OOD detection with negative labels.")
     add_options(parser)
-    command, views = options_from(parser.parse_args())
+    args = parser.parse_args()
+    from tqdm import tqdm
+
+    from negas.image_level.run.run import prepare, run_image_ood
+
+    command, views = options_from(args)
     ready = [prepare(options) for options in views]  # all that can be wrong, before long work
     if command.dry_run:
         for options, one in zip(views, ready, strict=True):

@@ -14,12 +14,14 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from negas.embeddings.images import ImageItem
 from negas.labels.names import name_forms
 from negas.metrics.coco import load_coco
 from negas.records import BoxRecords
+
+from . import View
 
 _LEFT_OUT = ("iscrowd", "difficult", "ignore")
 
@@ -154,7 +156,6 @@ def _from_results(path: str | os.PathLike) -> list[tuple[Any, list[float], float
     return rows
 
 
-View = Literal["images", "gt_crops", "detected_crops"]
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm"}
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from negas.files import probe_folder
-from negas.image_level.image_sets import View
-from negas.image_level.method import CLIP_SCALE, Method, MethodOptions
-from negas.image_level.registry import METHODS
+from negas.image_level import View
 from negas.options import Options, option, refuse_unknown, shown
 
 if TYPE_CHECKING:
     from typing import Self
+
+    from negas.image_level.method import Method, MethodOptions
 
 Group = Literal["near", "far"]
 GROUPS = get_args(Group)
@@ -201,7 +201,7 @@ class ImageOodOptions(Options):
     min_size: float = option(16, help="least side of a crop in pixels", ge=1, group="data")
     methods: tuple[str, ...] = option(
         ("mcm", "energy", "neglabel", "eoe", "adaneg"),
-        help=f"of {', '.join(METHODS)}, a score of negas.scores; or all",
+        help="names, also of scores of negas.scores; or all",
         group="methods",
     )
     method_options: dict[str, Any] = option(
@@ -269,10 +269,8 @@ class ImageOodOptions(Options):
             if not isinstance(given, Mapping):
                 raise ValueError(f"the options of {method!r} must be an object, got {given!r}.")
 
-    def settled(
-        self, method: Method, logit_scale: float = CLIP_SCALE, seed: int = 0
-    ) -> MethodOptions:
-        """The options of a method in this run (see :meth:`Method.settle`)."""
+    def settled(self, method: Method, logit_scale: float = 100.0, seed: int = 0) -> MethodOptions:
+        """The options of a method in this run (see ``Method.settle``)."""
         given = self.method_options.get(method.name, {})
         return method.settle(given, self.template, self.scale, logit_scale, seed)
 
@@ -349,6 +347,8 @@ def options_from(args: Namespace) -> tuple[Command, list[ImageOodOptions]]:
         ValueError: an option that is unknown, missing or out of range.
         OSError: the folder of the results cannot be written.
     """
+    from negas.image_level.registry import METHODS  # torch: not for --help
+
     given = vars(args)
     command = Command.from_args(args)
     settings: dict[str, Any] = read_preset(command.preset) if command.preset else {}
