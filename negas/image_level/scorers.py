@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, make_dataclass, replace
+from functools import cache
 from typing import Any, get_type_hints
 
 import torch
@@ -135,6 +136,7 @@ class OfflineOptions(MethodOptions):
     chunk: int | None = option(None, help="images at a time; changes time and memory only", ge=1)
 
 
+@cache
 def of_score(score: str, name: str = "", title: str = "", **defaults: Any) -> Method:
     """A score of ``negas.scores`` as a method; its fields are options of the method.
 

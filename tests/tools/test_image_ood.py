@@ -3,6 +3,7 @@
 import json
 import runpy
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,13 @@ from negas.embeddings.store import read_tensors, write_tensors
 from negas.image_level.adaneg import AdaNeg
 from negas.image_level.ants import ANTS
 from negas.image_level.interneg import InterNeg
+from negas.image_level.method import Method, MethodOptions
 from negas.image_level.online import score_pair
+from negas.image_level.registry import METHODS
 from negas.image_level.scorers import get_image_score
 from negas.metrics import ood_metrics
 from negas.metrics.controls import rotated_bank
+from negas.options import option
 from negas.records import BoxRecords
 from negas.scores import get_score
 from tests.helpers.chat_server import chat_server
@@ -196,6 +200,41 @@ def test_group_means_are_means_of_their_sets(run):
     )
     three = [value[f"{name} FPR95"] for name in "abc"]
     assert value["mean FPR95"] == pytest.approx(sum(three) / 3, abs=0.11)
+
+
+@dataclass(frozen=True)
+class NearestOptions(MethodOptions):
+    """Options of a method that is not there."""
+
+    power: int = option(1, help="of the cosine", ge=1)
+
+
+def test_a_method_is_what_it_declares(run, monkeypatch):
+    """Nothing but its declaration: options, what it needs, its title and its control follow."""
+    given = []
+
+    def build(inputs, options):
+        given.append(inputs)
+        return lambda images, ids, negatives: (images @ inputs.id_feats.T).amax(1) ** options.power
+
+    toy = Method("toy", "Nearest", NearestOptions, build, frozenset({"negatives"}))
+    monkeypatch.setitem(METHODS, "toy", toy)
+    code, out, err = run("--methods", "toy", "--method-options", "toy.power=3")
+    assert code == 0, err
+    assert "Nearest, rotated" in out and len(rows(results(), "toy", "rotated")) == 2 * 2
+    made = results()["methods"]["toy"]
+    assert made == {
+        "title": "Nearest",
+        "online": False,
+        "options": {"scale": 100.0, "template": "clip", "power": 3},
+    }
+    assert given[-1].class_names == ("cat", "dog") and given[-1].proxies is None
+    monkeypatch.setitem(METHODS, "toy", replace(toy, needs=frozenset({"captions"})))
+    change(captioner={})
+    code, _, err = run("--methods", "toy", "--method-options", "toy.power=0")
+    assert code == 2 and "toy: power must be at least 1, got 0" in err
+    code, _, err = run("--methods", "toy")
+    assert code == 2 and "toy needs a captioner" in err
 
 
 def test_folders_and_lists_without_a_preset(run, encoder):

@@ -1,6 +1,8 @@
 """Options, sets and draws of image-level runs (the command: tests/tools/test_image_ood.py)."""
 
+import ast
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,8 @@ from negas.image_level.image_sets import ImageSet
 from negas.image_level.registry import METHODS, find_method
 from negas.image_level.run.data import training_items
 from negas.image_level.run.options import ImageOodOptions, SetSpec, parse_method_options
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(
@@ -82,6 +86,19 @@ def test_methods_are_tried_before_long_work(method, options):
     found.check(found.settle(options), 3, 8)
     with pytest.raises(ValueError, match=f"{method} has the unknown key 'nothing'"):
         found.settle(options | {"nothing": 1})
+
+
+@pytest.mark.parametrize(
+    "file",
+    [*sorted((ROOT / "negas/image_level/run").glob("*.py")), ROOT / "negas/reports/image_level.py",
+     ROOT / "tools/image_ood.py", ROOT / "tools/dev/benchmark_image.py"],
+    ids=lambda file: file.name,
+)  # fmt: skip
+def test_nothing_asks_for_a_method_by_its_name(file):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Compare):
+            asked = {c.value for c in ast.walk(node) if isinstance(c, ast.Constant)}
+            assert not asked & set(METHODS), f"{file.name}:{node.lineno}"
 
 
 def test_what_methods_declare():
