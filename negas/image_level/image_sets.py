@@ -1,10 +1,6 @@
-"""Sets of images or crops from folders, OpenOOD's lists and COCO files.
+"""Sets of images, and of crops of annotated or detected boxes, as items opened when needed.
 
-Boxes are xyxy in pixels of the whole image.
-
-Images, and crops of annotated or detected boxes, as items that are opened when needed.
-
-Boxes are xyxy in pixels of the whole image.
+They come from folders, OpenOOD's lists and COCO files. Boxes are xyxy in pixels of the whole image.
 """
 
 from __future__ import annotations

@@ -127,7 +127,10 @@ class Captioner(Options):
         None, help="http(s)://host/v1 (or environment OPENAI_BASE_URL)", group="captions"
     )
     api_key_file: str | None = option(
-        None, help="file with the key (or the key in environment OPENAI_API_KEY)", group="captions"
+        None,
+        help="file with the key (or the key in environment OPENAI_API_KEY)",
+        secret=True,
+        group="captions",
     )
     requests_per_minute: float | None = option(
         None, help="at most so many requests start in a minute", group="captions"
