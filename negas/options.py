@@ -130,7 +130,8 @@ class Options:
             only_given: leave what the user did not write out of the namespace (for settings that
                 the command line overrides).
         """
-        groups: dict[str | None, Any] = {None: parser}
+        # parts of one command line share headings; argparse has no public way to find one again
+        groups = {None: parser, **{group.title: group for group in parser._action_groups}}
         for each in fields(cls):
             about = each.metadata
             if not about or not about["cli"]:
@@ -313,6 +314,8 @@ def _argument(cls: type, each: Field, only_given: bool) -> tuple[list[str], dict
     """Names and keywords of ``add_argument``."""
     about = each.metadata
     allowed, entries, literal = _kind(cls, each.name)
+    if str in allowed:
+        entries = None  # a text or a list: on the command line it is one text
     default = each.default if each.default_factory is MISSING else each.default_factory()
     required = default is MISSING
     text = about["help"].replace("%", "%%")

@@ -41,6 +41,24 @@ def test_the_command_line_follows_from_the_fields(capsys):
     assert "--out" in capsys.readouterr().err
 
 
+@dataclass(frozen=True)
+class More(Options):
+    """More of the same command."""
+
+    names: str | tuple[str, ...] | None = option(None, help="a file, or names", group="output")
+
+
+def test_parts_of_one_command_line_share_headings(capsys):
+    parser = ArgumentParser()
+    Fit.add_to(parser)
+    More.add_to(parser)
+    text = parser.format_help()
+    assert text.count("output:") == 1 and text.index("--overwrite") < text.rindex("--names")
+    args = parser.parse_args(["a", "--out", "b", "--names", "c.txt"])
+    assert More.from_args(args).names == "c.txt"  # not a list of one
+    assert More(names=["a", "b"]).names == ("a", "b")
+
+
 @pytest.mark.parametrize(
     ("given", "text"),
     [

@@ -1,17 +1,10 @@
-"""CLIP-style encoders of transformers behind one interface.
-
-Shapes: N images, T texts, D channels of the joint space.
-
-Load the parts of an encoder, and say in one sentence what is wrong when that fails.
+"""CLIP-style encoders of transformers behind one interface, and checks of features.
 
 Names on the hub: ``openai/clip-vit-base-patch32``, ``openai/clip-vit-base-patch16``,
 ``openai/clip-vit-large-patch14``, ``kakaobrain/align-base``, ``BAAI/AltCLIP``,
 ``nvidia/groupvit-gcc-yfcc``, ``google/siglip-base-patch16-224``. The tokenizers of SigLIP and
 AltCLIP may ask for the packages ``sentencepiece`` and ``protobuf``.
-
-Features that come from outside: finite, of one width, unit length.
-
-Shape letters: N rows, D channels.
+Shapes: N images or rows, T texts, D channels of the joint space.
 """
 
 from __future__ import annotations
@@ -251,7 +244,7 @@ class Encoder:
         Raises:
             FileNotFoundError: a path leads nowhere.
             ValueError: no image, or one that cannot be read (the message starts with its path). For
-                folders use :func:`negas.embeddings.store.encode_files`, which goes on.
+                folders use :func:`negas.embeddings.store.encode_images`, which goes on.
         """
         parts = list(self.image_batches(images, progress=progress))
         if not parts:

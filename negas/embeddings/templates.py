@@ -17,8 +17,7 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
     # the same two as OpenOOD-VLM, InterNeg and ANTS write them
     "openood": ("The nice {}.",),
     "openood-adjective": ("This is a {} photo.",),
-    # CSP: labels and nouns; adjectives, after a super-class noun was put behind them. Its code
-    # averages embeddings that are not normalised yet: ``Encoder.text(..., normalize_each=False)``
+    # CSP: labels and nouns; adjectives, after a super-class noun was put behind them
     "csp": (
         "a close-up photo of the nice {}.",
         "a photo with the nice {}.",
@@ -53,6 +52,9 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
         "a photo with a {} in it.",
     ),
 }
+
+# Ensembles whose embeddings are averaged before they are normalised
+RAW_MEAN = frozenset({"csp", "csp-adjective"})
 
 
 def resolve_templates(template: None | str | Sequence[str]) -> tuple[str, ...]:

@@ -1,17 +1,13 @@
 """AdaNeg: proxies of labels that follow the test images (Zhang & Zhang, NeurIPS 2024).
 
-Shape letters: B images, K ID labels, M negative labels, R labels with images in memory, L slots,
-D channels.
-
-Some image features per label: AdaNeg's memory.
-
-Shape letters: C labels, R rows in use, L slots, D channels.
-Only labels that hold an image take a row, so 11,000 labels cost nothing until they are used.
+Shape letters: B images, K ID labels, M negative labels, C labels of both kinds, R labels with
+images in memory, L slots, D channels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -19,14 +15,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from negas.embeddings.encoders import Features
+from negas.options import option
 from negas.scores import NegLabel
 
+from .method import CLIP_SCALE, Inputs, Method, OnlineOptions
 from .online import OnlineBatch, OnlineScorer
-from .scorers import CLIP_SCALE
 
 
 class SlotMemory:
     """Up to L image features for each of C labels; confident images push out doubtful ones.
+
+    Only labels that hold an image take a row, so 11,000 labels cost nothing until they are used.
 
     Attributes:
         row_of: [C] int64, the row of a label, -1 without one.
@@ -110,6 +109,32 @@ class SlotMemory:
         self._entropy = tensors["entropy"].cpu()
 
 
+@dataclass(frozen=True)
+class AdaNegOptions(OnlineOptions):
+    """Options of AdaNeg.
+
+    The defaults are those of the released ImageNet setting as its code takes them: its beta of 5.5
+    is cut to 5, and one of its 10 slots for images is never used.
+    """
+
+    proxies: Literal["task", "sample"] = option(
+        "task",
+        help="task weighs text and images equally; sample by exp(-beta (1 - cosine to the image))",
+    )
+    threshold: float = option(0.5, help="centre of the scores S0", ge=0, le=1)
+    gap: float = option(
+        0.5,
+        help="images with S0 > threshold + gap (1 - threshold) or S0 < threshold - gap threshold "
+        "are stored",
+        ge=0,
+        le=1,
+    )
+    images_per_label: int = option(9, help="slots of a label besides its text; 0: none", ge=0)
+    static_weight: float = option(0.1, help="of S0", ge=0)
+    beta: float = option(5.0, help="sharpness of sample", ge=0)
+    groups: int = option(5, help="of negatives, as in NegLabel", ge=1)
+
+
 class AdaNeg(OnlineScorer):
     """``S1 + static_weight * S0``, in (0, 1 + static_weight).
 
@@ -117,75 +142,33 @@ class AdaNeg(OnlineScorer):
     best ID (negative) label; S1 is the same score with each label's text replaced by the mean of
     its text and its images. A batch is taken in before it is scored, so the batch size matters.
 
-    The defaults are those of the released ImageNet setting as its code takes them: its beta of 5.5
-    is cut to 5, and one of its 10 slots for images is never used.
-
     Args:
         id_feats: [K, D].
         neg_feats: [M, D].
         scale: multiple of the cosine.
-        proxies: ``task`` weighs text and images equally; ``sample`` weighs them by
-            ``exp(-beta * (1 - cosine to the test image))``.
-        threshold: centre of the scores S0.
-        gap: images with ``S0 > threshold + gap * (1 - threshold)`` or ``S0 < threshold - gap *
-            threshold`` are stored; in [0, 1].
-        images_per_label: slots of a label besides its text; 0 stores nothing.
-        static_weight: of S0, at least 0.
-        beta: sharpness of ``sample``, at least 0.
-        groups: of negatives, as in NegLabel.
-        seed: of the groups' permutation.
+        **options: see :class:`AdaNegOptions`; ``seed`` is that of the groups' permutation.
     """
 
     name = "adaneg"
+    Options = AdaNegOptions
+    options: AdaNegOptions
 
     def __init__(
-        self,
-        id_feats: Features,
-        neg_feats: Features,
-        scale: float = CLIP_SCALE,
-        *,
-        proxies: Literal["task", "sample"] = "task",
-        threshold: float = 0.5,
-        gap: float = 0.5,
-        images_per_label: int = 9,
-        static_weight: float = 0.1,
-        beta: float = 5.0,
-        groups: int = 5,
-        seed: int = 0,
+        self, id_feats: Features, neg_feats: Features, scale: float = CLIP_SCALE, **options: Any
     ) -> None:
-        super().__init__(id_feats, neg_feats, scale)
-        self._require("proxies", proxies, proxies in ("task", "sample"), "'task' or 'sample'")
-        self._require("threshold", threshold, 0 <= threshold <= 1, "in [0, 1]")
-        self._require("gap", gap, 0 <= gap <= 1, "in [0, 1]")
-        self._require("images_per_label", images_per_label, images_per_label >= 0, "at least 0")
-        self._require("static_weight", static_weight, static_weight >= 0, "at least 0")
-        self._require("beta", beta, beta >= 0, "at least 0")
-        self._options = dict(
-            scale=self.scale,
-            proxies=proxies,
-            threshold=threshold,
-            gap=gap,
-            images_per_label=images_per_label,
-            static_weight=static_weight,
-            beta=beta,
-            groups=groups,
-            seed=seed,
-        )
-        self._score = NegLabel(groups=groups, generator=seed)
+        super().__init__(id_feats, neg_feats, scale, **options)
+        self._score = NegLabel(groups=self.options.groups, generator=self.options.seed)
         self._score.group_order(len(self.neg_feats))  # too many groups: say so before the stream
         self._texts = torch.cat([self.id_feats, self.neg_feats])
         self.reset()
 
     def reset(self) -> None:  # noqa: D102
         labels, channels = self._texts.shape
-        slots = self._options["images_per_label"]
+        slots = self.options.images_per_label
         self.memory = SlotMemory(labels, slots, channels, self._texts.device)
 
-    def settings(self) -> dict[str, Any]:  # noqa: D102
-        return dict(self._options)
-
     def _update(self, images: Tensor, sources: Sequence[Any] | None) -> OnlineBatch:
-        count, weight = len(self.id_feats), self._options["static_weight"]
+        count, weight = len(self.id_feats), self.options.static_weight
         static = self.scale * images @ self._texts.T
         initial = self._score(static[:, :count], static[:, count:])
         stored = self._store(images, static, initial)
@@ -196,7 +179,7 @@ class AdaNeg(OnlineScorer):
 
     def _store(self, images: Tensor, static: Tensor, initial: Tensor) -> dict[str, int]:
         """Offer the clearly ID images to the memory, then the clearly OOD ones."""
-        threshold, gap = self._options["threshold"], self._options["gap"]
+        threshold, gap = self.options.threshold, self.options.gap
         count = len(self.id_feats)
         sides = {
             "id": (initial > threshold + gap * (1 - threshold), 0, static[:, :count]),
@@ -225,14 +208,14 @@ class AdaNeg(OnlineScorer):
             return static
         slots = torch.cat([self._texts[labels, None], self.memory.feats], dim=1)
         logits = static.clone()
-        if self._options["proxies"] == "task":
+        if self.options.proxies == "task":
             proxies = F.normalize(slots.sum(dim=1), dim=-1)
             logits[:, labels] = self.scale * images @ proxies.T
             return logits
         # sample: the proxy of image b is sum_l w_bl slot_l. Its length follows from the slots'
         # inner products, so that no [B, R, L, D] tensor is needed; empty slots are zero vectors
         cosines = torch.einsum("bd,rld->brl", images, slots)
-        weights = torch.exp(-self._options["beta"] * (1 - cosines))
+        weights = torch.exp(-self.options.beta * (1 - cosines))
         inner = torch.einsum("rld,rmd->rlm", slots, slots)
         length = torch.einsum("brl,rlm,brm->br", weights, inner, weights).clamp_min(1e-12).sqrt()
         logits[:, labels] = self.scale * (weights * cosines).sum(dim=-1) / length
@@ -243,3 +226,10 @@ class AdaNeg(OnlineScorer):
 
     def _restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
         self.memory.restore(tensors)
+
+
+def _build(inputs: Inputs, options: AdaNegOptions) -> AdaNeg:
+    return AdaNeg(inputs.id_feats, inputs.neg_feats, **vars(options))
+
+
+METHOD = Method("adaneg", "AdaNeg", AdaNegOptions, _build, frozenset({"negatives"}), online=True)

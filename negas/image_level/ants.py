@@ -1,20 +1,15 @@
 """ANTS: negatives written by a multimodal language model about the test images (CVPR 2026).
 
+Where the paper and the authors' code differ, both are here.
 Shape letters: B images, K ID labels, M negative labels, X rows of a bank, D channels.
-
-Parts of ANTS without a state: the threshold of negative images, the weight, clean captions.
-
-ANTS (CVPR 2026), where the paper and the authors' code differ both are here.
-
-Options of ANTS: the recommended ones, and the authors' code as a preset.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -22,10 +17,11 @@ from torch import Tensor
 
 from negas.embeddings import fingerprint
 from negas.embeddings.encoders import Features, unit_features
+from negas.options import option
 from negas.scores import NegLabel
 
+from .method import CLIP_SCALE, Inputs, Method, OnlineOptions
 from .online import OnlineBatch, OnlineScorer
-from .scorers import CLIP_SCALE
 
 ThresholdRule = Literal["percentile", "lowest"]
 _BINS = np.arange(0, 1.1, 0.1)  # the authors' edges, with their rounding (0.30000000000000004)
@@ -127,74 +123,71 @@ Mode = Literal["adaptive", "far_only", "near_only"]
 Images = Literal["negatives", "all"]
 
 
+# The values of the released code, where they are not those of the paper
+AUTHORS_CODE: dict[str, Any] = dict(
+    max_updates=10,
+    similar_from="all",
+    similar_limit=40,
+    similar_template="The nice {}.",
+    weight_from="all",
+)
+
+
 @dataclass(frozen=True)
-class AntsOptions:
-    """What ANTS lets one choose; ``AUTHORS_CODE`` holds the values of the released code.
+class AntsOptions(OnlineOptions):
+    """Options of ANTS; where paper and released code differ, the paper's are the defaults."""
 
-    Args:
-        mode: both kinds of negatives, only captions (what the released far scripts run), or only
-            similar labels (near scripts).
-        eta: share of the low scores that are negative images.
-        threshold_rule: see ``negative_threshold``.
-        initial_threshold: of negative images, until the first update.
-        min_candidates: captions are made when more negative images than this wait.
-        max_updates: at most this many times.
-        max_captions: captions that are kept; the oldest go first.
-        similar_from: which images' predictions choose the ID classes that get similar labels:
-            the negative images' (paper) or all (code).
-        similar_share: share of the ID classes that do, in (0, 1]; at least one class.
-        similar_limit: their number, instead of a share (code: 40).
-        similar_per_class: most similar labels of a class.
-        similar_start: number of the first batch that chooses classes, from 1.
-        similar_interval: and every so many batches from then on.
-        similar_template: prompt of the similar labels; captions are encoded as they are.
-        weight_from: images whose mean scores set the weight: all negative images so far, with the
-            present negatives (paper), or all images, each with the negatives of its time, in
-            groups of K labels and ten times the similar labels (code).
-        group_length: labels per group of NegLabel's score, for banks of more labels.
-        seed: of the groups' permutation.
-    """
-
-    mode: Mode = "adaptive"
-    eta: float = 0.5
-    threshold_rule: ThresholdRule = "percentile"
-    initial_threshold: float = 0.8
-    min_candidates: int = 200
-    max_updates: int = 20
-    max_captions: int = 10_000
-    similar_from: Images = "negatives"
-    similar_share: float = 0.08
-    similar_limit: int | None = None
-    similar_per_class: int = 5
-    similar_start: int = 10
-    similar_interval: int = 40
-    similar_template: str = "the nice {}"
-    weight_from: Images = "negatives"
-    group_length: int = 100
-    seed: int = 0
+    authors_code: bool = option(False, help="the code's values for what is not given")
+    mode: Mode = option(
+        "adaptive",
+        help="both kinds of negatives, only captions (what the released far scripts run), or only "
+        "similar labels (near scripts)",
+    )
+    eta: float = option(0.5, help="share of the low scores that are negative images", gt=0, lt=1)
+    threshold_rule: ThresholdRule = option("percentile", help="see negative_threshold")
+    initial_threshold: float = option(
+        0.8, help="of negative images, until the first update", ge=0, le=1
+    )
+    min_candidates: int = option(
+        200, help="captions are made when more negative images than this wait", ge=0
+    )
+    max_updates: int = option(20, help="at most this many times", ge=0)
+    max_captions: int = option(10_000, help="that are kept; the oldest go first", ge=1)
+    similar_from: Images = option(
+        "negatives",
+        help="which images' predictions choose the ID classes that get similar labels: the "
+        "negative images' (paper) or all (code)",
+    )
+    similar_share: float = option(
+        0.08, help="share of the ID classes that do; at least one class", gt=0, le=1
+    )
+    similar_limit: int | None = option(None, help="their number, instead of a share", ge=1)
+    similar_per_class: int = option(5, help="most similar labels of a class", ge=1)
+    similar_start: int = option(10, help="the first batch that chooses classes, from 1", ge=1)
+    similar_interval: int = option(40, help="and every so many batches from then on", ge=1)
+    similar_template: str = option(
+        "the nice {}", help="around similar labels; captions are encoded as they are"
+    )
+    weight_from: Images = option(
+        "negatives",
+        help="images whose mean scores set the weight: all negative images so far, with the "
+        "present negatives (paper), or all images, each with the negatives of its time, in groups "
+        "of K labels and ten times the similar labels (code)",
+    )
+    group_length: int = option(100, help="labels per group of NegLabel's score", ge=1)
 
     def __post_init__(self) -> None:
-        choices = {
-            "mode": get_args(Mode),
-            "threshold_rule": get_args(ThresholdRule),
-            "similar_from": get_args(Images),
-            "weight_from": get_args(Images),
-        }
-        for option, allowed in choices.items():
-            self._require(option, getattr(self, option) in allowed, f"one of {', '.join(allowed)}")
-        self._require("eta", 0 < self.eta < 1, "in (0, 1)")
-        self._require("initial_threshold", 0 <= self.initial_threshold <= 1, "in [0, 1]")
-        self._require("similar_share", 0 < self.similar_share <= 1, "in (0, 1]")
-        self._require(
-            "similar_template", self.similar_template.count("{}") == 1, "one {} in a text"
-        )
-        counts = ("max_captions", "similar_per_class", "similar_start", "similar_interval")
-        for option in (*counts, "group_length"):
-            self._require(option, getattr(self, option) >= 1, "at least 1")
-        for option in ("min_candidates", "max_updates"):
-            self._require(option, getattr(self, option) >= 0, "at least 0")
-        limit = self.similar_limit
-        self._require("similar_limit", limit is None or limit >= 1, "None or at least 1")
+        super().__post_init__()
+        if self.similar_template.count("{}") != 1:
+            raise ValueError(
+                f"similar_template must be one {{}} in a text, got {self.similar_template!r}"
+            )
+
+    @classmethod
+    def from_settings(cls, settings: Any, where: str) -> AntsOptions:
+        """Options; with ``authors_code`` what is not given has the released code's values."""
+        authors = isinstance(settings, Mapping) and settings.get("authors_code") is True
+        return super().from_settings(AUTHORS_CODE | dict(settings) if authors else settings, where)
 
     def similar_count(self, classes: int) -> int:
         """How many of the ID classes get similar labels."""
@@ -202,22 +195,7 @@ class AntsOptions:
             return self.similar_limit
         return max(1, round(self.similar_share * classes))
 
-    def as_dict(self) -> dict[str, Any]:
-        """All options, JSON-able."""
-        return asdict(self)
 
-    def _require(self, option: str, holds: bool, expected: str) -> None:
-        if not holds:
-            raise ValueError(f"ants: {option} must be {expected}, got {getattr(self, option)!r}.")
-
-
-AUTHORS_CODE = AntsOptions(
-    max_updates=10,
-    similar_from="all",
-    similar_limit=40,
-    similar_template="The nice {}.",
-    weight_from="all",
-)
 Captioner = Callable[[list[Any]], list[str]]
 SimilarLabels = Callable[[list[str]], list[list[str]]]
 TextEncoder = Callable[[list[str]], Features]
@@ -241,10 +219,12 @@ class ANTS(OnlineScorer):
         similar_labels: ``class names -> lists of labels`` that look alike, one list each; not
             needed in mode ``far_only``.
         scale: multiple of the cosine.
-        options: see :class:`AntsOptions`.
+        **options: see :class:`AntsOptions`; ``seed`` is that of the groups' permutation.
     """
 
     name = "ants"
+    Options = AntsOptions
+    options: AntsOptions
 
     def __init__(
         self,
@@ -255,10 +235,9 @@ class ANTS(OnlineScorer):
         caption: Captioner | None = None,
         similar_labels: SimilarLabels | None = None,
         scale: float = CLIP_SCALE,
-        options: AntsOptions | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(id_feats, neg_feats, scale)
-        self.options = options or AntsOptions()
+        super().__init__(id_feats, neg_feats, scale, **options)
         self.class_names = list(class_names)
         if len(self.class_names) != len(self.id_feats):
             raise ValueError(
@@ -297,9 +276,6 @@ class ANTS(OnlineScorer):
         self._sums = torch.zeros(2, dtype=torch.float64)  # of S_far and S_near
         self._count = 0
         self._bank_changed = False
-
-    def settings(self) -> dict[str, Any]:  # noqa: D102
-        return {"scale": self.scale, **self.options.as_dict()}
 
     def _update(self, images: Tensor, sources: Sequence[Any] | None) -> OnlineBatch:
         if sources is None and self._far:
@@ -484,3 +460,20 @@ class ANTS(OnlineScorer):
 
     def _identity(self) -> dict[str, Any]:
         return {**super()._identity(), "class_names": fingerprint(*self.class_names)}
+
+
+def _build(inputs: Inputs, options: AntsOptions) -> ANTS:
+    return ANTS(
+        inputs.id_feats,
+        inputs.neg_feats,
+        inputs.class_names,
+        inputs.encode_text,
+        inputs.caption,
+        inputs.similar,
+        **vars(options),
+    )
+
+
+METHOD = Method(
+    "ants", "ANTS", AntsOptions, _build, frozenset({"negatives", "captions"}), online=True
+)

@@ -1,10 +1,6 @@
 """What a multimodal language model says of images and classes, each asked for once (ANTS).
 
-A small offline stand-in for a multimodal language model: the nearest words of a list.
-
-It cannot describe; it names. An image gets the word whose text embedding is nearest to it, a class
-the words nearest to its name. Results made with it say so, and with which list.
-Shape letters: B images, V words, D channels.
+:class:`NearestNames` is the small offline stand-in. Shape letters: B images, V words, D channels.
 """
 
 from __future__ import annotations
@@ -218,7 +214,10 @@ def _answer_path(
 
 
 class NearestNames:
-    """Captions and similar labels out of a list of words.
+    """Captions and similar labels out of a list of words: it cannot describe, it names.
+
+    An image gets the word whose text embedding is nearest to it, a class the words nearest to its
+    name. Results made with it say so, and with which list.
 
     Args:
         names: V words.

@@ -1,10 +1,6 @@
-"""Sets of images or crops from folders, OpenOOD's lists and COCO files.
+"""Sets of images, and of crops of annotated or detected boxes, as items opened when needed.
 
-Boxes are xyxy in pixels of the whole image.
-
-Images, and crops of annotated or detected boxes, as items that are opened when needed.
-
-Boxes are xyxy in pixels of the whole image.
+They come from folders, OpenOOD's lists and COCO files. Boxes are xyxy in pixels of the whole image.
 """
 
 from __future__ import annotations
@@ -14,12 +10,14 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from negas.embeddings.images import ImageItem
 from negas.labels.names import name_forms
 from negas.metrics.coco import load_coco
 from negas.records import BoxRecords
+
+from . import View
 
 _LEFT_OUT = ("iscrowd", "difficult", "ignore")
 
@@ -154,7 +152,6 @@ def _from_results(path: str | os.PathLike) -> list[tuple[Any, list[float], float
     return rows
 
 
-View = Literal["images", "gt_crops", "detected_crops"]
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm"}
 
 

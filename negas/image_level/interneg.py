@@ -1,43 +1,34 @@
 """InterNeg: negatives inverted from test images, in the distances of both modalities (CVPR 2026).
 
+Its modality inversion finds the text embedding that comes nearest to an image: a pseudo-token takes
+the place of the class name in a prompt and is optimised through the frozen text encoder until the
+prompt's embedding points where the image's does.
 Shape letters: B images, K ID labels, M negative labels, E extra negatives in memory, V embeddings,
-D channels.
-
-Modality inversion: the text embedding that comes nearest to an image (InterNeg, CVPR 2026).
-
-A pseudo-token takes the place of the class name in a prompt and is optimised through the frozen
-text encoder until the prompt's embedding points where the image's does.
-Shape letters: B images, T tokens of a row, P pseudo-tokens, H channels of the text transformer,
-D channels of the projection.
+T tokens of a row, P pseudo-tokens, H channels of the text transformer, D channels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from negas.embeddings import encode_tokens
+from negas.embeddings import encode_tokens, fingerprint
 from negas.embeddings.encoders import Features, unit_features
+from negas.labels.selection.interneg import base_distances, deviations
+from negas.options import Options, option
+from negas.scores import NegLabel
+
+from .method import CLIP_SCALE, Inputs, Method, OnlineOptions
+from .online import OnlineBatch, OnlineScorer
 
 if TYPE_CHECKING:
     from negas.embeddings.encoders import Encoder
-from collections.abc import Callable
-from typing import Literal
-
-from negas.embeddings import fingerprint
-from negas.labels.selection.interneg import base_distances, deviations
-from negas.scores import NegLabel
-
-from .online import OnlineBatch, OnlineScorer
-from .scorers import CLIP_SCALE
-
-DEFAULT_TEMPLATE = "a photo of a {}."
 
 
 class _Rows(NamedTuple):
@@ -63,6 +54,23 @@ class Inverted:
     cosine: Tensor
 
 
+@dataclass(frozen=True)
+class InversionOptions(Options):
+    """Options of the modality inversion.
+
+    CHOICE: the authors draw one of CLIP's 80 ImageNet templates per step and image, the paper has
+    "a photo of"; one fixed template is the default, several give a draw per step.
+    """
+
+    templates: tuple[str, ...] = option(("a photo of a {}.",), help="texts with one {} each")
+    pseudo_tokens: int = option(1, help="in the place of the class name", ge=1)
+    steps: int = option(10, help="of AdamW (weight decay 0.01)", ge=1)
+    learning_rate: float = option(2e-2, help="step size of AdamW", gt=0)
+    init_std: float = option(0.02, help="standard deviation of the start", ge=0)
+    seed: int = option(0, help="of the start and of the draws", ge=0)
+    batch_size: int = option(64, help="images at a time; changes speed only", ge=1)
+
+
 class ModalityInversion:
     """A callable ``image_feats [B, D] -> Inverted``.
 
@@ -71,55 +79,25 @@ class ModalityInversion:
     AdamW scales away). Start and templates are drawn from ``seed`` alone and are the same for all
     images, so the result depends neither on the order nor on the batch.
 
-    CHOICE: the authors draw one of CLIP's 80 ImageNet templates per step and image, the paper has
-    "a photo of"; one fixed template is the default, several give a draw per step.
-
     Args:
         text_model: frozen transformers ``CLIPTextModelWithProjection``; left as it is.
         tokenizer: its tokenizer.
-        templates: texts with one ``{}`` each.
-        pseudo_tokens: P, in the place of the class name.
-        steps: of AdamW (weight decay 0.01).
-        learning_rate: its step size.
-        init_std: standard deviation of the start.
-        seed: of the start and of the draws.
-        batch_size: images at a time; changes speed only.
+        **options: see :class:`InversionOptions`.
     """
 
-    def __init__(
-        self,
-        text_model: nn.Module,
-        tokenizer,
-        templates: Sequence[str] = (DEFAULT_TEMPLATE,),
-        pseudo_tokens: int = 1,
-        steps: int = 10,
-        learning_rate: float = 2e-2,
-        init_std: float = 0.02,
-        seed: int = 0,
-        batch_size: int = 64,
-    ) -> None:
-        whole = {"pseudo_tokens": pseudo_tokens, "steps": steps, "batch_size": batch_size}
-        for option, value in {**whole, "learning_rate": learning_rate}.items():
-            if not value > 0:
-                raise ValueError(f"modality inversion: {option} must be positive, got {value!r}.")
+    def __init__(self, text_model: nn.Module, tokenizer: Any, **options: Any) -> None:
+        self.options = InversionOptions.from_settings(options, "modality inversion")
         self.text_model = text_model
-        self.options = dict(
-            templates=list(templates),
-            steps=steps,
-            pseudo_tokens=pseudo_tokens,
-            learning_rate=learning_rate,
-            init_std=init_std,
-            seed=seed,
-        )
-        self.batch_size = batch_size
+        templates, count = self.options.templates, self.options.pseudo_tokens
         table = text_model.get_input_embeddings().weight
-        rows = _tokenize(tokenizer, templates, pseudo_tokens)
+        rows = _tokenize(tokenizer, templates, count)
         self._rows = _Rows(*(tensor.to(table.device) for tensor in rows))
-        generator = torch.Generator().manual_seed(seed)
-        start = torch.randn(pseudo_tokens, table.shape[1], generator=generator) * init_std
+        generator = torch.Generator().manual_seed(self.options.seed)
+        start = torch.randn(count, table.shape[1], generator=generator) * self.options.init_std
         self._start = start.to(table.device)
         # the last template is also that of the embedding that is returned, as the authors have it
-        self._draws = torch.randint(len(templates), (steps,), generator=generator).tolist()
+        steps = (self.options.steps,)
+        self._draws = torch.randint(len(templates), steps, generator=generator).tolist()
         with torch.no_grad():
             self._width = self._encode(self._start[None], 0).shape[1]
 
@@ -151,7 +129,7 @@ class ModalityInversion:
         """
         images = unit_features("image_feats", image_feats, self._width)
         images = images.to(self._start.device)
-        parts = [self._invert(rows) for rows in images.split(self.batch_size)]
+        parts = [self._invert(rows) for rows in images.split(self.options.batch_size)]
         return Inverted(
             torch.cat([part.feats for part in parts]),
             torch.cat([part.cosine_start for part in parts]),
@@ -161,7 +139,7 @@ class ModalityInversion:
     def _invert(self, images: Tensor) -> Inverted:
         # float32 master copy, whatever the encoder's type: ten small steps vanish in half precision
         tokens = self._start.expand(len(images), -1, -1).clone().requires_grad_()
-        optimizer = torch.optim.AdamW([tokens], lr=self.options["learning_rate"], weight_decay=0.01)
+        optimizer = torch.optim.AdamW([tokens], lr=self.options.learning_rate, weight_decay=0.01)
         cosine_start = None
         with _frozen(self.text_model), torch.enable_grad():
             for draw in self._draws:
@@ -207,7 +185,7 @@ def _frozen(model: nn.Module) -> Iterator[None]:
 
 def _tokenize(tokenizer, templates: Sequence[str], pseudo_tokens: int) -> _Rows:
     """Templates to ids with a placeholder where the pseudo-tokens come."""
-    if isinstance(templates, str) or not templates:
+    if not templates:
         raise ValueError("modality inversion: templates must be a non-empty list of texts.")
     placeholder = _ids(tokenizer, "x")[:1] * pseudo_tokens
     rows, places = [], []
@@ -237,6 +215,23 @@ def _ids(tokenizer, text: str) -> list[int]:
     return tokenizer(text.strip(), add_special_tokens=False)["input_ids"] if text.strip() else []
 
 
+@dataclass(frozen=True)
+class InterNegOptions(OnlineOptions):
+    """Options of InterNeg."""
+
+    threshold: float = option(0.35, help="scores up to it are doubtful", ge=0, le=1)
+    max_extra: int = option(2000, help="most texts in memory", ge=0)
+    groups: int = option(
+        1, help="of all negatives, 1 in the paper; the code uses 5 for far sets", ge=1
+    )
+    update: Literal["image", "batch"] = option("image", help="the paper's, or the code's")
+    inversion: dict[str, Any] = option(help="options of the modality inversion", factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        InversionOptions.from_settings(self.inversion, "inversion")
+
+
 class InterNeg(OnlineScorer):
     """NegLabel's score with the M negatives and up to E texts inverted from doubtful images.
 
@@ -260,14 +255,12 @@ class InterNeg(OnlineScorer):
         invert: ``image_feats [V, D] -> text feats [V, D]`` (or :class:`Inverted`), say a
             ``ModalityInversion``.
         scale: multiple of the cosine.
-        threshold: scores up to it are doubtful; in [0, 1].
-        max_extra: E, most texts in memory.
-        groups: of all negatives, 1 in the paper; the code uses 5 for far sets.
-        update: see above.
-        seed: of the groups' permutation.
+        **options: see :class:`InterNegOptions`; ``seed`` is that of the groups' permutation.
     """
 
     name = "interneg"
+    Options = InterNegOptions
+    options: InterNegOptions
 
     def __init__(
         self,
@@ -276,30 +269,14 @@ class InterNeg(OnlineScorer):
         image_proxies: Features,
         invert: Callable[[Tensor], Tensor | Inverted],
         scale: float = CLIP_SCALE,
-        *,
-        threshold: float = 0.35,
-        max_extra: int = 2000,
-        groups: int = 1,
-        update: Literal["image", "batch"] = "image",
-        seed: int = 0,
+        **options: Any,
     ) -> None:
-        super().__init__(id_feats, neg_feats, scale)
+        super().__init__(id_feats, neg_feats, scale, **options)
         width = self.id_feats.shape[1]
         self.proxies = unit_features("image_proxies", image_proxies, width).cpu()
         self.base_distance = base_distances(self.id_feats, self.proxies)
-        self._require("threshold", threshold, 0 <= threshold <= 1, "in [0, 1]")
-        self._require("max_extra", max_extra, max_extra >= 0, "at least 0")
-        self._require("update", update, update in ("image", "batch"), "'image' or 'batch'")
-        self._options = dict(
-            scale=self.scale,
-            threshold=threshold,
-            max_extra=max_extra,
-            groups=groups,
-            update=update,
-            seed=seed,
-        )
         self._invert = invert
-        self._score = NegLabel(groups=groups, generator=seed)
+        self._score = NegLabel(groups=self.options.groups, generator=self.options.seed)
         self._score.group_order(len(self.neg_feats))  # too many groups: say so before the stream
         self.reset()
 
@@ -311,12 +288,15 @@ class InterNeg(OnlineScorer):
         self.seen = self.accepted = 0
 
     def settings(self) -> dict[str, Any]:  # noqa: D102
-        inversion = getattr(self._invert, "options", None)
-        return {**self._options, **({} if inversion is None else {"inversion": inversion})}
+        found = super().settings()
+        if isinstance(self._invert, ModalityInversion):
+            found["inversion"] = self._invert.options.record()
+            del found["inversion"]["batch_size"]  # changes speed only
+        return found
 
     def _update(self, images: Tensor, sources: Sequence[Any] | None) -> OnlineBatch:
         logits = self.scale * images @ torch.cat([self.id_feats, self.neg_feats]).T
-        by_image = self._options["update"] == "image"
+        by_image = self.options.update == "image"
         before = self.accepted
         initial, scores, doubtful = (self._by_image if by_image else self._by_batch)(images, logits)
         self.seen += len(images)
@@ -328,7 +308,7 @@ class InterNeg(OnlineScorer):
         return OnlineBatch(scores, initial, logits[:, : len(self.id_feats)].argmax(dim=1), log)
 
     def _by_image(self, images: Tensor, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        threshold = self._options["threshold"]
+        threshold = self.options.threshold
         initial = torch.empty(len(images), dtype=torch.float64, device=images.device)
         scores = initial.clone()
         # one call for all that the present memory finds doubtful; the others as they turn up
@@ -346,7 +326,7 @@ class InterNeg(OnlineScorer):
 
     def _by_batch(self, images: Tensor, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         initial = self._scores(images, logits)
-        doubtful = initial < self._options["threshold"]
+        doubtful = initial < self.options.threshold
         if not bool(doubtful.any()):
             return initial, initial, doubtful
         chosen = doubtful.nonzero()[:, 0]
@@ -380,7 +360,7 @@ class InterNeg(OnlineScorer):
         self.accepted += int(passes.sum())
         deviation = torch.cat([self.extra_deviation, deviation[passes]])
         # stable: a new text comes behind an older one of equal deviation
-        order = deviation.argsort(descending=True, stable=True)[: self._options["max_extra"]]
+        order = deviation.argsort(descending=True, stable=True)[: self.options.max_extra]
         feats = torch.cat([self.extra_feats, feats[passes.to(feats.device)]])
         self.extra_feats = feats[order.to(feats.device)]
         self.extra_deviation = deviation[order]
@@ -402,3 +382,19 @@ class InterNeg(OnlineScorer):
 
     def _identity(self) -> dict[str, Any]:
         return {**super()._identity(), "proxies": fingerprint(self.proxies)}
+
+
+def _build(inputs: Inputs, options: InterNegOptions) -> InterNeg:
+    invert = inputs.inversion(**{"seed": options.seed, **options.inversion})
+    labels = (inputs.id_feats, inputs.neg_feats)
+    return InterNeg(*labels, inputs.proxies, invert, **vars(options))
+
+
+METHOD = Method(
+    "interneg",
+    "InterNeg",
+    InterNegOptions,
+    _build,
+    frozenset({"negatives", "proxies", "inversion"}),
+    online=True,
+)

@@ -9,7 +9,6 @@ M negative labels, D channels.
 from __future__ import annotations
 
 import hashlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,9 +20,9 @@ from torch import Tensor
 
 from negas.embeddings import fingerprint
 from negas.embeddings.encoders import Features, unit_features
-from negas.files import whole_file
+from negas.embeddings.store import read_tensors, write_tensors
 
-from .scorers import CLIP_SCALE
+from .method import CLIP_SCALE, OnlineOptions
 
 
 @dataclass(frozen=True)
@@ -51,24 +50,31 @@ class OnlineScorer(ABC):
         id_feats: [K, D] text features of the ID labels.
         neg_feats: [M, D] text features of the negative labels.
         scale: multiple of the cosine that makes a logit.
+        **options: the method's others, see its dataclass.
+
+    Raises:
+        ValueError: features that do not fit, an unknown option, or one out of range.
     """
 
     name: ClassVar[str]
+    Options: ClassVar[type[OnlineOptions]]
 
-    def __init__(self, id_feats: Features, neg_feats: Features, scale: float = CLIP_SCALE) -> None:
+    def __init__(
+        self, id_feats: Features, neg_feats: Features, scale: float = CLIP_SCALE, **options: Any
+    ) -> None:
         self.id_feats = unit_features("id_feats", id_feats)
         negatives = unit_features("neg_feats", neg_feats, self.id_feats.shape[1])
         self.neg_feats = negatives.to(self.id_feats.device)
-        self._require("scale", scale, 0 < scale < float("inf"), "a positive number")
-        self.scale = float(scale)
+        self.options = self.Options.from_settings({"scale": scale, **options}, self.name)
+        self.scale = float(self.options.scale)
 
     @abstractmethod
     def reset(self) -> None:
         """Forget the stream; call it before every pair of ID and OOD sets."""
 
-    @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """The options that the scores depend on, JSON-able."""
+        """The options that the scores depend on, JSON-able; the features hold the template."""
+        return {k: v for k, v in self.options.record().items() if k != "template"}
 
     @abstractmethod
     def _update(self, images: Tensor, sources: Sequence[Any] | None) -> OnlineBatch:
@@ -125,13 +131,8 @@ class OnlineScorer(ABC):
 
     def save(self, path: str | Path) -> None:
         """Write the state to a safetensors file, whole or not at all."""
-        from safetensors.torch import save_file
-
         state = self.state_dict()
-        tensors = {name: value.cpu().contiguous() for name, value in state["tensors"].items()}
-        about = json.dumps({"values": state["values"], "made_by": state["made_by"]})
-        with whole_file(path) as partial:
-            save_file(tensors, partial, metadata={"negas_state": about})
+        write_tensors(path, state.pop("tensors"), state)
 
     def load(self, path: str | Path) -> None:
         """Read what :meth:`save` wrote.
@@ -140,20 +141,17 @@ class OnlineScorer(ABC):
             FileNotFoundError: there is no such file.
             ValueError: it is no such file, or belongs to another scorer.
         """
-        from safetensors import SafetensorError, safe_open
-
         if not Path(path).is_file():
             raise FileNotFoundError(f"state {str(path)!r} does not exist; give a saved state.")
         try:
-            with safe_open(str(path), framework="pt") as file:
-                about = json.loads((file.metadata() or {})["negas_state"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
-        except (SafetensorError, KeyError, ValueError) as error:
+            tensors, about = read_tensors(path)
+            state = {"tensors": tensors, "values": about["values"], "made_by": about["made_by"]}
+        except (KeyError, ValueError) as error:
             raise ValueError(
                 f"state {str(path)!r} cannot be read ({error}); it is damaged or no saved state of "
                 f"an online scorer, run the stream again."
             ) from error
-        self.load_state_dict({"tensors": tensors, **about})
+        self.load_state_dict(state)
 
     def _identity(self) -> dict[str, Any]:
         return {
@@ -161,10 +159,6 @@ class OnlineScorer(ABC):
             **self.settings(),
             "labels": fingerprint(self.id_feats, self.neg_feats),
         }
-
-    def _require(self, option: str, value: Any, holds: bool, expected: str) -> None:
-        if not holds:
-            raise ValueError(f"{self.name}: {option} must be {expected}, got {value!r}.")
 
 
 @dataclass(frozen=True)

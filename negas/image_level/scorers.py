@@ -1,20 +1,23 @@
 """Offline OOD scores of whole images: any score of `negas.scores` on ``scale * cosine``.
 
 Larger = more in-distribution. Shape letters: N images, K ID labels, M negative labels, D channels.
-CSP (Chen et al., NeurIPS 2024) is NegLabel's score with other texts, so it is an alias here.
+CSP (Chen et al., NeurIPS 2024) is NegLabel's score with other texts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass, fields, make_dataclass, replace
+from functools import cache
+from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor
 
 from negas.embeddings.encoders import Features, unit_features
+from negas.options import option
 from negas.scores import (
+    SCORES,
     Energy,
     EnvisionedOutlierExposure,
     MaximumConceptMatching,
@@ -22,34 +25,15 @@ from negas.scores import (
     MaxSoftmaxProbability,
     NegLabel,
     Score,
-    get_score,
 )
 from negas.scores.stable import top_and_rest
 
-CLIP_SCALE = 100.0
+from .method import CLIP_SCALE, Inputs, Method, MethodOptions
+
 # Logits and images of one chunk: some MB on a CPU (its memory is then taken from the heap again and
 # again; larger pieces come from the system each time, which doubled MCM's time), and fill a GPU.
 _CHUNK_LOGITS = {"cpu": 2**22, "cuda": 2**26}
 _CHUNK_IMAGES = {"cpu": 512}
-
-
-class Method(NamedTuple):
-    """A published image-level method: which score, on which multiple of the cosine."""
-
-    score: str
-    scale: float
-
-
-# MCM's and EOE's own code works on plain cosines with temperature 1, the others on CLIP's logits.
-METHODS = {
-    "mcm": Method("mcm", 1.0),
-    "msp": Method("msp", CLIP_SCALE),
-    "max_logit": Method("max_logit", CLIP_SCALE),
-    "energy": Method("energy", CLIP_SCALE),
-    "neglabel": Method("neglabel", CLIP_SCALE),
-    "csp": Method("neglabel", CLIP_SCALE),
-    "eoe": Method("eoe", 1.0),
-}
 
 
 @dataclass(frozen=True)
@@ -145,13 +129,68 @@ class ImageScore:
         return lambda images: score(scale * images @ ids.T, scale * images @ negatives.T)
 
 
+@dataclass(frozen=True)
+class OfflineOptions(MethodOptions):
+    """Options that all methods have which score each image by itself."""
+
+    chunk: int | None = option(None, help="images at a time; changes time and memory only", ge=1)
+
+
+@cache
+def of_score(score: str, name: str = "", title: str = "", **defaults: Any) -> Method:
+    """A score of ``negas.scores`` as a method; its fields are options of the method.
+
+    Args:
+        score: a key of ``negas.scores.SCORES``.
+        name: of the method, where it is not the score's.
+        title: of the method, the same.
+        **defaults: of options that differ from :class:`OfflineOptions`, such as ``template``.
+
+    Raises:
+        KeyError: no such score.
+    """
+    kind = SCORES[score]
+    types, own = get_type_hints(kind), [each.name for each in fields(kind)]
+    common = get_type_hints(OfflineOptions)
+    base = {each.name: (common[each.name], each.metadata) for each in fields(OfflineOptions)}
+    described = [
+        (each.name, types[each.name], option(each.default, help=f"of {kind.__name__}"))
+        for each in fields(kind)
+    ]
+    described += [
+        (key, base[key][0], option(value, **base[key][1])) for key, value in defaults.items()
+    ]
+    options = make_dataclass(
+        f"{kind.__name__}Options", described, bases=(OfflineOptions,), frozen=True
+    )
+
+    def build(inputs: Inputs | None, options: OfflineOptions) -> ImageScore:
+        values = {key: getattr(options, key) for key in own}
+        return ImageScore(kind(**values), options.scale, options.chunk)
+
+    needs = frozenset({"negatives"} if kind.needs_negatives else ())
+    return Method(name or score, title or kind.title, options, build, needs)
+
+
+# MCM's and EOE's own code works on plain cosines with temperature 1, the others on CLIP's logits.
+OFFLINE = (
+    of_score("mcm", scale=1.0, template="mcm"),
+    of_score("msp"),
+    of_score("max_logit"),
+    of_score("energy"),
+    of_score("neglabel", template="neglabel"),
+    of_score("neglabel", "csp", "CSP", template="csp"),
+    of_score("eoe", scale=1.0, template="mcm"),
+)
+
+
 def get_image_score(
-    name: str, scale: float | None = None, chunk: int | None = None, **options: object
+    name: str, scale: float | None = None, chunk: int | None = None, **options: Any
 ) -> ImageScore:
     """Build an image score by the name of a method or of any score.
 
     Args:
-        name: a key of :data:`METHODS` (authors' settings) or of ``negas.scores.SCORES``.
+        name: of :data:`OFFLINE` (authors' settings) or of ``negas.scores.SCORES``.
         scale: instead of the method's own.
         chunk: images at a time.
         **options: of the score, say ``groups=100`` for NegLabel with 10,000 negatives.
@@ -160,13 +199,9 @@ def get_image_score(
         KeyError: no such score.
         ValueError: no such option, or not with that value.
     """
-    method = METHODS.get(name, Method(name, CLIP_SCALE))
-    scale = method.scale if scale is None else scale
-    if not 0 < scale < float("inf"):
-        raise ValueError(f"image score '{name}': scale must be a positive number, got {scale!r}.")
-    if chunk is not None and chunk < 1:
-        raise ValueError(f"image score '{name}': chunk must be at least 1, got {chunk!r}.")
-    return ImageScore(get_score(method.score, **options), scale, chunk)
+    method = next((one for one in OFFLINE if one.name == name), None) or of_score(name)
+    given = options | {"chunk": chunk} | ({} if scale is None else {"scale": scale})
+    return method.build(None, method.options.from_settings(given, name))
 
 
 def _rows(images: Tensor, labels: int) -> int:

@@ -7,6 +7,7 @@ Shape letters: B images, K ID labels, P labels of the pool, Q images of a queue,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,10 @@ from torch import Tensor
 
 from negas.embeddings import fingerprint
 from negas.embeddings.encoders import Features, unit_features
+from negas.options import option
 
+from .method import CLIP_SCALE, Inputs, Method, OnlineOptions
 from .online import OnlineBatch, OnlineScorer
-from .scorers import CLIP_SCALE
 
 
 def noise_images(size: int = 224, per_kind: int = 3, seed: int = 0) -> list:
@@ -63,6 +65,40 @@ def least_variance_threshold(scores: np.ndarray) -> float:
     return float(grid[best[len(best) // 2]])
 
 
+@dataclass(frozen=True)
+class TanlOptions(OnlineOptions):
+    """Options of TANL.
+
+    CHOICE: half of a pool of fewer than 2000 labels is used (the authors' has 69,554 of which they
+    use 1000), and all of them are scored at once if these are fewer than the step.
+    """
+
+    num: int | None = option(
+        None, help="negatives in use; default: 1000, or half of a smaller pool", ge=1
+    )
+    step: int | None = option(
+        None, help="between the sets that are averaged, 0: num at once; default: 2, at most num",
+        ge=0,
+    )  # fmt: skip
+    queue: int = option(300, help="most images of a queue", ge=1)
+    gap: float = option(0.5, help="how clear an image must be, as in AdaNeg", ge=0, le=1)
+    score_queue: int = option(20_000, help="scores that the split looks at", ge=1)
+
+    def for_pool(self, pool: int) -> TanlOptions:
+        """With the numbers that follow from the size of the pool.
+
+        Raises:
+            ValueError: the pool is too small for them.
+        """
+        num = min(1000, max(1, pool // 2)) if self.num is None else self.num
+        step = min(2, num) if self.step is None else self.step
+        if num > pool:
+            raise ValueError(f"tanl: num must be in 1..{pool}, the size of the pool, got {num}.")
+        if step > num:
+            raise ValueError(f"tanl: step must be in 0..num={num}, got {step}.")
+        return replace(self, num=num, step=step)
+
+
 class TANL(OnlineScorer):
     """NegLabel's score against the ``num`` labels of a pool that OOD-like images activate most.
 
@@ -81,15 +117,13 @@ class TANL(OnlineScorer):
         neg_feats: [P, D], the pool: all candidates, not only the farthest.
         noise_feats: [n, D] image features of :func:`noise_images`.
         scale: multiple of the cosine.
-        num: negatives in use, at most P.
-        step: between the sets that are averaged; 0 scores all ``num`` at once.
-        queue: most images of a queue.
-        gap: how clear an image must be, in [0, 1], as in AdaNeg.
-        score_queue: scores that the split looks at.
-        seed: of the order in which the first entries of the queues leave.
+        **options: see :class:`TanlOptions`; ``seed`` is that of the order in which the first
+            entries of the queues leave.
     """
 
     name = "tanl"
+    Options = TanlOptions
+    options: TanlOptions
 
     def __init__(
         self,
@@ -97,53 +131,30 @@ class TANL(OnlineScorer):
         neg_feats: Features,
         noise_feats: Features,
         scale: float = CLIP_SCALE,
-        *,
-        num: int = 1000,
-        step: int = 2,
-        queue: int = 300,
-        gap: float = 0.5,
-        score_queue: int = 20_000,
-        seed: int = 0,
+        **options: Any,
     ) -> None:
-        super().__init__(id_feats, neg_feats, scale)
-        pool = len(self.neg_feats)
-        self._require("num", num, 1 <= num <= pool, f"in 1..{pool}, the size of the pool")
-        self._require("step", step, 0 <= step <= num, f"in 0..num={num}")
-        self._require("queue", queue, queue >= 1, "at least 1")
-        self._require("score_queue", score_queue, score_queue >= 1, "at least 1")
-        self._require("gap", gap, 0 <= gap <= 1, "in [0, 1]")
-        self._options = dict(
-            scale=self.scale,
-            num=num,
-            step=step,
-            queue=queue,
-            gap=gap,
-            score_queue=score_queue,
-            seed=seed,
-        )
+        super().__init__(id_feats, neg_feats, scale, **options)
+        self.options = self.options.for_pool(len(self.neg_feats))
         noise = unit_features("noise_feats", noise_feats, self.id_feats.shape[1])
         self._noise = noise.to(self.id_feats.device)
         self.reset()
 
     def reset(self) -> None:  # noqa: D102
-        generator = torch.Generator().manual_seed(self._options["seed"])
+        generator = torch.Generator().manual_seed(self.options.seed)
         self._queues = {}
         for side, feats in (("id", self.id_feats), ("ood", self._noise)):
             order = torch.randperm(len(feats), generator=generator).to(feats.device)
-            self._queues[side] = feats[order][-self._options["queue"] :]
+            self._queues[side] = feats[order][-self.options.queue :]
         self._means = {side: self._activations(q).mean(dim=0) for side, q in self._queues.items()}
         self._scores = torch.zeros(0, dtype=torch.float64)
-
-    def settings(self) -> dict[str, Any]:  # noqa: D102
-        return dict(self._options)
 
     def _update(self, images: Tensor, sources: Sequence[Any] | None) -> OnlineBatch:
         id_logits = self.scale * images @ self.id_feats.T
         neg_logits = self.scale * images @ self.neg_feats.T
         provisional = self._rank_and_score(id_logits, neg_logits, self._means)
-        kept = torch.cat([self._scores, provisional.cpu()])[-self._options["score_queue"] :]
+        kept = torch.cat([self._scores, provisional.cpu()])[-self.options.score_queue :]
         self._scores = kept
-        threshold, gap = least_variance_threshold(kept.numpy()), self._options["gap"]
+        threshold, gap = least_variance_threshold(kept.numpy()), self.options.gap
         gates = {
             "id": provisional > threshold + gap * (1 - threshold),
             "ood": provisional < threshold - gap * threshold,
@@ -156,7 +167,7 @@ class TANL(OnlineScorer):
         scores = self._rank_and_score(id_logits, neg_logits, means)
         for side, gate in gates.items():
             if bool(gate.any()):
-                queue = torch.cat([self._queues[side], images[gate]])[-self._options["queue"] :]
+                queue = torch.cat([self._queues[side], images[gate]])[-self.options.queue :]
                 self._queues[side] = queue
                 self._means[side] = self._activations(queue).mean(dim=0)
         log = {"threshold": threshold, **{f"gated_{s}": int(g.sum()) for s, g in gates.items()}}
@@ -171,7 +182,7 @@ class TANL(OnlineScorer):
         self, id_logits: Tensor, neg_logits: Tensor, means: dict[str, Tensor]
     ) -> Tensor:
         """[B] float64 of logits [B, K] and [B, P]; ties go to the label that comes first."""
-        num, step = self._options["num"], self._options["step"]
+        num, step = self.options.num, self.options.step
         order = (means["ood"] - means["id"]).argsort(descending=True, stable=True)[:num]
         negatives = neg_logits[:, order].double()
         # log of the running sums: one pass gives the score of every prefix
@@ -190,3 +201,10 @@ class TANL(OnlineScorer):
 
     def _identity(self) -> dict[str, Any]:
         return {**super()._identity(), "noise": fingerprint(self._noise)}
+
+
+def _build(inputs: Inputs, options: TanlOptions) -> TANL:
+    return TANL(inputs.id_feats, inputs.neg_feats, inputs.noise, **vars(options))
+
+
+METHOD = Method("tanl", "TANL", TanlOptions, _build, frozenset({"negatives", "noise"}), online=True)

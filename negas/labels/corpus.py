@@ -117,7 +117,7 @@ def corpus_features(
     Args:
         corpus: C words.
         features: called with the words of one part and its sentences, returns [n, D], say
-            :meth:`negas.embeddings.store.TextFeatureStore.features`.
+            :func:`negas.embeddings.store.encode_texts`.
         templates: sentences with one ``{}`` each, by part of speech. NegLabel: ``the nice {}`` for
             nouns (and for ID labels), ``This is a {} photo`` for adjectives.
 

@@ -15,22 +15,15 @@ from tqdm import tqdm
 
 import negas
 from negas.files import whole_file, write_atomically
-from negas.image_level.run.methods import is_online
+from negas.image_level.registry import find_method
 from negas.image_level.run.options import GROUPS
-from negas.image_level.run.score import DETECTOR, ImageOodRun, method_options, method_template
+from negas.image_level.run.run import DETECTOR, ImageOodRun, kind_of
 from negas.labels.leakage import leakage
-from negas.scores import SCORES
 from negas.visualization.curves import plot_histogram
 
 from .table import Column, Row, Section, Stat, Table, to_markdown
 
-NAMES = {name: score.title for name, score in SCORES.items()} | {
-    "csp": "CSP",
-    "adaneg": "AdaNeg",
-    "interneg": "InterNeg",
-    "ants": "ANTS",
-}
-NAMES |= {"tanl": "TANL"}
+RESULTS_FILE = "image_ood_results.json"
 VIEWS = {
     "images": "whole images",
     "gt_crops": "crops of annotated objects",
@@ -66,8 +59,7 @@ def make_table(runs: Sequence[ImageOodRun]) -> Table:
 
 def method_name(method: str) -> str:
     """How tables call a method."""
-    name = method.removeprefix(DETECTOR)
-    return NAMES.get(name, name)
+    return find_method(method.removeprefix(DETECTOR)).title
 
 
 def _rows(run: ImageOodRun, kind: str) -> list[Row]:
@@ -130,14 +122,16 @@ def _notes(runs: Sequence[ImageOodRun]) -> list[str]:
             share = ", ".join(f"{100 * v:.1f}% ({t})" for t, v in known.items())
             line += f" ID samples of one class named right among the ID labels: {share}."
         notes.append(line)
-    if any(map(is_online, options.methods)):
+    methods = [find_method(method) for method in options.methods]
+    if any(method.online for method in methods):
         seeds = ", ".join(map(str, options.seeds))
         notes.append(
             f"Online: one pass over the shuffle of ID and one OOD set, then reset; batch size "
             f"{options.batch_size}, order seeds {seeds} (mean ± standard deviation)."
         )
     if run.captions:
-        notes.append(f"ANTS' captions: {_captioner(run.captions)}.")
+        titles = " and ".join(method.title for method in methods if "captions" in method.needs)
+        notes.append(f"{titles}' captions: {_captioner(run.captions)}.")
     if any(row["control"] == "rotated" for one in runs for row in one.rows):
         notes.append(
             f"rotated: the bank's embeddings turned at random (same geometry, no meaning), mean "
@@ -168,15 +162,15 @@ def _captioner(captions: dict[str, Any]) -> str:
 
 
 def results(run: ImageOodRun) -> dict[str, Any]:
-    """What ``ood_results.json`` holds: rows, and all that they depend on."""
-    options = run.options
+    """What ``image_ood_results.json`` holds: rows, and all that they depend on."""
+    options, scale = run.options, run.encoder["logit_scale"]
     methods = {
-        method: {
-            "options": method_options(method, run),
-            "template": method_template(method, options),
-            "online": is_online(method),
+        method.name: {
+            "title": method.title,
+            "options": options.settled(method, scale).record(),
+            "online": method.online,
         }
-        for method in options.methods
+        for method in map(find_method, options.methods)
     }
     sets = {
         one.name: {
@@ -190,6 +184,7 @@ def results(run: ImageOodRun) -> dict[str, Any]:
     return {
         "kind": "image_level",
         "view": options.view,
+        "options": options.record(),
         "encoder": run.encoder,
         "bank": {
             "file": options.bank,
@@ -203,10 +198,6 @@ def results(run: ImageOodRun) -> dict[str, Any]:
             },
         },
         "methods": methods,
-        "batch_size": options.batch_size,
-        "seeds": list(options.seeds),
-        "rotations": options.rotations,
-        "images_per_class": options.images_per_class if options.train else None,
         "captions": run.captions or None,
         "id_accuracy": {k: None if math.isnan(v) else v for k, v in run.id_accuracy.items()},
         "sets": sets,
@@ -236,7 +227,7 @@ def write_partial(run: ImageOodRun) -> None:
 
 
 def write_report(run: ImageOodRun) -> list[Path]:
-    """Write ``ood_results.json``, ``scores.npz`` and the histograms.
+    """Write ``image_ood_results.json``, ``scores.npz`` and the histograms.
 
     Returns:
         The files.
@@ -245,14 +236,14 @@ def write_report(run: ImageOodRun) -> list[Path]:
         OSError: the folder cannot be written.
     """
     out = Path(run.options.out)
-    paths = [out / "ood_results.json", out / "scores.npz"]
+    paths = [out / RESULTS_FILE, out / "scores.npz"]
     _write_results(run, paths[0])
     _write_scores(run, paths[1])
     for name in ("partial_results.json", "partial_scores.npz"):
         (out / name).unlink(missing_ok=True)
     if run.options.plots:
-        seeds = {"offline": 0, "online": run.options.seeds[0]}
-        drawn = [k for k in run.scores if k[2] == seeds["online" if is_online(k[0]) else "offline"]]
+        first = {"online": run.options.seeds[0]}
+        drawn = [key for key in run.scores if key[2] == first.get(kind_of(key[0]), 0)]
         for method, name, seed in tqdm(drawn, "histograms", delay=2, leave=False, disable=None):
             of_id, of_ood = run.scores[method, name, seed]
             file = f"{method.replace(DETECTOR, 'detector-')}-{name}.png"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from negas.image_level.run.methods import ALL
+from negas.image_level.registry import METHODS
 from negas.image_level.run.options import ImageOodOptions, read_preset
 from negas.image_level.run.run import prepare
 from negas.labels import NegativeLabelBank
@@ -28,7 +28,7 @@ def test_all_benchmarks_are_there():
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_a_preset_is_complete(path):
     found = options(path.stem)
-    assert set(found.methods) <= set(ALL) and set(found.method_options) <= set(found.methods)
+    assert set(found.methods) <= set(METHODS) and set(found.method_options) <= set(found.methods)
     assert found.train is not None or "interneg" not in found.methods
     assert json.loads(path.read_text())["about"]
 

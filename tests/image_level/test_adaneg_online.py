@@ -100,8 +100,8 @@ def test_memory_takes_rows_only_for_labels_in_use():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"gap": 2}, r"adaneg: gap must be in \[0, 1\], got 2"),
-        ({"proxies": "mean"}, "adaneg: proxies must be 'task' or 'sample'"),
+        ({"gap": 2}, r"adaneg: gap must lie in \[0, 1\], got 2"),
+        ({"proxies": "mean"}, "adaneg: proxies must be one of task, sample; got 'mean'"),
         ({"images_per_label": -1}, "adaneg: images_per_label must be at least 0"),
         ({"groups": 99}, "23 negative labels cannot fill 99 groups"),
     ],

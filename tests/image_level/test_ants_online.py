@@ -1,13 +1,12 @@
 """ANTS against the authors' code (language model and text encoder are tables), and its variants."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from negas.image_level.ants import ANTS, AUTHORS_CODE, AntsOptions
+from negas.image_level.ants import ANTS, AntsOptions
 from negas.image_level.online import score_stream
 
 GOLDEN = Path(__file__).parents[1] / "data" / "image_level" / "ants_online.npz"
@@ -59,13 +58,13 @@ def build(data, model=None, options=None, **changes):
         names,
         **(arguments | changes),
         scale=float(data["logit_scale"]),
-        options=options or AntsOptions(**SMALL),
+        **(SMALL | (options or {})),
     )
 
 
 def test_reference_stream(data):
     model = Model(data)
-    scorer = build(data, model, replace(AUTHORS_CODE, **SMALL))
+    scorer = build(data, model, {"authors_code": True})
     batches, captioned, similar = [], [], []
     for start in range(0, 120, 10):
         before = len(model.captioned)
@@ -89,8 +88,14 @@ def test_reference_stream(data):
         np.testing.assert_allclose(found, data[f"expected_{expected}"], atol=2e-5, rtol=0)
 
 
+def test_the_authors_code_gives_way_to_what_is_given():
+    found = AntsOptions.from_settings({"authors_code": True, "max_updates": 3}, "ants")
+    assert (found.max_updates, found.similar_limit, found.weight_from) == (3, 40, "all")
+    assert found.authors_code and AntsOptions().max_updates == 20
+
+
 def test_newest_captions_stand_in_front_and_the_oldest_leave(data):
-    scorer = build(data, options=AntsOptions(**SMALL, max_captions=20))
+    scorer = build(data, options=dict(max_captions=20))
     score_stream(scorer, data["image_features"], 10, seed=None, images=range(120))
     numbers = [int(text.split()[1]) for text in scorer.captions]
     assert len(numbers) == len(scorer.far_feats) == 20
@@ -120,7 +125,7 @@ def test_the_papers_weight_is_that_of_all_negative_images_with_the_present_banks
 def test_similar_classes_are_those_of_negative_images_or_of_all(data):
     chosen = {}
     for source in ("negatives", "all"):
-        options = AntsOptions(**SMALL, similar_from=source)
+        options = dict(similar_from=source)
         scorer = build(data, options=options)
         result = score_stream(scorer, data["image_features"], 10, seed=None, images=range(120))
         seen = result.predictions[:20]  # the classes of the first choice, in batch 2
@@ -140,7 +145,7 @@ def test_similar_classes_are_those_of_negative_images_or_of_all(data):
     [("far_only", "similar_labels", 1.0), ("near_only", "caption", 0.0)],
 )
 def test_one_kind_of_negatives_needs_one_kind_of_model(data, mode, missing, weight):
-    scorer = build(data, options=AntsOptions(**SMALL, mode=mode), **{missing: None})
+    scorer = build(data, options=dict(mode=mode), **{missing: None})
     images = None if mode == "near_only" else range(120)
     result = score_stream(scorer, data["image_features"], 10, images=images)
     assert {step["weight"] for step in result.log} == {weight}
@@ -178,11 +183,11 @@ def test_bad_input_is_one_sentence(data):
         build(data).update(data["image_features"])
     with pytest.raises(ValueError, match="3 images came with 120 rows"):
         build(data).update(data["image_features"], range(3))
-    with pytest.raises(ValueError, match=r"ants: eta must be in \(0, 1\), got 0"):
+    with pytest.raises(ValueError, match=r"eta must lie in \(0, 1\), got 0"):
         AntsOptions(eta=0)
-    with pytest.raises(ValueError, match="ants: mode must be one of adaptive, far_only, near_only"):
+    with pytest.raises(ValueError, match="mode must be one of adaptive, far_only, near_only"):
         AntsOptions(mode="both")
-    with pytest.raises(ValueError, match="ants: similar_template must be one {} in a text"):
+    with pytest.raises(ValueError, match="similar_template must be one {} in a text"):
         AntsOptions(similar_template="nice")
     with pytest.raises(ValueError, match="1 class names came with 6 rows"):
         ANTS(data["id_text_features"], data["neg_text_features"], ["a"], Model(data).encode)

@@ -127,8 +127,8 @@ def test_no_room_and_no_doubt_leave_neglabel(data):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"threshold": 2}, r"interneg: threshold must be in \[0, 1\], got 2"),
-        ({"update": "step"}, "interneg: update must be 'image' or 'batch'"),
+        ({"threshold": 2}, r"interneg: threshold must lie in \[0, 1\], got 2"),
+        ({"update": "step"}, "interneg: update must be one of image, batch; got 'step'"),
         ({"groups": 25}, "24 negative labels cannot fill 25 groups"),
     ],
 )

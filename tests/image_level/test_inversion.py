@@ -108,12 +108,14 @@ def test_interneg_through_it(clip, feats):
 
 def test_bad_input_is_one_sentence(clip, feats):
     build = ModalityInversion.of_encoder
-    with pytest.raises(ValueError, match="steps must be positive, got 0"):
+    with pytest.raises(ValueError, match="modality inversion: steps must be at least 1, got 0"):
         build(clip, steps=0)
     with pytest.raises(ValueError, match="template 'a photo' must contain exactly one '{}'"):
         build(clip, templates=["a photo"])
-    with pytest.raises(ValueError, match="templates must be a non-empty list"):
+    with pytest.raises(ValueError, match="templates must be a list, got 'a {}'"):
         build(clip, templates="a {}")
+    with pytest.raises(ValueError, match="templates must be a non-empty list"):
+        build(clip, templates=[])
     with pytest.raises(ValueError, match="takes 47 tokens, the text encoder 32"):
         build(clip, pseudo_tokens=40)
     with pytest.raises(ValueError, match="image_feats has 8 channels"):

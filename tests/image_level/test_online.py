@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from negas.image_level.adaneg import AdaNeg
-from negas.image_level.ants import ANTS, AntsOptions
+from negas.image_level.ants import ANTS
 from negas.image_level.interneg import InterNeg
 from negas.image_level.online import score_pair, score_stream
 from negas.image_level.tanl import TANL
@@ -49,7 +49,7 @@ def ants(**options):
         lambda images: [f"caption {image}" for image in images],
         lambda names: [[f"look {ord(name) - 90}"] for name in names],
         60.0,
-        AntsOptions(**(settings | options)),
+        **(settings | options),
     )
 
 
@@ -216,5 +216,5 @@ def test_bad_settings_are_one_sentence():
         AdaNeg(LABELS[0], LABELS[1][:0])
     with pytest.raises(ValueError, match="neg_feats has 7 channels"):
         AdaNeg(LABELS[0], LABELS[1][:, :7])
-    with pytest.raises(ValueError, match="adaneg: scale must be a positive number, got -1"):
+    with pytest.raises(ValueError, match="adaneg: scale must be greater than 0, got -1"):
         AdaNeg(*LABELS, scale=-1)

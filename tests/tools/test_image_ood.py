@@ -3,22 +3,26 @@
 import json
 import runpy
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
 
 from negas.embeddings.encoders import build_encoder
+from negas.embeddings.store import read_tensors, write_tensors
 from negas.image_level.adaneg import AdaNeg
 from negas.image_level.ants import ANTS
 from negas.image_level.interneg import InterNeg
+from negas.image_level.method import Method, MethodOptions
 from negas.image_level.online import score_pair
+from negas.image_level.registry import METHODS
 from negas.image_level.scorers import get_image_score
 from negas.metrics import ood_metrics
 from negas.metrics.controls import rotated_bank
+from negas.options import option
 from negas.records import BoxRecords
 from negas.scores import get_score
 from tests.helpers.chat_server import chat_server
@@ -114,7 +118,7 @@ def change(**settings):
 
 
 def results(folder="out"):
-    return json.loads(Path(folder, "ood_results.json").read_text())
+    return json.loads(Path(folder, "image_ood_results.json").read_text())
 
 
 def rows(data, method, control="none"):
@@ -138,7 +142,7 @@ def test_every_method_in_one_table(run):
         assert len(rows(data, "neglabel", "rotated")) == 2 * 2  # sets x draws
         assert len(rows(data, "adaneg")) == len(rows(data, "adaneg", "rotated")) == 2 * 2
         assert rows(data, "ants", "rotated") == []
-        assert (data["batch_size"], data["seeds"]) == (5, [0, 1])
+        assert (data["options"]["batch_size"], data["options"]["seeds"]) == (5, [0, 1])
         assert data["versions"]["torch"] and data["bank"]["labels"] == NEGATIVES
         with np.load(f"out/{view}/scores.npz", allow_pickle=False) as scores:
             for row in data["rows"]:
@@ -196,6 +200,41 @@ def test_group_means_are_means_of_their_sets(run):
     )
     three = [value[f"{name} FPR95"] for name in "abc"]
     assert value["mean FPR95"] == pytest.approx(sum(three) / 3, abs=0.11)
+
+
+@dataclass(frozen=True)
+class NearestOptions(MethodOptions):
+    """Options of a method that is not there."""
+
+    power: int = option(1, help="of the cosine", ge=1)
+
+
+def test_a_method_is_what_it_declares(run, monkeypatch):
+    """Nothing but its declaration: options, what it needs, its title and its control follow."""
+    given = []
+
+    def build(inputs, options):
+        given.append(inputs)
+        return lambda images, ids, negatives: (images @ inputs.id_feats.T).amax(1) ** options.power
+
+    toy = Method("toy", "Nearest", NearestOptions, build, frozenset({"negatives"}))
+    monkeypatch.setitem(METHODS, "toy", toy)
+    code, out, err = run("--methods", "toy", "--method-options", "toy.power=3")
+    assert code == 0, err
+    assert "Nearest, rotated" in out and len(rows(results(), "toy", "rotated")) == 2 * 2
+    made = results()["methods"]["toy"]
+    assert made == {
+        "title": "Nearest",
+        "online": False,
+        "options": {"scale": 100.0, "template": "clip", "power": 3},
+    }
+    assert given[-1].class_names == ("cat", "dog") and given[-1].proxies is None
+    monkeypatch.setitem(METHODS, "toy", replace(toy, needs=frozenset({"captions"})))
+    change(captioner={})
+    code, _, err = run("--methods", "toy", "--method-options", "toy.power=0")
+    assert code == 2 and "toy: power must be at least 1, got 0" in err
+    code, _, err = run("--methods", "toy")
+    assert code == 2 and "toy needs a captioner" in err
 
 
 def test_folders_and_lists_without_a_preset(run, encoder):
@@ -309,9 +348,8 @@ def test_a_truncated_cache_is_made_again(run):
 
 def spoil_cache(spoil):
     for file in Path("cache").rglob("*.safetensors"):
-        tensors = load_file(file)
-        tensors["feats"] = spoil(tensors["feats"])
-        save_file({k: v.contiguous() for k, v in tensors.items()}, file, {"broken": "{}"})
+        tensors, about = read_tensors(file)
+        write_tensors(file, tensors | {"feats": spoil(tensors["feats"])}, about)
 
 
 @pytest.mark.parametrize(
@@ -331,7 +369,7 @@ def test_cached_features_that_cannot_be_used(run, spoil, sentence):
 def test_a_dry_run_counts_and_does_nothing(run):
     code, out, _ = run("--dry-run", "--view", "gt_crops")
     assert code == 0 and "id: 18 crops" in out and "methods: mcm, neglabel" in out
-    assert not Path("cache").exists() and not Path("out/ood_results.json").exists()
+    assert not Path("cache").exists() and not Path("out/image_ood_results.json").exists()
 
 
 def empty_folder():
@@ -369,15 +407,16 @@ BAD = {
     "no detections": (["--view", "detected_crops"], None, "has no detections"),
     "method": (["--methods", "magic"], None, "there is no method 'magic'"),
     "option form": (["--method-options", "groups=3"], None, "METHOD.OPTION=VALUE"),
-    "offline option": (["--method-options", "neglabel.x=3"], None, "has no option 'x'"),
+    "offline option": (["--method-options", "neglabel.x=3"], None, "unknown key 'x'"),
     "groups": (["--method-options", "neglabel.groups=99"], None, "groups"),
     "online option": (
-        ["--methods", "adaneg", "--method-options", "adaneg.x=3"], None, "adaneg has no option 'x'",
+        ["--methods", "adaneg", "--method-options", "adaneg.x=3"],
+        None, "adaneg has the unknown key 'x'",
     ),
     "pool": (["--methods", "tanl", "--method-options", "tanl.num=99"], None, "num must be in 1..6"),
     "inversion": (
         ["--methods", "interneg", "--method-options", 'interneg.inversion={"x": 1}'],
-        None, "inversion has no option 'x'",
+        None, "inversion has the unknown key 'x'",
     ),
     "option of no method": (["--method-options", "eoe.beta=1"], None, "not among the methods"),
     "template": (["--template", "nothing"], None, "template 'nothing' is neither"),
@@ -404,32 +443,32 @@ BAD = {
         None, "no model is named",
     ),
     "kind of an option": (
-        ["--method-options", "neglabel.groups=abc"], None, "one is of the wrong kind",
+        ["--method-options", "neglabel.groups=abc"], None, "groups must be a whole number",
     ),
     "kind of a constructor's option": (
         ["--methods", "adaneg", "--method-options", "adaneg.beta=x"],
-        None, "one is of the wrong kind",
+        None, "adaneg: beta must be a number, got 'x'",
     ),
     "fraction of a label": (
-        ["--methods", "tanl", "--method-options", "tanl.num=2.5"], None, "one is of the wrong kind",
+        ["--methods", "tanl", "--method-options", "tanl.num=2.5"], None, "must be a whole number",
     ),
     "kind of ANTS' option": (
         ["--methods", "ants", "--method-options", "ants.similar_template=5"],
-        None, "one is of the wrong kind",
+        None, "ants: similar_template must be a text, got 5",
     ),
     "authors_code": (
         ["--methods", "ants", "--method-options", "ants.authors_code=maybe"],
-        None, "authors_code cannot be 'maybe'",
+        None, "authors_code must be true or false, got 'maybe'",
     ),
     "kind of a preset's options": ([], lambda: change(method_options=[1]), "must be an object"),
     "kind of a method's options": (
         [], lambda: change(method_options={"mcm": 5}), "options of 'mcm' must be an object",
     ),
     "kind of captioner": ([], lambda: change(captioner="names"), "captioner must be an object"),
-    "kind of set": ([], lambda: change(id="id"), "id must be an object or a set, got 'id'"),
-    "kind of OOD sets": ([], lambda: change(ood=["far"]), "ood must be a list, each entry"),
-    "kind of folder": ([], lambda: change(id={"folder": 5}), "folder must be a text or null"),
-    "kind of seeds": ([], lambda: change(seeds="abc"), "seeds must be a list, each entry a whole"),
+    "kind of set": ([], lambda: change(id="id"), "the set 'id' must be an object with folder"),
+    "kind of OOD sets": ([], lambda: change(ood=["far"]), "ood must be an object of sets"),
+    "kind of folder": ([], lambda: change(id={"folder": 5}), "folder must be a text, got 5"),
+    "kind of seeds": ([], lambda: change(seeds="abc"), "seeds must be a list, got 'abc'"),
     "kind of methods": ([], lambda: change(methods="mcm"), "methods must be a list"),
     "kind of batch": ([], lambda: change(batch_size="x"), "batch_size must be a whole number"),
     "negative seed": (["--seeds", "-1"], None, "seeds must be at least 0"),
@@ -440,7 +479,7 @@ BAD = {
     "ID label": (["--id", "train.txt", "--ood", "x=far"], unknown_label, "has the label 7 for 2"),
     "inversion value": (
         ["--methods", "interneg", "--method-options", 'interneg.inversion={"steps": 0}'],
-        None, "steps must be positive",
+        None, "steps must be at least 1",
     ),
     "cache": (["--cache", "bank.json"], None, "choose another with --cache"),
     "batch": (["--batch-size", "0"], None, "batch_size must be at least 1"),

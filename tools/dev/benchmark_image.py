@@ -6,42 +6,41 @@
 import argparse
 import json
 import sys
+from dataclasses import dataclass
 
 from negas.cli import user_errors
+from negas.options import Options, option
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Time and memory of image-level OOD scores")
-    parser.add_argument("--methods", nargs="+", default=["mcm", "energy", "neglabel", "eoe"])
-    parser.add_argument("--groups", type=int, default=100, help="groups of NegLabel and CSP")
-    parser.add_argument("--images", type=int, default=50_000)
-    parser.add_argument("--id-labels", type=int, default=1000)
-    parser.add_argument("--neg-labels", type=int, default=10_000)
-    parser.add_argument("--width", type=int, default=512, help="channels of a feature")
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    parser.add_argument("--rounds", type=int, default=5, help="pairs to measure")
-    parser.add_argument("--out", help="write the numbers to this json file")
-    return parser.parse_args()
+@dataclass(frozen=True)
+class Benchmark(Options):
+    """Which methods to measure, and how often."""
+
+    methods: tuple[str, ...] = option(("mcm", "energy", "neglabel", "eoe"), help="names")
+    groups: int = option(100, help="of methods that group their negatives")
+    rounds: int = option(5, help="pairs to measure", ge=1)
+    out: str | None = option(None, help="write the numbers to this json file")
 
 
 @user_errors
 def main() -> int:
-    args = parse_args()
-    if args.rounds < 1:
-        raise ValueError(f"--rounds must be at least 1, got {args.rounds}.")
     import image_costs as bench
     from rich.console import Console
     from rich.table import Table
     from tqdm import tqdm
 
-    names = ("images", "id_labels", "neg_labels", "width", "device", "threads")
-    sizes = bench.Sizes(**{name: getattr(args, name) for name in names})
+    from negas.image_level.registry import find_method
+
+    parser = argparse.ArgumentParser(description="Time and memory of image-level OOD scores")
+    Benchmark.add_to(parser)
+    bench.Sizes.add_to(parser)
+    given = parser.parse_args()
+    args, sizes = Benchmark.from_args(given), bench.Sizes.from_args(given)
     rows = {}
-    for method in args.methods:
-        options = {"groups": args.groups} if method in ("neglabel", "csp") else {}
-        bench.get_image_score(method, **options)  # a wrong name or option: say so before any work
-        rows[method] = options
+    for name in args.methods:
+        options = {"groups": args.groups} if find_method(name).has("groups") else {}
+        bench.get_image_score(name, **options)  # a wrong option: say so before any work
+        rows[name] = options
     memory = {}
     if sizes.device == "cpu":  # first, while this process is small
         for method, options in tqdm(rows.items(), desc="memory", leave=False):
@@ -66,7 +65,7 @@ def main() -> int:
     Console().print(table)
     if args.out:
         with open(args.out, "w", encoding="utf-8") as file:
-            json.dump(dict(sizes=vars(sizes), rows=rows), file, indent=1)
+            json.dump(dict(sizes=sizes.record(), rows=rows), file, indent=1)
     return 0
 
 

@@ -11,31 +11,27 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from negas.image_level.scorers import CLIP_SCALE, get_image_score
+from negas.image_level.method import CLIP_SCALE
+from negas.image_level.scorers import get_image_score
+from negas.options import Options, option
 
 
 @dataclass(frozen=True)
-class Sizes:
+class Sizes(Options):
     """How many random features of which width; the defaults are ImageNet's with CLIP ViT-B."""
 
-    images: int = 50_000
-    id_labels: int = 1000
-    neg_labels: int = 10_000
-    width: int = 512
-    device: str = "cpu"
-    threads: int = 1
-
-    def __post_init__(self) -> None:
-        for name in ("images", "id_labels", "neg_labels", "width", "threads"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"benchmark: {name} must be at least 1, got {getattr(self, name)}."
-                )
+    images: int = option(50_000, help="N", ge=1)
+    id_labels: int = option(1000, help="K", ge=1)
+    neg_labels: int = option(10_000, help="M", ge=1)
+    width: int = option(512, help="channels of a feature", ge=1)
+    device: Literal["cpu", "cuda"] = option("cpu", help="where to score")
+    threads: int = option(1, help="CPU threads", ge=1)
 
 
 def features(sizes: Sizes, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:

@@ -10,21 +10,15 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from negas.image_level.captions import CAPTION_PROMPT, ImageCaptions, NearestNames, SimilarLabels
-from negas.image_level.mllm import MAX_SIDE, LocalVisionChat
+from negas.image_level.captions import ImageCaptions, NearestNames, SimilarLabels
+from negas.image_level.mllm import LocalVisionChat
 from negas.labels.candidates import FileCandidates
 from negas.labels.generate import ChatModel, OpenAIChat
 from negas.labels.mining.run import read_key
 
 from .data import Features, SetFeatures
+from .options import Captioner
 
-_KEYS = {
-    "names": {"words", "sentence", "template"},
-    "server": {"model", "base_url", "api_key_file", "temperature", "top_p", "timeout"}
-    | {"max_retries", "requests_per_minute"},
-    "local": {"model", "temperature", "top_p", "max_new_tokens", "dtype"},
-}
-_ASKING = {"prompt", "max_side", "seed"}  # of those that are asked, not looked up
 Caption = Callable[[list[int]], list[str]]
 
 
@@ -47,42 +41,41 @@ class RunCaptions:
     """Captions of a run's images and look-alikes of its classes.
 
     Args:
-        settings: ``type`` and its options, as in a preset.
+        captioner: who describes and names.
         features: of the run.
         cache: folder for answers.
         device: for a local model.
 
     Raises:
         FileNotFoundError: the list of words or the key file does not exist.
-        ValueError: an option that is unknown or missing.
+        ValueError: an option that does not fit the others.
     """
 
     def __init__(
-        self, settings: dict[str, Any], features: Features, cache: str, device: str = "cpu"
+        self, captioner: Captioner, features: Features, cache: str, device: str = "cpu"
     ) -> None:
         self._features = features
-        given = {k: v for k, v in settings.items() if k != "type" and v is not None}
         self._names: NearestNames | None = None
-        if settings["type"] == "names":
-            words = FileCandidates(given["words"]).raw_names
-            template = given.get("template", "clip")
+        if captioner.type == "names":
+            words = FileCandidates(captioner.words).raw_names
+            template = captioner.template or "clip"
             self._names = NearestNames(
                 words,
                 lambda texts: features.encoder.text(texts, template, truncate=True),
-                given.get("sentence", "a photo of {}"),
+                captioner.sentence or "a photo of {}",
             )
             self.similar = self._names.similar
-            self.settings = {"type": "names", **given, "num_words": len(words)}
+            self.settings = {"type": "names", **captioner.given(), "num_words": len(words)}
             return
-        asking = {k: given.pop(k) for k in list(given) if k in _ASKING}
-        chat = _build_chat(settings["type"], given, device)
+        asking = captioner.asking()
+        chat = _build_chat(captioner, device)
         folder = Path(cache) / "captions"
         self._images = ImageCaptions(chat, folder, **asking)
         asking.pop("prompt", None)
         asking.pop("max_side", None)
         self._similar = SimilarLabels(chat, folder, **asking)
         self.similar = self._similar
-        self.settings = {"type": settings["type"], **self._images.settings}
+        self.settings = {"type": captioner.type, **self._images.settings}
 
     @property
     def asked(self) -> int:
@@ -98,35 +91,19 @@ class RunCaptions:
         return lambda rows: self._images([items[row] for row in rows])
 
 
-def check_captioner(settings: dict[str, Any]) -> None:
-    """Refuse options that cannot work, before long work.
+def check_captioner(captioner: Captioner) -> None:
+    """See that there is what the captioner works with, without loading a model.
 
     Raises:
-        FileNotFoundError: the list of words does not exist.
-        ValueError: an option that is unknown or missing, or a server that cannot be asked.
+        FileNotFoundError: the list of words or the key file does not exist.
+        ValueError: a local model that is not there, or a server that cannot be asked.
     """
-    kind = settings["type"]
-    given = {k: v for k, v in settings.items() if k != "type" and v is not None}
-    known = _KEYS[kind] | (_ASKING if kind != "names" else set())
-    strange = sorted(set(given) - known)
-    if strange:
-        raise ValueError(
-            f"the captioner of type {kind!r} has no option {strange[0]!r}; it has "
-            f"{', '.join(sorted(known))}."
-        )
-    if kind == "names":
-        if "words" not in given:
-            raise ValueError("the captioner of type 'names' needs a list of words; give --words.")
-        FileCandidates(given["words"])
-        return
-    if not given.get("prompt", CAPTION_PROMPT).strip() or given.get("max_side", MAX_SIDE) < 1:
-        raise ValueError("the captioner needs a prompt that is not empty, and max_side >= 1.")
-    if kind == "local" and "model" not in given:
-        raise ValueError("the captioner of type 'local' needs a model; give --captioner-model.")
-    if kind == "local":
-        _check_local(given["model"])
-    if kind == "server":
-        _build_chat(kind, {k: v for k, v in given.items() if k not in _ASKING}, "cpu")
+    if captioner.type == "names":
+        FileCandidates(captioner.words)
+    elif captioner.type == "local":
+        _check_local(captioner.model)
+    else:
+        _build_chat(captioner, "cpu")
 
 
 def _check_local(model: str) -> None:
@@ -143,14 +120,13 @@ def _check_local(model: str) -> None:
         ) from error
 
 
-def _build_chat(kind: str, given: dict[str, Any], device: str) -> ChatModel:
-    if kind == "local":
+def _build_chat(captioner: Captioner, device: str) -> ChatModel:
+    given = captioner.chat()
+    if captioner.type == "local":
         return LazyVisionChat(**given, device=device)
-    given = dict(given)
     file = given.pop("api_key_file", None)
-    given.setdefault("temperature", 0.0)
     return OpenAIChat(
-        **given,
+        **{"temperature": 0.0, **given},
         api_key=read_key(file) if file else os.environ.get("OPENAI_API_KEY"),
         notify=lambda line: tqdm.write(f"note: {line}"),
     )

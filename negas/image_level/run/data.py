@@ -17,7 +17,8 @@ from torch import Tensor
 
 from negas.embeddings.encoders import Encoder, unit_features
 from negas.embeddings.images import ImageItem
-from negas.embeddings.store import encode_items
+from negas.embeddings.store import encode_images
+from negas.embeddings.templates import RAW_MEAN
 from negas.image_level.image_sets import ImageSet, read_coco, read_folder, read_list
 from negas.image_level.interneg import ModalityInversion
 from negas.image_level.tanl import noise_images
@@ -113,14 +114,9 @@ def encode(
         ValueError: no image can be read, or cached features are damaged or of another encoder.
     """
     try:
-        found = encode_items(encoder, images.items, cache_dir)
+        found = encode_images(encoder, images.items, cache_dir)
     except ValueError as error:
         raise ValueError(f"the set {images.name!r}: {error}") from error
-    except RuntimeError as error:  # torch, about chunks of different widths
-        raise ValueError(
-            f"the cached features of the set {images.name!r} do not fit together; delete the "
-            f"cache {cache_dir!r} and run again."
-        ) from error
     try:
         feats = unit_features(f"features of the set {images.name!r}", found.feats, width)
     except ValueError as error:
@@ -206,14 +202,13 @@ class Features:
         """Texts as they are; what is too long is cut, since a model may have written them."""
         return self.encoder.text(texts, truncate=True, progress=False)
 
-    def invert(self, seed: int, **options: Any) -> ModalityInversion:
+    def inversion(self, **options: Any) -> ModalityInversion:
         """Modality inversion through the encoder's text side."""
-        return ModalityInversion.of_encoder(self.encoder, **({"seed": seed} | options))
+        return ModalityInversion.of_encoder(self.encoder, **options)
 
     def _labels(self, template: str) -> tuple[Tensor, Tensor]:
         texts = [*self.class_names, *self.neg_labels]
-        # CSP averages embeddings that are not normalised yet
-        feats = self.encoder.text(texts, template, normalize_each=template != "csp")
+        feats = self.encoder.text(texts, template, normalize_each=template not in RAW_MEAN)
         return feats[: len(self.class_names)], feats[len(self.class_names) :]
 
     def _proxies(self, seed: int) -> Tensor:
@@ -221,7 +216,7 @@ class Features:
         flat = sorted(
             {item for items in groups for item in items}, key=lambda i: (i.path, str(i.box))
         )
-        found = encode_items(self.encoder, flat, Path(self._options.cache))
+        found = encode_images(self.encoder, flat, Path(self._options.cache))
         row = {flat[place]: i for i, place in enumerate(found.index.tolist())}
         kept = [[row[item] for item in items if item in row] for items in groups]
         empty = next((n for n, rows in zip(self.class_names, kept, strict=True) if not rows), None)

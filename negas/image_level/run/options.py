@@ -1,91 +1,49 @@
-"""Options of an image-level OOD run: from a preset, overridden by the command line.
-
-Kinds of values in a preset, which people write by hand.
-"""
+"""Options of an image-level OOD run: from a preset, overridden by the command line."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from negas.image_level.image_sets import View
+from negas.files import probe_folder
+from negas.image_level import View
+from negas.options import Options, option, refuse_unknown, shown
 
-_WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+if TYPE_CHECKING:
+    from typing import Self
 
+    from negas.image_level.method import Method, MethodOptions
 
-_WORDS |= {dict: "an object", tuple: "a list", type(None): "null"}
-
-
-def require_kinds(given: Any, kinds: Mapping[str, tuple[type, ...]]) -> None:
-    """Refuse attributes of the wrong kind; ``true`` and ``false`` are no numbers.
-
-    Args:
-        given: an object.
-        kinds: attribute -> classes it may be of; of a list each entry must be of one of those
-            behind ``tuple``.
-
-    Raises:
-        ValueError: the first attribute that is not.
-    """
-    for name, (first, *others) in kinds.items():
-        value, listed = getattr(given, name), first is tuple
-        allowed = others if listed else (first, *others)
-        if listed:
-            holds = isinstance(value, tuple) and all(_is_of(one, allowed) for one in value)
-        else:
-            holds = _is_of(value, allowed)
-        if not holds:
-            what = " or ".join(_WORDS.get(kind, "an object or a set") for kind in allowed)
-            what = f"a list, each entry {what}" if listed else what
-            value = list(value) if isinstance(value, tuple) else value
-            raise ValueError(f"{name} must be {what}, got {value!r}.")
-
-
-def _is_of(value: Any, kinds: Any) -> bool:
-    if isinstance(value, bool):
-        return bool in kinds
-    return isinstance(value, tuple(kinds))
-
-
-GROUPS = ("near", "far")
-CAPTIONERS = ("names", "server", "local")
+Group = Literal["near", "far"]
+GROUPS = get_args(Group)
 # Names of other columns and rows of the results
 _TAKEN = {"id", "train", "mean", *(f"{group} mean" for group in GROUPS)}
-_SET_KEYS = ("folder", "list", "root", "ann_file", "img_dir", "detections", "names", "group")
 
 
 @dataclass(frozen=True)
-class SetSpec:
-    """Where a set of images comes from: a folder, a list or a COCO json.
+class SetSpec(Options):
+    """Where a set of images comes from: a folder, a list or a COCO json."""
 
-    Attributes:
-        name: in tables.
-        group: ``near``, ``far`` or ``None``; groups get means of their own.
-        folder: of images.
-        list: text file with ``path label`` per line.
-        root: folder that the paths of the list start from.
-        ann_file: COCO json.
-        img_dir: folder of its images.
-        detections: boxes for the view ``detected_crops``: records (npz) or COCO results (json).
-        names: file with the class names of an OOD set, to count the negatives that name one; a COCO
-            json needs none.
-    """
-
-    name: str
-    group: str | None = None
-    folder: str | None = None
-    list: str | None = None
-    root: str | None = None
-    ann_file: str | None = None
-    img_dir: str | None = None
-    detections: str | None = None
-    names: str | None = None
+    name: str = option(help="in tables")
+    group: Group | None = option(None, help="groups get means of their own")
+    folder: str | None = option(None, help="of images")
+    list: str | None = option(None, help="text file with 'path label' per line")
+    root: str | None = option(None, help="folder that the paths of the list start from")
+    ann_file: str | None = option(None, help="COCO json")
+    img_dir: str | None = option(None, help="folder of its images")
+    detections: str | None = option(
+        None, help="boxes for detected_crops: records (npz) or COCO results (json)"
+    )
+    names: str | None = option(
+        None, help="file with the class names of an OOD set; a COCO json needs none"
+    )
 
     def __post_init__(self) -> None:
-        require_kinds(self, {"name": (str,)} | dict.fromkeys(_SET_KEYS, (str, type(None))))
+        super().__post_init__()
         if not self.name.strip() or set(self.name) & set("/\\\0"):
             raise ValueError(
                 f"the name {self.name!r} of a set cannot be used; it names files, so give one "
@@ -102,23 +60,17 @@ class SetSpec:
                 f"the set {self.name!r} has annotations without images; give img_dir (on the "
                 f"command line: {self.ann_file}@FOLDER)."
             )
-        if self.group not in (None, *GROUPS):
-            raise ValueError(
-                f"the group of the set {self.name!r} must be near or far, got {self.group!r}."
-            )
 
     @classmethod
     def from_dict(cls, name: str, given: Any) -> SetSpec:
         """A set of a preset; unknown keys are refused."""
+        where = f"the set {name!r}"
         if not isinstance(given, Mapping):
-            raise ValueError(f"the set {name!r} must be an object with folder, list or ann_file.")
-        strange = sorted(set(given) - set(_SET_KEYS))
-        if strange:
             raise ValueError(
-                f"the set {name!r} has the unknown key {strange[0]!r}; known: "
-                f"{', '.join(_SET_KEYS)}."
+                f"{where} must be an object with folder, list or ann_file, got {shown(given)}."
             )
-        return cls(name=name, **given)
+        refuse_unknown(given, [each.name for each in fields(cls) if each.name != "name"], where)
+        return cls.from_settings({"name": name, **given}, where)
 
     @classmethod
     def from_text(cls, text: str, name: str | None = None, group: str | None = None) -> SetSpec:
@@ -148,76 +100,158 @@ class SetSpec:
         return cls(name=name, group=group, **dict(zip(keys, parts, strict=False)))
 
 
-@dataclass(frozen=True)
-class ImageOodOptions:
-    """All that a run depends on.
+_ASKING = {"model", "temperature", "top_p", "prompt", "max_side", "seed"}
+_CAPTIONER = {
+    "names": {"words", "sentence", "template"},
+    "server": _ASKING
+    | {"base_url", "api_key_file", "timeout", "max_retries", "requests_per_minute"},
+    "local": _ASKING | {"max_new_tokens", "dtype"},
+}
 
-    Attributes:
-        encoder: CLIP-style model, hub name or directory.
-        bank: label bank (json).
-        id: the ID test set.
-        ood: the OOD sets.
-        train: ID training images, for methods with image proxies.
-        classes: names, or a file of names, in the order of the labels of lists; default: those of
-            the bank.
-        methods: names; see :mod:`negas.image_level.run.methods`.
-        method_options: method -> options of its constructor, also ``scale`` and ``template``.
-        template: one for all methods, in place of each one's own.
-        scale: multiple of the cosine for methods on CLIP's logits: a number, ``encoder`` for what
-            the encoder was trained with, or ``None`` for the methods' own 100.
-        view: whole images, or crops of annotated or detected boxes (COCO sets only).
-        min_score: least confidence of detected boxes.
-        min_size: least length in pixels of a crop's shorter side.
-        batch_size: images per step of online methods.
-        seeds: of the order in which online methods see the images, and of what they draw.
-        rotations: draws of the rotated-bank control; 0 leaves it out.
-        images_per_class: training images per class, for proxies.
-        captioner: ``type`` (names, server or local) and its options, for ANTS.
-        device: for encoder and local captioner.
-        dtype: of the encoder.
-        encoder_batch: images per forward pass.
-        workers: threads that read images.
-        cache: folder of features and captions.
-        out: folder of the results.
-        plots: draw histograms.
+
+@dataclass(frozen=True)
+class Captioner(Options):
+    """Who describes images and names look-alikes of classes, for methods with captions.
+
+    What is ``None`` has the default of the part that takes it.
     """
 
-    encoder: str
-    bank: str
-    id: SetSpec
-    ood: tuple[SetSpec, ...]
-    train: SetSpec | None = None
-    classes: str | tuple[str, ...] | None = None
-    methods: tuple[str, ...] = ("mcm", "energy", "neglabel", "eoe", "adaneg")
-    method_options: dict[str, dict[str, Any]] = field(default_factory=dict)
-    template: str | None = None
-    scale: str | float | None = None
-    view: str = "images"
-    min_score: float | None = None
-    min_size: float = 16
-    batch_size: int = 256
-    seeds: tuple[int, ...] = (0,)
-    rotations: int = 5
-    images_per_class: int = 16
-    captioner: dict[str, Any] = field(default_factory=dict)
-    device: str = "cpu"
-    dtype: str | None = None
-    encoder_batch: int = 64
-    workers: int = 4
-    cache: str = "work_dirs/image_features"
-    out: str = "work_dirs/image_ood"
-    plots: bool = True
+    type: Literal["names", "server", "local"] = option(
+        help="who describes images", flag="--captioner", group="captions"
+    )
+    model: str | None = option(
+        None, help="server: its name there; local: directory or hub name",
+        flag="--captioner-model", group="captions",
+    )  # fmt: skip
+    base_url: str | None = option(
+        None, help="http(s)://host/v1 (or environment OPENAI_BASE_URL)", group="captions"
+    )
+    api_key_file: str | None = option(
+        None,
+        help="file with the key (or the key in environment OPENAI_API_KEY)",
+        secret=True,
+        group="captions",
+    )
+    requests_per_minute: float | None = option(
+        None, help="at most so many requests start in a minute", group="captions"
+    )
+    prompt: str | None = option(
+        None, help="the question about each image", flag="--caption-prompt", group="captions"
+    )
+    words: str | None = option(
+        None, help="names: file of words, one per line or json", group="captions"
+    )
+    sentence: str | None = option(None, help="names: of a caption, with {}", cli=False)
+    template: str | None = option(None, help="names: around the words", cli=False)
+    temperature: float | None = option(None, help="of the sampling", cli=False)
+    top_p: float | None = option(None, help="of the sampling", cli=False)
+    timeout: float | None = option(None, help="server: seconds for an answer", cli=False)
+    max_retries: int | None = option(None, help="server: of a request that fails", cli=False)
+    max_new_tokens: int | None = option(None, help="local: of an answer", cli=False)
+    dtype: str | None = option(None, help="local: of the weights", cli=False)
+    max_side: int | None = option(
+        None, help="longer side of what it sees, in pixels", ge=1, cli=False
+    )
+    seed: int | None = option(None, help="of the sampling", cli=False)
 
     def __post_init__(self) -> None:
-        require_kinds(self, _KINDS)
+        super().__post_init__()
+        known = _CAPTIONER[self.type]
+        strange = next((key for key in self.given() if key not in known), None)
+        if strange is not None:
+            raise ValueError(
+                f"the captioner of type {self.type!r} has no option {strange!r}; it has "
+                f"{', '.join(sorted(known))}."
+            )
+        if self.type == "names" and self.words is None:
+            raise ValueError("the captioner of type 'names' needs a list of words; give --words.")
+        if self.type == "local" and self.model is None:
+            raise ValueError("the captioner of type 'local' needs a model; give --captioner-model.")
+        if self.prompt is not None and not self.prompt.strip():
+            raise ValueError("the captioner's prompt is empty; give a question or leave it out.")
+
+    def given(self) -> dict[str, Any]:
+        """What is set, without the type."""
+        return {k: v for k, v in vars(self).items() if k != "type" and v is not None}
+
+    def asking(self) -> dict[str, Any]:
+        """What is set of how a model is asked about an image."""
+        return {k: v for k, v in self.given().items() if k in ("prompt", "max_side", "seed")}
+
+    def chat(self) -> dict[str, Any]:
+        """What is set of the model itself."""
+        return {k: v for k, v in self.given().items() if k not in self.asking()}
+
+
+@dataclass(frozen=True)
+class ImageOodOptions(Options):
+    """All that a run depends on; fields are keys of presets, too."""
+
+    encoder: str = option(help="CLIP-style model: directory or hub name", group="encoder")
+    bank: str = option(help="label bank (json)", group="data")
+    id: SetSpec = option(help="the ID test set", cli=False)
+    ood: tuple[SetSpec, ...] = option(help="the OOD sets", cli=False)
+    train: SetSpec | None = option(None, help="ID training images of known class", cli=False)
+    classes: str | tuple[str, ...] | None = option(
+        None,
+        help="file of class names in the order of a list's labels (default: bank's)",
+        group="data",
+    )
+    view: View = option("images", help="whole images, or crops (COCO sets only)", cli=False)
+    min_score: float | None = option(
+        None, help="least confidence of detected boxes (default: run's cut)", group="data"
+    )
+    min_size: float = option(16, help="least side of a crop in pixels", ge=1, group="data")
+    methods: tuple[str, ...] = option(
+        ("mcm", "energy", "neglabel", "eoe", "adaneg"),
+        help="names, also of scores of negas.scores; or all",
+        group="methods",
+    )
+    method_options: dict[str, Any] = option(
+        help="method -> its options, also scale and template", factory=dict, cli=False
+    )
+    template: str | None = option(
+        None, help="one for all methods: a name, or a sentence with {}", group="methods"
+    )
+    scale: str | float | None = option(
+        None,
+        help="multiple of the cosine: a number, or encoder for its own (default: 100)",
+        group="methods",
+    )
+    batch_size: int = option(256, help="images per step of online methods", ge=1, group="methods")
+    seeds: tuple[int, ...] = option(
+        (0,), help="of the order online methods see, and of what they draw", ge=0, group="methods"
+    )
+    rotations: int = option(
+        5, help="draws of the rotated-bank control, 0: none", ge=0, group="methods"
+    )
+    images_per_class: int = option(
+        16, help="training images per class, for proxies", ge=1, group="methods"
+    )
+    device: str = option("cpu", help="cpu, cuda, ...", group="encoder")
+    dtype: Literal["float32", "float16", "bfloat16"] | None = option(
+        None, help="of the encoder only", group="encoder"
+    )
+    encoder_batch: int = option(64, help="images per forward pass", ge=1, group="encoder")
+    workers: int = option(4, help="threads that read images", group="encoder")
+    cache: str = option(
+        "work_dirs/image_features", help="folder of features and captions", group="encoder"
+    )
+    captioner: Captioner | None = option(None, help="for methods with captions", cli=False)
+    out: str = option(
+        "work_dirs/image_ood",
+        help="folder of the results (default: work_dirs/image_ood/<preset>_<view>)",
+    )
+    plots: bool = option(True, help="draw histograms")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.ood:
             raise ValueError("there is no OOD set; give at least one with --ood, --near or --far.")
         names = [one.name for one in self.ood]
         double = next((n for n in names if names.count(n) > 1 or n in _TAKEN), None)
         if double is not None:
             raise ValueError(f"the name {double!r} of an OOD set is taken; give another one.")
-        if self.view not in get_args(View):
-            raise ValueError(f"view must be one of {', '.join(get_args(View))}, got {self.view!r}.")
         if self.view != "images":
             plain = next((s.name for s in (self.id, *self.ood) if not s.ann_file), None)
             if plain is not None:
@@ -227,75 +261,46 @@ class ImageOodOptions:
                 )
         if self.scale not in (None, "encoder") and not _positive(self.scale):
             raise ValueError(f"scale must be a positive number or 'encoder', got {self.scale!r}.")
-        least = {"batch_size": 1, "rotations": 0, "images_per_class": 1, "min_size": 1}
-        for name, value in least.items():
-            if getattr(self, name) < value:
-                raise ValueError(f"{name} must be at least {value}, got {getattr(self, name)}.")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds must be distinct and at least one, got {list(self.seeds)}.")
+        if not self.methods:
+            raise ValueError("there is no method; give at least one with --methods.")
+        lost = sorted(set(self.method_options) - set(self.methods))
+        if lost:
+            raise ValueError(f"there are options for {lost[0]!r}, which is not among the methods.")
         for method, given in self.method_options.items():
             if not isinstance(given, Mapping):
                 raise ValueError(f"the options of {method!r} must be an object, got {given!r}.")
-        if not all(0 <= seed < 2**63 for seed in self.seeds):
-            raise ValueError(f"seeds must be at least 0, got {list(self.seeds)}.")
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds must be distinct and at least one, got {list(self.seeds)}.")
-        kind = self.captioner.get("type")
-        if self.captioner and kind not in CAPTIONERS:
-            raise ValueError(
-                f"the captioner's type must be one of {', '.join(CAPTIONERS)}, got {kind!r}."
-            )
+
+    def settled(self, method: Method, logit_scale: float = 100.0, seed: int = 0) -> MethodOptions:
+        """The options of a method in this run (see ``Method.settle``)."""
+        given = self.method_options.get(method.name, {})
+        return method.settle(given, self.template, self.scale, logit_scale, seed)
 
     @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> ImageOodOptions:
+    def from_settings(cls, settings: Mapping[str, Any], where: str = "the preset") -> Self:
         """Options from a preset's content, sets as objects by name.
 
         Raises:
             ValueError: an unknown key, one that is missing, or a value out of range.
         """
         given = {key: value for key, value in settings.items() if key != "about"}
-        known = {one.name for one in fields(cls)}
-        strange = sorted(set(given) - known)
-        if strange:
-            raise ValueError(
-                f"the preset has the unknown key {strange[0]!r}; known: {', '.join(sorted(known))}."
-            )
+        refuse_unknown(given, [each.name for each in fields(cls)], where)
         wanted = {"encoder": "--encoder", "bank": "--bank", "id": "--id", "ood": "--ood"}
-        for key, option in wanted.items():
+        for key, flag in wanted.items():
             if not given.get(key):
-                raise ValueError(f"there is no {key}; give {option} or a preset that names it.")
+                raise ValueError(f"there is no {key}; give {flag} or a preset that names it.")
         for key in ("id", "train"):
-            if isinstance(given.get(key), Mapping):
+            if not isinstance(given.get(key), SetSpec | None):
                 given[key] = SetSpec.from_dict(key, given[key])
         if isinstance(given["ood"], Mapping):
             given["ood"] = [SetSpec.from_dict(name, one) for name, one in given["ood"].items()]
-        for key in ("ood", "methods", "seeds", "classes"):
-            if isinstance(given.get(key), list):
-                given[key] = tuple(given[key])
-        return cls(**given)
-
-
-_OPTIONAL = type(None)
-_KINDS = dict.fromkeys(("encoder", "bank", "view", "device", "cache", "out"), (str,))
-
-
-_KINDS |= dict.fromkeys(("template", "dtype"), (str, _OPTIONAL))
-
-
-_KINDS |= dict.fromkeys(("batch_size", "rotations", "images_per_class"), (int,))
-
-
-_KINDS |= dict.fromkeys(("encoder_batch", "workers"), (int,))
-
-
-_KINDS |= {"id": (SetSpec,), "train": (SetSpec, _OPTIONAL), "ood": (tuple, SetSpec)}
-
-
-_KINDS |= {"methods": (tuple, str), "seeds": (tuple, int), "plots": (bool,)}
-
-
-_KINDS |= {"min_size": (float, int), "min_score": (float, int, _OPTIONAL)}
-
-
-_KINDS |= {"method_options": (dict,), "captioner": (dict,)}
+        elif not all(isinstance(one, SetSpec) for one in given["ood"]):
+            raise ValueError(f"ood must be an object of sets by name, got {shown(given['ood'])}.")
+        captioner = given.get("captioner") or None
+        if captioner is not None:
+            captioner = Captioner.from_settings(captioner, "the captioner")
+        return cls(**given | {"captioner": captioner})
 
 
 def _positive(value: object) -> bool:
@@ -303,6 +308,102 @@ def _positive(value: object) -> bool:
         return 0 < float(value) < float("inf")
     except (TypeError, ValueError):
         return False
+
+
+@dataclass(frozen=True)
+class Command(Options):
+    """What the command line writes otherwise than a preset."""
+
+    preset: str | None = option(None, help="json with the settings; see configs/image_level/")
+    dry_run: bool = option(False, help="check and count, and do nothing")
+    id: str | None = option(None, help="the ID test set", metavar="SET", group="data")
+    train: str | None = option(
+        None, help="ID training images of known class, for proxies", metavar="SET", group="data"
+    )
+    ood: tuple[str, ...] = option((), help="OOD sets", metavar="NAME=SET", group="data")
+    near: tuple[str, ...] = option(
+        (), help="OOD sets of the near group", metavar="NAME=SET", group="data"
+    )
+    far: tuple[str, ...] = option(
+        (), help="OOD sets of the far group", metavar="NAME=SET", group="data"
+    )
+    view: tuple[str, ...] = option(
+        (), help="of COCO sets; several give one table (default: images)", group="data",
+        choices=get_args(View),
+    )  # fmt: skip
+    method_options: tuple[str, ...] = option(
+        (), help="such as neglabel.groups=100", metavar="M.O=V", group="methods"
+    )
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """The whole command line; what the user does not write stays out of the namespace."""
+    for part in (Command, ImageOodOptions, Captioner):
+        part.add_to(parser, only_given=True)
+
+
+def options_from(args: Namespace) -> tuple[Command, list[ImageOodOptions]]:
+    """Options of a run per view; what stands on the command line wins over the preset.
+
+    Raises:
+        FileNotFoundError: the preset does not exist.
+        ValueError: an option that is unknown, missing or out of range.
+        OSError: the folder of the results cannot be written.
+    """
+    from negas.image_level.registry import METHODS  # torch: not for --help
+
+    given = vars(args)
+    command = Command.from_args(args)
+    settings: dict[str, Any] = read_preset(command.preset) if command.preset else {}
+    own = {each.name for each in fields(ImageOodOptions) if each.metadata["cli"]}
+    settings |= {key: value for key, value in given.items() if key in own}
+    for key in ("id", "train"):
+        if text := getattr(command, key):
+            # whatever it is called there: results and messages know these two by their part
+            settings[key] = replace(SetSpec.from_text(text, name=key), name=key)
+    sets = [
+        SetSpec.from_text(text, group=group)
+        for group, texts in ((None, command.ood), ("near", command.near), ("far", command.far))
+        for text in texts
+    ]
+    if sets:
+        settings["ood"] = sets
+    if "methods" in given:
+        methods = [m for name in given["methods"] for m in (METHODS if name == "all" else [name])]
+        settings["methods"] = list(dict.fromkeys(methods))
+        stored = settings.get("method_options", {})
+        settings["method_options"] = {m: o for m, o in stored.items() if m in methods}
+    stored = dict(settings.get("method_options", {}))
+    for method, options in parse_method_options(command.method_options).items():
+        stored[method] = {**stored.get(method, {}), **options}
+    settings["method_options"] = stored
+    flags = {each.name for each in fields(Captioner) if each.metadata["cli"]}
+    captioner = {key: value for key, value in given.items() if key in flags}
+    if captioner:
+        before = settings.get("captioner", {})
+        same = captioner.get("type") in (None, before.get("type"))
+        settings["captioner"] = (before if same else {}) | captioner
+    views = command.view or (settings.get("view", "images"),)
+    if command.preset and "out" not in settings:
+        name = "_".join([Path(command.preset).stem, *views])
+        settings["out"] = f"work_dirs/image_ood/{name}"
+    runs = [ImageOodOptions.from_settings(settings | {"view": view}) for view in views]
+    if not command.dry_run:
+        for key in ("out", "cache"):
+            _check_writable(Path(getattr(runs[0], key)), f"--{key}")
+    if len(runs) > 1:
+        runs = [replace(one, out=str(Path(one.out) / one.view)) for one in runs]
+    return command, runs
+
+
+def _check_writable(path: Path, flag: str) -> None:
+    try:
+        probe_folder(path)
+    except OSError as error:
+        raise OSError(
+            f"the folder {str(path)!r} cannot be written ({error.strerror}); choose another with "
+            f"{flag}."
+        ) from error
 
 
 def read_preset(path: str) -> dict[str, Any]:
@@ -326,7 +427,7 @@ def read_preset(path: str) -> dict[str, Any]:
     return data
 
 
-def parse_method_options(texts: list[str]) -> dict[str, dict[str, Any]]:
+def parse_method_options(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
     """``METHOD.OPTION=VALUE`` texts; values are JSON, or texts where that fails.
 
     Raises:

@@ -98,7 +98,7 @@ def templates(options: MiningOptions) -> tuple[tuple[str, ...], tuple[str, ...]]
 def _compute(options: MiningOptions, found: CandidateSet, work_dir: Path) -> Features:
     from negas.embeddings.cache import fingerprint
     from negas.embeddings.encoders import build_encoder
-    from negas.embeddings.store import TextFeatureStore
+    from negas.embeddings.store import encode_texts
     from negas.labels.corpus import Corpus, corpus_features
     from negas.labels.prototypes import class_prototypes
 
@@ -107,14 +107,14 @@ def _compute(options: MiningOptions, found: CandidateSet, work_dir: Path) -> Fea
     unit = options.select != "csp"  # CSP means embeddings before they are normalised
 
     def features(words: list[str], sentences: tuple[str, ...]) -> np.ndarray:
-        store = TextFeatureStore(
-            work_dir / "features",
+        return encode_texts(
             lambda texts: encoder.text(
                 texts, list(sentences), truncate=True, normalize_each=unit, progress=False
             ),
+            words,
             fingerprint(encoder.fingerprint, tuple(sentences), unit),
+            work_dir / "features",
         )
-        return store.features(words)
 
     corpus = Corpus(tuple(found.names), tuple(found.parts or ["noun"] * len(found.names)))
     candidates = corpus_features(corpus, features, {"noun": noun, "adj": adjective})

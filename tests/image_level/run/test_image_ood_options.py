@@ -1,12 +1,18 @@
 """Options, sets and draws of image-level runs (the command: tests/tools/test_image_ood.py)."""
 
+import ast
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from negas.embeddings.images import ImageItem
 from negas.image_level.image_sets import ImageSet
+from negas.image_level.registry import METHODS, find_method
 from negas.image_level.run.data import training_items
-from negas.image_level.run.methods import check_method, template_of, with_scale
 from negas.image_level.run.options import ImageOodOptions, SetSpec, parse_method_options
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(
@@ -38,7 +44,7 @@ def test_sets_that_cannot_be_read(text):
 
 
 def test_groups_are_near_and_far():
-    with pytest.raises(ValueError, match="must be near or far, got 'middle'"):
+    with pytest.raises(ValueError, match="group must be one of near, far; got 'middle'"):
         SetSpec("x", group="middle", folder="f")
 
 
@@ -51,18 +57,19 @@ def test_method_options_are_json_or_text():
 
 
 def test_templates_and_scales_are_the_methods_own_unless_said():
-    assert template_of("neglabel", {}, None) == "neglabel"
-    assert template_of("mcm", {}, None) == template_of("eoe", {}, None) == "mcm"
-    assert (
-        template_of("adaneg", {}, None) == "openood" and template_of("energy", {}, None) == "clip"
-    )
-    assert template_of("neglabel", {}, "plain") == "plain"
-    assert template_of("neglabel", {"template": "clip"}, "plain") == "clip"
-    assert with_scale("neglabel", {}, None, 37.0) == {"scale": 100.0}
-    assert with_scale("neglabel", {}, "encoder", 37.0) == {"scale": 37.0}
-    assert with_scale("adaneg", {}, "50", 37.0) == {"scale": 50.0}
-    assert with_scale("mcm", {}, "encoder", 37.0) == {"scale": 1.0}
-    assert with_scale("mcm", {"scale": 2}, "encoder", 37.0) == {"scale": 2}
+    def template(name, given=(), common=None):
+        return find_method(name).settle(dict(given), common).template
+
+    def scale(name, given=(), common=None):
+        return find_method(name).settle(dict(given), None, common, 37.0).scale
+
+    own = {"neglabel": "neglabel", "mcm": "mcm", "eoe": "mcm", "adaneg": "openood", "csp": "csp"}
+    assert {name: template(name) for name in own} == own and template("energy") == "clip"
+    assert template("neglabel", {}, "plain") == "plain"
+    assert template("neglabel", {"template": "clip"}, "plain") == "clip"
+    assert (scale("neglabel"), scale("neglabel", {}, "encoder")) == (100.0, 37.0)
+    assert (scale("adaneg", {}, "50"), scale("adaneg", {}, "encoder")) == (50.0, 37.0)
+    assert (scale("mcm", {}, "encoder"), scale("mcm", {"scale": 2}, "encoder")) == (1.0, 2)
 
 
 @pytest.mark.parametrize(
@@ -75,9 +82,50 @@ def test_templates_and_scales_are_the_methods_own_unless_said():
     ],
 )
 def test_methods_are_tried_before_long_work(method, options):
-    check_method(method, options, None, 3, 8)
-    with pytest.raises(ValueError, match="no option"):
-        check_method(method, options | {"nothing": 1}, None, 3, 8)
+    found = find_method(method)
+    found.check(found.settle(options), 3, 8)
+    with pytest.raises(ValueError, match=f"{method} has the unknown key 'nothing'"):
+        found.settle(options | {"nothing": 1})
+
+
+@pytest.mark.parametrize(
+    "file",
+    [*sorted((ROOT / "negas/image_level/run").glob("*.py")), ROOT / "negas/reports/image_level.py",
+     ROOT / "tools/image_ood.py", ROOT / "tools/dev/benchmark_image.py"],
+    ids=lambda file: file.name,
+)  # fmt: skip
+def test_nothing_asks_for_a_method_by_its_name(file):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Compare):
+            asked = {c.value for c in ast.walk(node) if isinstance(c, ast.Constant)}
+            assert not asked & set(METHODS), f"{file.name}:{node.lineno}"
+
+
+def test_what_methods_declare():
+    needs = {name: set(method.needs) for name, method in METHODS.items()}
+    assert needs["mcm"] == set() and needs["adaneg"] == needs["csp"] == {"negatives"}
+    assert needs["interneg"] == {"negatives", "proxies", "inversion"}
+    assert needs["tanl"] == {"negatives", "noise"} and needs["ants"] == {"negatives", "captions"}
+    assert [name for name in METHODS if METHODS[name].online] == list(METHODS)[-4:]
+    turned = [name for name in METHODS if METHODS[name].turned]
+    assert turned == ["neglabel", "csp", "eoe", "adaneg", "interneg", "tanl"]
+    assert (METHODS["csp"].title, METHODS["ants"].title) == ("CSP", "ANTS")
+    assert find_method("negs").title == "NegS" and find_method("negs").turned
+    with pytest.raises(ValueError, match="a run has negatives, proxies"):
+        replace(METHODS["mcm"], needs=frozenset({"luck"}))
+
+
+def test_a_score_hands_its_options_on():
+    options = find_method("neglabel").settle({"groups": 4, "shuffle": False})
+    assert options.record()["groups"] == 4 and options.record()["log_odds"] is False
+    for given, sentence in (
+        ({"groups": "4"}, "neglabel: groups must be a whole number, got '4'"),
+        ({"generator": "x"}, "neglabel: generator must be a whole number or a Generator"),
+        ({"scale": 0}, "neglabel: scale must be greater than 0"),
+        ({"template": "x"}, "neglabel: template 'x' is neither"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            find_method("neglabel").settle(given)
 
 
 def test_training_images_are_drawn_by_seed_and_class():
@@ -99,6 +147,6 @@ def test_options_refuse_what_is_unknown():
     with pytest.raises(ValueError, match="the name 'id' of an OOD set is taken"):
         ImageOodOptions.from_settings(given)
     given["ood"] = {"far": {"folder": "g"}}
-    with pytest.raises(ValueError, match="type must be one of names, server, local"):
+    with pytest.raises(ValueError, match="the captioner: type must be one of names, server"):
         ImageOodOptions.from_settings(given | {"captioner": {"type": "blip"}})
     assert ImageOodOptions.from_settings(given | {"about": "x"}).ood[0].name == "far"

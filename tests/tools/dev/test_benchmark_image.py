@@ -39,7 +39,7 @@ def test_every_method_is_measured(tool, tmp_path, monkeypatch, capsys):
     ("arguments", "sentence"),
     [
         (["--images", "0"], "images must be at least 1"),
-        (["--methods", "clip"], "there is no score 'clip'"),
+        (["--methods", "clip"], "there is no method 'clip'"),
         (["--groups", "0"], "groups must be at least 1"),
         (["--rounds", "0"], "--rounds must be at least 1"),
     ],
