@@ -99,9 +99,6 @@ def write_text(path: str | os.PathLike, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
-write_atomically = write_text  # goes when evaluation/ and reports/ call write_text or write_json
-
-
 def write_json(path: str | os.PathLike, value: Any, indent: int | None = 1) -> None:
     """Write a JSON file that people can read, whole or not at all; see :func:`plain`."""
     text = json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
@@ -147,11 +144,6 @@ def check_folder(path: str | os.PathLike, option: str) -> Path:
     if folder.is_file():
         raise NotADirectoryError(f"{option}: {str(folder)!r} is a file; name a folder")
     return _probe(folder, folder, option)
-
-
-def probe_folder(folder: Path) -> None:
-    """Goes when evaluation/run.py and image_level/run/command.py call check_folder."""
-    _probe(folder, folder, "the folder")
 
 
 def check_file(path: str | os.PathLike, option: str) -> Path:

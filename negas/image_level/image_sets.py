@@ -5,7 +5,6 @@ They come from folders, OpenOOD's lists and COCO files. Boxes are xyxy in pixels
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from negas.embeddings.images import ImageItem
+from negas.files import read_json
 from negas.labels.names import name_forms
 from negas.metrics.coco import load_coco
 from negas.records import BoxRecords
@@ -125,20 +125,14 @@ def _cut_of_run(records: Path) -> float | None:
     if not results.is_file():
         return None
     try:
-        cut = json.loads(results.read_text(encoding="utf-8")).get("cut")
-    except (ValueError, AttributeError) as error:
-        raise ValueError(f"{results}: not valid JSON ({error}); give --min-score.") from error
-    return None if cut is None else float(cut)
+        return float(read_json(results, "give --min-score")["cuts"]["run"]["value"])
+    except (KeyError, TypeError, AttributeError):
+        raise ValueError(f"{results}: it names no confidence cut; give --min-score") from None
 
 
 def _from_results(path: str | os.PathLike) -> list[tuple[Any, list[float], float]]:
     rows = []
-    try:
-        results = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such file of detections.") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: not valid JSON ({error}).") from error
+    results = read_json(path, "name a file of detections")
     if not isinstance(results, list):
         raise ValueError(f"{path}: COCO results are a list of detections.")
     for index, row in enumerate(results):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from functools import cache
@@ -14,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 import negas
-from negas.files import whole_file, write_atomically
+from negas.files import write_json, write_npz, write_text
 from negas.image_level.registry import find_method
 from negas.image_level.run.options import GROUPS
 from negas.image_level.run.run import DETECTOR, ImageOodRun, kind_of
@@ -211,7 +210,7 @@ def write_table(table: Table, runs: Sequence[ImageOodRun]) -> Path:
     """Write ``table.md`` beside the results, or above them where there are several views."""
     out = Path(runs[0].options.out)
     path = (out.parent if len(runs) > 1 else out) / "table.md"
-    write_atomically(path, to_markdown(table))
+    write_text(path, to_markdown(table))
     return path
 
 
@@ -264,8 +263,7 @@ def _spread(of_id: np.ndarray, of_ood: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _write_results(run: ImageOodRun, path: Path) -> None:
-    text = json.dumps(results(run), indent=1, ensure_ascii=False, allow_nan=False)
-    write_atomically(path, text + "\n")
+    write_json(path, results(run))
 
 
 def _write_scores(run: ImageOodRun, path: Path) -> None:
@@ -274,8 +272,7 @@ def _write_scores(run: ImageOodRun, path: Path) -> None:
     for (method, name, seed), (of_id, of_ood) in run.scores.items():
         arrays[f"{method}/{name}/{seed}/id"] = of_id
         arrays[f"{method}/{name}/{seed}/ood"] = of_ood
-    with whole_file(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+    write_npz(path, arrays, compress=True)
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str | None]:

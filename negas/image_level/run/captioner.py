@@ -14,7 +14,7 @@ from negas.image_level.captions import ImageCaptions, NearestNames, SimilarLabel
 from negas.image_level.mllm import LocalVisionChat
 from negas.labels.candidates import FileCandidates
 from negas.labels.generate import ChatModel, OpenAIChat
-from negas.labels.mining.run import read_key
+from negas.labels.generate.openai_chat import read_key
 
 from .data import Features, SetFeatures
 from .options import Captioner

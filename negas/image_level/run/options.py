@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from negas.files import probe_folder
+from negas.files import check_folder, read_json
 from negas.image_level import View
 from negas.options import Options, option, refuse_unknown, shown
 
@@ -390,20 +390,10 @@ def options_from(args: Namespace) -> tuple[Command, list[ImageOodOptions]]:
     runs = [ImageOodOptions.from_settings(settings | {"view": view}) for view in views]
     if not command.dry_run:
         for key in ("out", "cache"):
-            _check_writable(Path(getattr(runs[0], key)), f"--{key}")
+            check_folder(getattr(runs[0], key), f"--{key}")
     if len(runs) > 1:
         runs = [replace(one, out=str(Path(one.out) / one.view)) for one in runs]
     return command, runs
-
-
-def _check_writable(path: Path, flag: str) -> None:
-    try:
-        probe_folder(path)
-    except OSError as error:
-        raise OSError(
-            f"the folder {str(path)!r} cannot be written ({error.strerror}); choose another with "
-            f"{flag}."
-        ) from error
 
 
 def read_preset(path: str) -> dict[str, Any]:
@@ -413,12 +403,7 @@ def read_preset(path: str) -> dict[str, Any]:
         FileNotFoundError: there is no such file.
         ValueError: it is no JSON object.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"the preset {path!r} does not exist; see configs/image_level/.")
-    try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"the preset {path!r} is not valid JSON ({error}).") from error
+    data = read_json(path, "see configs/image_level/", f"the preset {path!r}")
     if not isinstance(data, dict):
         raise ValueError(f"the preset {path!r} must be a JSON object.")
     for key in ("method_options", "captioner"):

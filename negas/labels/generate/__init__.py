@@ -2,7 +2,7 @@
 
 from .chat import ChatError, ChatModel
 from .local_chat import LocalChat
-from .openai_chat import OpenAIChat
+from .openai_chat import OpenAIChat, read_key
 from .parse import parse_names
 from .prompts import CONTEXTS, PROMPTS, PromptStyle, get_prompt
 from .turns import Turn, TurnPlan, generate_candidates
@@ -20,4 +20,5 @@ __all__ = [
     "generate_candidates",
     "get_prompt",
     "parse_names",
+    "read_key",
 ]

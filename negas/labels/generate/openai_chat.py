@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -17,6 +18,24 @@ from .parse import strip_thinking
 
 _LONGEST_WAIT = 120.0  # seconds; a server that asks for more is better asked another day
 _DETAIL = 200  # characters of a server's own words in an error
+
+
+def read_key(file: str | os.PathLike) -> str:
+    """The key of a server, from a file.
+
+    Raises:
+        ValueError: the file is not text.
+        FileNotFoundError: it cannot be read.
+    """
+    where = f"the key file {str(file)!r}"
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError:
+        raise ValueError(f"{where} is not text") from None
+    except OSError as error:
+        raise FileNotFoundError(
+            f"{where} cannot be read ({error.strerror}); check --api-key-file"
+        ) from None
 
 
 class OpenAIChat:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from negas.labels.generate import TurnPlan, get_prompt
+from negas.labels.generate import TurnPlan, get_prompt, read_key
 from negas.options import Options, option
 
 from .classes import read_classes
@@ -172,23 +172,8 @@ class MiningOptions(Options):
         return dict(parts=list(self.parts), clean=self.clean, all_files=self.all_files)
 
     def api_key(self) -> str | None:
-        """The key, if a file is given.
-
-        Raises:
-            ValueError: the file is not text.
-            FileNotFoundError: it cannot be read.
-        """
-        if self.api_key_file is None:
-            return None
-        where = f"the key file {self.api_key_file!r}"
-        try:
-            return Path(self.api_key_file).read_text(encoding="utf-8").strip()
-        except UnicodeDecodeError:
-            raise ValueError(f"{where} is not text") from None
-        except OSError as error:
-            raise FileNotFoundError(
-                f"{where} cannot be read ({error.strerror}); check --api-key-file"
-            ) from None
+        """The key, if a file is given; see :func:`negas.labels.generate.read_key`."""
+        return None if self.api_key_file is None else read_key(self.api_key_file)
 
     def changed(self) -> dict[str, Any]:
         """What a bank records of them: options that are not at their default, no key."""
