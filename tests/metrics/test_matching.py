@@ -54,11 +54,11 @@ def test_against_a_plain_loop(next_best):
         labels, object_labels = rng.integers(0, 2, (2, 9))
         hits, taken = [], set()
         for box, label in zip(boxes, labels, strict=True):
-            best = None
+            best, top = None, 0.3
             for index, (thing, wanted) in enumerate(zip(objects, object_labels, strict=True)):
                 overlap = float(box_iou(box[None], thing[None])[0, 0])
                 free = index not in taken or not next_best
-                if wanted == label and overlap > 0.3 and free and (best is None or overlap > top):
+                if wanted == label and free and overlap > top:
                     best, top = index, overlap
             hits.append(best is not None and best not in taken)
             taken.add(best)
