@@ -349,12 +349,9 @@ def rows_at(run: Run, cut: float) -> list[dict]:
     settings = run.results["settings"]
     presets = [PRESETS["fixed"]]
     presets += [PRESETS["matched"]] if "matched" in settings["presets"] else []
-    scores = [
-        s for s in name_scores(settings["scores"]) if run.has_negatives or not s.needs_negatives
-    ]
-    scoring = Scoring(
-        scores, tuple(run.results["banks"]), settings["rotations"], seed=settings["seed"]
-    )
+    banks = tuple(run.results["banks"])
+    scores = [s for s in name_scores(settings["scores"]) if banks or not s.needs_negatives]
+    scoring = Scoring(scores, banks, settings["rotations"], seed=settings["seed"])
     return [row for preset in presets for row in run_rows(run, replace(preset, cut=cut), scoring)]
 
 
