@@ -64,11 +64,13 @@ def find_cut(run: Recorded, preset: Preset) -> Cut:
     one number everywhere. Where only records are left (one label per box), they are found anew.
 
     Raises:
-        ValueError: boxes down to the cut are missing, or there is no F1.
+        ValueError: the preset has no cut, boxes down to it are missing, or there is no F1.
         FileNotFoundError: an F1 cut needs annotations that do not exist.
     """
     choice = preset.cut
-    cut = Cut(choice) if isinstance(choice, float) else _cut_by_rule(run, choice)
+    if choice is None:
+        raise ValueError(f"the preset {preset.name!r} has no confidence cut; give it a number")
+    cut = _cut_by_rule(run, choice) if isinstance(choice, str) else Cut(float(choice))
     floor = (run.results or {}).get("settings", {}).get("min_score", 0.0)
     if cut.value < floor:
         raise ValueError(

@@ -290,17 +290,17 @@ class OODMetric(BaseMetric):
         files = {MODEL_BANK: self.run_info["neg_labels"]} | self.bank_files
         run.results["banks"] = describe_banks(run, {n: files[n] for n in self.feats})
         scoring = Scoring(
-            usable(run, self.named_scores),
+            usable(run, self.named_scores, tuple(self.feats)),
             tuple(self.feats),
             self.rotations,
             seed=self.seed,
         )
+        # a validation goes on without a preset whose F1 cut there is not
+        presets = [p for p in self.presets if not isinstance(p.cut, str) or p.cut in self.cuts]
         # disable=None: no bar where standard error is no terminal
-        total = len(self.presets) * count_rows(run, scoring)
+        total = len(presets) * count_rows(run, scoring)
         with tqdm(total=total, desc="scores", leave=False, disable=None) as bar:
-            rows = [
-                row for preset in self.presets for row in run_rows(run, preset, scoring, bar.update)
-            ]
+            rows = [row for preset in presets for row in run_rows(run, preset, scoring, bar.update)]
         report = dict(rows=rows) | run.results
         write_json(self.out_dir / RESULTS_FILE, report)
         if self.plots:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pycocotools.coco import COCO
 
 from negas.metrics import Cut, LabeledBoxes, Preset
 from negas.metrics.coco import CocoSource, load_coco
@@ -50,7 +51,7 @@ class Recorded:
     path: Path
     results: dict | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
-    truths: dict[str, CocoSource] = field(default_factory=dict, repr=False)
+    truths: dict[str, COCO] = field(default_factory=dict, repr=False)
 
     @classmethod
     def load(cls, path: str | Path, annotations: Mapping[str, str] | None = None) -> Self:
@@ -101,7 +102,11 @@ class Recorded:
             results: as far as they are known; ``sets`` in any case.
             truths: ground truth by set.
         """
-        run = cls(path, results, truths=dict(truths or {}))
+        loaded = {
+            name: truth if isinstance(truth, COCO) else load_coco(truth)
+            for name, truth in (truths or {}).items()
+        }
+        run = cls(path, results, truths=loaded)
         run.records, run.feats = dict(records), dict(feats or {})
         return run
 
@@ -200,7 +205,7 @@ class Recorded:
         """Annotated objects for the open-set metrics, by set, as far as asked for."""
         return {}
 
-    def truth(self, name: str) -> CocoSource:
+    def truth(self, name: str) -> COCO:
         """Ground truth of a set.
 
         Raises:

@@ -216,13 +216,16 @@ def run_rows(
     return rows
 
 
-def usable(run: Recorded, scores: Sequence[NamedScore]) -> list[NamedScore]:
-    """Those scores whose inputs the run has: negative labels, embeddings."""
+def usable(
+    run: Recorded, scores: Sequence[NamedScore], banks: Sequence[str] = (MODEL_BANK,)
+) -> list[NamedScore]:
+    """Those scores whose inputs the run has: negatives in one of the banks, embeddings."""
+    has_negatives = any(bank != MODEL_BANK or run.has_negatives for bank in banks)
     has_embeddings = run.records[ID].embeddings is not None
     return [
         score
         for score in scores
-        if (run.has_negatives or not score.needs_negatives)
+        if (has_negatives or not score.needs_negatives)
         and (has_embeddings or not score.needs_embeddings)
     ]
 

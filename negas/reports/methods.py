@@ -349,12 +349,9 @@ def rows_at(run: Run, cut: float) -> list[dict]:
     settings = run.results["settings"]
     presets = [PRESETS["fixed"]]
     presets += [PRESETS["matched"]] if "matched" in settings["presets"] else []
-    scoring = Scoring(
-        usable(run, name_scores(settings["scores"])),
-        tuple(run.results["banks"]),
-        settings["rotations"],
-        seed=settings["seed"],
-    )
+    banks = tuple(run.results["banks"])
+    scores = usable(run, name_scores(settings["scores"]), banks)
+    scoring = Scoring(scores, banks, settings["rotations"], seed=settings["seed"])
     return [row for preset in presets for row in run_rows(run, replace(preset, cut=cut), scoring)]
 
 

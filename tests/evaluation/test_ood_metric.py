@@ -1,6 +1,7 @@
 """What the metric refuses before any inference, and what it keeps when something fails later."""
 
 import json
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,10 +9,13 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from negas.evaluation.ood_metric import OODMetric
+from negas.evaluation.ood_metric import OODMetric, logged_numbers
 from negas.evaluation.provenance import missing_keys
+from negas.evaluation.result_files import read_results
+from negas.evaluation.run import Run
 from negas.files import file_sha256
 from negas.labels.bank import NegativeLabelBank
+from negas.metrics import PRESETS
 from negas.records import BoxRecords
 
 CLASSES = ["cat", "dog"]
@@ -55,7 +59,7 @@ def sets(tmp_path):
     }
 
 
-def feed(metric, name, boxes=1, label=None, score=0.8):
+def feed(metric, name, boxes=1, label=None, score=0.8, negatives=True):
     """Predictions on both images of a set: ``boxes`` boxes on each object."""
     metric.begin_set(name)
     for image in (1, 2):
@@ -67,9 +71,10 @@ def feed(metric, name, boxes=1, label=None, score=0.8):
             scores=torch.full((boxes,), score),
             labels=labels,
             id_logits=logits,
-            neg_logits=torch.zeros(boxes, 1),
             embeddings=torch.zeros(boxes, 4),
         )
+        if negatives:
+            pred["neg_logits"] = torch.zeros(boxes, 1)
         metric.process({}, [dict(img_id=image, pred_instances=pred)])
     return metric.evaluate(2)
 
@@ -78,7 +83,7 @@ def feed(metric, name, boxes=1, label=None, score=0.8):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(banks=dict(own="bank.json")), "the name 'own' is reserved"),
+        (dict(banks=dict(model="bank.json")), "the name 'model' is reserved"),
         (dict(banks=dict(none="bank.json")), "the name 'none' is reserved"),
         (dict(cut=0.005, min_score=0.01), "cut=0.005 is below min_score=0.01"),
         (dict(shared_cut=0.1, min_score=0.2), "shared_cut=0.1 is below min_score=0.2"),
@@ -86,7 +91,8 @@ def feed(metric, name, boxes=1, label=None, score=0.8):
         (dict(scores=[dict(type="mcm", logits="sine")]), "'sine'"),
         (dict(seed=-3), "seed must be an integer of at least 0, got -3"),
         (dict(rotations=2.5), "rotations must be an integer of at least 0, got 2.5"),
-        (dict(presets=["voc"]), "there is no preset 'voc'; choose of own, vos, siren, matched"),
+        (dict(presets=["voc"]), "there is no preset 'voc'; choose of val_f1, vos, siren, matched"),
+        (dict(presets=[]), "presets must name at least one of val_f1, vos"),
         (dict(presets=["fixed"]), "the preset 'fixed' needs a confidence cut; set shared_cut"),
         (dict(presets=["siren"], min_score=0.2), r"preset 'siren': cut=0.1 is below min_score=0.2"),
     ],
@@ -102,7 +108,7 @@ def test_misspelt_score():
 
 
 # --- refused when the run starts ------------------------------------------------------------------
-@pytest.mark.parametrize("name", ["id", "cut"])
+@pytest.mark.parametrize("name", ["id", "id_val"])
 def test_a_class_that_an_id_set_lacks_is_found_before_inference(tmp_path, runner, sets, name):
     sets[name] = write_json(tmp_path / "lacks.json", ["cat", "wolf"])
     with pytest.raises(ValueError, match=f"the set '{name}', .*lacks.json.* 'dog' is no category"):
@@ -161,10 +167,10 @@ def test_boxes_are_kept_when_scoring_fails(tmp_path, runner, sets, monkeypatch):
     feed(metric, "id")
     feed(metric, "near")
 
-    def fail(evaluation):
+    def fail(*how):
         raise RuntimeError("scoring")
 
-    monkeypatch.setattr("negas.evaluation.ood_metric.evaluate_run", fail)
+    monkeypatch.setattr("negas.evaluation.ood_metric.run_rows", fail)
     with pytest.raises(RuntimeError, match="scoring"):
         metric.summarize()
     for name in ("id", "near"):
@@ -204,7 +210,7 @@ def tested(tmp_path, runner, sets):
     NegativeLabelBank(("cat", "dog"), ("fox", "kite")).save(tmp_path / "second.json")
     metric = OODMetric(
         scores=["max_sigmoid", "negs"],
-        presets=["vos", "siren", "matched", "fixed"],
+        presets=["val_f1", "vos", "siren", "matched", "fixed"],
         shared_cut=0.3,
         banks=dict(second=str(tmp_path / "second.json")),
         plots=False,
@@ -238,19 +244,17 @@ def test_the_file_says_all_that_the_numbers_depend_on(tested, sets, tmp_path):
 def test_presets_are_those_of_scoring_again(tested):
     logged, report = tested
     rows = [r for r in report["rows"] if r["score"] == "max_sigmoid"]
-    found = {
-        (r["preset"], r["cut_kind"]): (r["cut"], r["cut_rule"], r["cut_source"], r["rule"])
-        for r in rows
-    }
+    found = [(r["preset"], r["cut"], r["cut_rule"], r["cut_source"], r["rule"]) for r in rows]
     f1 = pytest.approx(0.8)
-    assert found == {
-        ("own", "own"): (f1, "f1", "id_test", "at_least"),
-        ("matched", "own"): (f1, "f1", "id_test", "at_least"),
-        ("fixed", "shared"): (0.3, "fixed", "fixed", "at_least"),
-        ("matched", "shared"): (0.3, "fixed", "fixed", "at_least"),
-        ("vos", "vos"): (0.8, "f1-test", "id_test", "closest"),
-        ("siren", "siren"): (0.1, "fixed", "fixed", "closest"),
-    }
+    assert found == [
+        ("val_f1", f1, "f1", "id_test", "at_least"),
+        ("vos", 0.8, "test_f1", "id_test", "closest"),
+        ("siren", 0.1, "fixed", "fixed", "closest"),
+        ("matched", f1, "f1", "id_test", "at_least"),
+        ("fixed", 0.3, "fixed", "fixed", "at_least"),
+        ("matched", 0.3, "fixed", "fixed", "at_least"),
+    ]
+    assert report["settings"]["presets"] == [row[0] for row in found]
     counts = {r["preset"]: (r["num_id"], r["over_cut_id"], r["num_ood"]) for r in rows}
     assert counts["vos"] == (4, 4, 6), "every box"
     assert counts["siren"] == (8, 4, 12), "each box over both labels: the other's logit is 0"
@@ -260,13 +264,87 @@ def test_presets_are_those_of_scoring_again(tested):
     assert report["map"]["voc07_ap50"] == logged["id/voc07_ap50"]
 
 
+def test_the_file_of_a_test_is_a_run_with_its_rows(tested, tmp_path):
+    """Scored again from the records, every row of the test is the same."""
+    run, (_, report) = Run.load(tmp_path), tested
+    for preset, cut in (("val_f1", None), ("vos", None), ("siren", None), ("matched", 0.3)):
+        wanted = [r for r in report["rows"] if r["preset"] == preset and cut in (None, r["cut"])]
+        scores, banks = ["max_sigmoid", "negs"], ["model", "second"]
+        assert run.rows(preset, scores, banks, cut) == wanted
+
+
 def test_with_a_validation_set_the_vos_cut_alone_reads_the_test_set(tmp_path, runner, sets):
-    metric = OODMetric(presets=["vos"], plots=False)
-    metric.begin_run(Model(), runner, {"cut": sets["id"], **sets})
-    feed(metric, "cut", score=0.6)
+    metric = OODMetric(presets=["val_f1", "vos"], plots=False)
+    metric.begin_run(Model(), runner, {"id_val": sets["id"], **sets})
+    feed(metric, "id_val", score=0.6)
     feed(metric, "id", score=0.8)
     feed(metric, "near", score=0.9)
     metric.summarize()
-    rows = json.loads((tmp_path / "ood_results.json").read_text())["rows"]
-    found = {row["preset"]: (round(row["cut"], 4), row["cut_source"]) for row in rows}
-    assert found == dict(own=(0.6, "id_val"), vos=(0.8, "id_test"))
+    report = read_results(tmp_path)
+    found = {row["preset"]: (round(row["cut"], 4), row["cut_source"]) for row in report["rows"]}
+    assert found == dict(val_f1=(0.6, "id_val"), vos=(0.8, "id_test"))
+    validation = dict(value=pytest.approx(0.6), rule="f1", source="id_val")
+    test = dict(value=0.8, rule="test_f1", source="id_test")
+    assert report["cuts"] == dict(run=validation, val_f1=validation, test_f1=test)
+
+
+def test_a_fixed_cut_is_the_runs_and_f1_cuts_are_written_down(tmp_path, runner, sets):
+    metric = OODMetric(cut=0.5, plots=False)
+    metric.begin_run(Model(), runner, sets)
+    feed(metric, "id", score=0.8)
+    feed(metric, "near", score=0.9)
+    assert metric.summarize()["id/cut"] == 0.5
+    report = read_results(tmp_path)
+    assert report["cuts"]["run"] == dict(value=0.5, rule="fixed", source="fixed")
+    assert report["cuts"]["val_f1"]["value"] == pytest.approx(0.8)
+    assert {(row["cut"], row["cut_rule"]) for row in report["rows"]} == {(0.5, "fixed")}
+
+
+def test_a_validation_goes_on_without_a_preset_that_has_no_cut(tmp_path, runner, sets):
+    metric = OODMetric(cut=0.5, presets=["val_f1", "vos"], plots=False)
+    metric.begin_run(Model(), runner, sets, stage="val")
+    feed(metric, "id", boxes=0)
+    feed(metric, "near")
+    assert math.isnan(metric.summarize()["near/negs_auroc"])
+    report = read_results(tmp_path / "val")
+    assert {row["preset"] for row in report["rows"]} == {"val_f1"} and "test_f1" not in report[
+        "cuts"
+    ]
+
+
+def test_banks_for_a_detector_without_negatives(tmp_path, runner, sets):
+    NegativeLabelBank(("cat", "dog"), ("fox", "kite")).save(tmp_path / "wide.json")
+    metric = OODMetric(
+        scores=["negs"], cut=0.5, banks=dict(wide=str(tmp_path / "wide.json")), plots=False
+    )
+    model = Model(keep_embeddings=True)
+    model.neg_labels, model.text_feats = [], lambda: (torch.eye(3)[:2], None)
+    model.bank_feats = lambda labels: torch.eye(3)[1:]
+    metric.begin_run(model, runner, sets)
+    for name in ("id", "near"):
+        feed(metric, name, negatives=False)
+    metric.summarize()
+    rows = read_results(tmp_path)["rows"]
+    assert {(row["score"], row["bank"]) for row in rows} == {("negs", "wide")}
+    assert {row["control"] for row in rows} == {"none", "no_leaks"}
+
+
+# --- the log --------------------------------------------------------------------------------------
+def test_the_log_has_the_rule_of_each_preset():
+    row = dict(ood_set="near", score="negs", bank="model", control="none", preset="val_f1")
+    row |= dict(rule="at_least", fpr95=0.25, fpr95_closest=0.75, auroc=0.5)
+    rows = [
+        row,
+        row | dict(preset="vos", rule="closest", auroc=0.6),
+        row | dict(control="rotated", fpr95=0.9),
+        row | dict(bank="other", fpr95=0.8),
+        row | dict(score="msp", bank="none", fpr95=0.3),
+    ]
+    assert logged_numbers(rows, [PRESETS["val_f1"], PRESETS["vos"]]) == {
+        "near/negs_fpr95": 0.25,
+        "near/negs_auroc": 0.5,
+        "near/msp_fpr95": 0.3,
+        "near/msp_auroc": 0.5,
+        "vos/near/negs_fpr95": 0.75,
+        "vos/near/negs_auroc": 0.6,
+    }

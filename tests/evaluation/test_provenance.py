@@ -23,7 +23,7 @@ OLD = dict(
         test_cfg=dict(nms=dict(type="nms", iou_threshold=0.6, class_agnostic=True), max_per_img=50),
     ),
     sets=dict(id=dict(images=2, boxes=5)),
-    banks=dict(own=dict(size=1, labels=["fox"])),
+    banks=dict(model=dict(size=1, labels=["fox"])),
     map=dict(coco_ap=0.5),
     rows=[dict(score="negs", auroc=0.9)],
 )
@@ -36,7 +36,7 @@ def test_an_older_file_is_completed_without_inventing():
     assert made["run"]["nms"] == dict(type="nms", iou_threshold=0.6, class_agnostic=True)
     assert made["run"]["max_per_img"] == 50 and made["run"]["multi_label"] is None
     assert made["seeds"] == dict(run=3, rotations=None)
-    assert made["banks"]["own"]["name"] == "own" and made["banks"]["own"]["sha256"] is None
+    assert made["banks"]["model"]["name"] == "model" and made["banks"]["model"]["sha256"] is None
     assert made["rows"][0]["tpr"] is None and made["rows"][0]["auroc"] == 0.9
 
 
@@ -66,8 +66,8 @@ def test_checksums_of_files_that_are_there(tmp_path):
     file = tmp_path / "a.json"
     file.write_text("abc")
     known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert describe_bank("own", ["fox"], str(file))["sha256"] == known
-    assert describe_bank("own", ["fox"], None)["sha256"] is None
+    assert describe_bank("model", ["fox"], str(file))["sha256"] == known
+    assert describe_bank("model", ["fox"], None)["sha256"] is None
     records = BoxRecords(
         image_ids=[1],
         bboxes=[[0, 0, 1, 1]],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -72,6 +73,26 @@ def make_records(name: str, root: Path, rng: np.random.Generator, texts: np.ndar
         embeddings=embeddings,
         images=np.arange(IMAGES),
         meta=meta,
+    )
+
+
+def bare_results(
+    sets: Iterable[str] = (ID, ID_VAL, "near"),
+    cut: float = 0.3,
+    banks: Mapping[str, Sequence[str]] | None = None,
+    **run: object,
+) -> dict:
+    """As little of an ``ood_results.json`` as is a valid one; ``run`` says what was tested."""
+    found = dict(value=cut, rule="f1", source="id_val")
+    words = {name: list(labels) for name, labels in (banks or {}).items()}
+    return dict(
+        rows=[],
+        banks={n: dict(size=len(w), labels=w, leakage={}) for n, w in words.items()},
+        sets={name: dict(images=IMAGES, boxes=2 * IMAGES) for name in sets},
+        map={},
+        cuts=dict(run=found, val_f1=found),
+        run=run,
+        settings=dict(scores=["negs"], presets=["val_f1"], rotations=0, seed=0, min_score=0.05),
     )
 
 

@@ -1,12 +1,14 @@
-"""Which boxes are samples, and the rows made of them: a hand-made scene and a toy set."""
+"""Which boxes are samples: a hand-made scene; and the rotated bank."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from negas.metrics import evaluate_scores, ood_metrics, rotated_bank, select_samples
+from negas.metrics import rotated_bank, sample_rows, select_samples
+from negas.metrics.protocol import score_label
 from negas.records import BoxRecords
-from negas.scores import get_score
 
 GT = {
     "images": [{"id": i, "width": 100, "height": 100} for i in (1, 2, 3)],
@@ -102,83 +104,23 @@ def test_selection_refusals(call, message):
         call()
 
 
-def toy(n, known, seed, with_embeddings=True):
-    """Boxes whose embeddings lean towards axis 0 (known) or axis 1 (unknown)."""
-    rng = np.random.default_rng(seed)
-    embeddings = rng.normal(0, 1, (n, 9))
-    embeddings[:, 0 if known else 1] += 2.0
-    embeddings[:, -1] = -1.0
-    id_logits = embeddings[:, :1] + embeddings[:, -1:]
-    return BoxRecords(
-        image_ids=rng.integers(0, 20, n),
-        bboxes=np.tile([0, 0, 10, 10], (n, 1)),
-        labels=np.zeros(n),
-        scores=rng.uniform(0, 1, n),
-        id_logits=np.c_[id_logits, id_logits - 1],
-        embeddings=embeddings if with_embeddings else None,
-        images=np.arange(20),
-        meta=META,
+def test_a_row_once_per_sample():
+    """SIREN's detections are (box, label) pairs: a box counts once per label over the floor."""
+    logits = np.full((len(ROWS), 2), -3.0)
+    logits[1] = [-2.19, 0.5]  # sigmoid 0.1007 and 0.62: twice
+    logits[3] = [-2.20, 1.0]  # sigmoid 0.0998: once
+    records = replace(scene(), id_logits=logits)
+    assert sample_rows(records, 0.6).tolist() == [0, 1, 2, 4, 5, 6, 7, 9]
+    assert sample_rows(records, 0.5, pair_floor=0.1).tolist() == [1, 1, 3]
+    assert sample_rows(records, 0.5, "matched", GT, pair_floor=0.1).tolist() == [1, 1, 3]
+    assert sample_rows(records, 0.5, "matched", GT, "ood").tolist() == [0, 1, 2, 3, 5, 6, 7]
+
+
+def test_a_score_is_called_by_name_and_options():
+    assert score_label("negs") == score_label(("negs", {})) == "negs"
+    assert score_label(("negs", dict(weight=0.5, neg_reduce="mean"))) == (
+        "negs(weight=0.5, neg_reduce=mean)"
     )
-
-
-BANK = np.eye(8)[1:3]
-ID = toy(400, True, 0).rescore(BANK)
-OODS = {"near": toy(300, False, 1).rescore(BANK), "far": toy(200, False, 2).rescore(BANK)}
-
-
-def test_rows_equal_the_metric_of_the_samples():
-    scores = ["max_sigmoid", "negs", ("negs", {"weight": 0.5, "neg_reduce": "mean"})]
-    rows = evaluate_scores(ID, OODS, scores, 0.3)
-    assert [(row["ood_set"], row["score"]) for row in rows] == [
-        (name, score)
-        for name in ("near", "far")
-        for score in ("max_sigmoid", "negs", "negs(weight=0.5, neg_reduce=mean)")
-    ]
-    keep_id, keep_far = ID.scores >= 0.3, OODS["far"].scores >= 0.3
-    score = get_score("negs")
-    expected = ood_metrics(
-        score(ID.id_logits[keep_id], ID.neg_logits[keep_id]),
-        score(OODS["far"].id_logits[keep_far], OODS["far"].neg_logits[keep_far]),
-    )
-    for key in ("auroc", "fpr95", "fpr95_closest", "aupr", "tpr", "threshold", "num_id", "num_ood"):
-        assert rows[4][key] == getattr(expected, key)
-    assert (rows[4]["cut"], rows[4]["protocol"], rows[4]["share_id"]) == (0.3, "vos", 1.0)
-
-
-def test_matched_rows_use_each_sets_ground_truth():
-    boxes = [
-        {"id": i + 1, "image_id": i, "category_id": 4, "bbox": [0, 0, 10, 10]} for i in range(20)
-    ]
-    gt = {**GT, "images": [{"id": i} for i in range(20)], "annotations": boxes}
-    half = {**gt, "annotations": boxes[:10]}
-    (row,) = evaluate_scores(
-        ID, {"near": OODS["near"]}, ["negs"], 0.3, "matched", {"id": gt, "near": half}
-    )
-    near = OODS["near"]
-    assert row["num_id"] == 20, "one box per object"
-    assert row["num_ood"] == int(((near.scores >= 0.3) & (near.image_ids < 10)).sum())
-    assert row["share_ood"] == row["num_ood"] / (near.scores >= 0.3).sum()
-
-
-def test_evaluation_refusals():
-    bare = toy(9, True, 3)
-    with pytest.raises(ValueError, match="'negs' needs neg_logits"):
-        evaluate_scores(bare, OODS, ["negs"], 0.1)
-    with pytest.raises(ValueError, match=r"the OOD set 'near' keeps no box at .* cut 0\.5"):
-        evaluate_scores(ID, {"near": OODS["near"].select([])}, ["negs"], 0.5)
-    with pytest.raises(ValueError, match="the ID set keeps no box"):
-        evaluate_scores(ID, OODS, ["negs"], 1.1)
-    with pytest.raises(ValueError, match="ground truth of the set 'id' in gts; given: near"):
-        evaluate_scores(ID, OODS, ["negs"], 0.5, "matched", {"near": GT})
-    with pytest.raises(ValueError, match="cannot be called 'id'"):
-        evaluate_scores(ID, {"id": ID}, ["negs"], 0.5)
-
-
-def test_empty_sets_as_nan():
-    empty = {"near": OODS["near"].select([]), "far": OODS["far"]}
-    near, far = evaluate_scores(ID, empty, ["negs"], 0.5, on_empty="nan")
-    assert np.isnan(near["auroc"]) and near["num_ood"] == 0 and near["num_id"] == far["num_id"] > 0
-    assert 0.5 < far["auroc"] <= 1
 
 
 def test_rotation_keeps_geometry_and_kind():

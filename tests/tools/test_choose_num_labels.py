@@ -11,9 +11,13 @@ import torch
 from transformers import AutoTokenizer, CLIPTextModelWithProjection
 
 from negas.embeddings.text import encode_labels
-from negas.evaluation.num_labels import load_run
+from negas.evaluation.num_labels_run import load_validation
+from negas.files import write_json
 from negas.labels import NegativeLabelBank
+from negas.metrics import ood_metrics, select_samples
 from negas.records import BoxRecords
+from negas.scores import get_score
+from tests.helpers.fake_runs import bare_results
 from tests.helpers.yolo_world import ROOT
 
 CLIP = str(ROOT / "data/emoji_world/tiny_clip")
@@ -67,11 +71,11 @@ def write_set(folder, name, shown, words, seed):
 def run(tmp_path_factory, words):
     """As tools/test.py leaves it; the bank's embeddings are kept under "wide"."""
     folder = tmp_path_factory.mktemp("run")
-    for seed, (name, shown) in enumerate([("cut", IDS), ("id", IDS), ("near", UNKNOWN)]):
+    for seed, (name, shown) in enumerate([("id_val", IDS), ("id", IDS), ("near", UNKNOWN)]):
         write_set(folder, name, shown, words, seed)
     np.savez(folder / "records/text_feats.npz", wide=np.stack([words[w] for w in BANK]))
-    results = dict(cut=0.25, banks=dict(wide=dict(labels=BANK)), sets=dict(id={}, near={}, cut={}))
-    (folder / "ood_results.json").write_text(json.dumps(results))
+    results = bare_results(("id_val", "id", "near"), cut=0.25, banks=dict(wide=BANK))
+    write_json(folder / "ood_results.json", results)
     NegativeLabelBank(tuple(IDS), tuple(BANK), {"by": "hand"}).save(folder / "bank.json")
     return folder
 
@@ -82,8 +86,8 @@ def command(run, monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.delenv("NEGAS_DEBUG", raising=False)
 
-    def call(*args, dump=run, bank=run / "bank.json", out=tmp_path / "out"):
-        argv = ["choose_num_labels.py", dump, "--bank", bank, "--out", out, *args]
+    def call(*args, where=run, bank=run / "bank.json", out=tmp_path / "out"):
+        argv = ["choose_num_labels.py", where, "--bank", bank, "--out", out, *args]
         monkeypatch.setattr(sys, "argv", [str(part) for part in argv])
         code = MAIN()
         text = capsys.readouterr()
@@ -113,7 +117,7 @@ def test_a_choice_with_its_files(command, run, tmp_path):
     assert bank.provenance["choice_of_num"]["num"] == choice["num"]
 
 
-def test_test_sets_do_not_touch_the_choice(command):
+def test_test_sets_do_not_touch_the_choice(command, run, words):
     _, _, alone = command("--ms", 2, 5, 10)
     code, text, report = command("--ms", 2, 5, 10, "--compare")
     assert code == 0
@@ -121,7 +125,15 @@ def test_test_sets_do_not_touch_the_choice(command):
     assert "Test set near (comparison only)" in text.out
     table = report["test_sets_for_comparison_only"]["bank"]["near"]
     assert len(table["auroc"]) == len(table["fpr95"]) == 4  # none, 2, 5, 10
-    assert all(0 <= value <= 1 for value in table["auroc"])
+    sides = []
+    for name, role in (("id", "id"), ("near", "ood")):
+        records = BoxRecords.load(run / f"records/{name}.npz")
+        mask = select_samples(records, 0.25, "matched", records.meta["ann_file"], role)
+        sides.append(records.rescore(np.stack([words[w] for w in BANK[:5]])).select(mask))
+    for place, score in ((0, get_score("max_sigmoid")), (2, get_score("negs"))):
+        wanted = ood_metrics(*(score(each.id_logits, each.neg_logits) for each in sides))
+        assert table["auroc"][place] == pytest.approx(wanted.auroc)
+        assert table["fpr95"][place] == pytest.approx(wanted.fpr95)
 
 
 def test_run_and_encoder_agree(command, run, tmp_path):
@@ -129,15 +141,15 @@ def test_run_and_encoder_agree(command, run, tmp_path):
     _, _, kept = command("--ms", 2, 5)
     (tmp_path / "records").mkdir()
     bare = tmp_path / "records/val.npz"
-    bare.write_bytes((run / "records/cut.npz").read_bytes())
-    code, text, fresh = command("--ms", 2, 5, "--encoder", CLIP, "--cut", 0.25, dump=bare)
+    bare.write_bytes((run / "records/id_val.npz").read_bytes())
+    code, text, fresh = command("--ms", 2, 5, "--encoder", CLIP, "--cut", 0.25, where=bare)
     assert code == 0
     assert CLIP in fresh["embeddings"] and fresh["settings"]["cut_source"] == "given"
     np.testing.assert_allclose(
         fresh["curves"][0]["auroc"]["mean"], kept["curves"][0]["auroc"]["mean"], atol=1e-3
     )
-    cut = load_run(str(bare))  # these made-up boxes are all right: their best cut is high
-    assert cut.cut_source == "best F1 of these boxes" and 0.9 < cut.cut < 1
+    alone = load_validation(str(bare))  # these made-up boxes are all right: their best cut is high
+    assert alone.cut_source == "best F1 of these boxes" and 0.9 < alone.cut < 1
 
 
 def test_orders_and_other_scores(command):
@@ -158,7 +170,7 @@ def test_orders_and_other_scores(command):
 
 
 def test_bad_input_is_one_sentence(command, run, words, tmp_path):
-    records = BoxRecords.load(run / "records/cut.npz")
+    records = BoxRecords.load(run / "records/id_val.npz")
     bare = tmp_path / "bare.npz"
     replace(records, embeddings=None).save(bare)
     lost = tmp_path / "lost.npz"
@@ -169,17 +181,19 @@ def test_bad_input_is_one_sentence(command, run, words, tmp_path):
     NegativeLabelBank(tuple(IDS), ("fox", "squid", "oar")).save(unknown)
     learned = tmp_path / "learned.npz"  # as after prompt tuning: other ID logits
     replace(records, id_logits=records.id_logits + 0.5).save(learned)
+    alone = tmp_path / "alone/records/val.npz"  # no test sets beside it
+    records.save(alone)
     cases = [
-        (dict(dump=tmp_path / "none.npz"), (), "no such record file"),
-        (dict(dump=tmp_path), (), "no records of an ID validation set"),
-        (dict(dump=bare), (), "hold no embeddings"),
-        (dict(dump=lost), (), "nowhere.json: no such annotation file"),
+        (dict(where=tmp_path / "none.npz"), (), "no such record file"),
+        (dict(where=tmp_path), (), "no records of an ID validation set"),
+        (dict(where=bare), (), "hold no embeddings"),
+        (dict(where=lost), (), "nowhere.json: no such annotation file"),
         (dict(bank=tmp_path / "none.json"), (), "no such label bank"),
         (dict(bank=other), (), "made for other ID labels"),
         (dict(bank=unknown), (), "no embedding of 'squid' (nor of 1 other labels)"),
         (dict(bank=unknown), ("--encoder", tmp_path / "no"), "cannot load a CLIP text encoder"),
         (
-            dict(dump=learned, bank=unknown),
+            dict(where=learned, bank=unknown),
             ("--encoder", CLIP),
             "does not give the ID logits",
         ),
@@ -190,15 +204,16 @@ def test_bad_input_is_one_sentence(command, run, words, tmp_path):
         ({}, ("--score", "best"), "best"),
         ({}, ("--score-options", "weight"), "expected KEY=VALUE"),
         ({}, ("--score-options", "logits=cos"), "must be 'head' or 'cosine', got 'cos'"),
-        ({}, ("--orders", "random", "--seed", -1), "the seed must be 0 or more"),
+        ({}, ("--orders", "random", "--seed", -1), "--seed must be at least 0, got -1"),
         ({}, ("--cut", 1.5), "must lie in [0, 1]"),
         ({}, ("--cut", 0.9999), "no ID class can be held out"),
         ({}, ("--orders", "dissimilar"), "--encoder"),
-        (dict(dump=learned), ("--compare", "--encoder", CLIP), "does not give the ID logits"),
+        (dict(where=learned), ("--compare", "--encoder", CLIP), "does not give the ID logits"),
+        (dict(where=alone), ("--compare", "--encoder", CLIP, "--cut", 0.3), "nothing to compare"),
     ]
-    for where, args, words_ in cases:
-        code, text, report = command(*args, **where)
-        assert code == 2, (where, args)
+    for places, args, words_ in cases:
+        code, text, report = command(*args, **places)
+        assert code == 2, (places, args)
         assert words_ in text.err and "Traceback" not in text.err, text.err
         assert text.err.count("error:") == 1
         assert report is None

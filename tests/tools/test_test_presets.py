@@ -16,7 +16,7 @@ def test_presets_reach_the_metric():
     assert one.test_evaluator.presets == ["vos", "siren"]
     several = Config(dict(test_evaluator=[dict(type="CocoMetric"), dict(type="OODMetric")]))
     add_presets(several, ["matched"])
-    assert several.test_evaluator[1].presets == ["matched"]
+    assert several.test_evaluator[1].presets == ["val_f1", "matched"], "beside the metric's own"
     assert "presets" not in several.test_evaluator[0]
 
 
@@ -31,5 +31,5 @@ def test_an_unknown_preset_is_refused_at_once(tmp_path, capsys, monkeypatch):
     config = ROOT / "configs/negas/stock_yolo-world-tiny_emoji-world.py"
     work = tmp_path / "work"
     assert run_tool("test", config, "none.pth", "--work-dir", work, "--preset", "voc") == 2
-    assert "there is no preset 'voc'; choose of own, vos, siren" in capsys.readouterr().err
+    assert "there is no preset 'voc'; choose of val_f1, vos, siren" in capsys.readouterr().err
     assert not work.exists()
