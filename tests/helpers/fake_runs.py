@@ -84,6 +84,7 @@ def fake_run(
     prompt: bool = True,
     use_nega: bool = True,
     cut: float = 0.3,
+    cut_source: str = "id_val",
     ap50: float = 0.5,
     class_names: list[str] | None = None,
     presets: Sequence[str] = ("val_f1", "matched"),
@@ -106,7 +107,8 @@ def fake_run(
         seed=0,
         min_score=0.05,
     )
-    found = dict(value=cut, rule="f1", source="id_val")
+    rule = "fixed" if cut_source == "config" else "f1"
+    found = dict(value=cut, rule=rule, source=cut_source)
     results = dict(
         banks={name: dict(labels=words) for name, words in labels.items()},
         sets=describe_sets(records),

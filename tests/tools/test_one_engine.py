@@ -122,9 +122,7 @@ def test_rows_of_a_test_are_those_of_scoring_again(tested, tmp_path):
         assert row == other
     shown = {(row["bank"], row["control"]) for row in results["rows"]}
     assert shown == {("none", "none")} | {
-        (bank, control)
-        for bank in ("model", "wide")
-        for control in ("none", "rotated", "no_leaks")
+        (bank, control) for bank in ("model", "wide") for control in ("none", "rotated", "no_leaks")
     }
 
 
@@ -138,7 +136,7 @@ def test_the_cut_of_vos_is_found_once_on_all_detections(tested):
     assert f1_threshold(truth, records_to_coco(records, truth), vos=True).threshold != cut
 
 
-# --- whatever is printed shows every preset --------------------------------------------------------
+# --- whatever is printed shows every preset -------------------------------------------------------
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
     """A run tested with all presets: its rows by title of the preset, its folder, all outputs."""
