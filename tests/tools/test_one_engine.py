@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 
 from negas.evaluation.ood_metric import OODMetric
+from negas.files import plain
 from negas.labels.bank import NegativeLabelBank
 from negas.metrics import f1_threshold, records_to_coco
 from negas.records import BoxRecords
@@ -21,6 +22,7 @@ from tests.helpers.fake_runs import (
     SETS,
     fake_run,
     make_records,
+    score_again,
     write_data,
 )
 from tests.helpers.html_cells import Cells
@@ -52,10 +54,8 @@ def predictions(records, image):
     }
 
 
-@pytest.fixture(scope="module")
-def tested(tmp_path_factory):
-    """Work dir of a test with four presets and a shared cut, two banks and rotations."""
-    root = tmp_path_factory.mktemp("tested")
+def run_test(root, **options):
+    """Work dir of a test: boxes of every set go through the metric, image by image."""
     write_data(root / "data")
     rng = np.random.default_rng(5)
     texts = rng.standard_normal((len(ID_NAMES) + 4, CHANNELS)).astype(np.float32)
@@ -69,15 +69,8 @@ def tested(tmp_path_factory):
         text_feats=lambda: (None, words[:2]),
         bank_feats=lambda labels: words[2:],
     )
-    metric = OODMetric(
-        scores=["max_sigmoid", "negs", "neglabel", dict(type="mcm", logits="cosine")],
-        presets=PRESETS,
-        shared_cut=0.45,
-        banks=dict(wide=str(root / "wide.json")),
-        rotations=2,
-        seed=4,
-        plots=False,
-    )
+    banks = dict(wide=str(root / "wide.json"))
+    metric = OODMetric(banks=banks, rotations=2, seed=4, plots=False, **options)
     runner = SimpleNamespace(work_dir=str(root / "run"), cfg=Config(dict(model={})), seed=0)
     files = {
         name: SimpleNamespace(
@@ -101,6 +94,14 @@ def tested(tmp_path_factory):
         metric.evaluate(IMAGES)
     metric.summarize()
     return root / "run"
+
+
+@pytest.fixture(scope="module")
+def tested(tmp_path_factory):
+    """A test with four presets and a shared cut, two banks and rotations."""
+    scores = ["max_sigmoid", "negs", "neglabel", dict(type="mcm", logits="cosine")]
+    root = tmp_path_factory.mktemp("tested")
+    return run_test(root, scores=scores, presets=PRESETS, shared_cut=0.45)
 
 
 def test_rows_of_a_test_are_those_of_scoring_again(tested, tmp_path):
@@ -134,6 +135,16 @@ def test_the_cut_of_vos_is_found_once_on_all_detections(tested):
     records = BoxRecords.load(tested / "records" / "id.npz")
     truth = records.meta["ann_file"]
     assert f1_threshold(truth, records_to_coco(records, truth), vos=True).threshold != cut
+
+
+def test_a_cut_from_the_config_is_the_runs_own(tmp_path):
+    run = run_test(tmp_path, scores=["negs"], presets=["val_f1"], cut=0.5)
+    results = json.loads((run / "ood_results.json").read_text())
+    assert results["cuts"]["run"] == dict(value=0.5, rule="fixed", source="config")
+    assert results["cuts"]["val_f1"]["source"] == "id_val"
+    again = score_again(run, scores=["negs"], banks=["model", "wide"], rotations=2, seed=4)
+    assert results["rows"] == plain(again["runs"][0]["rows"])
+    assert {row["cut_source"] for row in results["rows"]} == {"config"}
 
 
 # --- whatever is printed shows every preset -------------------------------------------------------
