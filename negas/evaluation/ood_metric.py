@@ -173,7 +173,7 @@ class OODMetric(BaseMetric):
         self.maps: dict[str, float] = {}
         self.cuts: dict[str, Cut] = {}  # by rule: "run", "val_f1", "test_f1"
         if self.cut_rule != "f1":
-            self.cuts["run"] = Cut(float(self.cut_rule))
+            self.cuts["run"] = Cut(float(self.cut_rule), source="config")
         self.class_names = list(model.class_names)
         self.neg_labels = list(getattr(model, "neg_labels", ()))
         self.token_reduce = getattr(model, "token_reduce", None)

@@ -63,7 +63,8 @@ class Cut:
     Attributes:
         value: least confidence of a sample, in [0, 1].
         rule: ``f1`` (best F1), ``test_f1`` (best F1 to VOS's 4 decimals) or ``fixed``.
-        source: the set it was found on, ``id_val`` or ``id_test``, or ``fixed``.
+        source: the set it was found on, ``id_val`` or ``id_test``; ``config``: the number that the
+            run's config gives, its own; ``fixed``: one for all runs.
     """
 
     value: float

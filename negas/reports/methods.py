@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from negas.evaluation.provenance import complete, leaks_of
 from negas.evaluation.recorded import MODEL_BANK
+from negas.evaluation.result_files import RESULTS_FILE
 from negas.evaluation.rows import Scoring, name_scores, run_rows, usable
 from negas.evaluation.run import Run
 from negas.files import write_json, write_text
@@ -265,7 +266,7 @@ def same_boxes(values: dict[str, Stat]) -> dict[str, Stat]:
 
 
 def bank_table(methods: Sequence[Method], block: Block) -> Table | None:
-    """Scores with every label bank beside the rotated-bank control; ``None`` without banks."""
+    """Scores with every label bank beside the rotated-bank control; ``None`` without any."""
     method = by_role(methods, "negas") or by_role(methods, "coop") or methods[-1]
     banks = method.runs[0].results["banks"]
     if not banks:
@@ -288,6 +289,8 @@ def bank_table(methods: Sequence[Method], block: Block) -> Table | None:
                 rows.append(Row(bank_label(method, bank), values))
         if rows:
             sections.append(Section(score_title(score), rows))
+    if not sections:
+        return None
     title = f"Label banks on the boxes of {method.name}. {block.title}"
     return Table(title, shown, sections, [columns.ROTATED, *overlap_notes(method)])
 
@@ -389,9 +392,10 @@ def make_report(
         pairs = [pair for method in methods for pair in zip(method.runs, method.rows, strict=True)]
         hidden = None if progress else True  # None: no bar where standard error is no terminal
         for run, rows in tqdm(pairs, desc=f"shared cut {cut:.3f}", leave=False, disable=hidden):
-            rows += rows_at(run, cut)
+            tested = blocks_of(rows)  # perhaps at this very cut, too
+            rows += [row for row in rows_at(run, cut) if Block.of(row) not in tested]
     tables = []
-    for block in blocks_of(methods[0].rows[0]):
+    for block in blocks_of(row for method in methods for rows in method.rows for row in rows):
         tables.append(main_table(methods, block))
         if banks := bank_table(methods, block):
             tables.append(banks)
@@ -407,12 +411,11 @@ def load_tested(path: str | Path) -> Run:
         FileNotFoundError: it has none.
         ValueError: they cannot be read.
     """
-    run = Run.load(path)
-    if run.results is None:
+    if not (Path(path) / RESULTS_FILE).is_file():
         raise FileNotFoundError(
-            f"{path}: no ood_results.json in this folder; give the work dir of tools/test.py"
+            f"{path}: no {RESULTS_FILE} in this folder; give the work dir of tools/test.py"
         )
-    return run
+    return Run.load(path)
 
 
 def write_report(out: Path, methods: Sequence[Method], tables: Sequence[Table]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from negas.evaluation.provenance import describe_sets, package_versions
 from negas.evaluation.recorded import MODEL_BANK, Recorded
+from negas.evaluation.rescore import ScoreOptions, score_runs
 from negas.evaluation.result_files import RESULTS_FILE, TEXT_FEATS_FILE
 from negas.evaluation.rows import Scoring, describe_banks, name_scores, run_rows
 from negas.files import write_json
@@ -103,8 +104,10 @@ def fake_run(
     prompt: bool = True,
     use_nega: bool = True,
     cut: float = 0.3,
+    cut_source: str = "id_val",
     ap50: float = 0.5,
     class_names: list[str] | None = None,
+    presets: Sequence[str] = ("val_f1", "matched"),
 ) -> Path:
     """Write a run's work dir; data go to ``<parent>/data`` once."""
     data = path.parent / "data"
@@ -119,12 +122,13 @@ def fake_run(
     feats = {MODEL_BANK: texts[k : k + 2], "oracle": texts[k + 2 :]}
     settings = dict(
         scores=["max_sigmoid", "msp", "mcm", "negs", "neglabel", "negs_product"],
-        presets=["val_f1", "matched"],
+        presets=list(presets),
         rotations=2,
         seed=0,
         min_score=0.05,
     )
-    found = dict(value=cut, rule="f1", source="id_val")
+    rule = "fixed" if cut_source == "config" else "f1"
+    found = dict(value=cut, rule=rule, source=cut_source)
     results = dict(
         banks={name: dict(labels=words) for name, words in labels.items()},
         sets=describe_sets(records),
@@ -164,3 +168,16 @@ def fake_run(
         kept.save(path / "records" / f"{name}.npz")
     np.savez_compressed(path / "records" / TEXT_FEATS_FILE, **feats)
     return path
+
+
+def score_again(
+    *folders: Path,
+    annotations: dict[str, str] | None = None,
+    against: Path | None = None,
+    **options: object,
+) -> dict:
+    """What ``tools/score.py`` makes of run folders; without intervals unless asked for."""
+    runs = [Recorded.load(folder, annotations) for folder in folders]
+    other = None if against is None else Recorded.load(against)
+    names = dict(runs=list(map(str, folders)), against=None if other is None else str(against))
+    return score_runs(runs, ScoreOptions(**names | dict(bootstrap=0) | options), other, False)

@@ -2,15 +2,13 @@
 
 import hashlib
 import json
-import runpy
 import shutil
 from pathlib import Path
 
 import pytest
 
-from negas.evaluation.cuts import choose_presets
-from negas.evaluation.provenance import write_results
-from negas.evaluation.rescore import ScoreOptions, score_dumps
+from negas.evaluation.recorded import Recorded
+from negas.files import write_json
 from negas.reports.compare import (
     PUBLISHED,
     PUBLISHED_DIR,
@@ -18,11 +16,11 @@ from negas.reports.compare import (
     describe_results,
     read_published,
 )
-from negas.reports.methods import load_run
+from negas.reports.methods import rows_at
 from negas.reports.scores import write_scores
 from negas.reports.table import to_markdown
-from tests.helpers.commands import ROOT
-from tests.helpers.fake_runs import fake_run
+from tests.helpers.commands import call_tool
+from tests.helpers.fake_runs import fake_run, score_again
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +28,12 @@ def runs(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     fake_run(root / "coop", "coop_tiny.py", 0, use_nega=False)
     fake_run(root / "negas", "negas_tiny.py", 1, ap50=0.6)
-    options = ScoreOptions(choose_presets(["own", "vos"]), draws=0, banks=["own", "oracle"])
-    write_scores(root / "scored", score_dumps([root / "negas"], options))
+    how = dict(preset=["val_f1", "vos"], banks=["model", "oracle"])
+    write_scores(root / "scored", score_again(root / "negas", **how))
     return root
 
 
-OWN = "preset own, samples: vos; cut: id_val; FPR95 at recall of at least 95%"
+VAL_F1 = "val_f1; cut: id_val"
 
 
 def by_label(table):
@@ -44,7 +42,7 @@ def by_label(table):
 
 def test_test_runs_side_by_side(runs):
     table = compare([runs / "coop", runs / "negas"], names=["CoOp", "NegAS"])
-    rows = by_label(table)[OWN]
+    rows = by_label(table)[VAL_F1]
     assert list(rows) == [
         "CoOp [max sigmoid]",
         "CoOp [NegS]",
@@ -55,41 +53,34 @@ def test_test_runs_side_by_side(runs):
     (row,) = [
         row
         for row in results["rows"]
-        if (row["score"], row["bank"], row["control"]) == ("negs", "own", "none")
-        and (row["protocol"], row["ood_set"]) == ("vos", "near")
+        if (row["score"], row["bank"], row["control"]) == ("negs", "model", "none")
+        and (row["preset"], row["ood_set"]) == ("val_f1", "near")
     ]
     assert rows["NegAS [NegS]"]["near/fpr95"].mean == row["fpr95"]
     assert rows["NegAS [NegS]"]["coco_ap50"].mean == 0.6
-    assert len(table.sections) == 2, "the matched protocol is a section of its own"
+    titles = [section.title for section in table.sections]
+    assert titles == [VAL_F1, "matched; cut: id_val"], "each preset is a section of its own"
+    samples = "every box over the cut is a sample; FPR95 at a recall of at least 95%."
+    assert f"val_f1: {samples}" in table.notes
+    assert sum(note.startswith("matched: boxes on annotated objects") for note in table.notes) == 1
 
 
-def test_rows_of_an_older_test_find_their_section(runs, tmp_path):
-    copy = Path(shutil.copytree(runs / "negas", tmp_path / "old"))
-    data = json.loads((copy / "ood_results.json").read_text())
-    for row in data["rows"]:
-        for key in ("preset", "rule", "cut_source", "cut_rule", "pair_floor"):
-            del row[key]
-    (copy / "ood_results.json").write_text(json.dumps(data))
-    table = compare([runs / "negas", copy], names=["new", "old"], scores=["negs"])
-    rows = by_label(table)
-    assert [set(found) for found in rows.values()] == [{"new [NegS]", "old [NegS]"}] * 2
-    assert rows[OWN]["old [NegS]"] == rows[OWN]["new [NegS]"]
-
-
-def test_scored_dumps_stand_beside_runs(runs):
+def test_scored_runs_stand_beside_tests(runs):
     table = compare([runs / "negas", runs / "scored"], names=["tested", "scored"], scores=["negs"])
     rows = by_label(table)
-    own = rows[OWN]
-    assert set(own) == {"tested [NegS]", "scored [NegS]", "scored, bank oracle [NegS]"}
-    tested = own["tested [NegS]"]
+    found = rows[VAL_F1]
+    assert set(found) == {"tested [NegS]", "scored [NegS]", "scored, bank oracle [NegS]"}
+    tested = found["tested [NegS]"]
     for key in ("near/fpr95", "far/auroc", "num_id", "coco_ap"):
-        assert own["scored [NegS]"][key].mean == pytest.approx(tested[key].mean)
-    data = json.loads((runs / "scored" / "ood_scores.json").read_text())["dumps"][0]["rows"]
-    (vos,) = [found for title, found in rows.items() if "closest to 95%" in title]
-    wanted = ("vos", "negs", "own", "none", "near")
+        assert found["scored [NegS]"][key].mean == tested[key].mean
+    data = json.loads((runs / "scored" / "ood_scores.json").read_text())["runs"][0]["rows"]
+    vos = rows["vos; cut: id_test"]
+    wanted = ("vos", "negs", "model", "none", "near")
     keys = ("preset", "score", "bank", "control", "ood_set")
     (row,) = [row for row in data if tuple(row[key] for key in keys) == wanted]
     assert vos["scored [NegS]"]["near/fpr95"].mean == row["fpr95_closest"]
+    closest = [note for note in table.notes if "closest to 95%" in note]
+    assert len(closest) == 1 and closest[0].startswith("vos: ")
 
 
 def test_published_rows_are_marked_and_never_bold(runs):
@@ -110,7 +101,7 @@ def test_every_published_row_names_its_source(file):
     assert all(0 < value < 1 for entry in entries for value in entry.values.values())
 
 
-def test_own_published_table(runs, tmp_path):
+def test_a_published_table_of_ones_own(runs, tmp_path):
     row = dict(method="X", source="Y, 2026", ood=dict(near=dict(fpr95=0.25, auroc=0.9)))
     file = tmp_path / "mine.json"
     file.write_text(json.dumps(dict(rows=[row])))
@@ -119,15 +110,18 @@ def test_own_published_table(runs, tmp_path):
     assert published.values["near/fpr95"].mean == 0.25
 
 
-def test_dumps_of_one_file_keep_their_own_numbers(runs, tmp_path):
-    options = ScoreOptions(choose_presets(["own"]), ["negs"], draws=0)
-    write_scores(tmp_path, score_dumps([runs / "negas", runs / "coop"], options))
-    rows = by_label(compare([tmp_path]))[OWN]
+def test_runs_of_one_file_keep_their_own_numbers(runs, tmp_path):
+    write_scores(tmp_path, score_again(runs / "negas", runs / "coop", scores=["negs"]))
+    rows = by_label(compare([tmp_path]))[VAL_F1]
     assert rows["negas [NegS]"]["coco_ap50"].mean == 0.6
     assert rows["coop [NegS]"]["coco_ap50"].mean == 0.5
+    assert set(by_label(compare([tmp_path], names=["both"]))[VAL_F1]) == {
+        "both/negas [NegS]",
+        "both/coop [NegS]",
+    }
     file = tmp_path / "ood_scores.json"
     data = json.loads(file.read_text())
-    data["dumps"][1]["id_labels"] = ["cat", "dog", "bus"]
+    data["runs"][1]["id_labels"] = ["cat", "dog", "bus"]
     file.write_text(json.dumps(data))
     with pytest.raises(ValueError, match=r"\(coop\) and .* \(negas\) have different ID labels"):
         compare([tmp_path])
@@ -137,33 +131,33 @@ def test_the_closest_rule_reads_its_own_number(runs, tmp_path):
     shutil.copytree(runs / "scored", tmp_path / "scored")
     file = tmp_path / "scored" / "ood_scores.json"
     data = json.loads(file.read_text())
-    for row in data["dumps"][0]["rows"]:
+    for row in data["runs"][0]["rows"]:
         row |= dict(fpr95=0.25, fpr95_closest=0.75)
     file.write_text(json.dumps(data))
     for title, rows in by_label(compare([tmp_path / "scored"], scores=["negs"])).items():
-        expected = 0.75 if "closest to 95%" in title else 0.25
+        expected = 0.75 if title.startswith("vos") else 0.25
         assert {values["near/fpr95"].mean for values in rows.values()} == {expected}
 
 
 def test_fixed_cuts_are_compared_with_their_like(runs, tmp_path):
     folders = [runs / "coop", runs / "negas"]
     for number, cut in (("1", "0.2"), ("2", "0.3")):
-        options = ScoreOptions(choose_presets(["fixed"], [cut]), ["negs"], draws=0)
-        write_scores(tmp_path / number, score_dumps(folders, options))
-    run = load_run(runs / "negas")
-    run.add_cut("shared", 0.2)
-    results = run.results | dict(rows=[*run.results["rows"], *run.rows[-60:]])
-    write_results(tmp_path / "tested" / "seed_1" / "ood_results.json", results)
+        how = dict(preset=["fixed"], cut=[cut], scores=["negs"])
+        write_scores(tmp_path / number, score_again(*folders, **how))
+    run = Recorded.load(runs / "negas")
+    results = run.results | dict(rows=[*run.results["rows"], *rows_at(run, 0.2)])
+    write_json(tmp_path / "tested" / "seed_1" / "ood_results.json", results)
     paths = [tmp_path / "1", tmp_path / "2", tmp_path / "tested" / "seed_1"]
     sections = by_label(compare(paths, scores=["negs"]))
-    title = "preset fixed, samples: vos; cut: {} (fixed); FPR95 at recall of at least 95%"
+    assert set(sections) >= {VAL_F1, "matched; cut: id_val", "matched; cut: 0.2"}
+    title = "fixed; cut: {}"
     both = {"coop [NegS]", "negas [NegS]"}
     tested = "tested/seed_1 [NegS]"
     assert set(sections[title.format("0.2")]) == both | {tested}
     assert set(sections[title.format("0.3")]) == both
     rows = sections[title.format("0.2")]
     for key in ("near/fpr95", "far/auroc", "num_id"):
-        assert rows[tested][key].mean == pytest.approx(rows["negas [NegS]"][key].mean)
+        assert rows[tested][key].mean == rows["negas [NegS]"][key].mean
 
 
 def test_checksums_are_of_each_results_own_file(runs):
@@ -232,16 +226,10 @@ def test_files_that_are_no_results(runs, tmp_path):
         compare([tmp_path])
 
 
-def test_command(runs, tmp_path, capsys, monkeypatch):
+def test_command(runs, tmp_path, capsys):
     out = tmp_path / "table.md"
     arguments = [runs / "coop", runs / "scored", "--published", "voc", "--out", out]
-    assert call(monkeypatch, *arguments) == 0
+    assert call_tool("compare", *arguments) == 0
     assert "[published]" in capsys.readouterr().out and "[published]" in out.read_text()
-    assert call(monkeypatch, tmp_path / "none") == 2
+    assert call_tool("compare", tmp_path / "none") == 2
     assert capsys.readouterr().err.startswith("error: ")
-
-
-def call(monkeypatch, *arguments):
-    monkeypatch.setattr("sys.argv", ["compare.py", *map(str, arguments)])
-    monkeypatch.delenv("NEGAS_DEBUG", raising=False)
-    return runpy.run_path(str(ROOT / "tools/compare.py"))["main"]()

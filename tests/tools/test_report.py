@@ -1,24 +1,18 @@
 """The comparison of runs, from made-up runs with known numbers."""
 
-import importlib.util
 import json
 import math
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from negas.reports.methods import (
-    display_name,
-    group_runs,
-    load_run,
-    make_report,
-    print_report,
-    score_name,
-)
-from tests.helpers.fake_runs import fake_run
-
-ROOT = Path(__file__).parents[2]
+from negas.evaluation.run import Run
+from negas.files import write_json
+from negas.records import BoxRecords
+from negas.reports.methods import display_name, group_runs, make_report, print_report, rows_at
+from tests.helpers.commands import call_tool
+from tests.helpers.fake_runs import SETS, fake_run
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +37,10 @@ def tables(folders):
     return make_report(folders, shared_cut="stock", progress=False)
 
 
-def number(folder, cut_kind="own", run=None, **wanted):
-    rows = (run or load_run(folder)).rows
-    wanted = dict(protocol="vos", bank="none", control="none", cut_kind=cut_kind) | wanted
+def number(rows, **wanted):
+    """The one row of a run folder, or of some rows, with these values."""
+    rows = rows if isinstance(rows, list) else Run.load(rows).tested_rows
+    wanted = dict(preset="val_f1", bank="none", control="none") | wanted
     found = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
     assert len(found) == 1
     return found[0]
@@ -57,12 +52,20 @@ def row_of(table, section, label):
     return row.values
 
 
-def test_one_table_and_one_bank_table_per_protocol_and_cut(tables):
-    assert len(tables) == 8
+def test_one_table_and_one_bank_table_per_block(tables):
     titles = [table.title for table in tables]
-    assert sum("Label banks" in title for title in titles) == 4
-    assert sum("one shared" in title for title in titles) == 4
-    assert sum("matched protocol" in title for title in titles) == 4
+    heads = [
+        "val_f1: every box over the cut is a sample; FPR95 at a recall of at least 95%; "
+        "confidence cut: each run's own",
+        "matched: boxes on annotated objects only; FPR95 at a recall of at least 95%; "
+        "confidence cut: each run's own",
+        "fixed: every box over the cut is a sample; FPR95 at a recall of at least 95%; "
+        "confidence cut 0.2 for all",
+        "matched: boxes on annotated objects only; FPR95 at a recall of at least 95%; "
+        "confidence cut 0.2 for all",
+    ]
+    assert titles[::2] == heads
+    assert titles[1::2] == [f"Label banks on the boxes of + NegAS. {head}" for head in heads]
 
 
 def test_rows_of_the_main_table(tables):
@@ -97,7 +100,8 @@ def test_controls_stand_in_every_main_table(tables, folders):
         assert any("survives" in note for note in table.notes)
     rotated = row_of(tables[0], "methods", "+ NegAS [NegS], rotated")
     seeds = [
-        number(f, score="negs", bank="own", control="rotated", ood_set="near") for f in folders[3:5]
+        number(f, score="negs", bank="model", control="rotated", ood_set="near")
+        for f in folders[3:5]
     ]
     assert rotated["near/auroc"].mean == pytest.approx(np.mean([row["auroc"] for row in seeds]))
     assert "coco_ap" not in rotated and "cut" not in rotated
@@ -107,14 +111,9 @@ def test_controls_stand_in_every_main_table(tables, folders):
     assert column.text(row_of(tables[0], "methods", "+ CoOp prompts [max sigmoid]")) == ""
 
 
-def test_scores_with_options_have_readable_names():
-    assert score_name("mcm(logits=cosine)") == "MCM (logits=cosine)"
-    assert score_name("negs") == "NegS" and score_name("mine") == "mine"
-
-
 def test_numbers_are_means_and_deviations_over_seeds(tables, folders):
     values = row_of(tables[0], "methods", "+ NegAS [NegS]")
-    seeds = [number(f, score="negs", bank="own", ood_set="near") for f in folders[3:5]]
+    seeds = [number(f, score="negs", bank="model", ood_set="near") for f in folders[3:5]]
     for key in ("fpr95", "auroc"):
         expected = [row[key] for row in seeds]
         assert values[f"near/{key}"].mean == pytest.approx(np.mean(expected))
@@ -124,28 +123,61 @@ def test_numbers_are_means_and_deviations_over_seeds(tables, folders):
     assert coop["coco_ap50"].mean == pytest.approx(0.65)
     assert coop["coco_ap50"].std == pytest.approx(math.sqrt(0.005))
     square = row_of(tables[0], "NegA x NegS", "NegA no, NegS yes")
-    expected = [number(f, score="negs", bank="own", ood_set="far")["auroc"] for f in folders[1:3]]
+    expected = [number(f, score="negs", bank="model", ood_set="far")["auroc"] for f in folders[1:3]]
     assert square["far/auroc"].mean == pytest.approx(np.mean(expected))
 
 
 def test_shared_cut_is_the_stock_runs_and_counts_grow(tables, folders):
-    own, shared = tables[0], tables[2]
+    main, shared = tables[0], tables[4]
     methods = [row for row in shared.sections[0].rows if not row.control]
     assert {row.values["cut"].mean for row in methods} == {0.2}
-    before = row_of(own, "methods", "+ NegAS [NegS]")["num_id"].mean
+    before = row_of(main, "methods", "+ NegAS [NegS]")["num_id"].mean
     after = row_of(shared, "methods", "+ NegAS [NegS]")["num_id"].mean
     assert after >= before
     stock = "YOLO-World (stock) [max sigmoid]"
-    assert row_of(own, "methods", stock) == row_of(shared, "methods", stock)
+    assert row_of(main, "methods", stock) == row_of(shared, "methods", stock)
+
+
+def test_cuts_of_configs_are_each_runs_own(tmp_path, capsys):
+    stock = fake_run(tmp_path / "stock", "stock_tiny.py", prompt=False, use_nega=False, cut=0.2)
+    other = fake_run(tmp_path / "negas", cut=0.6, cut_source="config")
+    for folders in ([stock, other], [other, stock]):
+        made = make_report(folders)
+        main = made[0]
+        assert main.title.startswith("val_f1: ") and main.title.endswith("each run's own")
+        rows = [row for row in main.sections[0].rows if not row.control]
+        cuts = {row.label: row.values["cut"].mean for row in rows}
+        assert cuts["+ NegAS [NegS]"] == 0.6 and 0.2 in cuts.values()
+        print_report(made, brief=True)
+        assert "+ NegAS [NegS]" in capsys.readouterr().out
+
+
+def test_a_cut_that_a_run_was_tested_at_has_a_table_and_counts_once(tmp_path):
+    tested = fake_run(tmp_path / "negas")
+    file = tested / "ood_results.json"
+    results = json.loads(file.read_text())
+    results["rows"] += rows_at(Run.load(tested), 0.4)
+    write_json(file, results)
+    other = fake_run(tmp_path / "coop", "coop_tiny.py", use_nega=False)
+    label = "+ NegAS [NegS]"
+    for shared_cut, blocks in ((None, 4), (0.4, 4), (0.5, 6)):
+        made = make_report([other, tested], shared_cut=shared_cut, progress=False)
+        assert len([table for table in made if "Label banks" not in table.title]) == blocks
+        (fixed,) = [t for t in made if t.title.startswith("fixed") and " 0.4 for all" in t.title]
+        assert row_of(fixed, "methods", label)["near/auroc"].n == 1
+        shown = [row.label for section in fixed.sections for row in section.rows]
+        assert ("+ CoOp prompts [max sigmoid]" in shown) == (shared_cut == 0.4)
 
 
 def test_rows_at_another_cut_equal_a_test_at_that_cut(tmp_path):
-    first = load_run(fake_run(tmp_path / "a", cut=0.3))
-    first.add_cut("shared", 0.6)
-    second = load_run(fake_run(tmp_path / "b", cut=0.6))
-    for row in second.rows:
-        keys = ("score", "bank", "control", "protocol", "ood_set")
-        same = number(None, "shared", first, **{key: row[key] for key in keys})
+    made = rows_at(Run.load(fake_run(tmp_path / "a", cut=0.3)), 0.6)
+    tested = Run.load(fake_run(tmp_path / "b", cut=0.6)).tested_rows
+    assert len(made) == len(tested)
+    named = dict(val_f1="fixed", matched="matched")
+    for row in tested:
+        keys = ("score", "bank", "control", "ood_set")
+        same = number(made, preset=named[row["preset"]], **{key: row[key] for key in keys})
+        assert (same["cut"], same["cut_source"]) == (0.6, "fixed")
         for key in ("fpr95", "auroc", "num_id", "num_ood"):
             assert same[key] == pytest.approx(row[key], rel=1e-6, nan_ok=True)
 
@@ -154,7 +186,7 @@ def test_bank_table_has_rotated_control_and_overlap(tables, folders):
     table = tables[1]
     (section,) = [s for s in table.sections if s.title == "NegS"]
     values = {row.label: row.values for row in section.rows}
-    assert set(values) == {"llm (own)", "oracle"}
+    assert set(values) == {"llm (model's)", "oracle"}
     rotated = [
         number(f, score="negs", bank="oracle", control="rotated", ood_set="far")
         for f in folders[3:5]
@@ -190,7 +222,7 @@ def test_files(tmp_path, folders, capsys):
     ],
 )
 def test_names_of_detectors(tmp_path, folders, config, name):
-    run = load_run(folders[0])
+    run = Run.load(folders[0])
     run.results["run"]["config"] = f"configs/negas/{config}.py"
     assert display_name(run) == name
     (method,) = group_runs([run])
@@ -198,25 +230,27 @@ def test_names_of_detectors(tmp_path, folders, config, name):
 
 
 def test_names_group_runs(folders):
-    runs = [load_run(folder) for folder in folders[3:5]]
+    runs = [Run.load(folder) for folder in folders[3:5]]
     assert display_name(runs[0]) == "+ NegAS"
     assert [m.name for m in group_runs(runs)] == ["+ NegAS"]
     assert [len(m.runs) for m in group_runs(runs, ["a", "b"])] == [1, 1]
     with pytest.raises(ValueError, match="expected 2 names, one per run, got 1"):
         group_runs(runs, ["a"])
     with pytest.raises(ValueError, match="different methods"):
-        group_runs([load_run(folders[0]), runs[0]], ["a", "a"])
+        group_runs([Run.load(folders[0]), runs[0]], ["a", "a"])
 
 
-def test_missing_run(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no ood_results.json in this folder"):
-        make_report([tmp_path / "nothing"])
+def test_folders_without_results(tmp_path):
+    records = fake_run(tmp_path / "run") / "records"
+    for folder in (tmp_path / "nothing", tmp_path, records):
+        with pytest.raises(FileNotFoundError, match="no ood_results.json in this folder"):
+            make_report([folder])
 
 
 def test_a_run_without_ood_sets(tmp_path):
     file = fake_run(tmp_path / "a", ap50=0.5) / "ood_results.json"
     results = json.loads(file.read_text())
-    results["sets"] = {name: results["sets"][name] for name in ("id", "cut")}
+    results["sets"] = {name: results["sets"][name] for name in ("id", "id_val")}
     file.write_text(json.dumps(results | dict(rows=[])))
     with pytest.raises(ValueError, match=r"tested without OOD sets.*AP 0\.250"):
         make_report([tmp_path / "a"])
@@ -241,13 +275,9 @@ def test_other_classes(tmp_path):
 
 
 def strip_embeddings(folder):
-    from dataclasses import replace
-
-    from negas.records import BoxRecords
-
-    for file in (folder / "records").glob("*.npz"):
-        if file.stem in ("cut", "id", "near", "far"):
-            replace(BoxRecords.load(file), embeddings=None).save(file)
+    for name in SETS:
+        file = folder / "records" / f"{name}.npz"
+        replace(BoxRecords.load(file), embeddings=None).save(file)
 
 
 def test_records_without_embeddings(tmp_path):
@@ -279,14 +309,8 @@ def test_lost_annotations(tmp_path):
         make_report([folder], shared_cut=0.5, progress=False)
 
 
-def test_command(tmp_path, folders, capsys, monkeypatch):
-    spec = importlib.util.spec_from_file_location("report_tool", ROOT / "tools/report.py")
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    arguments = ["report.py", str(folders[3]), "--out", str(tmp_path), "--brief"]
-    monkeypatch.setattr("sys.argv", arguments)
-    assert tool.main() == 0
+def test_command(tmp_path, folders, capsys):
+    assert call_tool("report", folders[3], "--out", tmp_path, "--brief") == 0
     assert "report.md" in capsys.readouterr().out
-    monkeypatch.setattr("sys.argv", ["report.py", str(tmp_path / "none")])
-    assert tool.main() == 2
+    assert call_tool("report", tmp_path / "none") == 2
     assert capsys.readouterr().err.startswith("error: ")

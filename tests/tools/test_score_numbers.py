@@ -5,15 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from negas.evaluation.cuts import choose_presets
-from negas.evaluation.rescore import ScoreOptions, score_dumps
-from negas.evaluation.run import TEXT_FEATS_FILE
+from negas.evaluation.result_files import TEXT_FEATS_FILE
 from negas.metrics import (
     GroupedScores,
     LabeledBoxes,
     bootstrap,
     coco_map,
-    f1_threshold,
+    evaluate_coco,
     ood_metrics,
     open_set_metrics,
     paired_bootstrap,
@@ -24,7 +22,7 @@ from negas.records import BoxRecords
 from negas.reports.scores import score_tables
 from negas.reports.table import to_markdown
 from negas.scores import get_score
-from tests.helpers.fake_runs import fake_run
+from tests.helpers.fake_runs import fake_run, score_again
 
 NEGS = get_score("negs")
 SIDES = ("id", "near")
@@ -43,22 +41,18 @@ def runs(tmp_path_factory):
     return root
 
 
-def sample(folder, name, cut, bank="own"):
+def sample(folder, name, cut, bank="model"):
     """Samples of a set, their NegS, and their images."""
     records = BoxRecords.load(folder / "records" / f"{name}.npz")
-    if bank != "own":
+    if bank != "model":
         with np.load(folder / "records" / TEXT_FEATS_FILE) as feats:
             records = records.rescore(feats[bank])
     kept = records.select(records.scores >= np.float32(cut))
     return kept, NEGS(kept.id_logits, kept.neg_logits)
 
 
-def report_of(folder, presets=("own",), cuts=None, **options):
-    options = dict(scores=["negs"], draws=0) | options
-    against = options.pop("against", None)
-    return score_dumps(
-        [folder], ScoreOptions(choose_presets(presets, cuts), **options), against=against
-    )
+def report_of(folder, presets=("val_f1",), cuts=None, **options):
+    return score_again(folder, preset=presets, cut=cuts, **dict(scores=["negs"]) | options)
 
 
 def pick(rows, **wanted):
@@ -66,10 +60,10 @@ def pick(rows, **wanted):
     return row
 
 
-@pytest.mark.parametrize("bank", ["own", "oracle"])
+@pytest.mark.parametrize("bank", ["model", "oracle"])
 def test_rows_of_a_bank(runs, bank):
-    (dump,) = report_of(runs / "one", banks=["own", "oracle"])["dumps"]
-    row = pick(dump["rows"], bank=bank, control="none", ood_set="near")
+    (run,) = report_of(runs / "one", banks=["model", "oracle"])["runs"]
+    row = pick(run["rows"], bank=bank, control="none", ood_set="near")
     (ids, id_values), (near, near_values) = (sample(runs / "one", n, 0.6, bank) for n in SIDES)
     expected = ood_metrics(id_values, near_values)
     for key in ("auroc", "fpr95", "fpr95_closest", "aupr", "aupr_out", "threshold", "tpr"):
@@ -89,8 +83,8 @@ def test_counts_of_matched_samples(runs, tmp_path):
     file = folder / "records" / "near.npz"
     records = BoxRecords.load(file)
     records.select(np.arange(24) % 6 != 1).save(file)  # without some boxes beside objects
-    (dump,) = report_of(folder, ["matched"])["dumps"]
-    row = pick(dump["rows"], control="none", ood_set="near")
+    (run,) = report_of(folder, ["matched"])["runs"]
+    row = pick(run["rows"], control="none", ood_set="near")
     near, _ = sample(folder, "near", 0.3)
     hits = (near.bboxes[:, 0] == 10).sum()  # on the object
     assert row["over_cut_ood"] == len(near) > hits == row["num_ood"]
@@ -100,8 +94,8 @@ def test_counts_of_matched_samples(runs, tmp_path):
 
 
 def test_intervals_draw_whole_images(runs):
-    (dump,) = report_of(runs / "two", draws=40, seed=3)["dumps"]
-    row = pick(dump["rows"], control="none", ood_set="near")
+    (run,) = report_of(runs / "two", bootstrap=40, seed=3)["runs"]
+    row = pick(run["rows"], control="none", ood_set="near")
     (ids, id_values), (near, near_values) = (sample(runs / "two", n, 0.3) for n in SIDES)
     groups = (ids.image_ids, near.image_ids)
     expected = bootstrap(id_values, near_values, 40, 3, groups).to_dict()
@@ -109,7 +103,7 @@ def test_intervals_draw_whole_images(runs):
     assert expected["auroc"] != alone["auroc"], "boxes alone must give another interval"
     for key in ("auroc", "fpr95"):
         assert row["interval"][key] == pytest.approx(expected[key], abs=1e-6)
-    text = to_markdown(score_tables(dict(dumps=[dump], paired=[]))[0])
+    text = to_markdown(score_tables(dict(runs=[run], paired=[]))[0])
     low, high = (f"{100 * expected['auroc'][end]:.1f}" for end in ("low", "high"))
     assert low != high and f" {low}/{high} |" in text
 
@@ -118,21 +112,18 @@ def test_a_set_without_samples_leaves_the_others_their_intervals(runs, tmp_path)
     folder = fake_run(tmp_path / "run")
     file = folder / "records" / "near.npz"
     BoxRecords.load(file).select([]).save(file)
-    (dump,) = report_of(folder, draws=20)["dumps"]
-    columns = [column.key for column in score_tables(dict(dumps=[dump], paired=[]))[0].columns]
+    (run,) = report_of(folder, bootstrap=20)["runs"]
+    columns = [column.key for column in score_tables(dict(runs=[run], paired=[]))[0].columns]
     assert "far/auroc_low" in columns and "near/auroc_low" not in columns
 
 
 def test_differences_of_runs_at_their_own_cuts(runs):
-    report = report_of(
-        runs / "two", ["own", "fixed"], ["0.5"], draws=40, against=runs / "one", banks=["oracle"]
-    )
+    how = dict(bootstrap=40, against=runs / "one", banks=["oracle"])
+    report = report_of(runs / "two", ["val_f1", "fixed"], ["0.5"], **how)
     assert {(row["cut"], row["other_cut"]) for row in report["paired"]} == {(0.5, 0.5)}
-    report = report_of(
-        runs / "two", ["siren", "own"], draws=40, against=runs / "one", banks=["oracle"]
-    )
-    cuts = {"own": (0.3, 0.6), "siren": (0.1, 0.1)}
-    row = pick(report["paired"], preset="own", ood_set="near")
+    report = report_of(runs / "two", ["siren", "val_f1"], **how)
+    cuts = {"val_f1": (0.3, 0.6), "siren": (0.1, 0.1)}
+    row = pick(report["paired"], preset="val_f1", ood_set="near")
     assert (row["run"], row["other"]) == ("two", "one")
     sides = []
     for name, cut in (("one", 0.6), ("two", 0.3)):
@@ -152,8 +143,8 @@ def test_open_set_numbers_of_another_bank(runs, tmp_path):
     file = folder / "records" / "near.npz"
     near = BoxRecords.load(file)
     replace(near.select(near.image_ids < 9), images=np.arange(9)).save(file)
-    (dump,) = report_of(folder, open_set=True, banks=["own", "oracle"])["dumps"]
-    row = pick(dump["rows"], bank="oracle", control="none", ood_set="near")
+    (run,) = report_of(folder, open_set=True, banks=["model", "oracle"])["runs"]
+    row = pick(run["rows"], bank="oracle", control="none", ood_set="near")
     boxes, objects = [], []
     for offset, name, images in ((0, "id", 12), (100, "near", 9)):
         kept, values = sample(folder, name, 0.3, "oracle")
@@ -168,30 +159,36 @@ def test_open_set_numbers_of_another_bank(runs, tmp_path):
     ).to_dict()
     assert expected["num_unknown"] == 9 and 0 < expected["recall_unknown"] < 1
     assert 0 < expected["ap_known"] < 1
-    own = pick(dump["rows"], bank="own", control="none", ood_set="near")["open_set"]
-    assert own["a_ose"] != expected["a_ose"], "the banks must be told apart"
+    model = pick(run["rows"], bank="model", control="none", ood_set="near")["open_set"]
+    assert model["a_ose"] != expected["a_ose"], "the banks must be told apart"
     for key, value in expected.items():
         assert row["open_set"][key] == pytest.approx(value, abs=1e-6, nan_ok=True), key
     assert row["open_set"]["tau"] == row["threshold"]
 
 
-def test_f1_cuts_are_found_once_for_each_rule(runs, monkeypatch):
+def test_f1_cuts_of_records_alone_are_found_once_for_each_rule(tmp_path, monkeypatch):
+    for name in ("one", "two"):
+        fake_run(tmp_path / name).joinpath("ood_results.json").unlink()
+        file = tmp_path / name / "records" / "id_val.npz"
+        records = BoxRecords.load(file)
+        records.select(records.image_ids < 9).save(file)  # to tell it from ID test
     calls = []
 
-    def counted(truth, found, vos, names):
-        calls.append((vos, len(found)))
-        return f1_threshold(truth, found, vos, names)
+    def counted(truth, found, names):
+        calls.append(len(found))
+        return evaluate_coco(truth, found, names)
 
-    monkeypatch.setattr("negas.evaluation.cuts.f1_threshold", counted)
-    report = report_of(
-        runs / "two", ["own", "vos", "matched"], ["f1", "f1-test"], draws=9, against=runs / "one"
-    )
+    monkeypatch.setattr("negas.evaluation.cuts.evaluate_coco", counted)
+    presets, cuts = ["val_f1", "vos", "matched"], ["run", "val_f1", "test_f1"]
+    how = dict(bootstrap=9, against=tmp_path / "one")
+    (run,) = report_of(tmp_path / "two", presets, cuts, **how)["runs"]
     validation, test = (
-        len(BoxRecords.load(runs / "two" / "records" / f"{name}.npz")) for name in ("cut", "id")
+        len(BoxRecords.load(tmp_path / "two" / "records" / f"{name}.npz"))
+        for name in ("id_val", "id")
     )
-    assert calls == [(False, validation), (True, test)] * 2  # of both runs
-    sources = {(row["cut_rule"], row["cut_source"]) for row in report["dumps"][0]["rows"]}
-    assert sources == {("f1", "id_val"), ("f1-test", "id_test")}
+    assert calls == [validation, test] * 2 == [18, 24] * 2  # of both runs
+    sources = {(row["cut_rule"], row["cut_source"]) for row in run["rows"]}
+    assert sources == {("f1", "id_val"), ("test_f1", "id_test")}
 
 
 def test_maps_from_the_records_have_their_names(tmp_path):
@@ -201,16 +198,16 @@ def test_maps_from_the_records_have_their_names(tmp_path):
     records = BoxRecords.load(file)
     records.bboxes[::4] += [0, 0, 0, 9]  # IoU 0.76: right for some of COCO's thresholds
     records.save(file)
-    (dump,) = report_of(folder, cuts=["0.3"])["dumps"]
+    (run,) = report_of(folder, cuts=["0.3"])["runs"]
     found = records_to_coco(records, records.meta["ann_file"])
     expected = coco_map(records.meta["ann_file"], found)
-    assert dump["map"]["coco_ap"] == expected.ap < expected.ap50 == dump["map"]["coco_ap50"]
-    assert dump["map"]["voc07_ap50"] == voc07_ap50(records.meta["ann_file"], found)
+    assert run["map"]["coco_ap"] == expected.ap < expected.ap50 == run["map"]["coco_ap50"]
+    assert run["map"]["voc07_ap50"] == voc07_ap50(records.meta["ann_file"], found)
 
 
 def test_the_checksum_of_the_records_tells_other_negatives(runs, tmp_path):
     def checksum(folder):
-        return report_of(folder)["dumps"][0]["records_sha256"]
+        return report_of(folder)["runs"][0]["records_sha256"]
 
     folder = fake_run(tmp_path / "run")
     before = checksum(folder)
@@ -224,6 +221,6 @@ def test_the_checksum_of_the_records_tells_other_negatives(runs, tmp_path):
 
 def test_lost_annotations_keep_the_checksum_of_the_test(tmp_path):
     folder = fake_run(tmp_path / "run")
-    before = report_of(folder)["dumps"][0]["sets"]
+    before = report_of(folder)["runs"][0]["sets"]
     (tmp_path / "data" / "far.json").unlink()
-    assert report_of(folder)["dumps"][0]["sets"] == before
+    assert report_of(folder)["runs"][0]["sets"] == before
