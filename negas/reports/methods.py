@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from negas.evaluation.provenance import complete, leaks_of
 from negas.evaluation.recorded import MODEL_BANK
+from negas.evaluation.result_files import RESULTS_FILE
 from negas.evaluation.rows import Scoring, name_scores, run_rows
 from negas.evaluation.run import Run
 from negas.files import write_json, write_text
@@ -403,19 +404,18 @@ def make_report(
     return tables
 
 
-def load_tested(path: str | Path) -> Run:
-    """A run that has results, not records only.
+def load_tested(path: str | Path, annotations: Mapping[str, str] | None = None) -> Run:
+    """A run that has results, not records only; ``annotations`` as :meth:`Run.load` has them.
 
     Raises:
         FileNotFoundError: it has none.
         ValueError: they cannot be read.
     """
-    run = Run.load(path)
-    if run.results is None:
+    if not (Path(path) / RESULTS_FILE).is_file():  # first: records may be missing, too
         raise FileNotFoundError(
-            f"{path}: no ood_results.json in this folder; give the work dir of tools/test.py"
+            f"{path}: no {RESULTS_FILE} in this folder; give the work dir of tools/test.py"
         )
-    return run
+    return Run.load(path, annotations)
 
 
 def write_report(out: Path, methods: Sequence[Method], tables: Sequence[Table]) -> None:
