@@ -138,15 +138,12 @@ def load_report_run(
             names a file that does not exist.
         ValueError: a file cannot be read, is of another version, or the score was not tested.
     """
-    run = load_tested(path)
-    run.annotations = dict(annotations or {})
+    run = load_tested(path, annotations)
     if not (run.path / "records").is_dir():
         raise FileNotFoundError(
             f"{path}: there are results but no folder 'records', so there are no boxes to draw; "
             "run tools/test.py again with test_evaluator.dump=True"
         )
-    if unknown := sorted(set(run.annotations) - set(run.sets)):
-        raise ValueError(f"--ann: there is no set {unknown[0]!r}; sets: {', '.join(run.sets)}")
     for name, file in run.annotations.items():
         run.truth(name)  # what the user names must be there; other sets may lack theirs
         moved = run.records[name].meta | dict(ann_file=file)

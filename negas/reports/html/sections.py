@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from operator import itemgetter
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from ..columns import (
     COLUMNS,
     CONTROLS,
     FPR95,
+    LEAKS,
     MAPS,
     NO_LEAKS,
     OPEN_SET,
@@ -26,6 +28,7 @@ from ..columns import (
     ROTATED,
     Block,
     blocks_of,
+    fpr95_of,
     score_title,
 )
 from ..scores import open_set_values
@@ -34,8 +37,8 @@ from .page import BankWords, TableGroup, Tile
 from .run import ReportRun
 
 TABLE_NOTES = [
-    f"{PERCENT} {FPR95} TPR: share of ID boxes that the threshold does keep.",
-    f"Controls of scores with negatives, beside them. {ROTATED} {NO_LEAKS}",
+    f"{PERCENT} {FPR95} TPR: share of ID boxes that the threshold (not in percent) does keep.",
+    f"Controls of scores with negatives, beside them. {ROTATED} {LEAKS} {NO_LEAKS}",
 ]
 _METRICS = [COLUMNS[key] for key in ("fpr95", "fpr95_closest", "auroc", "tpr", "threshold")]
 _CONTROLS = [
@@ -118,7 +121,7 @@ def number(value: float | None) -> float:
 
 
 def headline(run: ReportRun) -> list[Tile]:
-    """FPR95 and AUROC of the main score per OOD set, mAP under its names, the cut."""
+    """FPR95 (by the preset's rule) and AUROC of the main score per OOD set, mAP by its names."""
     rows = {
         (row["ood_set"], row["score"], row["bank"], row["control"]): row
         for row in run.results["rows"]
@@ -134,9 +137,9 @@ def headline(run: ReportRun) -> list[Tile]:
         others = {
             title: rows[(name, *key)] for title, key in beside.items() if (name, *key) in rows
         }
-        for key, title in (("fpr95", "FPR95"), ("auroc", "AUROC")):
-            notes = [run.main_name, *(f"{of} {percent(o[key])}" for of, o in others.items())]
-            tiles.append(Tile(f"{name} {title}", percent(row.get(key)), notes))
+        for title, read in (("FPR95", fpr95_of), ("AUROC", itemgetter("auroc"))):
+            notes = [run.main_name, *(f"{of} {percent(read(o))}" for of, o in others.items())]
+            tiles.append(Tile(f"{name} {title}", percent(read(row) if row else None), notes))
     for key in MAPS:
         if (value := run.results["map"].get(key)) is not None:
             tiles.append(Tile(COLUMNS[key].title, percent(value), [f"mAP, {key}"]))
@@ -164,7 +167,7 @@ def facts(run: ReportRun) -> list[tuple[str, str]]:
             f"{cut.value:.4f} ({cut.rule}, source: {cut.source})",
         ),
         *_thresholds(run),
-        ("Sets (all boxes kept)", "; ".join(sets)),
+        ("Sets (recorded boxes)", "; ".join(sets)),
         ("NMS", _nms(info["nms"] or {})),
         ("Boxes per image, at most", _text(info["max_per_img"])),
         ("Several labels per box", _text(info["multi_label"])),
