@@ -8,13 +8,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmengine.registry import METRICS
 from mmengine.runner import Runner
-from torch import nn
 
 from negas.labels.bank import NegativeLabelBank
 from negas.metrics import PRESETS, Cut, coco_map, f1_threshold, voc07_ap50
@@ -35,6 +34,9 @@ from .collect import (
 from .provenance import run_info, write_results
 from .rows import Evaluation, evaluate_run, leakage_lines, logged_numbers, name_scores
 from .run import RESERVED_BANKS, Bank
+
+if TYPE_CHECKING:
+    from negas.models.interface import OODDetector
 
 DEFAULT_SCORES = (
     "max_sigmoid",
@@ -168,7 +170,7 @@ class OODMetric(BaseMetric):
     # --- collecting ---------------------------------------------------------------------------
     def begin_run(
         self,
-        model: nn.Module,
+        model: OODDetector,
         runner: Runner,
         datasets: Mapping[str, object],
         stage: Literal["test", "val"] = "test",
@@ -196,21 +198,21 @@ class OODMetric(BaseMetric):
         if "siren" in self.presets:
             self.cuts["siren"] = Cut(PRESETS["siren"].cut)
         self.class_names = list(model.class_names)
-        self.neg_labels = list(getattr(model, "neg_labels", ()))
-        self.token_reduce = getattr(model, "token_reduce", None)
+        self.neg_labels = list(model.neg_labels)
+        self.token_reduce = model.token_reduce
         self.truths = read_truths(datasets, self.class_names)
         self.files = {name: files_of(dataset) for name, dataset in datasets.items()}
         self.dumped = RecordDump(self.out_dir) if self.dump else None
-        test_cfg = getattr(model.bbox_head, "test_cfg", None)
+        test_cfg = model.bbox_head.test_cfg
         if self.needs_embeddings and test_cfg and not test_cfg.get("keep_embeddings"):
             raise ValueError(
                 "OODMetric: banks, rotations and logits='cosine' need the boxes' embeddings; set "
                 "model.test_cfg.keep_embeddings=True"
             )
         self.run_info = run_info(runner, model)
-        postprocessor = getattr(model, "postprocessor", None)
-        self.score = getattr(postprocessor, "score", None) or get_score("max_sigmoid")
-        self.tau: float | None = getattr(postprocessor, "tau", None)
+        judge = model.postprocessor
+        self.score = judge.score if judge else get_score("max_sigmoid")
+        self.tau: float | None = judge.tau if judge else None
         self.feats = {}
         id_feats, neg_feats = model.text_feats()
         if neg_feats is not None:
