@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from negas.files import file_sha256, write_atomically
-from negas.models.interface import OODDetector, detector_names
+from negas.models.base import detector_names
+from negas.models.interface import OODDetector
 
 VERSION = 1
 SUFFIX = ".calibration.json"

@@ -26,7 +26,8 @@ from negas.experiments.preflight import (
     check_device,
     check_test_pipeline,
 )
-from negas.models.interface import OODDetector, detector_class
+from negas.models.base import detector_class
+from negas.models.interface import OODDetector
 
 from .calibration import Calibration, default_path, identity
 from .inputs import Input, Picture, Pictures

@@ -143,7 +143,7 @@ def _check_annotations(data: dict, where: str, need_crowd: bool) -> None:
         box = ann.get("bbox")
         if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
             raise ValueError(
-                f"{label} has no finite bbox [x, y, width, height], but {box!r}; mend or remove it"
+                f"{label} has no finite bbox [x, y, width, height], but {box!r}; fix or remove it"
             )
         if box[2] < 0 or box[3] < 0:
             raise ValueError(

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from negas.evaluation.ood_metric import OODMetric
-from negas.models.interface import as_detector
+from negas.models.base import as_detector
 
 
 class _OODLoopMixin:

@@ -9,7 +9,8 @@ from mmengine.logging import HistoryBuffer, print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from negas.models.interface import OODDetector, as_detector
+from negas.models.base import as_detector
+from negas.models.interface import OODDetector
 
 _LOG_WINDOW = 100  # iterations
 

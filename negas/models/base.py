@@ -1,16 +1,21 @@
-"""What all detectors of negas share: weights of which nothing is lost silently, and labels."""
+"""What all detectors of negas share, and how one is found in a run or a config."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from mmdet.registry import MODELS as MMDET_MODELS
 from mmengine.config import ConfigDict
+from mmengine.model import is_model_wrapper
+from mmengine.registry import MODELS
+from torch import nn
 
 from negas.embeddings.prompt import PromptLearner
 from negas.labels.names import read_names
 
 from .checkpoint import check_state_dict, is_partial, load_base_weights
-from .interface import detector_names
+from .interface import OODDetector
 from .postprocess import OODPostProcessor
 
 
@@ -125,3 +130,48 @@ def distinct_names(source: Sequence[str] | str, key: str) -> list[str]:
     if twice:
         raise ValueError(f"{key}: {twice[0]!r} stands there twice; remove one")
     return names
+
+
+def as_detector(model: nn.Module) -> OODDetector:
+    """The detector itself, out of the wrapper of a distributed run.
+
+    Raises:
+        ValueError: it is no detector of negas.
+    """
+    model = model.module if is_model_wrapper(model) else model
+    if not isinstance(model, BaseDetector):
+        raise ValueError(_refusal(type(model).__name__))
+    return model
+
+
+def detector_class(cfg: Mapping[str, Any]) -> type[OODDetector]:
+    """The class of a config's ``model``.
+
+    Raises:
+        ValueError: it is no detector of negas.
+    """
+    kind = cfg["type"]
+    found = kind if isinstance(kind, type) else MMDET_MODELS.get(kind)
+    if not (isinstance(found, type) and issubclass(found, BaseDetector)):
+        raise ValueError(_refusal(f"model.type={kind!r}"))
+    return found
+
+
+def detector_names(takes_negatives: bool) -> str:
+    """Registered detectors with or without negative labels, as a sentence lists them."""
+    names = [
+        repr(name)
+        for name, found in sorted(MODELS.module_dict.items(), reverse=True)
+        if isinstance(found, type)
+        and issubclass(found, BaseDetector)
+        and found.takes_negatives == takes_negatives
+    ]
+    return " or ".join(names)
+
+
+def _refusal(what: str) -> str:
+    return (
+        f"{what} is no open-vocabulary detector of negas; use a config with "
+        f"{detector_names(takes_negatives=True)}, or their stock "
+        f"{detector_names(takes_negatives=False)}"
+    )

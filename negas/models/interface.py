@@ -1,4 +1,4 @@
-"""What negas asks of a detector, and how it is found in a run or a config.
+"""What negas asks of a detector.
 
 A detector inherits :class:`~negas.models.base.BaseDetector`, which answers most of it, in front of
 its MMDetection class, and is registered with ``MODELS``; nothing else has to know of it.
@@ -11,9 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
-from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -101,56 +99,3 @@ class OODDetector(Protocol):
 
     def load_base(self) -> None:
         """Load ``base_checkpoint`` once."""
-
-
-def as_detector(model: nn.Module) -> OODDetector:
-    """The detector itself, out of the wrapper of a distributed run.
-
-    Raises:
-        ValueError: it is no detector of negas.
-    """
-    from .base import BaseDetector
-
-    model = model.module if is_model_wrapper(model) else model
-    if not isinstance(model, BaseDetector):
-        raise ValueError(_refusal(type(model).__name__))
-    return model
-
-
-def detector_class(cfg: Mapping[str, Any]) -> type[OODDetector]:
-    """The class of a config's ``model``.
-
-    Raises:
-        ValueError: it is no detector of negas.
-    """
-    from .base import BaseDetector
-
-    kind = cfg["type"]
-    found = kind if isinstance(kind, type) else MODELS.get(kind)
-    if not (isinstance(found, type) and issubclass(found, BaseDetector)):
-        raise ValueError(_refusal(f"model.type={kind!r}"))
-    return found
-
-
-def detector_names(takes_negatives: bool) -> str:
-    """Registered detectors with or without negative labels, as a sentence lists them."""
-    from mmengine.registry import MODELS
-
-    from .base import BaseDetector
-
-    names = [
-        repr(name)
-        for name, found in sorted(MODELS.module_dict.items(), reverse=True)
-        if isinstance(found, type)
-        and issubclass(found, BaseDetector)
-        and found.takes_negatives == takes_negatives
-    ]
-    return " or ".join(names)
-
-
-def _refusal(what: str) -> str:
-    return (
-        f"{what} is no open-vocabulary detector of negas; use a config with "
-        f"{detector_names(takes_negatives=True)}, or their stock "
-        f"{detector_names(takes_negatives=False)}"
-    )

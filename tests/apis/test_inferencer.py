@@ -14,7 +14,7 @@ from negas.apis import outputs as inferencer_visualizer
 from negas.apis.calibration import Calibration, default_path, identity
 from negas.apis.labels import read_negatives
 from negas.cli import load_config
-from negas.models.interface import detector_class
+from negas.models.base import detector_class
 from negas.visualization.boxes import KNOWN, UNKNOWN
 from tests.helpers.shipped_emoji import CONFIG, WEIGHTS, copy_weights, draw_scenes
 from tests.helpers.yolo_world import ROOT

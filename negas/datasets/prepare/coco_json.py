@@ -49,7 +49,7 @@ def read_coco(path: str | Path, what: str, source: str) -> dict:
         if not _is_box(annotation.get("bbox")):
             raise ValueError(
                 f"{label} has bbox {annotation.get('bbox')!r}; expected [x, y, width, height], "
-                "finite, with width and height of at least 0; mend or remove it."
+                "finite, with width and height of at least 0; fix or remove it."
             )
     return data
 
@@ -112,7 +112,7 @@ def write_coco(
                 except ValueError as error:
                     raise ValueError(
                         f"{str(path)!r} cannot be written: the entry {row.get('id')!r} of {key!r} "
-                        "holds NaN or infinity, which JSON does not know; mend the source."
+                        "holds NaN or infinity, which JSON does not know; fix the source."
                     ) from error
                 yield f"{',' if i else ''}\n{text}"
             yield "]"
