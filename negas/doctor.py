@@ -1,4 +1,4 @@
-"""``python -m negas.doctor``: what is installed, what is stood in for, what is broken, the mend.
+"""``python -m negas.doctor``: what is installed, what is stood in for, what is broken, the fix.
 
 Looks at metadata first and imports only in child processes, so that a broken package cannot take
 the report down. Exit code 1 if something is broken.
@@ -27,12 +27,12 @@ OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python",
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report; ``mend`` is empty when there is nothing to do."""
+    """One line of the report; ``fix`` is empty when there is nothing to do."""
 
     name: str
     status: str
     value: str
-    mend: str = ""
+    fix: str = ""
 
 
 def probe(code: str, timeout: float = 120) -> tuple[bool, str]:
@@ -62,10 +62,10 @@ def check_gate(gate: Gate) -> Finding:
     """Presence and range of one distribution."""
     version = installed(gate.distribution)
     if version is None:
-        return Finding(gate.distribution, BROKEN, "not installed", gate.mend)
+        return Finding(gate.distribution, BROKEN, "not installed", gate.fix)
     problem = gate.problem(version)
     if problem:
-        return Finding(gate.distribution, BROKEN, problem, gate.mend)
+        return Finding(gate.distribution, BROKEN, problem, gate.fix)
     return Finding(gate.distribution, OK, version)
 
 
@@ -98,7 +98,7 @@ def check_mmcv() -> Finding:
     name = "mmcv" if full else "mmcv-lite"
     problem = versions.MMCV.problem(full or lite)
     if problem:
-        return Finding("mmcv", BROKEN, f"{name} {problem}", versions.MMCV.mend)
+        return Finding("mmcv", BROKEN, f"{name} {problem}", versions.MMCV.fix)
     return Finding("mmcv", OK, f"{name} {full or lite}")
 
 
@@ -126,25 +126,25 @@ def check_opencv() -> Finding:
     found = {name: installed(name) for name in OPENCV if installed(name)}
     listed = ", ".join(f"{name} {version}" for name, version in found.items()) or "not installed"
     remove = f"pip uninstall -y {' '.join(found)} && " if found else ""
-    mend = f"{remove}pip install 'opencv-python-headless<5'"
+    fix = f"{remove}pip install 'opencv-python-headless<5'"
     good, said = probe("import cv2; print(cv2.__version__)")
     if not good:
-        return Finding("opencv", BROKEN, f"{listed}: {said}", mend)
+        return Finding("opencv", BROKEN, f"{listed}: {said}", fix)
     if len(found) > 1:
-        return Finding("opencv", WARN, f"{listed} overwrite each other", mend)
+        return Finding("opencv", WARN, f"{listed} overwrite each other", fix)
     if versions.parse(said) >= versions.parse("5"):
-        return Finding("opencv", WARN, f"{listed}: 5 is little tested", mend)
+        return Finding("opencv", WARN, f"{listed}: 5 is little tested", fix)
     return Finding("opencv", OK, listed if found else said)
 
 
 def check_setuptools() -> Finding:
     """pkg_resources, which MMEngine needs for ``mmdet::`` base configs."""
     version = installed("setuptools")
-    mend = "pip install 'setuptools<81' (needed only for configs with `mmdet::` bases)"
+    fix = "pip install 'setuptools<81' (needed only for configs with `mmdet::` bases)"
     if version is None:
-        return Finding("setuptools", WARN, "not installed, so no pkg_resources", mend)
+        return Finding("setuptools", WARN, "not installed, so no pkg_resources", fix)
     if versions.parse(version) >= versions.parse("81"):
-        return Finding("setuptools", WARN, f"{version}: pkg_resources deprecated or gone", mend)
+        return Finding("setuptools", WARN, f"{version}: pkg_resources deprecated or gone", fix)
     return Finding("setuptools", OK, version)
 
 
@@ -167,8 +167,8 @@ def check_torchvision() -> Finding:
 def check_imports() -> Finding:
     """Whether every registered module of negas can be imported."""
     good, said = probe("import negas.register; print('negas.register imports')")
-    mend = "mend the broken lines above, then run this again"
-    return Finding("negas.register", OK if good else BROKEN, said, "" if good else mend)
+    fix = "fix the broken lines above, then run this again"
+    return Finding("negas.register", OK if good else BROKEN, said, "" if good else fix)
 
 
 def check_disk(folder: Path, needed_gb: float = 1.0) -> Finding:
@@ -185,7 +185,7 @@ def check_emoji_world(folder: Path) -> list[Finding]:
         text = f"{folder} not found: run inside a clone of the repository"
         return [Finding("EmojiWorld", WARN, text, "cd into the clone, or ignore if not needed")]
     findings = []
-    for name, pattern, mend in (
+    for name, pattern, fix in (
         ("glyphs", "atlas*.webp", "git checkout -- data/emoji_world"),
         ("weights", "**/*.safetensors", "git checkout -- data/emoji_world"),
         ("scenes", "scenes/annotations/*.json", "python tools/make_emoji_world.py"),
@@ -193,7 +193,7 @@ def check_emoji_world(folder: Path) -> list[Finding]:
         hits = list(folder.glob(pattern))
         count = f"{len(hits)} file{'s' if len(hits) != 1 else ''}"
         status = OK if hits else WARN
-        findings.append(Finding(f"EmojiWorld {name}", status, count, "" if hits else mend))
+        findings.append(Finding(f"EmojiWorld {name}", status, count, "" if hits else fix))
     return findings
 
 
@@ -219,16 +219,16 @@ def print_table(findings: Iterable[Finding]) -> None:
         from rich.table import Table
     except ImportError:
         for finding in findings:
-            print(f"{finding.status:9}{finding.name}: {finding.value}  {finding.mend}".rstrip())
+            print(f"{finding.status:9}{finding.name}: {finding.value}  {finding.fix}".rstrip())
         return
     from rich.text import Text
 
     colours = {OK: "green", STAND_IN: "cyan", WARN: "yellow", BROKEN: "bold red"}
-    table = Table("", "status", "found", "mend", title="negas doctor", title_justify="left")
+    table = Table("", "status", "found", "fix", title="negas doctor", title_justify="left")
     for finding in findings:
         status = Text(finding.status, colours[finding.status])
         # Text, not str: rich would read `.[lite]` as markup.
-        table.add_row(finding.name, status, Text(finding.value), Text(finding.mend))
+        table.add_row(finding.name, status, Text(finding.value), Text(finding.fix))
     Console().print(table)
 
 

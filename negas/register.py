@@ -3,16 +3,15 @@
 Configs say ``custom_imports = dict(imports=["negas.register"], allow_failed_imports=False)``.
 """
 
-from negas import compat
+import negas.compat.mm  # noqa: F401 - first of all: mmdet and mmyolo can be imported after it
 
-compat.install()
-
-import negas.datasets.coco_by_name  # noqa: E402
-import negas.datasets.emoji_world.dataset  # noqa: E402
-import negas.datasets.emoji_world.stream  # noqa: E402
-import negas.datasets.samplers  # noqa: E402
-import negas.datasets.transforms.random_texts  # noqa: E402
-import negas.engine  # noqa: E402
-import negas.evaluation.coco_by_name  # noqa: E402
-import negas.evaluation.ood_metric  # noqa: E402
-import negas.models  # noqa: E402, F401
+# isort: split
+import negas.datasets.coco_by_name
+import negas.datasets.emoji_world.dataset
+import negas.datasets.emoji_world.stream
+import negas.datasets.samplers
+import negas.datasets.transforms.random_texts
+import negas.engine
+import negas.evaluation.coco_by_name
+import negas.evaluation.ood_metric
+import negas.models  # noqa: F401

@@ -49,7 +49,7 @@ def test_mmcv(world, packages, status, word):
     world.installed.update(packages)
     finding = doctor.check_mmcv()
     assert finding.status == status and word in finding.value
-    assert bool(finding.mend) == (status == "broken")
+    assert bool(finding.fix) == (status == "broken")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_ops(world, packages, answer, status):
 
 
 @pytest.mark.parametrize(
-    ("packages", "answer", "status", "mend"),
+    ("packages", "answer", "status", "fix"),
     [
         ({"opencv-python": "4.14"}, (True, "4.14.0"), "ok", ""),
         (
@@ -82,12 +82,12 @@ def test_ops(world, packages, answer, status):
         ({}, (False, "No module named 'cv2'"), "broken", "pip install"),
     ],
 )
-def test_opencv(world, packages, answer, status, mend):
+def test_opencv(world, packages, answer, status, fix):
     world.installed.update(packages)
     world.answers["cv2"] = answer
     finding = doctor.check_opencv()
     assert finding.status == status
-    assert mend in finding.mend and bool(mend) == bool(finding.mend)
+    assert fix in finding.fix and bool(fix) == bool(finding.fix)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_torchvision(world, packages, answer, status):
     world.answers["torchvision"] = answer
     finding = doctor.check_torchvision()
     assert finding.status == status
-    assert finding.mend == ("pip uninstall -y torchvision" if status == "broken" else "")
+    assert finding.fix == ("pip uninstall -y torchvision" if status == "broken" else "")
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_gates(world, version, status):
     world.installed["torch"] = version
     finding = doctor.check_gate(versions.REQUIRED[0])
     assert finding.status == status
-    assert bool(finding.mend) == (status == "broken")
+    assert bool(finding.fix) == (status == "broken")
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_exit_code_and_output(monkeypatch, capsys, status, code):
     monkeypatch.setattr(doctor, "examine", lambda: [finding])
     assert doctor.main(["--json"]) == code
     assert json.loads(capsys.readouterr().out) == [
-        dict(name="thing", status=status, value="value", mend="pip install -e '.[lite]'")
+        dict(name="thing", status=status, value="value", fix="pip install -e '.[lite]'")
     ]
     assert doctor.main([]) == code
     assert ".[lite]" in capsys.readouterr().out

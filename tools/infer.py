@@ -5,65 +5,66 @@ calibration that tools/calibrate.py has put beside the checkpoint. The exit code
 could not be read (the others are judged), 2 if nothing could be done.
 """
 
-import argparse
 import sys
+from argparse import ArgumentParser
+from dataclasses import dataclass
 
+from negas.apis.labels import LabelOptions
 from negas.cli import add_config_options, load_config, user_errors
 from negas.files import check_folder
+from negas.options import option
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Detect objects and judge known or unknown")
-    parser.add_argument("input", help="image, video or folder")
-    parser.add_argument("config", help="config file")
-    parser.add_argument("checkpoint", help="checkpoint file (.pth or .safetensors)")
-    parser.add_argument("--out-dir", default="work_dirs/infer", help="where to put the results")
-    parser.add_argument("--batch-size", type=int, default=1, help="pictures at once")
-    parser.add_argument(
-        "--calibration",
-        default="auto",
-        metavar="FILE",
+@dataclass(frozen=True, kw_only=True)
+class InferOptions(LabelOptions):
+    """Detect objects and judge known or unknown."""
+
+    input: str = option(help="image, video or folder", positional=True)
+    config: str = option(help="config file", positional=True)
+    checkpoint: str = option(help="checkpoint file (.pth or .safetensors)", positional=True)
+    out_dir: str = option("work_dirs/infer", help="where to put the results")
+    batch_size: int = option(1, help="pictures at once", ge=1)
+    calibration: str = option(
+        "auto",
         help="default: <checkpoint>.calibration.json if it is there; 'none': no verdict",
+        metavar="FILE",
     )
-    parser.add_argument("--classes", nargs="+", metavar="NAME", help="ID names, or a file of them")
-    parser.add_argument(
-        "--negatives", nargs="+", metavar="WORD", help="words, a bank (.json), a list (.txt), none"
+    score_thr: float | None = option(
+        None, help="least confidence (default: calibrated)", ge=0, le=1
     )
-    parser.add_argument("--score-thr", type=float, help="least confidence (default: calibrated)")
-    parser.add_argument("--no-vis", action="store_true", help="do not paint")
-    parser.add_argument("--device", help="e.g. cuda:0 or cpu")
-    add_config_options(parser)
-    return parser.parse_args()
+    vis: bool = option(True, help="paint the results")
+    device: str | None = option(None, help="e.g. cuda:0 or cpu")
 
 
 @user_errors
 def main() -> int:
-    args = parse_args()
-    cfg = load_config(args.config, args.cfg_options)
+    parser = ArgumentParser(description=InferOptions.__doc__)
+    InferOptions.add_to(parser)
+    add_config_options(parser)
+    args = parser.parse_args()
+    options = InferOptions.from_args(args)
+    cfg = load_config(options.config, args.cfg_options)
     from negas.apis.inferencer import Inferencer
     from negas.apis.inputs import Pictures
-    from negas.apis.labels import read_negatives
     from negas.apis.outputs import print_unreadable
-    from negas.labels.mining.classes import read_classes
 
-    Pictures.of(args.input)  # what is wrong with it shows before the detector is built
-    check_folder(args.out_dir, "--out-dir")
+    Pictures.of(options.input)  # what is wrong with it shows before the detector is built
+    check_folder(options.out_dir, "--out-dir")
     inferencer = Inferencer(
         cfg,
-        args.checkpoint,
-        args.device,
-        classes=list(read_classes(args.classes).names) if args.classes else None,
-        negatives=read_negatives(args.negatives),
-        calibration=None if args.calibration == "none" else args.calibration,
+        options.checkpoint,
+        options.device,
+        **options.labels(),
+        calibration=None if options.calibration == "none" else options.calibration,
     )
     results = inferencer(
-        args.input,
-        batch_size=args.batch_size,
-        pred_score_thr=args.score_thr,
-        no_save_vis=args.no_vis,
-        out_dir=args.out_dir,
+        options.input,
+        batch_size=options.batch_size,
+        pred_score_thr=options.score_thr,
+        no_save_vis=not options.vis,
+        out_dir=options.out_dir,
     )
-    report(results, args.out_dir)
+    report(results, options.out_dir)
     return print_unreadable(results["unreadable"])
 
 

@@ -1,8 +1,8 @@
 """Where a detector's texts look: text-guided attention over an image (the paper's Figure 3).
 
-Shapes: H heads, L texts of a branch, (h, w) a feature map.
+Pages of these maps, one per image, have a row per branch and a column per layer.
 
-Pages of attention maps: one per image, a row per branch, a column per layer.
+Shapes: H heads, L texts of a branch, (h, w) a feature map.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -19,12 +20,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from negas.files import check_folder, whole_file
-from negas.models.grounding_dino import attention as attention_grounding_dino  # noqa: F401 - registers its reader
-from negas.models.yolo_world.attention import Branch, Layer, read_branches
+from negas.models.attention_maps import Branch, Layer
+from negas.options import Options, option
 from negas.visualization.heatmaps import HeatMap, HeatRow, paint_heat
 
-from .inferencer import Inferencer
 from .inputs import Picture, Pictures
+
+if TYPE_CHECKING:
+    from .inferencer import Inferencer
 
 
 # --- where it lies on the image -------------------------------------------------------------------
@@ -153,7 +156,7 @@ def prepared_maps(
     inputs = data["inputs"]
     placement = Placement.of(data["data_samples"][0].metainfo, inputs)
     maps = []
-    for branch in read_branches(model, inputs):
+    for branch in model.attention(inputs):
         for level, layer in _select(branch.layers, path, head):
             maps.append(_make_map(branch, level, layer, placement, head))
     return maps
@@ -208,26 +211,29 @@ _LARGEST = 800  # pixels of the longer side that is painted
 
 
 @dataclass(frozen=True)
-class PageOptions:
-    """What a page shows.
+class PageOptions(Options):
+    """What a page shows."""
 
-    Attributes:
-        path: as in :func:`~negas.apis.attention.attention_maps`.
-        head: likewise.
-        words: mark each map's strongest cell and name the word that is strongest there.
-        limits: range of the colours; ``None``: that of each column's values.
-        smooth: interpolate between the cells' centres.
-        difference: a row of ID minus negative attention.
-    """
-
-    path: str = "output"
-    head: int | None = None
-    words: bool = False
-    limits: tuple[float, float] | None = None
-    smooth: bool = True
-    difference: bool = True
+    path: str = option(
+        "output",
+        help="layers: output (the last of each level), all, or those of one part: top-down or "
+        "bottom-up (YOLO-World), fusion-1, fusion-2, ... (Grounding DINO)",
+    )
+    head: int | None = option(None, help="attention head, from 0 (default: mean of all)", ge=0)
+    words: bool = option(False, help="mark each map's strongest cell, with its best word")
+    limits: tuple[float, ...] | None = option(
+        None,
+        help="LOW and HIGH of the colours (default: the values of each column)",
+        flag="--range",
+        metavar="VALUE",
+    )
+    cells: bool = option(False, help="show cells, without interpolation")
+    difference: bool = option(True, help="a row of ID minus negative attention")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.limits is not None and len(self.limits) != 2:
+            raise ValueError(f"the colours' range is two numbers, got {len(self.limits)}")
         if self.limits is not None and not self.limits[0] < self.limits[1]:
             low, high = self.limits
             raise ValueError(f"the colours' range must be rising, got {low} to {high}")
@@ -294,7 +300,7 @@ def draw_page(picture: Picture, maps: list[AttentionMap], path: Path, options: P
 
 def _heat(one: AttentionMap, size: tuple[int, int], options: PageOptions) -> HeatMap:
     rows, columns = one.cells.shape
-    values = one.on_image(size, options.smooth)
+    values = one.on_image(size, smooth=not options.cells)
     mark = None
     note = f"{values.min():.3f} to {values.max():.3f}"
     if options.words:

@@ -10,13 +10,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from negas.files import check_file, file_sha256, read_json, write_json
+from negas.models.base import detector_names
+from negas.models.interface import OODDetector
 
 VERSION = 1
 SUFFIX = ".calibration.json"
-# What a calibration belongs to, in the order of the check, and how to say that it differs.
+# What a calibration belongs to, in the order of the check, and how to say that it differs. A
+# detector may have further text options, see OODDetector.
 _IDENTITY = {
     "checkpoint_sha256": "another checkpoint",
     "base_sha256": "another base checkpoint",
@@ -38,17 +39,17 @@ def default_path(checkpoint: str | os.PathLike) -> Path:
     return Path(f"{checkpoint}{SUFFIX}")
 
 
-def identity(model: nn.Module, checkpoint: str | os.PathLike) -> dict[str, Any]:
+def identity(model: OODDetector, checkpoint: str | os.PathLike) -> dict[str, Any]:
     """Everything that a detector's confidences and scores depend on, as JSON can hold it.
 
     Raises:
         ValueError: the model gives no OOD score, or the checkpoint is no local file.
     """
-    postprocessor = getattr(model, "postprocessor", None)
+    postprocessor = model.postprocessor
     if postprocessor is None:
         raise ValueError(
             f"{type(model).__name__} gives no OOD score, so it has no verdict; use a config with "
-            "model.type='NegASYOLOWorldDetector' or 'NegASGroundingDINO'"
+            f"model.type={detector_names(takes_negatives=True)}"
         )
     if not Path(checkpoint).is_file():
         raise ValueError(
@@ -56,18 +57,19 @@ def identity(model: nn.Module, checkpoint: str | os.PathLike) -> dict[str, Any]:
             "it; download it first"
         )
     options = dataclasses.asdict(postprocessor.score)
-    # What one family of detectors has and another lacks is None there.
-    texts = ("template", "prompt_negatives", "prefix", "token_reduce", "neg_path")
-    return dict(
+    found = dict(
         checkpoint_sha256=file_sha256(checkpoint),
-        base_sha256=getattr(model, "base_sha256", None),
+        base_sha256=model.base_sha256,
         class_names=list(model.class_names),
         score=postprocessor.score_name,
         score_options={key: value for key, value in options.items() if _plain(value)},
-        neg_labels=list(getattr(model, "neg_labels", ())),
-        learned_prompt=getattr(model, "prompt", None) is not None,
-        **{name: getattr(model, name, None) for name in texts},
+        neg_labels=list(model.neg_labels),
+        learned_prompt=model.prompt is not None,
+        template=model.template,
+        **model.text_options,
     )
+    # What one family of detectors has and another lacks is None there.
+    return dict.fromkeys(_IDENTITY) | found
 
 
 @dataclass(frozen=True)
@@ -144,9 +146,10 @@ class Calibration:
         Raises:
             ValueError: it was fitted for another one.
         """
-        for key, name in _IDENTITY.items():
-            old, new = self.fitted_for[key], current[key]
+        for key in dict.fromkeys((*_IDENTITY, *self.fitted_for, *current)):
+            old, new = self.fitted_for.get(key), current.get(key)
             if old != new:
+                name = _IDENTITY.get(key, f"another {key}")
                 raise ValueError(
                     f"{where} was fitted for {name} ({_short(old, new)} instead of "
                     f"{_short(new, old)}); fit one for this detector with tools/calibrate.py"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import negas.register  # noqa: F401 - first of all: mmdet can be imported after it
+
+# isort: split
 import copy
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -9,33 +12,27 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from mmdet.apis import DetInferencer
+from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.logging import print_log
-from torch import nn
 from tqdm import tqdm
 
-from negas import compat
-
-compat.install()  # before mmdet, whoever imports this module first
-
-from mmdet.apis import DetInferencer  # noqa: E402
-from mmdet.structures import DetDataSample  # noqa: E402
-
-import negas.register  # noqa: E402, F401
-from negas.cli import load_config  # noqa: E402
-from negas.experiments.preflight import (  # noqa: E402
+from negas.cli import load_config
+from negas.experiments.preflight import (
     check_bank,
     check_checkpoint,
     check_device,
     check_test_pipeline,
 )
-from negas.files import check_folder  # noqa: E402
+from negas.files import check_folder
+from negas.models.base import detector_class
+from negas.models.interface import OODDetector
 
-from .calibration import Calibration, default_path, identity  # noqa: E402
-from .inputs import Input, Picture, Pictures  # noqa: E402
-from .labels import set_labels  # noqa: E402
-from .outputs import CocoResults, Painted, VerdictVisualizer  # noqa: E402
+from .calibration import Calibration, default_path, identity
+from .inputs import Input, Picture, Pictures
+from .outputs import CocoResults, Painted, VerdictVisualizer
 
 UNCALIBRATED_CUT = 0.3  # what MMDetection's inferencer draws from
 
@@ -81,7 +78,7 @@ class Inferencer(DetInferencer):
         check_checkpoint(str(weights))
         check_test_pipeline(cfg)
         check_device(device)
-        set_labels(cfg, classes, negatives)
+        detector_class(cfg.model).set_labels(cfg.model, classes, negatives)
         check_bank(cfg)
         cfg.model.setdefault("test_cfg", {}).update(keep_logits=True, keep_embeddings=False)
         cfg.visualizer = dict(type=VerdictVisualizer)
@@ -97,17 +94,11 @@ class Inferencer(DetInferencer):
         self._calibrate(calibration, relabelled)
 
     # --- construction -------------------------------------------------------------------------
-    def _load_weights_to_model(self, model: nn.Module, checkpoint: dict, cfg: Config) -> None:
+    def _load_weights_to_model(self, model: OODDetector, checkpoint: dict, cfg: Config) -> None:
         # Based on DetInferencer's; names come from the model, not from the checkpoint or COCO, and
         # the detector itself refuses weights that do not fit.
         weights = checkpoint.get("state_dict", checkpoint)
         weights = {key.removeprefix("module."): value for key, value in weights.items()}
-        if not hasattr(model, "class_names"):
-            raise ValueError(
-                f"model.type={cfg.model.type!r} is no open-vocabulary detector of negas; use a "
-                "config with 'NegASYOLOWorldDetector' or 'NegASGroundingDINO', or their stock "
-                "'YOLOWorldDetector' or 'GroundingDINODetector'"
-            )
         model.load_state_dict(weights, strict=False)
         palette = "random" if self.palette == "none" else self.palette
         model.dataset_meta = dict(classes=tuple(model.class_names), palette=palette)
@@ -288,12 +279,12 @@ class Inferencer(DetInferencer):
 
     def _info(self, threshold: float) -> dict:
         """What stands in ``predictions.json`` beside the boxes."""
-        postprocessor = getattr(self.model, "postprocessor", None)
+        judge = self.model.postprocessor
         return dict(
             checkpoint=Path(self.weights).name,
             confidence_cut=threshold,
-            tau=getattr(postprocessor, "tau", None),
-            score=getattr(postprocessor, "score_name", None),
+            tau=judge.tau if judge else None,
+            score=judge.score_name if judge else None,
             calibrated=self.calibration is not None,
-            neg_labels=list(getattr(self.model, "neg_labels", ())),
+            neg_labels=list(self.model.neg_labels),
         )

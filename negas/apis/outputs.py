@@ -5,6 +5,9 @@ MMDetection's visualizer with a verdict: known boxes green, unknown ones red and
 
 from __future__ import annotations
 
+import negas.register  # noqa: F401 - first of all: mmdet can be imported after it
+
+# isort: split
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +15,11 @@ from pathlib import Path
 import cv2
 import mmcv
 import numpy as np
-from mmdet.visualization import DetLocalVisualizer  # noqa: E402
+from mmdet.visualization import DetLocalVisualizer
 from mmengine.registry import VISUALIZERS
 from mmengine.structures import InstanceData
 from PIL import Image
 
-from negas import compat
 from negas.files import write_json
 from negas.visualization.boxes import draw_scene
 
@@ -134,9 +136,6 @@ def print_unreadable(unreadable: Sequence[dict]) -> int:
     for found in unreadable:
         print(f"  {found['path']}: {found['reason']}", file=sys.stderr)
     return 1
-
-
-compat.install()  # before mmdet, whoever imports this module first
 
 
 @VISUALIZERS.register_module()

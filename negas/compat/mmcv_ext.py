@@ -159,7 +159,7 @@ def install() -> bool:
     except ImportError as error:
         raise ImportError(
             f"mmcv is installed but cannot be imported ({error}); `python -m negas.doctor` "
-            "names the mend"
+            "names the fix"
         ) from error
     try:
         importlib.import_module(NAME)

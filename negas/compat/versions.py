@@ -19,7 +19,7 @@ class Gate:
     minimum: str = "0"
     below: str | None = None
     reason: str = ""
-    mend: str = ""
+    fix: str = ""
 
     def problem(self, version: str) -> str | None:
         """One clause that says what is wrong with ``version``, or None."""
@@ -33,11 +33,11 @@ class Gate:
 LITE = "pip install -e '.[lite]'"
 # Outside: nothing of negas can run.
 REQUIRED = (
-    Gate("torch", "2.1", reason="weights_only loading", mend="pip install 'torch>=2.1'"),
-    Gate("numpy", mend="pip install numpy"),
-    Gate("transformers", "4.40", reason="CLIP text towers", mend="pip install 'transformers<6'"),
-    Gate("tokenizers", mend="pip install --force-reinstall transformers"),
-    Gate("pycocotools", mend="pip install pycocotools"),
+    Gate("torch", "2.1", reason="weights_only loading", fix="pip install 'torch>=2.1'"),
+    Gate("numpy", fix="pip install numpy"),
+    Gate("transformers", "4.40", reason="CLIP text towers", fix="pip install 'transformers<6'"),
+    Gate("tokenizers", fix="pip install --force-reinstall transformers"),
+    Gate("pycocotools", fix="pip install pycocotools"),
 )
 # Outside: mmdet or mmyolo refuses to import.
 MM = (

@@ -25,7 +25,4 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from negas import compat
-
-    compat.install()
     return getattr(import_module(_WHERE[name], __name__), name)

@@ -5,13 +5,12 @@ MMDetection's ``CocoDataset`` gives the k-th class *of the json* the label k, ev
 of its list: with a json in another order it would be trained on wrong words, silently.
 """
 
-from negas import compat
+import negas.compat.mm  # noqa: F401 - mmdet can be imported after it
 
-compat.install()  # before mmdet, whoever imports this module first
-
-from mmdet.datasets import CocoDataset  # noqa: E402
-from mmdet.datasets.api_wrappers import COCO  # noqa: E402
-from mmengine.registry import DATASETS  # noqa: E402
+# isort: split
+from mmdet.datasets import CocoDataset
+from mmdet.datasets.api_wrappers import COCO
+from mmengine.registry import DATASETS
 
 _NO_CATEGORY = -1  # holds the place of a class that the json does not know, as OOD sets' do
 

@@ -35,10 +35,10 @@ class EpochSeedHook(Hook):
         """Seed everything that draws in this epoch, the order of the samples included."""
         loader = runner.train_dataloader
         seed = epoch_seed(runner.seed or 0, runner.epoch)
-        own = epoch_seed(runner.seed or 0, runner.epoch, get_rank())
-        random.seed(own)
-        np.random.seed(own)
-        torch.manual_seed(own)
+        of_process = epoch_seed(runner.seed or 0, runner.epoch, get_rank())
+        random.seed(of_process)
+        np.random.seed(of_process)
+        torch.manual_seed(of_process)
         if isinstance(loader.sampler, DefaultSampler):
             # It draws from seed + epoch, so neighbouring seeds would repeat each other's orders.
             loader.sampler.seed = seed - runner.epoch

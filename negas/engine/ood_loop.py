@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from mmengine.dist import is_main_process
-from mmengine.model import is_model_wrapper
 from mmengine.registry import LOOPS
 from mmengine.runner import Runner, TestLoop, ValLoop
 from mmengine.runner.amp import autocast
@@ -12,6 +11,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from negas.evaluation.ood_metric import OODMetric
+from negas.models.base import as_detector
 
 
 class _OODLoopMixin:
@@ -83,8 +83,7 @@ class _OODLoopMixin:
         return {key: v for m in self.ood_metrics for key, v in m.evaluate(size).items()}
 
     def _begin(self) -> None:
-        model = self.runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = as_detector(self.runner.model)
         model.eval()
         sets = {"id": self.dataloader.dataset}
         if self.id_val_dataloader is not None:

@@ -6,16 +6,13 @@ import logging
 
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer, print_log
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
-from torch import nn
+
+from negas.models.base import as_detector
+from negas.models.interface import OODDetector
 
 _LOG_WINDOW = 100  # iterations
-
-
-def _unwrap(model: nn.Module) -> nn.Module:
-    return model.module if is_model_wrapper(model) else model
 
 
 @HOOKS.register_module()
@@ -30,9 +27,9 @@ class TrainedOnlyCheckpointHook(Hook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Drop frozen parameters and buffers from the state dict."""
-        model = _unwrap(runner.model)
+        model = as_detector(runner.model)
         trained = {name for name, param in model.named_parameters() if param.requires_grad}
-        if not getattr(model, "base_checkpoint", None):
+        if not model.base_checkpoint:
             raise ValueError(
                 "TrainedOnlyCheckpointHook: model.base_checkpoint is not set, so a checkpoint "
                 "without the frozen weights could not be loaded again; set it or remove the hook"
@@ -45,7 +42,7 @@ class TrainedOnlyCheckpointHook(Hook):
             base_sha256=model.base_sha256,
             trained=sorted(trained),
             class_names=list(model.class_names),
-            neg_labels=list(getattr(model, "neg_labels", ())),
+            neg_labels=list(model.neg_labels),
         )
         # The log's history would outgrow the prompt a hundredfold; resuming needs its window only.
         hub = checkpoint.get("message_hub") or {}
@@ -60,7 +57,7 @@ class TrainedOnlyCheckpointHook(Hook):
         Raises:
             RuntimeError: naming what differs.
         """
-        model = _unwrap(runner.model)
+        model = as_detector(runner.model)
         saved = checkpoint.get("meta", {}).get("negas")
         if not saved:
             _fill_optional(model, checkpoint.get("state_dict", checkpoint))
@@ -77,7 +74,7 @@ class TrainedOnlyCheckpointHook(Hook):
                 f"the checkpoint was trained for classes {saved['class_names'][:5]}..., the config "
                 f"has {list(model.class_names)[:5]}...; use the config it was trained with"
             )
-        labels = list(getattr(model, "neg_labels", ()))
+        labels = list(model.neg_labels)
         if saved["neg_labels"] != labels:
             print_log(
                 f"the checkpoint was trained with {len(saved['neg_labels'])} other negative labels "
@@ -92,14 +89,14 @@ class TrainedOnlyCheckpointHook(Hook):
             checkpoint["state_dict"].setdefault(key, value)
 
 
-def _fill_optional(model: nn.Module, state_dict: dict) -> None:
+def _fill_optional(model: OODDetector, state_dict: dict) -> None:
     """Say which parts full weights lack, and keep them, so that MMEngine does not list each key."""
-    for prefix in getattr(model, "optional_keys", tuple)():
+    for prefix in model.optional_keys():
         if any(key.startswith(prefix) for key in state_dict):
             continue
-        own = {key: value for key, value in model.state_dict().items() if key.startswith(prefix)}
-        state_dict.update(own)
-        if own and prefix == "prompt.":
+        parts = {key: value for key, value in model.state_dict().items() if key.startswith(prefix)}
+        state_dict.update(parts)
+        if parts and prefix == "prompt.":
             print_log(
                 "the checkpoint holds no trained prompt: the prompt is as it starts a training. "
                 "Give a checkpoint of this training (epoch_N.pth) to test what was learned",

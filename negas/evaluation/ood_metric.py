@@ -6,13 +6,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmengine.registry import METRICS
 from mmengine.runner import Runner
-from torch import nn
 from tqdm import tqdm
 
 from negas.files import write_json
@@ -46,6 +45,9 @@ from .rows import (
     run_rows,
     usable,
 )
+
+if TYPE_CHECKING:
+    from negas.models.interface import OODDetector
 
 DEFAULT_SCORES = (
     "max_sigmoid",
@@ -149,7 +151,7 @@ class OODMetric(BaseMetric):
     # --- collecting ---------------------------------------------------------------------------
     def begin_run(
         self,
-        model: nn.Module,
+        model: OODDetector,
         runner: Runner,
         datasets: Mapping[str, object],
         stage: Literal["test", "val"] = "test",
@@ -175,12 +177,12 @@ class OODMetric(BaseMetric):
         if self.cut_rule != "f1":
             self.cuts["run"] = Cut(float(self.cut_rule), source="config")
         self.class_names = list(model.class_names)
-        self.neg_labels = list(getattr(model, "neg_labels", ()))
-        self.token_reduce = getattr(model, "token_reduce", None)
+        self.neg_labels = list(model.neg_labels)
+        self.token_reduce = model.token_reduce
         self.truths = read_truths(datasets, self.class_names)
         self.files = {name: files_of(dataset) for name, dataset in datasets.items()}
         self.dumped = RecordDump(self.out_dir) if self.dump else None
-        test_cfg = getattr(model.bbox_head, "test_cfg", None)
+        test_cfg = model.bbox_head.test_cfg
         if self.needs_embeddings and test_cfg and not test_cfg.get("keep_embeddings"):
             raise ValueError(
                 "OODMetric: banks, rotations, logits='cosine' and scores of embeddings need the "
@@ -188,9 +190,9 @@ class OODMetric(BaseMetric):
                 "model.test_cfg.keep_embeddings=True"
             )
         self.run_info = run_info(runner, model)
-        postprocessor = getattr(model, "postprocessor", None)
-        self.score = getattr(postprocessor, "score", None) or get_score("max_sigmoid")
-        self.tau: float | None = getattr(postprocessor, "tau", None)
+        judge = model.postprocessor
+        self.score = judge.score if judge else get_score("max_sigmoid")
+        self.tau: float | None = judge.tau if judge else None
         self.feats = {}
         id_feats, neg_feats = model.text_feats()
         if neg_feats is not None:

@@ -21,7 +21,8 @@ from negas.records import BoxRecords
 
 if TYPE_CHECKING:
     from mmengine.runner import Runner
-    from torch import nn
+
+    from negas.models.interface import OODDetector
 
 PACKAGES = (
     "torch",
@@ -166,23 +167,22 @@ def _owners(description: dict, path: str) -> list[dict]:
     return level
 
 
-def run_info(runner: Runner, model: nn.Module) -> dict:
+def run_info(runner: Runner, model: OODDetector) -> dict:
     """What a number depends on: config, checkpoint, seed, post-processing, package versions."""
     checkpoint = str(runner.cfg.get("load_from") or "")
     test_cfg = json.loads(json.dumps(dict(model.bbox_head.test_cfg), default=str))
-    postprocessor = getattr(model, "postprocessor", None)
     return dict(
         config=str(getattr(runner.cfg, "filename", None) or ""),
         config_sha256=hashlib.sha256(runner.cfg.pretty_text.encode()).hexdigest(),
         checkpoint=checkpoint,
         checkpoint_sha256=file_sha256(checkpoint) if Path(checkpoint).is_file() else None,
-        base_sha256=getattr(model, "base_sha256", None),
+        base_sha256=model.base_sha256,
         seed=runner.seed,
         test_cfg=test_cfg,
         **describe_postprocessing(test_cfg),
-        score=getattr(postprocessor, "score_name", "max_sigmoid"),
-        prompt=getattr(model, "prompt", None) is not None,
-        use_nega=bool(getattr(model, "use_nega", False)),
+        score=model.postprocessor.score_name if model.postprocessor else "max_sigmoid",
+        prompt=model.prompt is not None,
+        use_nega=bool(model.use_nega),
         class_names=list(model.class_names),
         neg_labels=_source(runner.cfg.get("model", {}).get("neg_labels")),
         versions=package_versions(),

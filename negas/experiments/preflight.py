@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import negas.compat.mm  # noqa: F401 - mmdet can be imported after it
+
+# isort: split
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -58,16 +61,16 @@ def check_data(cfg: Config, dataloaders: Sequence[str]) -> None:
         ValueError: a file is no COCO json, its categories or boxes do not make sense, or lack a
             class of the config; an image cannot be read.
     """
-    error, unended = None, {}
+    error, cut_off = None, {}
     try:
-        unended = _check_sets(cfg, dataloaders)
+        cut_off = _check_sets(cfg, dataloaders)
     except (ValueError, OSError) as found:
         error = found
-    outcomes = all_gather_object((error, unended))
+    outcomes = all_gather_object((error, cut_off))
     for found, _ in outcomes:
         if found is not None:
             raise found
-    for where in unended:
+    for where in cut_off:
         images = [path for _, by_set in outcomes for path in by_set[where]]
         if images:
             print_log(
@@ -80,7 +83,7 @@ def check_data(cfg: Config, dataloaders: Sequence[str]) -> None:
 
 def _check_sets(cfg: Config, dataloaders: Sequence[str]) -> dict[str, list[str]]:
     """Check every set once; returns the JPEGs without end mark by config key."""
-    seen, unended = set(), {}
+    seen, cut_off = set(), {}
     for key, dataset in _datasets(cfg, dataloaders):
         ann = dataset.get("ann_file")
         if not ann:
@@ -101,8 +104,8 @@ def _check_sets(cfg: Config, dataloaders: Sequence[str]) -> dict[str, list[str]]
                 f"{key} ({kind}): no local COCO json, so its files are not checked", "current"
             )
             continue
-        unended[key] = check_set(root / ann, root / prefix, key, classes if is_id else None)
-    return unended
+        cut_off[key] = check_set(root / ann, root / prefix, key, classes if is_id else None)
+    return cut_off
 
 
 def _type_of(dataset: dict) -> type | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import negas.register  # noqa: F401 - first of all: mmdet can be imported after it
+
+# isort: split
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from mmengine.config import Config
-from mmengine.config import config as config_module
 from mmengine.device import get_device
 from mmengine.dist import init_dist, is_main_process
 from mmengine.logging import print_log
@@ -14,7 +17,6 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from mmengine.utils.dl_utils import set_multi_processing
 
-import negas.register  # noqa: F401
 from negas.evaluation.cuts import validation_tau
 from negas.evaluation.ood_metric import OODMetric
 from negas.files import check_folder
@@ -24,30 +26,36 @@ from negas.visualization.painting import paint_sets
 from .preflight import check_bank, check_checkpoint, check_data
 
 
-def build_runner(cfg: Config) -> Runner:
-    """MMEngine's runner for a config, as MMDetection's tools build it."""
-    join_processes(cfg)
-    _format_config_once()
-    runner_type = cfg.get("runner_type")
-    return Runner.from_cfg(cfg) if runner_type is None else RUNNERS.build(cfg)
-
-
-def _format_config_once() -> None:
-    """Remember the formatted text of a config.
+class _FormattedOnce(Config):
+    """A config that remembers its formatted text as long as its content stays.
 
     MMEngine runs yapf over the whole config at every checkpoint, which takes a second or more.
     """
-    if getattr(config_module.FormatCode, "remembers", False):
-        return
-    format_code, known = config_module.FormatCode, {}
 
-    def remembering(text: str, **options: object) -> tuple[str, bool]:
-        if text not in known:
-            known[text] = format_code(text, **options)
-        return known[text]
+    _texts: ClassVar[dict[str, str]] = {}
 
-    remembering.remembers = True
-    config_module.FormatCode = remembering
+    @classmethod
+    def of(cls, cfg: Config) -> _FormattedOnce:
+        """The same config, not a copy of it."""
+        made = cls()
+        vars(made).update(vars(cfg))
+        return made
+
+    @property
+    def pretty_text(self) -> str:
+        """As in MMEngine."""
+        content = repr(self._cfg_dict)
+        if content not in self._texts:
+            self._texts[content] = super().pretty_text
+        return self._texts[content]
+
+
+def build_runner(cfg: Config) -> Runner:
+    """MMEngine's runner for a config, as MMDetection's tools build it."""
+    join_processes(cfg)
+    cfg = _FormattedOnce.of(cfg)
+    runner_type = cfg.get("runner_type")
+    return Runner.from_cfg(cfg) if runner_type is None else RUNNERS.build(cfg)
 
 
 def join_processes(cfg: Config) -> None:

@@ -1,16 +1,15 @@
 """Registered detectors and their parts (needs the mm* packages)."""
 
-from negas import compat
+import negas.compat.mm  # noqa: F401 - first of all: mmdet and mmyolo can be imported after it
 
-compat.install()
-
-from .background import BackgroundMask, background_mask  # noqa: E402
-from .grounding_dino import BertTextModel, GroundingDINODetector, NegASGroundingDINO  # noqa: E402
-from .losses import MaskedBCELoss, MaskedFocalLoss, masked_bce  # noqa: E402
-from .nega_neck import NegANeck  # noqa: E402
-from .postprocess import NegSPostProcessor  # noqa: E402
-from .query_background import QueryBackground, query_background  # noqa: E402
-from .yolo_world import (  # noqa: E402
+# isort: split
+from .background import BackgroundMask, background_mask
+from .grounding_dino import BertTextModel, GroundingDINODetector, NegASGroundingDINO
+from .losses import MaskedBCELoss, MaskedFocalLoss, masked_bce
+from .nega_neck import NegANeck
+from .postprocess import OODPostProcessor
+from .query_background import QueryBackground, query_background
+from .yolo_world import (
     CLIPTextBackbone,
     MultiModalYOLOBackbone,
     NegASYOLOWorldDetector,
@@ -31,7 +30,7 @@ __all__ = [
     "NegANeck",
     "NegASGroundingDINO",
     "NegASYOLOWorldDetector",
-    "NegSPostProcessor",
+    "OODPostProcessor",
     "QueryBackground",
     "YOLOWorldDetector",
     "YOLOWorldHead",

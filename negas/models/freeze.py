@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mmcv.cnn import ConvModule
 from torch import nn
 
@@ -37,3 +39,22 @@ def eval_children(model: nn.Module) -> None:
     """Put all children in eval mode: batch-norm statistics and dropout stand still."""
     for child in model.children():
         child.train(False)
+
+
+def freeze_children(detector: nn.Module, names: Sequence[str] | str) -> tuple[str, ...]:
+    """Take the gradients from children of the detector.
+
+    Returns:
+        Their names.
+
+    Raises:
+        ValueError: for one that the detector does not have.
+    """
+    names = (names,) if isinstance(names, str) else tuple(names)
+    parts = dict(detector.named_children())
+    for name in names:
+        if name not in parts:
+            known = ", ".join(parts)
+            raise ValueError(f"frozen: {name!r} is no part of the detector; it has {known}")
+        parts[name].requires_grad_(False)
+    return names

@@ -3,74 +3,91 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
+from mmengine.config import ConfigDict
 from mmengine.logging import MessageHub
 from mmengine.registry import MODELS, TASK_UTILS
+from mmengine.structures import InstanceData
 from torch import nn
 
 from negas.embeddings.prompt import PromptLearner
 from negas.labels.bank import NegativeLabelBank
+from negas.labels.names import read_names
 
+from .base import distinct_names
 from .freeze import eval_children, freeze_except
-from .postprocess import NegSPostProcessor
+from .postprocess import OODPostProcessor
+
+WITHOUT_NEGATIVES = "max_sigmoid"  # the score of a detector that has no negatives
 
 
 class NegASParts:
-    """Mixin of the NegAS detectors; put it before the detector's class.
+    """Mixin of the NegAS detectors; put it before the stock detector's class.
 
-    The detector has ``class_names`` and calls :meth:`add_parts` at the end of its constructor.
+    A detector says what it builds by default, and gives ``text_encoder``.
+
+    Args:
+        neg_labels: a :class:`~negas.labels.NegativeLabelBank` file, or a list of words; empty: none
+            (then ``use_nega`` must be off).
+        prompt: options of :class:`~negas.embeddings.PromptLearner`; ``None``: no learnable prompt,
+            names stand in the stock detector's phrase (stock weights, training-free NegS). For a
+            random start ``ctx_init=None``, ``num_ctx`` and, if it shall not be the run's, a
+            ``seed``.
+        prompt_negatives: put the learnable prompt in front of negative labels too.
+        use_nega: train with the OOD branch; ``False`` is the CoOp baseline.
+        guide_grad: let ``loss_ood`` reach the prompt through the negatives that guide the branch,
+            too; ``False``: through the ID names only, and the branch needs no graph of its own.
+        background: config of what is background: :class:`~negas.models.background.BackgroundMask`
+            of cells, :class:`~negas.models.query_background.QueryBackground` of queries.
+        loss_ood: config of the OOD branch's loss, see :mod:`negas.models.losses`.
+        postprocessor: config of :class:`~negas.models.postprocess.OODPostProcessor`.
+        *args, **kwargs: of the stock detector.
+
+    Raises:
+        ValueError: the parts do not fit each other.
+        FileNotFoundError: the bank does not exist.
     """
 
-    prompt: PromptLearner | None
+    takes_negatives = True
+    default_background: str
+    default_loss: str
 
-    def add_parts(
+    def __init__(
         self,
-        text_model: nn.Module,
-        tokenizer: object,
-        neg_labels: Sequence[str] | str,
-        prompt: dict | None,
-        use_nega: bool,
-        background: dict,
-        loss_ood: dict,
-        postprocessor: dict | None,
+        *args,
+        neg_labels: Sequence[str] | str = (),
+        prompt: dict | None = None,
+        prompt_negatives: bool = True,
+        use_nega: bool = True,
+        guide_grad: bool = True,
+        background: dict | None = None,
+        loss_ood: dict | None = None,
+        postprocessor: dict | None = None,
+        **kwargs,
     ) -> None:
-        """Build the parts and freeze everything but the prompt.
-
-        Args:
-            text_model: whose token embeddings start the prompt.
-            tokenizer: of it.
-            neg_labels: a :class:`~negas.labels.NegativeLabelBank` file, or a list of words; empty:
-                none (then ``use_nega`` must be off).
-            prompt: options of :class:`~negas.embeddings.PromptLearner` and ``seed``; or ``None``.
-            use_nega: train with the OOD branch.
-            background: config of the background rule.
-            loss_ood: config of the OOD branch's loss.
-            postprocessor: config of :class:`~negas.models.postprocess.NegSPostProcessor`.
-
-        Raises:
-            ValueError: the parts do not fit each other.
-            FileNotFoundError: the bank does not exist.
-        """
+        super().__init__(*args, **kwargs)
         self.neg_labels = self._read_negatives(neg_labels)
         if use_nega and not self.neg_labels:
             raise ValueError(
                 "use_nega=True needs neg_labels, got 0 labels; use_nega=False trains the prompt "
                 "alone (CoOp)"
             )
+        self.prompt_negatives = prompt_negatives
         self.use_nega = use_nega
+        self.guide_grad = guide_grad
         self._steps_alone = 0
-        self.prompt = None
         if prompt is not None:
             options = dict(prompt)
             # The runner seeds PyTorch with the run's seed before it builds the model.
             seed = options.pop("seed", None)
             start = torch.Generator().manual_seed(torch.initial_seed() if seed is None else seed)
-            self.prompt = PromptLearner(text_model, tokenizer, generator=start, **options)
-        self.background = TASK_UTILS.build(background)
-        self.loss_ood = MODELS.build(loss_ood)
-        self.postprocessor: NegSPostProcessor = MODELS.build(
-            postprocessor or dict(type="NegSPostProcessor")
+            self.prompt = PromptLearner(*self.text_encoder, generator=start, **options)
+        self.background = TASK_UTILS.build(background or dict(type=self.default_background))
+        self.loss_ood = MODELS.build(loss_ood or dict(type=self.default_loss))
+        self.postprocessor: OODPostProcessor = MODELS.build(
+            postprocessor or dict(type="OODPostProcessor")
         )
         if self.postprocessor.score.needs_negatives and not self.neg_labels:
             raise ValueError(
@@ -79,6 +96,50 @@ class NegASParts:
             )
         self.trained = freeze_except(self, ("prompt.",))
         eval_children(self)
+
+    @property
+    def text_encoder(self) -> tuple[nn.Module, object]:
+        """The model whose token embeddings start the prompt, and its tokenizer."""
+        raise NotImplementedError
+
+    @property
+    def text_options(self) -> dict[str, object]:
+        """Options of texts and scores beside the template."""
+        return super().text_options | dict(prompt_negatives=self.prompt_negatives)
+
+    @classmethod
+    def set_labels(
+        cls,
+        cfg: ConfigDict,
+        classes: Sequence[str] | str | None = None,
+        negatives: Sequence[str] | str | None = None,
+    ) -> None:
+        """Put labels into a config's ``model``; see the interface."""
+        old = cfg.get("class_names")
+        cfg.use_nega = False  # a training matter; it would demand negatives
+        if classes is not None or negatives is not None:
+            (cfg.get("postprocessor") or {}).pop("tau", None)  # chosen for the config's own labels
+        super().set_labels(cfg, classes)
+        if negatives is not None:
+            cls._set_negatives(cfg, negatives)
+        elif classes is not None and cfg.get("neg_labels"):
+            before = read_names(old, "model.class_names") if old else ()
+            if set(before) != set(cfg.class_names):
+                raise ValueError(
+                    "the config's negative labels were made for its own classes; give negatives "
+                    "for yours, too (words or a bank), or 'none' to score without"
+                )
+
+    @staticmethod
+    def _set_negatives(cfg: ConfigDict, negatives: Sequence[str] | str) -> None:
+        if isinstance(negatives, str) and Path(negatives).suffix == ".json":
+            bank = NegativeLabelBank.load(negatives)
+            bank.check_id_labels(read_names(cfg.class_names, "model.class_names"))
+            cfg.neg_labels = negatives
+            return
+        cfg.neg_labels = distinct_names(negatives, "negatives") if negatives else []
+        if not cfg.neg_labels:
+            cfg.postprocessor = dict(type="OODPostProcessor", score=WITHOUT_NEGATIVES)
 
     def _read_negatives(self, source: Sequence[str] | str) -> tuple[str, ...]:
         if not source:
@@ -108,7 +169,7 @@ class NegASParts:
         self._steps_alone += 1  # a loop without MMEngine's runner: noise is still fresh each time
         return self._steps_alone - 1
 
-    def judged(self, results: list) -> list:
-        """Detections with ``id_scores`` (and ``known``)."""
-        self.postprocessor.keep_logits |= self.bbox_head.test_cfg.get("keep_logits", False)
-        return [self.postprocessor(result) for result in results]
+    def add_scores(self, results: list[InstanceData]) -> list[InstanceData]:
+        """Detections with ``id_scores`` (and ``known``), with logits as ``test_cfg`` wants it."""
+        keep = self.bbox_head.test_cfg.get("keep_logits", False)
+        return [self.postprocessor(result, keep_logits=keep) for result in results]

@@ -8,31 +8,29 @@ from mmengine.structures import InstanceData
 from negas.scores import get_score
 
 
-@MODELS.register_module()
-class NegSPostProcessor:
-    """Add ``id_scores`` and, with a threshold, ``known`` to detections (NegAS Eq. of NegS).
+@MODELS.register_module(name=["OODPostProcessor", "NegSPostProcessor"])
+class OODPostProcessor:
+    """Add ``id_scores`` and, with a threshold, ``known`` to detections.
+
+    Registered as ``NegSPostProcessor`` as well, after the paper's own score.
 
     Args:
         score: any name of :data:`negas.scores.SCORES`; larger = known.
         tau: a box is known iff its score is at least ``tau``; ``None``: no verdict.
-        keep_logits: leave ``id_logits`` and ``neg_logits`` in the result.
         **options: of the score, e.g. ``weight`` or ``neg_reduce`` of ``negs``.
     """
 
-    def __init__(
-        self,
-        score: str = "negs",
-        tau: float | None = None,
-        keep_logits: bool = False,
-        **options: object,
-    ) -> None:
+    def __init__(self, score: str = "negs", tau: float | None = None, **options: object) -> None:
         self.score_name = score
         self.score = get_score(score, **options)
         self.tau = tau
-        self.keep_logits = keep_logits
 
-    def __call__(self, detections: InstanceData) -> InstanceData:
-        """Score detections that have ``id_logits [n,K]`` and, if needed, ``neg_logits [n,M]``.
+    def __call__(self, detections: InstanceData, keep_logits: bool = False) -> InstanceData:
+        """Score detections.
+
+        Args:
+            detections: with ``id_logits [n,K]`` and, if needed, ``neg_logits [n,M]``.
+            keep_logits: leave these in the result.
 
         Raises:
             ValueError: if the score needs negative logits and there are none.
@@ -42,7 +40,7 @@ class NegSPostProcessor:
         detections.id_scores = id_scores.to(detections.scores.dtype)
         if self.tau is not None:
             detections.known = id_scores >= self.tau
-        if not self.keep_logits:
+        if not keep_logits:
             detections.pop("id_logits")
             detections.pop("neg_logits", None)
         return detections

@@ -12,7 +12,7 @@ from torch.nn.functional import avg_pool2d
 
 from negas.apis import Inferencer
 from negas.apis.attention import AttentionMap, Placement, attention_maps
-from negas.models.yolo_world.attention import ID, Branch, Layer, read_branches
+from negas.models.attention_maps import ID, Branch, Layer
 from negas.models.yolo_world.layers import MaxSigmoidAttnBlock
 from tests.helpers.shipped_emoji import CONFIG, WEIGHTS
 from tests.helpers.yolo_world import ROOT
@@ -112,12 +112,10 @@ def test_choices_that_do_not_exist_are_refused(inferencer, image, options, messa
         attention_maps(inferencer, image, **options)
 
 
-def test_other_detectors_are_refused_in_one_sentence(inferencer, monkeypatch):
-    with pytest.raises(ValueError, match="Linear has no text-guided attention"):
-        read_branches(nn.Linear(1, 1), torch.zeros(1, 3, 8, 8))
+def test_a_neck_without_texts_is_refused_in_one_sentence(inferencer, monkeypatch):
     monkeypatch.setattr(inferencer.model, "neck", nn.Identity())
     with pytest.raises(ValueError, match="model.neck is a Identity without text-guided layers"):
-        read_branches(inferencer.model, torch.zeros(1, 3, 96, 160))
+        inferencer.model.attention(torch.zeros(1, 3, 96, 160))
 
 
 # --- where it lies --------------------------------------------------------------------------------
@@ -135,14 +133,12 @@ class BrightnessDetector(nn.Module):
             )
         )
 
-
-@read_branches.register
-def _(model: BrightnessDetector, inputs: torch.Tensor) -> list[Branch]:
-    layers = []
-    for stride in (8, 16, 32):
-        bright = avg_pool2d(inputs.mean(1, keepdim=True), stride)[0]
-        layers.append(Layer("top-down", torch.stack([bright, 0.3 * (1 - bright)], 1), stride))
-    return [Branch(ID, ("bright", "dark"), layers)]
+    def attention(self, inputs: torch.Tensor) -> list[Branch]:
+        layers = []
+        for stride in (8, 16, 32):
+            bright = avg_pool2d(inputs.mean(1, keepdim=True), stride)[0]
+            layers.append(Layer("top-down", torch.stack([bright, 0.3 * (1 - bright)], 1), stride))
+        return [Branch(ID, ("bright", "dark"), layers)]
 
 
 def bright_detector(letterbox=True):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from mmdet.structures import DetDataSample
 
+from negas.models.attention_maps import ID, NEGATIVE
 from negas.models.grounding_dino.attention import token_shares
-from negas.models.yolo_world.attention import ID, NEGATIVE, read_branches
 from tests.helpers.grounding_dino import ID_NAMES, NEG_NAMES, build_grounding_dino
 
 SIZE = (96, 136)  # P5 has more cells than fit: 136 / 32 = 4.25
@@ -25,7 +25,7 @@ def inputs():
 @pytest.fixture(scope="module")
 def branches(model, inputs):
     with torch.no_grad():
-        return read_branches(model, inputs)
+        return model.attention(inputs)
 
 
 @torch.no_grad()
@@ -78,7 +78,7 @@ def test_negatives_guide_a_branch_of_their_own(model, inputs, branches):
     assert branches[0].words == tuple(ID_NAMES) and branches[1].words == tuple(NEG_NAMES)
     swapped = build_grounding_dino(class_names=NEG_NAMES, neg_labels=ID_NAMES).eval()
     with torch.no_grad():
-        others = read_branches(swapped, inputs)
+        others = swapped.attention(inputs)
     for branch, other in zip(branches, others[::-1], strict=True):
         for layer, same in zip(branch.layers, other.layers, strict=True):
             torch.testing.assert_close(layer.scores, same.scores)
@@ -87,5 +87,5 @@ def test_negatives_guide_a_branch_of_their_own(model, inputs, branches):
 def test_the_stock_detector_has_one_branch_and_nothing_stays_hooked(inputs):
     stock = build_grounding_dino(type="GroundingDINODetector").eval()
     with torch.no_grad():
-        assert [branch.name for branch in read_branches(stock, inputs)] == [ID]
+        assert [branch.name for branch in stock.attention(inputs)] == [ID]
     assert not any(module._forward_hooks for module in stock.modules())

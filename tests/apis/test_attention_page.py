@@ -6,7 +6,7 @@ import pytest
 from negas.apis import attention as attention_page
 from negas.apis.attention import AttentionMap, PageOptions, Placement, draw_page
 from negas.apis.inputs import Picture
-from negas.models.yolo_world.attention import ID, NEGATIVE
+from negas.models.attention_maps import ID, NEGATIVE
 
 
 @pytest.fixture

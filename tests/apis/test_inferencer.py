@@ -12,8 +12,9 @@ from pycocotools.coco import COCO
 from negas.apis import Inferencer
 from negas.apis import outputs as inferencer_visualizer
 from negas.apis.calibration import Calibration, default_path, identity
-from negas.apis.labels import read_negatives, set_labels
+from negas.apis.labels import read_negatives
 from negas.cli import load_config
+from negas.models.base import detector_class
 from negas.visualization.boxes import KNOWN, UNKNOWN
 from tests.helpers.shipped_emoji import CONFIG, WEIGHTS, copy_weights, draw_scenes
 from tests.helpers.yolo_world import ROOT
@@ -266,6 +267,10 @@ def config_with(**model):
     cfg = load_config(CONFIG)
     cfg.model.update(model)
     return cfg
+
+
+def set_labels(cfg, *labels, **more):
+    detector_class(cfg.model).set_labels(cfg.model, *labels, **more)
 
 
 def test_labels_are_put_into_the_config(tmp_path):

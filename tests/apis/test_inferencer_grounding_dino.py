@@ -65,7 +65,7 @@ def test_pictures_of_a_batch_do_not_mix(judge):
 
 
 def test_a_picture_that_the_model_cannot_take_does_not_end_the_run(judge, monkeypatch):
-    def refuse_strips(_, __, samples):
+    def refuse_strips(feats, samples, num_queries):
         height, width = samples[0].ori_shape
         if width > 20 * height:
             raise ValueError(f"{width}x{height} is a strip")

@@ -38,6 +38,8 @@ class Model:
     """As much of a detector as the metric looks at."""
 
     class_names, neg_labels, prompt = CLASSES, ["fox"], None
+    token_reduce = postprocessor = base_sha256 = None
+    use_nega = False
 
     def __init__(self, **test_cfg):
         self.bbox_head = SimpleNamespace(test_cfg=dict(keep_logits=True) | test_cfg)

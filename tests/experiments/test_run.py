@@ -1,8 +1,12 @@
 """Processes of a launcher are joined before the checks, as MMEngine's runner would join them."""
 
+import copy
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.config import config as config_module
 
 from negas.experiments import run
 
@@ -58,3 +62,20 @@ def test_processes_are_joined_before_data_are_checked(monkeypatch):
         run.test(cfg, "x.pth")
     steps = ["check_bank", "join_processes", "check_data"]
     assert order == [*steps, "check_checkpoint", *steps]
+
+
+def test_a_config_is_formatted_anew_only_where_it_changed(monkeypatch):
+    """MMEngine asks for the text at every checkpoint, of a copy of the config."""
+    cfg = Config(dict(a=1, b=dict(c=[1, 2])))
+    monkeypatch.setattr(run, "RUNNERS", SimpleNamespace(build=lambda built: built))
+    cfg.runner_type = "Any"
+    built = run.build_runner(cfg)
+    calls, real = [], config_module.FormatCode
+    monkeypatch.setattr(
+        config_module, "FormatCode", lambda *a, **k: calls.append(a) or real(*a, **k)
+    )
+    texts = [copy.deepcopy(built).pretty_text for _ in range(3)]
+    assert texts == [cfg.pretty_text] * 3 and len(calls) == 1 + 1  # once by MMEngine's own
+    built.b.c = [3]
+    assert built.pretty_text != texts[0] and len(calls) == 3
+    assert built.pretty_text == cfg.pretty_text, "it is the same config, not a copy"

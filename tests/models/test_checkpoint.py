@@ -5,18 +5,17 @@ import torch
 from torch import nn
 
 import negas.register  # noqa: F401
-from negas.models.base_weights import BaseWeights
+from negas.models.base import BaseDetector
 from negas.models.checkpoint import check_state_dict, is_partial, load_base_weights
 
 
-class Tiny(BaseWeights, nn.Module):
+class Tiny(BaseDetector, nn.Module):
     """A detector of two parameters; the second is trained on top of the first."""
 
     def __init__(self, base_checkpoint=None):
-        super().__init__()
+        super().__init__(base_checkpoint=base_checkpoint)
         self.bbox_head = nn.Linear(1, 1, bias=False)
         self.prompt = nn.Linear(1, 1, bias=False)
-        self.base_checkpoint = base_checkpoint
 
     def optional_keys(self):
         """Base weights know no prompt."""
@@ -57,10 +56,10 @@ class Drawn(nn.Module):
 
 
 def test_initialising_again_loads_the_base_again(base):
-    class Detector(BaseWeights, Drawn):
-        base_checkpoint = base
+    class Detector(BaseDetector, Drawn):
+        pass
 
-    model = Detector()
+    model = Detector(base_checkpoint=base)
     for _ in range(2):
         model.init_weights()
         assert model.bbox_head.weight.item() == 7.0 and model.base_sha256

@@ -133,7 +133,7 @@ def test_texts_of_a_batch_become_one_caption():
     _, samples = batch(images=2, objects=2)
     samples[0].gt_instances.labels = torch.tensor([2, 0])
     with_texts(samples, [("cat", "dog", "tiger"), ("panda", "dog", "light")])
-    names, prefix = merge_texts(model, samples)
+    names, prefix = merge_texts(model.language_model, samples, model.prefix)
     assert prefix and names[:2] == ("tiger", "cat"), "what is shown comes first"
     assert set(names) == {"tiger", "cat", "panda", "dog", "light"}
     assert [names[i] for i in samples[0].gt_instances.labels] == ["tiger", "cat"]
@@ -142,10 +142,12 @@ def test_texts_of_a_batch_become_one_caption():
 def test_longer_lists_keep_their_texts_and_mixed_batches_are_refused():
     model = build_grounding_dino(type="GroundingDINODetector")
     _, samples = batch(images=2, objects=0)
-    names, _ = merge_texts(model, with_texts(samples, [("cat",), ("dog", "panda", "tiger")]))
+    names, _ = merge_texts(
+        model.language_model, with_texts(samples, [("cat",), ("dog", "panda", "tiger")])
+    )
     assert set(names) == {"cat", "dog", "panda", "tiger"}
     with pytest.raises(ValueError, match="give them to all or none"):
-        merge_texts(model, with_texts(samples, [("cat",), ()]))
+        merge_texts(model.language_model, with_texts(samples, [("cat",), ()]))
 
 
 def test_texts_that_do_not_fit_are_left_out_negatives_first():
@@ -153,15 +155,19 @@ def test_texts_that_do_not_fit_are_left_out_negatives_first():
     many = tuple(f"{a}{b}{c}" for a in "abcd" for b in "klmno" for c in "uvwxy")  # 4 tokens each
     _, samples = batch(images=2, objects=2)
     samples[0].gt_instances.labels = torch.tensor([99, 50])
-    names, prefix = merge_texts(model, with_texts(samples, [many, many]))
+    names, prefix = merge_texts(
+        model.language_model, with_texts(samples, [many, many]), model.prefix
+    )
     assert prefix and names[:2] == (many[99], many[50]) and len(names) < len(many)
     model.caption(names)
     samples[0].gt_instances = InstanceData(labels=torch.arange(50))
-    names, prefix = merge_texts(model, with_texts(samples, [many, many]))
+    names, prefix = merge_texts(
+        model.language_model, with_texts(samples, [many, many]), model.prefix
+    )
     assert not prefix and names[:50] == many[:50], "the prefix goes before a shown name does"
     samples[0].gt_instances = InstanceData(labels=torch.arange(100))
     with pytest.raises(ValueError, match="lower train_dataloader.batch_size"):
-        merge_texts(model, with_texts(samples, [many, many]))
+        merge_texts(model.language_model, with_texts(samples, [many, many]), model.prefix)
 
 
 def test_pre_training_moves_all_but_what_is_frozen():

@@ -17,6 +17,10 @@ from tests.helpers.grounding_dino import (
 
 
 @torch.no_grad()
+def contrast_of(model):
+    return model.bbox_head.cls_branches[model.decoder.num_layers - 1]
+
+
 def predict(model, inputs, samples):
     return [s.pred_instances.clone() for s in model.eval().predict(inputs, samples)]
 
@@ -117,7 +121,7 @@ def test_region_embeddings_give_the_heads_logits(log_scale, bias):
         for one in model.bbox_head.cls_branches.parameters():
             one += 0.3
         found = model.label_boxes(*batch())
-        embeddings = region_embeddings(model, found.queries[1])
+        embeddings = region_embeddings(contrast_of(model), found.queries[1])
         mask = torch.ones(1, found.id_tokens.shape[1], dtype=torch.bool)
         want = model.bbox_head.cls_branches[model.decoder.num_layers - 1](
             found.queries[1:], found.id_tokens[1:], mask
@@ -155,7 +159,7 @@ def test_id_logits_are_full_precision_under_autocast():
     model = build_grounding_dino()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = model.eval().label_boxes(*batch())
-    embeddings = region_embeddings(model, found.queries[0].float())
+    embeddings = region_embeddings(contrast_of(model), found.queries[0].float())
     caption, _ = model.id_text()
     one = (caption.name_map.sum(1) == 1).nonzero()[:, 0]
     columns = caption.name_map[one].int().argmax(1)

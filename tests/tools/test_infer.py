@@ -112,9 +112,9 @@ def test_labels_at_run_time_need_no_training(images, weights, tmp_path, capsys):
     [
         (["--calibration", "lost.json"], "calibration 'lost.json' does not exist"),
         (["--calibration", "data/labels/voc.json"], "so it is no calibration"),
-        (["--batch-size", 0], "batch_size must be at least 1"),
-        (["--score-thr", "nan"], "pred_score_thr must be a confidence in [0, 1]"),
-        (["--score-thr", 30], "pred_score_thr must be a confidence in [0, 1]"),
+        (["--batch-size", 0], "--batch-size must be at least 1"),
+        (["--score-thr", "nan"], "--score-thr must be finite"),
+        (["--score-thr", 30], "--score-thr must lie in [0, 1]"),
         (["--device", "gpu"], "device 'gpu' cannot be used"),
         (["--negatives", "dog"], "is the ID label 'dog'"),
     ],

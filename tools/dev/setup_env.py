@@ -74,7 +74,7 @@ def check(python: Path, headless: bool) -> None:
     if probe.returncode:
         raise SetupError(
             f"installed, but importing fails: {probe.stderr.strip().splitlines()[-1]}; "
-            f"`{python} -m negas.doctor` names the mend"
+            f"`{python} -m negas.doctor` names the fix"
         )
 
 

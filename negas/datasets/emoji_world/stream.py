@@ -2,19 +2,18 @@
 
 from collections.abc import Sequence
 
-from negas import compat
+import negas.compat.mm  # noqa: F401 - mmdet can be imported after it
 
-compat.install()  # before mmdet, whoever imports this module first
+# isort: split
+import numpy as np
+from mmdet.structures.bbox import HorizontalBoxes
+from mmengine.registry import DATASETS, TRANSFORMS
+from torch.utils.data import Dataset
 
-import numpy as np  # noqa: E402
-from mmdet.structures.bbox import HorizontalBoxes  # noqa: E402
-from mmengine.registry import DATASETS, TRANSFORMS  # noqa: E402
-from torch.utils.data import Dataset  # noqa: E402
-
-from .atlas import Atlas  # noqa: E402
-from .glyphs import PHOTOMETRIES  # noqa: E402
-from .scenes import Scene, SceneComposer, scene_generator  # noqa: E402
-from .vocabulary import SEEN_STYLES, group_names, load_classes, vocabulary  # noqa: E402
+from .atlas import Atlas
+from .glyphs import PHOTOMETRIES
+from .scenes import Scene, SceneComposer, scene_generator
+from .vocabulary import SEEN_STYLES, group_names, load_classes, vocabulary
 
 
 @DATASETS.register_module()

@@ -5,65 +5,55 @@ Shapes: H heads, K names, L caption tokens, N cells of all levels, (h, w) a leve
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from mmdet.models.utils.vlfuse_helper import BiMultiHeadAttention
+from torch import Tensor, nn
 
-from negas import compat
+from negas.models.attention_maps import Layer
 
-compat.install()  # before mmdet, whoever imports this module first
-
-from mmdet.models.utils.vlfuse_helper import BiMultiHeadAttention  # noqa: E402
-from mmdet.structures import DetDataSample  # noqa: E402
-
-from negas.models.yolo_world.attention import ID, NEGATIVE, Branch, Layer, read_branches, stride_of  # noqa: E402
-
-from .captions import Caption  # noqa: E402
-from .detector import GroundingDINODetector  # noqa: E402
+from .captions import Caption
 
 
-@read_branches.register
-def _(model: GroundingDINODetector, inputs: Tensor) -> list[Branch]:
-    """One layer per fusion layer of the encoder and level; the encoder runs once per branch.
+@contextmanager
+def recorded_shares(fusion_layers: Sequence[nn.Module], caption: Caption) -> Iterator[list[Tensor]]:
+    """What the encoder's fusion layers attend to while it runs in this context.
 
     A cell spreads its attention over all tokens of the caption; a name's score is the largest share
-    that one of its tokens gets. As in NegA, negatives guide the encoder as a caption of their own.
+    that one of its tokens gets.
 
-    Raises:
-        ValueError: the negatives do not fit one caption.
+    Yields:
+        A list to which each layer adds its names' shares [H, K, N] when it runs.
     """
-    guides = [(ID, model.class_names, *model.id_text())]
-    if negatives := getattr(model, "neg_labels", ()):
-        caption = model.caption(negatives, model.prefix_negatives)
-        guides.append((NEGATIVE, negatives, caption, model.encode_caption(caption)))
-    feats = tuple(model.extract_feat(inputs))
-    # One image is not padded, so it fills the input.
-    meta = dict(img_shape=inputs.shape[-2:], batch_input_shape=inputs.shape[-2:])
-    encoder_inputs, _ = model.pre_transformer(feats, [DetDataSample(metainfo=meta)])
-    finest = stride_of(inputs, feats[0])
-    branches = []
-    for name, words, caption, text in guides:
-        shares: list[Tensor] = []
-        hooks = [
-            layer.attn.register_forward_hook(_recorder(shares, caption))
-            for layer in model.encoder.fusion_layers
-        ]
-        try:
-            model.forward_encoder(**encoder_inputs, text_dict=text)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        layers = [
-            Layer(f"fusion-{number}", part, finest << level)
-            for number, share in enumerate(shares, 1)
-            for level, part in enumerate(_by_level(share, feats))
-        ]
-        branches.append(Branch(name, tuple(words), layers))
-    return branches
+    shares: list[Tensor] = []
+    handles = [
+        layer.attn.register_forward_hook(_recorder(shares, caption)) for layer in fusion_layers
+    ]
+    try:
+        yield shares
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
-def _by_level(share: Tensor, feats: tuple[Tensor, ...]) -> list[Tensor]:
+def fusion_maps(shares: Sequence[Tensor], feats: Sequence[Tensor], finest: int) -> list[Layer]:
+    """One layer per fusion layer and level.
+
+    Args:
+        shares: of :func:`recorded_shares`.
+        feats: levels [1, C, h, w] of the image, fine to coarse.
+        finest: stride of the first, in pixels.
+    """
+    return [
+        Layer(f"fusion-{number}", part, finest << level)
+        for number, share in enumerate(shares, 1)
+        for level, part in enumerate(_by_level(share, feats))
+    ]
+
+
+def _by_level(share: Tensor, feats: Sequence[Tensor]) -> list[Tensor]:
     """Split [H, K, N] into levels [H, K, h, w]."""
     sizes = [tuple(feat.shape[-2:]) for feat in feats]
     parts = share.split([height * width for height, width in sizes], dim=-1)

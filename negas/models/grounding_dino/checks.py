@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from mmdet.structures import OptSampleList
 from torch import Tensor
 
 from .captions import clean_name
 
-if TYPE_CHECKING:
-    from .detector import GroundingDINODetector
 
-
-def check_caption_length(detector: GroundingDINODetector) -> None:
+def check_caption_length(tokens: int, scored: int) -> None:
     """Every token of a caption has a score.
+
+    Args:
+        tokens: that a caption may have.
+        scored: tokens that the head scores.
 
     Raises:
         ValueError: if captions may be longer than what the head scores.
     """
-    tokens, scored = detector.language_model.max_tokens, detector.bbox_head.max_text_len
     if tokens > scored:
         raise ValueError(
             f"language_model.max_tokens={tokens} is more than bbox_head.contrastive_cfg."
@@ -28,13 +27,12 @@ def check_caption_length(detector: GroundingDINODetector) -> None:
         )
 
 
-def check_label_count(detector: GroundingDINODetector, count: int) -> None:
+def check_label_count(count: int, limit: int) -> None:
     """Denoising queries, which every training step makes, have an embedding per class.
 
     Raises:
-        ValueError: for training with more classes than that.
+        ValueError: for training with more classes than these ``limit`` embeddings.
     """
-    limit = detector.dn_query_generator.num_classes
     if count > limit:
         raise ValueError(
             f"{count} classes are more than bbox_head.num_classes={limit}, the label embeddings of "
@@ -57,38 +55,22 @@ def check_negatives(class_names: Sequence[str], neg_labels: Sequence[str]) -> No
             )
 
 
-def check_places(
-    detector: GroundingDINODetector, feats: Sequence[Tensor], samples: OptSampleList
-) -> None:
+def check_places(feats: Sequence[Tensor], samples: OptSampleList, num_queries: int) -> None:
     """Queries are chosen among the cells of all levels.
+
+    Args:
+        feats: the levels.
+        samples: of the batch, all padded to one shape.
+        num_queries: of the detector.
 
     Raises:
         ValueError: if an image has fewer of these than there are queries.
     """
     places = sum(level.shape[-2] * level.shape[-1] for level in feats)
-    if places < detector.num_queries:
+    if places < num_queries:
         height, width = samples[0].batch_input_shape
         raise ValueError(
             f"an image that is {width}x{height} pixels for the network has {places} places, fewer "
-            f"than the {detector.num_queries} queries; use larger or less elongated images, or "
+            f"than the {num_queries} queries; use larger or less elongated images, or "
             "lower num_queries"
         )
-
-
-def freeze_children(detector: GroundingDINODetector, names: Sequence[str] | str) -> tuple[str, ...]:
-    """Take the gradients from children of the detector.
-
-    Returns:
-        Their names.
-
-    Raises:
-        ValueError: for one that the detector does not have.
-    """
-    names = (names,) if isinstance(names, str) else tuple(names)
-    parts = dict(detector.named_children())
-    for name in names:
-        if name not in parts:
-            known = ", ".join(parts)
-            raise ValueError(f"frozen: {name!r} is no part of the detector; it has {known}")
-        parts[name].requires_grad_(False)
-    return names

@@ -10,25 +10,27 @@ from contextlib import contextmanager
 
 import torch
 from mmdet.models.detectors import GroundingDINO
-from mmdet.structures import OptSampleList, SampleList
+from mmdet.structures import DetDataSample, OptSampleList, SampleList
 from mmengine.registry import MODELS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
 from negas.embeddings.cache import fingerprint
-from negas.labels.names import read_names
-from negas.models.base_weights import BaseWeights
+from negas.models.attention_maps import ID, Branch, stride_of
+from negas.models.base import BaseDetector
+from negas.models.freeze import freeze_children
 
+from .attention import fusion_maps, recorded_shares
 from .captions import Caption, make_caption
-from .checks import check_caption_length, check_label_count, check_places, freeze_children
-from .label_logits import TOKEN_REDUCE, label_logits, tokens_by_label
-from .predictions import LabelBoxes, describe_boxes, split_bank
+from .checks import check_caption_length, check_label_count, check_places
+from .label_logits import TOKEN_REDUCE, label_logits, mean_cosines, tokens_by_label
+from .predictions import LabelBoxes, image_boxes, region_embeddings, split_bank
 from .text_bank import TextBank
 from .training_texts import merge_texts, warn_of_unused_chunks, warn_of_unused_texts
 
 
 @MODELS.register_module()
-class GroundingDINODetector(BaseWeights, GroundingDINO):
+class GroundingDINODetector(BaseDetector, GroundingDINO):
     """MMDetection's Grounding DINO for a fixed list of names, on today's transformers.
 
     Takes MMDetection's Grounding DINO and MM-Grounding-DINO configs. Training reads per-image texts
@@ -39,14 +41,14 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
 
     Args:
         language_model: MMDetection's ``BertModel`` config; built as :class:`BertTextModel`.
-        class_names: ID labels, in the order of the dataset's classes; or a JSON/text file of them.
         prefix: words in front of every name; ``None``: none.
-        base_checkpoint: see :class:`~negas.models.base_weights.BaseWeights`.
         frozen: children that are not trained and stay in eval mode.
         token_reduce: how a label's token probabilities become its score; ``mean`` is MMDetection's.
         prefix_prob: in training, the share of batches whose names have ``prefix`` in front.
         denoising: whether the losses of denoising queries count; they are of no use if the queries'
             label embedding is neither trained nor in the weights.
+        *args, **kwargs: of :class:`~negas.models.base.BaseDetector` (``class_names``,
+            ``base_checkpoint``) and of MMDetection's class.
 
     Raises:
         ValueError: if the names do not fit one caption (see :func:`make_caption`).
@@ -56,9 +58,7 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
         self,
         language_model: dict,
         *args,
-        class_names: Sequence[str] | str = (),
         prefix: str | None = None,
-        base_checkpoint: str | None = None,
         frozen: Sequence[str] = (),
         token_reduce: str = "mean",
         prefix_prob: float = 1.0,
@@ -70,16 +70,14 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
         super().__init__(language_model, *args, **kwargs)
         if token_reduce not in TOKEN_REDUCE:
             raise ValueError(f"token_reduce must be one of {TOKEN_REDUCE}, got {token_reduce!r}")
-        check_caption_length(self)
-        self.class_names = read_names(class_names, "class_names")
+        check_caption_length(self.language_model.max_tokens, self.bbox_head.max_text_len)
         self.prefix = (prefix or "").strip()
         self.num_ctx = len(self.language_model.tokenizer.tokenize(self.prefix))
-        self.base_checkpoint = base_checkpoint
         self.token_reduce = token_reduce
         self.prefix_prob = prefix_prob
         self.denoising = denoising
         self.unused_texts: set[str] = set()  # what was warned of
-        warn_of_unused_chunks(self)
+        warn_of_unused_chunks(self.test_cfg, self.class_names)
         self._id_text: tuple | None = None
         self.frozen = freeze_children(self, frozen)
 
@@ -102,9 +100,12 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
         for name in self.frozen:
             getattr(self, name).train(False)
         if mode:
-            check_label_count(self, len(self.class_names))
+            self._check_label_count(len(self.class_names))
             self.forget_texts()
         return self
+
+    def _check_label_count(self, count: int) -> None:
+        check_label_count(count, self.dn_query_generator.num_classes)
 
     @property
     def device(self) -> torch.device:
@@ -112,6 +113,16 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
         return self.level_embed.device
 
     # --- texts --------------------------------------------------------------------------------
+    @property
+    def template(self) -> str:
+        """The prefix and the place of a name."""
+        return f"{self.prefix} {{}}".strip()
+
+    @property
+    def text_options(self) -> dict[str, object]:
+        """Options of texts and scores beside the template."""
+        return super().text_options | dict(prefix=self.prefix, token_reduce=self.token_reduce)
+
     def caption(self, names: Sequence[str], prefix: bool = True) -> Caption:
         """One caption of names, on the detector's device."""
         if not names:
@@ -188,7 +199,7 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
     ) -> dict:
         """``forward_transformer`` with one caption for all images of the batch."""
         size = len(feats[0])
-        check_places(self, feats, samples)
+        check_places(feats, samples, self.num_queries)
         # Repeated, not mixed: MMDetection orders the text layers' masks by head, its attention by
         # image, so two captions in a batch would swap masks.
         expanded = {key: value.expand(size, *value.shape[1:]) for key, value in text.items()}
@@ -203,6 +214,37 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
         finally:
             self.training = mode
 
+    def _warn_of_unused_texts(self, samples: SampleList, text_names: bool = False) -> None:
+        warn_of_unused_texts(
+            samples, self.class_names, self.unused_texts, self.training, text_names
+        )
+
+    # --- attention ----------------------------------------------------------------------------
+    def _guides(self) -> list[tuple[str, Sequence[str], Caption, dict[str, Tensor]]]:
+        """Branches of :meth:`attention`: name, words, caption and its encoding."""
+        return [(ID, self.class_names, *self.id_text())]
+
+    def attention(self, inputs: Tensor) -> list[Branch]:
+        """One layer per fusion layer of the encoder and level; it runs once per branch.
+
+        As in NegA, negatives guide the encoder as a caption of their own.
+
+        Raises:
+            ValueError: the negatives do not fit one caption.
+        """
+        guides = self._guides()
+        feats = tuple(self.extract_feat(inputs))
+        # One image is not padded, so it fills the input.
+        meta = dict(img_shape=inputs.shape[-2:], batch_input_shape=inputs.shape[-2:])
+        encoder_inputs, _ = self.pre_transformer(feats, [DetDataSample(metainfo=meta)])
+        branches = []
+        for name, words, caption, text in guides:
+            with recorded_shares(self.encoder.fusion_layers, caption) as shares:
+                self.forward_encoder(**encoder_inputs, text_dict=text)
+            layers = fusion_maps(shares, feats, stride_of(inputs, feats[0]))
+            branches.append(Branch(name, tuple(words), layers))
+        return branches
+
     # --- training -----------------------------------------------------------------------------
     def id_losses(
         self,
@@ -216,7 +258,7 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
 
         ``text_names``: the caption is the samples' own, not of ``class_names``.
         """
-        warn_of_unused_texts(self, samples, text_names)
+        self._warn_of_unused_texts(samples, text_names)
         width = self.bbox_head.max_text_len - caption.name_map.shape[1]
         positives = torch.nn.functional.pad(caption.name_map.float(), (0, width))
         for sample in samples:
@@ -231,18 +273,17 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> dict[str, Tensor]:
         """Grounding DINO's losses on the texts of the batch."""
-        names, prefix = merge_texts(
-            self, batch_data_samples, bool(torch.rand(()) < self.prefix_prob)
-        )
-        check_label_count(self, len(names))
-        caption = self.caption(names or self.class_names, prefix)
+        prefix = self.prefix if torch.rand(()) < self.prefix_prob else ""
+        names, prefix = merge_texts(self.language_model, batch_data_samples, prefix)
+        self._check_label_count(len(names))
+        caption = self.caption(names or self.class_names, bool(prefix))
         feats, text = self.extract_feat(batch_inputs), self.encode_caption(caption)
         return self.id_losses(feats, caption, text, batch_data_samples, bool(names))[0]
 
     # --- test ---------------------------------------------------------------------------------
     def label_boxes(self, batch_inputs: Tensor, samples: SampleList) -> LabelBoxes:
         """Last-layer queries, boxes and ID label logits of a batch."""
-        warn_of_unused_texts(self, samples)
+        self._warn_of_unused_texts(samples)
         caption, text = self.id_text()
         out = self.transform(self.extract_feat(batch_inputs), text, samples)
         # In half precision logits are rounded to a few hundredths, and negatives' are not.
@@ -263,14 +304,66 @@ class GroundingDINODetector(BaseWeights, GroundingDINO):
     def detections(
         self, batch_inputs: Tensor, samples: SampleList, neg_feats: Tensor | None, rescale: bool
     ) -> list[InstanceData]:
-        """Kept boxes per image; see :func:`describe_boxes`."""
+        """The boxes of each image that MMDetection's top-k keeps, with what OOD scores need.
+
+        Only ID logits decide which boxes are kept. One query may be kept with several labels.
+
+        Args:
+            batch_inputs: normalised images.
+            samples: of the images.
+            neg_feats: bank of negatives, see :meth:`bank_feats`; ``None``: none.
+            rescale: boxes in original-image pixels.
+
+        Returns:
+            Per image ``bboxes, scores, labels, query_inds``, the list ``label_names``,
+            ``id_logits [n,K]`` and ``neg_logits [n,M]``; with ``test_cfg.keep_embeddings``
+            ``embeddings [n,D+1]``, ``id_cosines [n,K]`` and ``neg_cosines [n,M]``, too.
+        """
         found = self.label_boxes(batch_inputs, samples)
         bank = None if neg_feats is None else split_bank(neg_feats)
-        with torch.autocast(self.device.type, enabled=False):
+        with torch.autocast(self.device.type, enabled=False):  # see label_logits
             return [
-                describe_boxes(self, found, i, sample.metainfo, bank, rescale)
+                self._describe(found, i, sample.metainfo, bank, rescale)
                 for i, sample in enumerate(samples)
             ]
+
+    def _describe(
+        self,
+        found: LabelBoxes,
+        image: int,
+        meta: dict,
+        bank: tuple[Tensor, Tensor] | None,
+        rescale: bool,
+    ) -> InstanceData:
+        """Boxes of one image of a batch; see :meth:`detections`."""
+        test_cfg = self.bbox_head.test_cfg
+        id_logits = found.id_logits[image]
+        num_labels = id_logits.shape[-1]
+        limit = min(test_cfg.get("max_per_img", len(id_logits)), id_logits.numel())
+        kept = id_logits.sigmoid().view(-1).topk(limit)[1]
+        query_inds = kept // num_labels
+        results = InstanceData()
+        results.bboxes = image_boxes(found.boxes[image][query_inds], meta, rescale)
+        results.scores = id_logits.view(-1)[kept].sigmoid()
+        results.labels = kept % num_labels
+        # As in MMDetection, whose visualizer writes them instead of the dataset's class names.
+        results.label_names = [self.class_names[label] for label in results.labels.tolist()]
+        results.query_inds = query_inds
+        results.id_logits = id_logits[query_inds]
+        contrast = self.bbox_head.cls_branches[self.decoder.num_layers - 1]
+        embeddings = region_embeddings(contrast, found.queries[image][query_inds])
+        if bank is not None:
+            tokens, real = bank
+            products = torch.einsum("nd,mtd->nmt", embeddings[:, :-1], tokens)
+            token_logits = products + embeddings[:, -1:, None]
+            results.neg_logits = label_logits(token_logits, real, self.token_reduce)
+        if test_cfg.get("keep_embeddings"):
+            results.embeddings = embeddings
+            id_tokens = found.id_tokens[image][found.columns]
+            results.id_cosines = mean_cosines(embeddings[:, :-1], id_tokens, found.real)
+            if bank is not None:
+                results.neg_cosines = mean_cosines(embeddings[:, :-1], *bank)
+        return results
 
     def predict(
         self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True

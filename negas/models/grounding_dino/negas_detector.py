@@ -15,9 +15,10 @@ from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from mmdet.utils import reduce_mean
 from mmengine.registry import MODELS
 from mmengine.structures import InstanceData
-from torch import Tensor
+from torch import Tensor, nn
 
 from negas.embeddings.cache import TextFeatureCache, fingerprint
+from negas.models.attention_maps import NEGATIVE
 from negas.models.nega_noise import StepNoise
 from negas.models.negas_parts import NegASParts
 
@@ -39,58 +40,31 @@ class NegASGroundingDINO(NegASParts, GroundingDINODetector):
     negatives bypass fusion and meet only the queries of the ID pass.
 
     Args:
-        neg_labels: a :class:`~negas.labels.NegativeLabelBank` file, or a list of words; empty: none
-            (then ``use_nega`` must be off).
-        prompt: options of :class:`~negas.embeddings.PromptLearner`; ``None``: no learnable prompt,
-            names stand behind ``prefix`` (stock weights, training-free NegS).
-        prompt_negatives: put the learnable prompt in front of negative labels too.
-        use_nega: train with the OOD branch; ``False`` is the CoOp baseline.
-        guide_grad: let ``loss_ood`` reach the prompt through the negatives that guide the branch,
-            too; ``False``: through the ID names only, and the branch needs no graph of its own.
         noise: options of :class:`~negas.models.nega_noise.StepNoise`, put on token embeddings where
             they enter the encoder.
-        background: config of :class:`~negas.models.query_background.QueryBackground`.
-        loss_ood: config of :class:`~negas.models.losses.MaskedFocalLoss` (or ``MaskedBCELoss``).
         ood_layers: decoder layers of the OOD branch with a loss: ``last`` or ``all``.
         neg_path: how negatives reach the score, see :class:`~.text_bank.TextBank`.
-        postprocessor: config of :class:`~negas.models.postprocess.NegSPostProcessor`.
+        *args, **kwargs: see :class:`~negas.models.negas_parts.NegASParts`.
     """
+
+    default_background = "QueryBackground"
+    default_loss = "MaskedFocalLoss"
 
     def __init__(
         self,
         *args,
-        neg_labels: Sequence[str] | str = (),
-        prompt: dict | None = None,
-        prompt_negatives: bool = True,
-        use_nega: bool = True,
-        guide_grad: bool = True,
         noise: dict | None = None,
-        background: dict | None = None,
-        loss_ood: dict | None = None,
         ood_layers: str = "last",
         neg_path: str = "normed",
-        postprocessor: dict | None = None,
         **kwargs,
     ) -> None:
-        super().__init__(*args, **kwargs)
         if ood_layers not in OOD_LAYERS:
             raise ValueError(f"ood_layers must be one of {OOD_LAYERS}, got {ood_layers!r}")
+        super().__init__(*args, **kwargs)
         self.ood_layers = ood_layers
         self.neg_path = TextBank(self, neg_path).path
-        self.prompt_negatives = prompt_negatives
-        self.guide_grad = guide_grad
         self.noise = StepNoise(**(noise or {}), owner="NegASGroundingDINO.noise")
         self.neg_cache = TextFeatureCache()
-        self.add_parts(
-            self.language_model.bert,
-            self.language_model.tokenizer,
-            neg_labels,
-            prompt,
-            use_nega,
-            background or dict(type="QueryBackground"),
-            loss_ood or dict(type="MaskedFocalLoss"),
-            postprocessor,
-        )
         if self.prompt is not None:
             # The words keep their places in the caption; their embeddings are the prompt's.
             self.prefix = self.prompt.template.removesuffix(" {}")
@@ -104,6 +78,16 @@ class NegASGroundingDINO(NegASParts, GroundingDINODetector):
         return self.prompt is None or self.prompt_negatives
 
     # --- texts --------------------------------------------------------------------------------
+    @property
+    def text_encoder(self) -> tuple[nn.Module, object]:
+        """BERT and its tokenizer."""
+        return self.language_model.bert, self.language_model.tokenizer
+
+    @property
+    def text_options(self) -> dict[str, object]:
+        """Options of texts and scores beside the template."""
+        return super().text_options | dict(neg_path=self.neg_path)
+
     def forget_texts(self) -> None:
         """Drop the cached label embeddings."""
         super().forget_texts()
@@ -151,6 +135,13 @@ class NegASGroundingDINO(NegASParts, GroundingDINODetector):
         neg_feats = self.bank_feats(self.neg_labels) if self.neg_labels else None
         return super().text_feats()[0], neg_feats
 
+    def _guides(self) -> list[tuple[str, Sequence[str], Caption, dict[str, Tensor]]]:
+        guides = super()._guides()
+        if self.neg_labels:
+            caption = self.caption(self.neg_labels, self.prefix_negatives)
+            guides.append((NEGATIVE, self.neg_labels, caption, self.encode_caption(caption)))
+        return guides
+
     # --- training -----------------------------------------------------------------------------
     def loss(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> dict[str, Tensor]:
         """Grounding DINO's losses of the ID branch and, with NegA, ``loss_ood``."""
@@ -186,8 +177,8 @@ class NegASGroundingDINO(NegASParts, GroundingDINODetector):
             id_inputs["memory_text"],
             id_inputs["text_token_mask"],
         )
-        own = self.background.boxes == "decoder"
-        sources = boxes if own else out["references"][0].expand_as(boxes)
+        by_decoder = self.background.boxes == "decoder"
+        sources = boxes if by_decoder else out["references"][0].expand_as(boxes)
         names = caption.name_map.any(0).nonzero()[:, 0]
         positives = sum(len(sample.gt_instances) for sample in samples)
         avg_factor = logits.new_tensor([float(positives)])
@@ -239,4 +230,4 @@ class NegASGroundingDINO(NegASParts, GroundingDINODetector):
         """Detections with ``id_scores`` (and ``known``); the OOD branch does not run."""
         neg_feats = self.bank_feats(self.neg_labels) if self.neg_labels else None
         results = self.detections(batch_inputs, batch_data_samples, neg_feats, rescale)
-        return self.add_pred_to_datasample(batch_data_samples, self.judged(results))
+        return self.add_pred_to_datasample(batch_data_samples, self.add_scores(results))

@@ -6,18 +6,32 @@ Shapes: M labels, L caption tokens, T tokens of the longest label, D channels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from mmdet.models.layers.transformer.utils import get_text_sine_pos_embed
-from torch import Tensor
+from torch import Tensor, nn
 
-from .captions import chunk_names
-
-if TYPE_CHECKING:
-    from .detector import GroundingDINODetector
+from .captions import Caption, chunk_names
+from .language import BertTextModel
 
 NEG_PATHS = ("normed", "text_layers", "projected")
+
+
+class CaptionEncoder(Protocol):
+    """As much of a detector as a bank needs: captions, and the layers that encode them."""
+
+    language_model: BertTextModel
+    encoder: nn.Module
+    embed_dims: int
+    prefix: str
+    device: torch.device
+
+    def caption(self, names: Sequence[str], prefix: bool = True) -> Caption:
+        """One caption of names."""
+
+    def encode_caption(self, caption: Caption) -> dict[str, Tensor]:
+        """MMDetection's ``text_dict`` of a caption."""
 
 
 class TextBank:
@@ -37,7 +51,7 @@ class TextBank:
         ValueError: on another path.
     """
 
-    def __init__(self, detector: GroundingDINODetector, path: str = "normed") -> None:
+    def __init__(self, detector: CaptionEncoder, path: str = "normed") -> None:
         if path not in NEG_PATHS:
             raise ValueError(f"neg_path must be one of {NEG_PATHS}, got {path!r}")
         self.detector = detector

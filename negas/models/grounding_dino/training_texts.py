@@ -6,20 +6,17 @@ import logging
 import reprlib
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
-from typing import TYPE_CHECKING
 
 from mmdet.structures import DetDataSample, SampleList
 from mmengine.logging import print_log
 
 from .captions import SEPARATOR, chunk_names, clean_name
-
-if TYPE_CHECKING:
-    from .detector import GroundingDINODetector
+from .language import BertTextModel
 
 
 def merge_texts(
-    detector: GroundingDINODetector, samples: SampleList, prefix: bool = True
-) -> tuple[tuple[str, ...], bool]:
+    language: BertTextModel, samples: SampleList, prefix: str = ""
+) -> tuple[tuple[str, ...], str]:
     """The names of a batch's caption; labels are rewritten to index into them.
 
     All images share one caption (see ``GroundingDINODetector.transform``): what some image shows
@@ -27,13 +24,13 @@ def merge_texts(
     does not is a negative there, so ``text_names`` must come from one vocabulary.
 
     Args:
-        detector: whose caption it is.
+        language: whose caption it is.
         samples: with ``text_names`` in their metainfo.
-        prefix: whether the detector's prefix shall stand before each name.
+        prefix: words that shall stand before each name.
 
     Returns:
-        Names, empty if the samples bring none (labels are left alone then); and whether the prefix
-        fits beside what the batch shows.
+        Names, empty if the samples bring none (labels are left alone then); and the prefix, empty
+        if it does not fit beside what the batch shows.
 
     Raises:
         ValueError: if what the batch shows does not fit one caption, or labels have no name.
@@ -63,24 +60,29 @@ def merge_texts(
     others = {
         name: None for row in zip_longest(*texts) for name in row if name and name not in shown
     }
-    wanted, language = [*shown, *others], detector.language_model
-    names = chunk_names(language, wanted, detector.prefix if prefix else "")[0]
+    wanted = [*shown, *others]
+    names = chunk_names(language, wanted, prefix)[0]
     if prefix and len(names) < len(shown):
-        prefix, names = False, chunk_names(language, wanted)[0]
+        prefix, names = "", chunk_names(language, wanted)[0]
     if len(names) < len(shown):
         raise ValueError(
             f"the batch shows {len(shown)} labels, of which only {len(names)} fit a caption of "
             f"{language.max_tokens} tokens; lower train_dataloader.batch_size"
         )
     place = {name: i for i, name in enumerate(names)}
-    for own, sample in zip(texts, samples, strict=True):
+    for names_of_image, sample in zip(texts, samples, strict=True):
         labels = sample.gt_instances.labels
-        sample.gt_instances.labels = labels.new_tensor([place[own[i]] for i in labels.tolist()])
+        places = [place[names_of_image[label]] for label in labels.tolist()]
+        sample.gt_instances.labels = labels.new_tensor(places)
     return tuple(names), prefix
 
 
 def warn_of_unused_texts(
-    detector: GroundingDINODetector, samples: SampleList, text_names: bool = False
+    samples: SampleList,
+    class_names: Sequence[str],
+    said: set[str],
+    training: bool = False,
+    text_names: bool = False,
 ) -> None:
     """Say once of each key that MMDetection's Grounding DINO would follow it and ours does not.
 
@@ -89,16 +91,18 @@ def warn_of_unused_texts(
     are used anyway is passed over.
 
     Args:
-        detector: whose ``class_names`` are used; ``unused_texts`` keeps what was said.
-        samples: of a batch, of a training batch if the detector is in training mode.
+        samples: of a batch.
+        class_names: of the detector.
+        said: keys that were warned of, kept from call to call.
+        training: whether it is a training batch.
         text_names: the caption was made of the samples' ``text_names``, see :func:`merge_texts`.
     """
     source = "text_names" if text_names else "model.class_names"
     for sample in samples:
-        names = sample.get("text_names") if text_names else detector.class_names
-        for key, advice in _unused(sample, names, detector.training):
-            if key not in detector.unused_texts:
-                detector.unused_texts.add(key)
+        names = sample.get("text_names") if text_names else class_names
+        for key, advice in _unused(sample, names, training):
+            if key not in said:
+                said.add(key)
                 print_log(
                     f"{key}={reprlib.repr(sample.get(key))} of image {sample.get('img_id', '?')} "
                     f"is not used (said once): labels are those of {source}="
@@ -108,12 +112,12 @@ def warn_of_unused_texts(
                 )
 
 
-def warn_of_unused_chunks(detector: GroundingDINODetector) -> None:
+def warn_of_unused_chunks(test_cfg: dict | None, class_names: Sequence[str]) -> None:
     """Say that ``test_cfg.chunked_size`` is not used, where MMDetection would make several passes.
 
     A warning, not an error: its LVIS and DOD configs set it, and run here with names that fit.
     """
-    size, count = (detector.test_cfg or {}).get("chunked_size", -1), len(detector.class_names)
+    size, count = (test_cfg or {}).get("chunked_size", -1), len(class_names)
     if 0 < size < count:
         print_log(
             f"model.test_cfg.chunked_size={size} is not used: all {count} class_names stand in one "
@@ -127,8 +131,8 @@ def _unused(
     sample: DetDataSample, names: Sequence[str], training: bool
 ) -> Iterator[tuple[str, str]]:
     """Keys of a sample that ask for other labels than ``names``, and what to do instead."""
-    own = sample.get("text_names")
-    if own and not _same(own, names):
+    given = sample.get("text_names")
+    if given and not _same(given, names):
         yield "text_names", "give these names as {}"
     text, positive = sample.get("text"), sample.get("tokens_positive")
     if positive and positive != -1:

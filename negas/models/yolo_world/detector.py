@@ -14,23 +14,24 @@ from mmyolo.models.detectors import YOLODetector
 from torch import Tensor
 
 from negas.embeddings.text import encode_labels
-from negas.labels.names import read_names
-from negas.models.base_weights import BaseWeights
+from negas.models.attention_maps import ID, NEGATIVE, Branch
+from negas.models.base import BaseDetector
 from negas.models.freeze import merge_norms_in_eval
+
+from .attention import neck_layers
 
 
 @MODELS.register_module()
-class YOLOWorldDetector(BaseWeights, YOLODetector):
+class YOLOWorldDetector(BaseDetector, YOLODetector):
     """Open-vocabulary detector with a frozen CLIP text encoder.
 
     Training reads per-image texts from the metainfo key ``texts`` (labels index into them) and
     falls back to ``class_names``; testing uses ``class_names``.
 
     Args:
-        class_names: ID labels, in the order of the dataset's classes; or a JSON/text file of them.
+        class_names: see :class:`~negas.models.base.BaseDetector`.
         template: phrase around a name for the text encoder.
-        base_checkpoint: full weights (``.pth`` or ``.safetensors``) loaded when a run starts, and
-            under a checkpoint that holds only trained parameters.
+        base_checkpoint: likewise.
         channels_last: memory format of images and convolution weights; faster on CPUs and on
             tensor cores.
     """
@@ -58,10 +59,10 @@ class YOLOWorldDetector(BaseWeights, YOLODetector):
             data_preprocessor=data_preprocessor,
             init_cfg=init_cfg,
             use_syncbn=False,
+            class_names=class_names,
+            base_checkpoint=base_checkpoint,
         )
-        self.class_names = read_names(class_names, "class_names")
         self.template = template
-        self.base_checkpoint = base_checkpoint
         self._phrases: dict[str, Tensor] = {}
         if self.text_model is not None:  # frozen: each phrase is encoded once
             self.text_model.requires_grad_(False)
@@ -114,6 +115,17 @@ class YOLOWorldDetector(BaseWeights, YOLODetector):
     def bank_feats(self, neg_labels: Sequence[str]) -> Tensor:
         """Test-time embeddings of any negative labels, [M, D]."""
         return self.label_feats(neg_labels)
+
+    def attention(self, inputs: Tensor) -> list[Branch]:
+        """The neck runs once per branch: from its first layer on each has features of its own."""
+        texts, neg_texts = self.text_feats()
+        feats = self.image_feats(inputs)
+        layers = neck_layers(self.neck, feats, texts, inputs)
+        branches = [Branch(ID, tuple(self.class_names), layers)]
+        if neg_texts is not None:
+            layers = neck_layers(self.neck, feats, neg_texts, inputs)
+            branches.append(Branch(NEGATIVE, tuple(self.neg_labels), layers))
+        return branches
 
     # --- forward ------------------------------------------------------------------------------
     def image_feats(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:

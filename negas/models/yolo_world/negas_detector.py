@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from mmdet.structures import SampleList
 from mmengine.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
 
 from negas.embeddings.cache import TextFeatureCache, fingerprint
 from negas.embeddings.text import encode_labels
@@ -27,53 +27,26 @@ class NegASYOLOWorldDetector(NegASParts, YOLOWorldDetector):
     Training moves the prompt's context vectors and nothing else:
     ``L = L_id + L_box (ID branch only) + alpha * L_ood``.
 
-    Args:
-        neg_labels: negative labels: a :class:`~negas.labels.NegativeLabelBank` file, or a list of
-            words; empty: none (then ``use_nega`` must be off).
-        prompt: options of :class:`~negas.embeddings.PromptLearner`; ``None``: no learnable prompt,
-            labels go into ``template`` (stock weights, training-free NegS). For a random start
-            ``ctx_init=None``, ``num_ctx`` and, if it shall not be the run's, a ``seed``.
-        prompt_negatives: put the learnable prompt in front of negative labels too.
-        use_nega: train with the OOD branch; ``False`` is the CoOp baseline.
-        guide_grad: let ``loss_ood`` reach the prompt through the negatives that guide the branch,
-            too; ``False``: through the ID names only, and the branch needs no graph of its own.
-        background: config of :class:`~negas.models.background.BackgroundMask`.
-        loss_ood: config of :class:`~negas.models.losses.MaskedBCELoss`.
-        postprocessor: config of :class:`~negas.models.postprocess.NegSPostProcessor`.
+    Args: see :class:`~negas.models.negas_parts.NegASParts`; ``neck`` is a
+        :class:`~negas.models.nega_neck.NegANeck` unless ``use_nega`` is off.
     """
 
-    def __init__(
-        self,
-        *args,
-        neg_labels: Sequence[str] | str = (),
-        prompt: dict | None = None,
-        prompt_negatives: bool = True,
-        use_nega: bool = True,
-        guide_grad: bool = True,
-        background: dict | None = None,
-        loss_ood: dict | None = None,
-        postprocessor: dict | None = None,
-        **kwargs,
-    ) -> None:
-        super().__init__(*args, **kwargs)
+    default_background = "BackgroundMask"
+    default_loss = "MaskedBCELoss"
+
+    def __init__(self, *args, use_nega: bool = True, **kwargs) -> None:
+        super().__init__(*args, use_nega=use_nega, **kwargs)
         if use_nega and not isinstance(self.neck, NegANeck):
             raise ValueError(
                 "use_nega=True needs neck=dict(type='NegANeck', neck=...), got a "
                 f"{type(self.neck).__name__}; use_nega=False trains the prompt alone (CoOp)"
             )
-        self.prompt_negatives = prompt_negatives
-        self.guide_grad = guide_grad
         self.text_cache = TextFeatureCache()
-        self.add_parts(
-            self.text_model.model,
-            self.text_model.tokenizer,
-            neg_labels,
-            prompt,
-            use_nega,
-            background or dict(type="BackgroundMask"),
-            loss_ood or dict(type="MaskedBCELoss"),
-            postprocessor,
-        )
+
+    @property
+    def text_encoder(self) -> tuple[nn.Module, object]:
+        """CLIP's text transformer and its tokenizer."""
+        return self.text_model.model, self.text_model.tokenizer
 
     def forget_texts(self) -> None:
         """Drop the cached label embeddings."""
@@ -157,4 +130,4 @@ class NegASYOLOWorldDetector(NegASParts, YOLOWorldDetector):
         results = self.bbox_head.predict_by_texts(
             feats, id_text[None], metas, neg_text_feats=neg_text, rescale=rescale
         )
-        return self.add_pred_to_datasample(batch_data_samples, self.judged(results))
+        return self.add_pred_to_datasample(batch_data_samples, self.add_scores(results))

@@ -1,0 +1,177 @@
+"""What all detectors of negas share, and how one is found in a run or a config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmdet.registry import MODELS as MMDET_MODELS
+from mmengine.config import ConfigDict
+from mmengine.model import is_model_wrapper
+from mmengine.registry import MODELS
+from torch import nn
+
+from negas.embeddings.prompt import PromptLearner
+from negas.labels.names import read_names
+
+from .checkpoint import check_state_dict, is_partial, load_base_weights
+from .interface import OODDetector
+from .postprocess import OODPostProcessor
+
+
+class BaseDetector:
+    """Answers of a detector without negatives; put it before the MMDetection class.
+
+    What it leaves open of :class:`~negas.models.interface.OODDetector` is ``template``,
+    ``text_feats``, ``bank_feats`` and ``attention``.
+
+    Args:
+        class_names: ID labels, in the order of the dataset's classes; or a JSON/text file of them.
+        base_checkpoint: full weights (``.pth`` or ``.safetensors``) loaded when a run starts, and
+            under a checkpoint that holds only trained parameters.
+        *args, **kwargs: of the MMDetection class.
+    """
+
+    takes_negatives = False
+    neg_labels: tuple[str, ...] = ()
+    token_reduce: str | None = None
+    use_nega = False
+    postprocessor: OODPostProcessor | None = None
+    base_sha256: str | None = None
+
+    def __init__(
+        self,
+        *args,
+        class_names: Sequence[str] | str = (),
+        base_checkpoint: str | None = None,
+        **kwargs,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.class_names = read_names(class_names, "class_names")
+        self.base_checkpoint = base_checkpoint
+        self.prompt: PromptLearner | None = None  # not of the class: it would hide a module
+
+    @property
+    def text_options(self) -> dict[str, object]:
+        """Options of texts and scores beside the template."""
+        return {}
+
+    # --- weights ------------------------------------------------------------------------------
+    def init_weights(self) -> None:
+        """Initialise layers, then load ``base_checkpoint`` if there is one."""
+        super().init_weights()
+        self.base_sha256 = None  # what was loaded before is gone
+        self.load_base()
+
+    def load_base(self) -> None:
+        """Load ``base_checkpoint`` once.
+
+        Raises:
+            RuntimeError: if its names or shapes are not this model's.
+        """
+        if self.base_checkpoint and self.base_sha256 is None:
+            self.base_sha256 = load_base_weights(self, self.base_checkpoint)
+
+    def forget_texts(self) -> None:
+        """Called after weights were loaded: cached embeddings may be of other text weights."""
+
+    def optional_keys(self) -> tuple[str, ...]:
+        """Prefixes of parameters that a checkpoint may lack as a whole."""
+        return ()
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
+        # MMEngine loads with strict=False and merely logs what is missing: a detector with half
+        # its weights random would run and report AP 0. Check here, where every loader passes.
+        if not prefix:
+            if is_partial(state_dict) and not self.base_checkpoint:
+                raise RuntimeError(
+                    "the checkpoint holds only trained parameters and the config has no "
+                    "model.base_checkpoint to put them on; set it to the weights it was trained on"
+                )
+            if is_partial(state_dict):
+                self.load_base()
+            check_state_dict(self, state_dict, self.optional_keys())
+            self.forget_texts()
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    # --- labels -------------------------------------------------------------------------------
+    @classmethod
+    def set_labels(
+        cls,
+        cfg: ConfigDict,
+        classes: Sequence[str] | str | None = None,
+        negatives: Sequence[str] | str | None = None,
+    ) -> None:
+        """Put labels into a config's ``model``; see the interface."""
+        if classes is not None:
+            cfg.class_names = distinct_names(classes, "classes")
+        if negatives is not None:
+            raise ValueError(
+                f"model.type={cfg.type!r} takes no negative labels; use a config with "
+                f"{detector_names(takes_negatives=True)}"
+            )
+
+
+def distinct_names(source: Sequence[str] | str, key: str) -> list[str]:
+    """Names, or those of a file; at least one, none of them twice.
+
+    Args:
+        source: see :func:`~negas.labels.names.read_names`.
+        key: what they are, for errors.
+
+    Raises:
+        ValueError: they are not sound.
+        FileNotFoundError: the file does not exist.
+    """
+    names = list(read_names(source, key))
+    if not names:
+        raise ValueError(f"{key}: no names; give at least one")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{key}: {twice[0]!r} stands there twice; remove one")
+    return names
+
+
+def as_detector(model: nn.Module) -> OODDetector:
+    """The detector itself, out of the wrapper of a distributed run.
+
+    Raises:
+        ValueError: it is no detector of negas.
+    """
+    model = model.module if is_model_wrapper(model) else model
+    if not isinstance(model, BaseDetector):
+        raise ValueError(_refusal(type(model).__name__))
+    return model
+
+
+def detector_class(cfg: Mapping[str, Any]) -> type[OODDetector]:
+    """The class of a config's ``model``.
+
+    Raises:
+        ValueError: it is no detector of negas.
+    """
+    kind = cfg["type"]
+    found = kind if isinstance(kind, type) else MMDET_MODELS.get(kind)
+    if not (isinstance(found, type) and issubclass(found, BaseDetector)):
+        raise ValueError(_refusal(f"model.type={kind!r}"))
+    return found
+
+
+def detector_names(takes_negatives: bool) -> str:
+    """Registered detectors with or without negative labels, as a sentence lists them."""
+    names = [
+        repr(name)
+        for name, found in sorted(MODELS.module_dict.items(), reverse=True)
+        if isinstance(found, type)
+        and issubclass(found, BaseDetector)
+        and found.takes_negatives == takes_negatives
+    ]
+    return " or ".join(names)
+
+
+def _refusal(what: str) -> str:
+    return (
+        f"{what} is no open-vocabulary detector of negas; use a config with "
+        f"{detector_names(takes_negatives=True)}, or their stock "
+        f"{detector_names(takes_negatives=False)}"
+    )
