@@ -13,6 +13,8 @@ from numbers import Integral, Real
 import numpy as np
 
 LISTS = ("images", "annotations", "categories")
+_IDS = (int, str, Integral)  # the abstract ones, slow to ask, are those of numpy
+_NUMBERS = (float, int, Real)
 
 
 def check_coco(
@@ -157,8 +159,8 @@ def _fault_of(ann: dict, images: set, categories: set, numbers: Sequence[str]) -
 
 
 def _is_id(value: object) -> bool:
-    return isinstance(value, str | Integral) and not isinstance(value, bool)
+    return isinstance(value, _IDS) and not isinstance(value, bool)
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, _NUMBERS) and not isinstance(value, bool) and math.isfinite(value)
