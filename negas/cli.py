@@ -11,7 +11,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from negas.files import check_file, check_folder
+from negas.files import check_folder
 
 # Threads that wait for a core should not burn one: with data loading workers, or another job on the
 # machine, spinning made CPU runs many times slower. Read when torch is imported.
@@ -162,6 +162,3 @@ def prepare_work_dir(cfg, config_path: str, work_dir: str | None) -> Path:
     elif cfg.get("work_dir") is None:
         cfg.work_dir = str(Path("work_dirs") / Path(config_path).stem)
     return check_folder(cfg.work_dir, "--work-dir")
-
-
-check_target = check_file  # goes when reports/html calls check_file
