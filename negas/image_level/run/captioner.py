@@ -54,7 +54,6 @@ class RunCaptions:
     def __init__(
         self, captioner: Captioner, features: Features, cache: str, device: str = "cpu"
     ) -> None:
-        self._features = features
         self._names: NearestNames | None = None
         if captioner.type == "names":
             words = FileCandidates(captioner.words).raw_names
