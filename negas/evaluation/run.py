@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from negas.records import ID
+
 from .cuts import choose_presets
 from .recorded import MODEL_BANK, Recorded
 from .rescore import scores_of
@@ -80,21 +82,27 @@ class Run(Recorded):
         return pandas.DataFrame(self.rows(**what))
 
     def plot(self, score: str | None = None, preset: str = "val_f1") -> Figure:
-        """Histograms of a score on the ID set and every OOD set, with the 95% threshold.
+        """Histograms of a score on the ID set and every OOD set with samples; the 95% threshold.
 
         Args:
             score: name or ``"name(option=value)"``; ``None``: the one of the test.
             preset: which boxes are samples.
 
         Raises:
-            ValueError: an unknown score or preset, or no ID box over the cut.
+            ValueError: an unknown score or preset, or no box over the cut on one side.
         """
         from negas.visualization.curves import draw_histogram
 
         (named,) = self._named([score or self.info.get("score") or MAIN_SCORES[0]])
         samples = take_samples(self, choose_presets([preset])[0])
         values = sample_values(self, samples, named, MODEL_BANK)
-        return draw_histogram(values.pop("id"), values, named.label)
+        ood = {name: values[name] for name in self.ood_sets if len(values[name])}
+        if not ood or not len(values[ID]):
+            raise ValueError(
+                f"{self.path}: there is nothing to draw, as the ID set or every OOD set has no box "
+                f"over the confidence cut {samples.cut.value:.4g}"
+            )
+        return draw_histogram(values[ID], ood, named.label)
 
     def _named(self, scores: Sequence[str] | None) -> list[NamedScore]:
         if scores is None:

@@ -242,7 +242,11 @@ def test_classes_of_data_and_model_must_agree(project, capsys):
 
 
 def test_missing_images_of_every_set_are_found_before_testing(project, capsys):
-    for split, key in (("id_test", "test"), ("far_ood", "ood_dataloaders.far"), ("id_val", "cut")):
+    for split, key in (
+        ("id_test", "test_dataloader"),
+        ("far_ood", "ood_dataloaders.far"),
+        ("id_val", "id_val_dataloader"),
+    ):
         image = sorted((project / f"data/emoji_world/scenes/{split}").iterdir())[0]
         content = image.read_bytes()
         image.unlink()
@@ -303,7 +307,7 @@ def test_unknown_score(project, capsys):
 
 
 # --- recorded boxes -------------------------------------------------------------------------------
-def test_a_dump_of_another_vocabulary(tmp_path, capsys, monkeypatch):
+def test_a_run_of_another_vocabulary(tmp_path, capsys, monkeypatch):
     one, other = fake_run(tmp_path / "one", "one.py"), fake_run(tmp_path / "other", "two.py", 1)
     for file in (other / "records").glob("*.npz"):
         if file.name != "text_feats.npz":

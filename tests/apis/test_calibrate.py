@@ -10,9 +10,11 @@ from mmengine.config import Config
 from negas.apis.calibration import Calibration, default_path
 from negas.apis.fit import calibrate, fit_tau, use_images, validation_loader
 from negas.cli import load_config
+from negas.files import write_json
 from negas.metrics import f1_threshold, records_to_coco
 from negas.records import BoxRecords
 from negas.scores import get_score
+from tests.helpers.fake_runs import bare_results
 from tests.helpers.shipped_emoji import CONFIG, WEIGHTS, draw_scenes
 from tests.helpers.yolo_world import ROOT
 
@@ -186,7 +188,7 @@ def test_the_shipped_detector_is_calibrated(run):
 
 
 @pytest.fixture
-def dump(run, tmp_path):
+def recorded(run, tmp_path):
     """Records of the validation set, as a test would have left them."""
     result, _, ann_file = run
     truth = json.loads(open(ann_file).read())
@@ -209,39 +211,42 @@ def dump(run, tmp_path):
         neg_logits=rng.normal(-3, 1, (len(rows), len(result.fitted_for["neg_labels"]))),
         meta=dict(id_labels=classes, neg_labels=result.fitted_for["neg_labels"], ann_file=ann_file),
     )
-    part.save(tmp_path / "records" / "cut.npz")
-    return tmp_path / "records" / "cut.npz"
+    part.save(tmp_path / "records" / "id_val.npz")
+    return tmp_path / "records" / "id_val.npz"
 
 
-def test_records_take_the_place_of_running_the_detector(run, dump):
+def test_records_take_the_place_of_running_the_detector(run, recorded):
     _, cfg, ann_file = run
-    result = calibrate(cfg, WEIGHTS, records=dump)
-    part = BoxRecords.load(dump)
+    result = calibrate(cfg, WEIGHTS, records=recorded)
+    part = BoxRecords.load(recorded)
     assert result.cut == f1_threshold(ann_file, records_to_coco(part, ann_file)).threshold
     values = get_score("negs")(part.id_logits, part.neg_logits)[part.scores >= result.cut]
     assert result.reached_tpr == pytest.approx((values >= result.tau).mean())
     assert result.reached_tpr >= 0.95 and result.counts["detections"] == len(values)
     # the report of the test that wrote them knows the cut and the checkpoint
-    report = dict(cut=0.123, cut_source="id_val", run=dict(checkpoint_sha256=None))
-    (dump.parents[1] / "ood_results.json").write_text(json.dumps(report))
-    assert calibrate(cfg, WEIGHTS, records=dump).cut == 0.123
+    report = bare_results(cut=0.123, checkpoint_sha256=None)
+    report["cuts"]["run"] = dict(value=0.5, rule="fixed", source="fixed")  # not the best F1
+    write_json(recorded.parents[1] / "ood_results.json", report)
+    assert calibrate(cfg, WEIGHTS, records=recorded).cut == 0.123
+    report["cuts"]["val_f1"]["source"] = "id_test"  # a cut of test images is none to calibrate with
+    write_json(recorded.parents[1] / "ood_results.json", report)
+    assert calibrate(cfg, WEIGHTS, records=recorded).cut == result.cut
 
 
-def test_records_of_another_checkpoint_set_or_vocabulary_are_refused(run, dump):
+def test_records_of_another_checkpoint_set_or_vocabulary_are_refused(run, recorded):
     _, cfg, _ = run
-    report = dump.parents[1] / "ood_results.json"
-    run_info = dict(checkpoint="other.pth", checkpoint_sha256="b" * 64)
-    report.write_text(json.dumps(dict(run=run_info)))
+    report = recorded.parents[1] / "ood_results.json"
+    write_json(report, bare_results(checkpoint="other.pth", checkpoint_sha256="b" * 64))
     with pytest.raises(ValueError, match=r"another checkpoint \('other.pth'\)"):
-        calibrate(cfg, WEIGHTS, records=dump)
+        calibrate(cfg, WEIGHTS, records=recorded)
     report.unlink()
-    part = BoxRecords.load(dump)
+    part = BoxRecords.load(recorded)
     part.meta["set"] = "near"
-    part.save(dump)
+    part.save(recorded)
     with pytest.raises(ValueError, match="are of the set 'near', not of ID validation"):
-        calibrate(cfg, WEIGHTS, records=dump)
-    part.meta["set"] = "cut"
+        calibrate(cfg, WEIGHTS, records=recorded)
+    part.meta["set"] = "id_val"
     part.meta["id_labels"] = [*part.meta["id_labels"][:-1], "zebra"]
-    part.save(dump)
+    part.save(recorded)
     with pytest.raises(ValueError, match="made with other class_names"):
-        calibrate(cfg, WEIGHTS, records=dump)
+        calibrate(cfg, WEIGHTS, records=recorded)

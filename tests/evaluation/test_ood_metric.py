@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -300,6 +301,20 @@ def test_a_fixed_cut_is_the_runs_and_f1_cuts_are_written_down(tmp_path, runner, 
     assert report["cuts"]["run"] == dict(value=0.5, rule="fixed", source="fixed")
     assert report["cuts"]["val_f1"]["value"] == pytest.approx(0.8)
     assert {(row["cut"], row["cut_rule"]) for row in report["rows"]} == {(0.5, "fixed")}
+
+
+@pytest.mark.parametrize("presets", [["val_f1"], ["val_f1", "vos"]])
+def test_warnings_speak_of_cuts_that_are_asked_for(tmp_path, runner, sets, presets):
+    content = json.loads((tmp_path / "id.json").read_text())
+    content["annotations"] = content["annotations"][:1]  # no dog
+    (tmp_path / "id.json").write_text(json.dumps(content))
+    metric = OODMetric(cut=0.5, presets=presets, plots=False)
+    metric.begin_run(Model(), runner, sets, stage="val")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        feed(metric, "id")
+    told = [str(each.message) for each in caught if "without ground truth" in str(each.message)]
+    assert len(told) == len(presets) - 1 and all("dog" in text for text in told)
 
 
 def test_a_validation_goes_on_without_a_preset_that_has_no_cut(tmp_path, runner, sets):

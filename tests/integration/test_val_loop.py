@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 
 from negas.evaluation.ood_metric import OODMetric
+from negas.evaluation.result_files import read_results
 from negas.records import BoxRecords
 from tests.helpers.commands import run_tool
 from tests.helpers.tiny_coco import OOD_NAMES, emoji_project, write_set
@@ -60,7 +61,7 @@ def test_a_training_with_ood_validation(tmp_path, monkeypatch):
     config = project(tmp_path, cut=0.05, epochs=2)
     assert run_tool("train", config) == 0
     work = tmp_path / "work"
-    report = json.loads((work / "val/ood_results.json").read_text())
+    report = read_results(work / "val")
     assert {(row["ood_set"], row["score"]) for row in report["rows"]} == {
         ("heldout", "max_sigmoid"),
         ("heldout", "negs"),
@@ -112,7 +113,7 @@ def test_bad_validation_sets_are_found_before_training(tmp_path, monkeypatch, ca
     assert not list((tmp_path / "work").glob("*.pth"))
 
 
-@pytest.mark.parametrize("name", ["id", "cut"])
+@pytest.mark.parametrize("name", ["id", "id_val"])
 def test_reserved_set_names(tmp_path, monkeypatch, capsys, name):
     monkeypatch.chdir(ROOT)
     config = project(tmp_path, cut=0.05)
