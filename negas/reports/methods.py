@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -407,18 +407,18 @@ def make_report(
     return tables
 
 
-def load_tested(path: str | Path) -> Run:
-    """A run that has results, not records only.
+def load_tested(path: str | Path, annotations: Mapping[str, str] | None = None) -> Run:
+    """A run that has results, not records only; ``annotations`` as :meth:`Run.load` has them.
 
     Raises:
         FileNotFoundError: it has none.
         ValueError: they cannot be read.
     """
-    if not (Path(path) / RESULTS_FILE).is_file():
+    if not (Path(path) / RESULTS_FILE).is_file():  # first: records may be missing, too
         raise FileNotFoundError(
             f"{path}: no {RESULTS_FILE} in this folder; give the work dir of tools/test.py"
         )
-    return Run.load(path)
+    return Run.load(path, annotations)
 
 
 def write_report(out: Path, methods: Sequence[Method], tables: Sequence[Table]) -> None:
