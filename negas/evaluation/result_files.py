@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from negas.files import read_json
+from negas.metrics import PRESETS
 from negas.records import BoxRecords
 
 from .provenance import KEYS
@@ -24,6 +25,7 @@ _NUMBER_OR_NONE, _TEXT_OR_NONE = {"type": ["number", "null"]}, {"type": ["string
 _TEXTS = {"type": "array", "items": _TEXT}
 _TEXTS_OR_NONE = {"type": ["array", "null"], "items": _TEXT}
 _OBJECT_OR_NONE = {"type": ["object", "null"]}
+_PRESET = {"enum": [*PRESETS]}
 
 
 def _object(required: dict, **more: object) -> dict:
@@ -41,8 +43,9 @@ def _described(path: str, *more: str, **types: dict) -> dict:
 
 
 _ROW = _object(
-    dict.fromkeys(("ood_set", "score", "bank", "control", "preset", "protocol", "rule"), _TEXT)
+    dict.fromkeys(("ood_set", "score", "bank", "control", "protocol", "rule"), _TEXT)
     | dict(cut=_NUMBER, cut_rule=_TEXT, cut_source=_TEXT, pair_floor=_NUMBER_OR_NONE)
+    | dict(preset=_PRESET)
     | dict(fpr95=_NUMBER_OR_NONE, fpr95_closest=_NUMBER_OR_NONE, auroc=_NUMBER_OR_NONE)
     | dict(num_id=_COUNT, num_ood=_COUNT)
 )
@@ -73,7 +76,7 @@ _SCORE = {
 _SETTINGS = _object(
     dict(
         scores={"type": "array", "items": _SCORE},
-        presets=_TEXTS | {"minItems": 1},
+        presets={"type": "array", "items": _PRESET, "minItems": 1},
         rotations=_COUNT,
         seed=_COUNT,
         min_score=_NUMBER,
@@ -115,6 +118,10 @@ def read_results(folder: str | Path) -> dict:
         )
     results = read_json(file, "run tools/test.py again")
     _check(file, results, _validator("test"), "run tools/test.py again")
+    for bank in {row["bank"] for row in results["rows"]} - {"none", *results["banks"]}:
+        raise ValueError(
+            f"{file}: rows of the bank {bank!r}, which is missing in banks; run tools/test.py again"
+        )
     return results
 
 

@@ -207,14 +207,14 @@ def read_published(name: str) -> list[Entry]:
 
 def _read(path: Path, name: str | None, scores: Sequence[str]) -> list[Result]:
     file = result_file(path)
-    data = read_json(file)
-    if isinstance(data, dict) and data.get("kind") == KIND:
+    if file.name != RESULTS_FILE:
+        data = read_json(file, "run tools/score.py again")
+        if not isinstance(data, dict) or data.get("kind") != KIND:
+            raise ValueError(
+                f"{file}: neither results of tools/test.py nor of tools/score.py; give one of these"
+            )
         check_scores(file, data)
         return _of_scores(file, data, name, scores)
-    if file.name != RESULTS_FILE:
-        raise ValueError(
-            f"{file}: neither results of tools/test.py nor of tools/score.py; give one of these"
-        )
     run = load_tested(file.parent)
     rows = [row for row in run.tested_rows if row["bank"] in (MODEL_BANK, "none")]
     entries = _by_block(rows, name or run.name, run.results["map"], scores)

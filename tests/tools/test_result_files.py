@@ -5,14 +5,12 @@ import shutil
 
 import pytest
 
-from negas.evaluation.cuts import choose_presets
 from negas.evaluation.provenance import PACKAGES, missing_keys
-from negas.evaluation.rescore import ScoreOptions, score_dumps
 from negas.files import file_sha256
 from negas.reports.compare import compare, write_comparison
 from negas.reports.methods import make_report
 from negas.reports.scores import write_scores
-from tests.helpers.fake_runs import fake_run
+from tests.helpers.fake_runs import fake_run, score_again
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +22,10 @@ def folder(tmp_path_factory):
 
 
 def scored(folder, source="negas"):
-    presets = choose_presets(["own", "vos", "siren", "matched"])
-    options = ScoreOptions(presets, ["max_sigmoid", "negs"], draws=0, rotations=2)
-    write_scores(folder / "scored", score_dumps([folder / source], options))
-    return json.loads((folder / "scored" / "ood_scores.json").read_text())["dumps"]
+    presets = ["val_f1", "vos", "siren", "matched"]
+    how = dict(preset=presets, scores=["max_sigmoid", "negs"], rotations=2)
+    write_scores(folder / "scored", score_again(folder / source, **how))
+    return json.loads((folder / "scored" / "ood_scores.json").read_text())["runs"]
 
 
 def reported(folder):
@@ -54,22 +52,23 @@ def test_nothing_lacks(folder, write):
         assert description["seeds"]["run"] == 0 and description["map"]["voc07_ap50"] == 0.51
         for name, each in description["sets"].items():
             assert each["ann_sha256"] == file_sha256(folder / "data" / f"{name}.json")
-        assert description["banks"]["own"]["labels"] == ["zebra", "fork"]
+        assert description["banks"]["model"]["labels"] == ["zebra", "fork"]
         keys = ("preset", "rule", "cut", "cut_rule", "cut_source", "tpr", "over_cut_id")
         assert all(row[key] is not None for row in rows for key in keys)
         assert {row["control"] for row in rows} == {"none", "rotated", "no_leaks"}
 
 
 def test_rows_of_a_shared_cut_are_of_the_preset_fixed(folder):
-    rows = [row for row in reported(folder)[1]["rows"] if row["cut_kind"] == "shared"]
-    assert {(row["preset"], row["cut"], row["cut_rule"]) for row in rows} == {
-        ("fixed", 0.35, "fixed"),
-        ("matched", 0.35, "fixed"),
-    }
+    def fixed(run):
+        rows = [row for row in run["rows"] if row["cut_source"] == "fixed"]
+        return {(row["preset"], row["cut"], row["cut_rule"]) for row in rows}
+
+    assert fixed(reported(folder)[1]) == {("fixed", 0.35, "fixed"), ("matched", 0.35, "fixed")}
     make_report([folder / "negas"], shared_cut=0.3, out=folder / "same", progress=False)
     (run,) = json.loads((folder / "same" / "report.json").read_text())["runs"]
-    same = {(r["preset"], r["cut_source"]) for r in run["rows"] if r["cut_kind"] == "shared"}
-    assert same == {("fixed", "fixed"), ("matched", "fixed")}, "a cut that is the run's own"
+    same = {("fixed", 0.3, "fixed"), ("matched", 0.3, "fixed")}
+    assert fixed(run) == same, "also at a cut that is the run's own"
+    assert {row["cut_source"] for row in run["rows"]} == {"id_val", "fixed"}
 
 
 def test_records_alone_give_map_and_say_so(folder):
