@@ -48,7 +48,7 @@ def overflow(browser):
 def test_what_one_reads(browser, report):
     browser.open(report, 1280)
     results = json.loads((report.parent / "ood_results.json").read_text())
-    wanted = dict(ood_set="near", score="msp", protocol="vos")
+    wanted = dict(ood_set="near", score="msp", preset="val_f1")
     (row,) = [r for r in results["rows"] if all(r[k] == v for k, v in wanted.items())]
     cells = browser.texts("#scores table:first-of-type tbody tr")
     (msp,) = [line.split("\t") for line in cells if line.startswith("MSP")][:1]

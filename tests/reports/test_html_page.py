@@ -55,7 +55,7 @@ def page():
         mistakes=[PictureGroup("wrong", [Picture("a box", None, ["x"], "image not on disk")])],
         mistakes_note="the worst first",
         reliability=shown,
-        banks=[BankWords("own", [("fork", []), ("zebra", ["near"])], "1 leak")],
+        banks=[BankWords("model", [("fork", []), ("zebra", ["near"])], "1 leak")],
         settings=[("run.seed", "7")],
     )
 

@@ -50,17 +50,17 @@ def test_the_tables_hold_the_rows_of_the_result_file(shared_run, html):
     shown = Cells(html).rows
 
     def number(score, key, **wanted):
-        wanted = dict(ood_set="near", protocol="vos", control="none", score=score) | wanted
+        wanted = dict(ood_set="near", preset="val_f1", control="none", score=score) | wanted
         (row,) = [r for r in rows if all(r[k] == v for k, v in wanted.items())]
         return f"{100 * row[key]:.1f}"
 
     (msp, negs) = (next(r for r in shown if r and r[0] == name) for name in ("MSP", "NegS"))
     plain = [number("msp", k, bank="none") for k in ("fpr95", "fpr95_closest", "auroc", "tpr")]
     assert msp[1:5] == plain and msp[6:] == [""] * 5
-    own = dict(bank="own")
-    assert negs[1] == number("negs", "fpr95", **own) and negs[3] == number("negs", "auroc", **own)
-    assert negs[6].startswith(number("negs", "fpr95", bank="own", control="rotated") + " ± ")
-    assert negs[8] == number("negs", "fpr95", bank="own", control="no_leaks")
+    plain = [number("negs", k, bank="model") for k in ("fpr95", "fpr95_closest", "auroc", "tpr")]
+    assert negs[1:5] == plain
+    assert negs[6].startswith(number("negs", "fpr95", bank="model", control="rotated") + " ± ")
+    assert negs[8] == number("negs", "fpr95", bank="model", control="no_leaks")
     assert negs[10] == "1"  # zebra
 
 
@@ -111,36 +111,45 @@ def test_another_score(shared_run, tmp_path, monkeypatch, capsys):
 
 def test_a_run_without_negatives(tmp_path):
     run = fake_runs.fake_run(tmp_path / "stock")
-    results = json.loads((run / "ood_results.json").read_text())
-    results["rows"] = [row for row in results["rows"] if row["bank"] == "none"]
-    results["banks"] = {}
-    results["settings"]["scores"] = ["max_sigmoid", "msp"]
-    (run / "ood_results.json").write_text(json.dumps(results))
+
+    def without_negatives(results):
+        results["rows"] = [row for row in results["rows"] if row["bank"] == "none"]
+        results["banks"] = {}
+        results["settings"]["scores"] = ["max_sigmoid", "msp"]
+
+    change_results(run, without_negatives)
     cells = Cells(make_html_report(run).read_text())
     assert ["Main score", "max sigmoid"] in cells.rows and ["Label bank", "none"] in cells.rows
     assert "rotated FPR95" not in cells.text
     assert sum("svg" in source for source in cells.sources) == 2 * 2 + 1  # one histogram per set
 
 
-def test_what_an_older_version_did_not_store(work_dir):
+def change_results(work_dir, change):
     results = json.loads((work_dir / "ood_results.json").read_text())
-    del results["seeds"]
-    for key in ("nms", "versions", "max_per_img", "checkpoint_sha256"):
-        del results["run"][key]
-    for key in ("file", "sha256"):
-        del results["banks"]["own"][key]
+    change(results)
     (work_dir / "ood_results.json").write_text(json.dumps(results))
+    return results
+
+
+def test_what_the_test_could_not_tell(work_dir):
+    def forget(results):
+        results["seeds"]["rotations"] = None
+        for key in ("nms", "versions", "max_per_img", "checkpoint_sha256"):
+            results["run"][key] = None
+        results["banks"]["model"] |= dict(file=None, sha256=None)
+
+    change_results(work_dir, forget)
     facts = {r[0]: r[1] for r in Cells(make_html_report(work_dir).read_text()).rows if len(r) == 2}
     for name in ("NMS", "Versions", "Boxes per image, at most", "Label bank SHA-256"):
         assert facts[name] == "not stored"
     assert facts["Seed"] == "run 0, rotations not stored"
-    assert facts["Label bank"].startswith("own, data/labels/llm.json; 2 words: zebra, fork")
+    assert facts["Label bank"].startswith("model, data/labels/llm.json; 2 words: zebra, fork")
 
 
 def test_painted_images(shared_run, tmp_path, monkeypatch):
     shown = tmp_path / "shown"
     assert tool(monkeypatch, shared_run, "--out", tmp_path / "x.html", "--show-dir", shown) == 0
-    assert {path.name for path in shown.iterdir()} == {"cut", "id", "near", "far"}
+    assert {path.name for path in shown.iterdir()} == {"id_val", "id", "near", "far"}
     assert len(list((shown / "near").iterdir())) == fake_runs.IMAGES
 
 
@@ -157,31 +166,36 @@ def test_missing_images_and_annotations_are_said(tmp_path):
     assert Cells(html).sources  # plots need neither
 
 
-def test_the_matched_protocol_alone(tmp_path, monkeypatch, capsys):
+def test_the_preset_matched_alone(tmp_path, monkeypatch, capsys):
     run = fake_runs.fake_run(tmp_path / "run")
-    results = json.loads((run / "ood_results.json").read_text())
-    results["rows"] = [row for row in results["rows"] if row["protocol"] == "matched"]
-    results["settings"]["protocols"] = ["matched"]
-    (run / "ood_results.json").write_text(json.dumps(results))
+
+    def matched_alone(results):
+        results["rows"] = [row for row in results["rows"] if row["preset"] == "matched"]
+        results["settings"]["presets"] = ["matched"]
+
+    results = change_results(run, matched_alone)
     make_html_report(run)
     loaded = load_report_run(run)
     (row,) = [r for r in results["rows"] if (r["ood_set"], r["score"]) == ("near", "msp")]
-    assert len(loaded.values["near"]) == row["num_ood"] < len(loaded.dump.records["near"])
+    assert len(loaded.values["near"]) == row["num_ood"] < len(loaded.run.records["near"])
     (tmp_path / "data" / "near.json").unlink()
     assert tool(monkeypatch, run) == 2
-    assert "needs the annotations" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "first preset looks at annotations" in error and "--ann SET=FILE" in error
 
 
 def test_sets_without_annotations_or_boxes(work_dir, tmp_path):
     run = load_report_run(work_dir)
-    far = run.dump.records["far"]
+    far = run.run.records["far"]
     empty = far.select(np.zeros(len(far), bool))
     empty.save(work_dir / "records" / "far.npz")
-    results = json.loads((work_dir / "ood_results.json").read_text())
-    for row in results["rows"]:
-        if row["ood_set"] == "far":
-            row |= dict(fpr95=None, fpr95_closest=None, auroc=None, num_ood=0)
-    (work_dir / "ood_results.json").write_text(json.dumps(results))
+
+    def empty_far(results):
+        for row in results["rows"]:
+            if row["ood_set"] == "far":
+                row |= dict(fpr95=None, fpr95_closest=None, auroc=None, num_ood=0)
+
+    change_results(work_dir, empty_far)
     truth = Path(far.meta["ann_file"])
     content = json.loads(truth.read_text())
     moved = tmp_path / "far.json"
@@ -202,7 +216,7 @@ def hostile_run(folder, monkeypatch):
     """A run whose classes, set and files are called by HTML."""
     monkeypatch.setattr(fake_runs, "ID_NAMES", [HOSTILE, "dog", "car"])
     monkeypatch.setattr(fake_runs, "OOD_NAMES", {HOSTILE_NAME: [HOSTILE + "2", "$x$"]})
-    monkeypatch.setattr(fake_runs, "SETS", ("cut", "id", HOSTILE_NAME))
+    monkeypatch.setattr(fake_runs, "SETS", ("id_val", "id", HOSTILE_NAME))
     run = fake_runs.fake_run(folder / "run", config=f"{HOSTILE_NAME}.py")
     truth = folder / "data" / f"{HOSTILE_NAME}.json"
     content = json.loads(truth.read_text())
@@ -211,9 +225,7 @@ def hostile_run(folder, monkeypatch):
         os.rename(truth.with_suffix("") / image["file_name"], truth.with_suffix("") / name)
         image["file_name"] = name
     truth.write_text(json.dumps(content))
-    results = json.loads((run / "ood_results.json").read_text())
-    results["banks"]["own"]["labels"][1] = HOSTILE
-    (run / "ood_results.json").write_text(json.dumps(results))
+    change_results(run, lambda results: results["banks"]["model"]["labels"].__setitem__(1, HOSTILE))
     return run
 
 
@@ -246,6 +258,8 @@ def test_user_errors(work_dir, tmp_path, monkeypatch, capsys):
     fails("records of the set 'near' are missing", work_dir)
     shutil.rmtree(work_dir / "records")
     fails("no folder 'records'", work_dir)
+    change_results(work_dir, lambda results: results["run"].pop("nms"))
+    fails("the key 'nms' is missing in run", work_dir)
     (work_dir / "ood_results.json").write_text("{")
     fails("not valid JSON", work_dir)
     assert not re.search("report.*html", str(list(work_dir.iterdir())))

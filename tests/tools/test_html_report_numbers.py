@@ -68,7 +68,7 @@ def page(run, plotted, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def sets(run):
-    return {name: Boxes(run, name) for name in ("id", "near", "far", "cut")}
+    return {name: Boxes(run, name) for name in ("id", "near", "far", "id_val")}
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def test_the_thresholds(page, sets, tau):
     facts = {row[0]: row[1] for row in page.rows if len(row) == 2}
     kept = percent((sets["id"].score >= tau).sum(), len(sets["id"].score))
     assert facts["Threshold (tau)"].startswith(f"{tau:.4f}: keeps {kept} of the ID test boxes")
-    ordered = sorted(sets["cut"].score, reverse=True)
+    ordered = sorted(sets["id_val"].score, reverse=True)
     validated = ordered[math.ceil(0.95 * len(ordered)) - 1]
     assert abs(validated - tau) > 1e-3, "the two must be told apart"
     text = facts["Threshold from ID validation"]
@@ -156,24 +156,24 @@ def test_the_headline_and_the_tables_of_all_banks(page, run):
     rows = json.loads((run / "ood_results.json").read_text())["rows"]
 
     def row_of(ood_set, bank, control, score="negs"):
-        wanted = dict(ood_set=ood_set, bank=bank, control=control, score=score, protocol="vos")
+        wanted = dict(ood_set=ood_set, bank=bank, control=control, score=score, preset="val_f1")
         (row,) = [row for row in rows if all(row[k] == v for k, v in wanted.items())]
         return row
 
     text = squeezed(page)
     for name in OOD_NAMES:
-        own, turned = row_of(name, "own", "none"), row_of(name, "own", "rotated")
+        mine, turned = row_of(name, "model", "none"), row_of(name, "model", "rotated")
         plain = row_of(name, "none", "none", "max_sigmoid")
         for key, title in (("fpr95", "FPR95"), ("auroc", "AUROC")):
-            shown = [f"{100 * row[key]:.1f}%" for row in (own, turned, plain)]
+            shown = [f"{100 * row[key]:.1f}%" for row in (mine, turned, plain)]
             tile = f"{name} {title} {shown[0]} NegS rotated {shown[1]} max sigmoid {shown[2]}"
             assert tile in text
     # by table: near of both banks, then far of both
     shown = [row for row in page.rows if row and row[0] == "NegS"][:4]
-    leaks = {("near", "own"): 1, ("near", "oracle"): 0, ("far", "own"): 0, ("far", "oracle"): 2}
+    leaks = {("near", "model"): 1, ("near", "oracle"): 0, ("far", "model"): 0, ("far", "oracle"): 2}
     for cells, (name, bank) in zip(shown, leaks, strict=True):
-        own, turned = row_of(name, bank, "none"), row_of(name, bank, "rotated")
-        assert cells[1] == f"{100 * own['fpr95']:.1f}" and cells[3] == f"{100 * own['auroc']:.1f}"
+        mine, turned = row_of(name, bank, "none"), row_of(name, bank, "rotated")
+        assert cells[1] == f"{100 * mine['fpr95']:.1f}" and cells[3] == f"{100 * mine['auroc']:.1f}"
         assert cells[6].split(" ")[0] == f"{100 * turned['fpr95']:.1f}"
         assert cells[7].split(" ")[0] == f"{100 * turned['auroc']:.1f}"
         assert cells[10] == str(leaks[name, bank])

