@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from negas.boxes import box_iou
 from negas.metrics import LabeledBoxes, truth_boxes
 from negas.metrics.coco import CocoSource, load_coco
+from negas.metrics.matching import match, rows_by_image
 from negas.records import BoxRecords
 from negas.visualization.boxes import captions, image_files
 
@@ -36,17 +36,11 @@ def objects_found(records: BoxRecords, objects: LabeledBoxes, iou: float = 0.5) 
         ``[N]`` index of the object with the largest overlap, -1 where none exceeds ``iou``.
     """
     found = np.full(len(records), -1)
-    order = np.argsort(objects.image_ids, kind="stable")
-    sorted_ids = objects.image_ids[order]
-    for image in np.unique(records.image_ids):
-        start, end = np.searchsorted(sorted_ids, image), np.searchsorted(sorted_ids, image, "right")
-        if start == end:
-            continue
-        rows, near = np.flatnonzero(records.image_ids == image), order[start:end]
-        overlap = box_iou(records.bboxes[rows].astype(np.float64), objects.bboxes[near])
-        best = overlap.argmax(axis=1)
-        hit = overlap[np.arange(len(rows)), best] > iou
-        found[rows[hit]] = near[best[hit]]
+    things = rows_by_image(objects.image_ids, np.arange(len(objects.labels)))
+    for image, rows in rows_by_image(records.image_ids, np.arange(len(records))).items():
+        if image in things:
+            place = match(records.bboxes[rows], objects.bboxes[things[image]], iou).objects
+            found[rows] = np.where(place >= 0, things[image][place], -1)
     return found
 
 
