@@ -3,11 +3,16 @@
 import json
 import math
 import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from negas.evaluation.run import Run
+from negas.files import write_json
 from negas.records import BoxRecords
+from negas.reports.columns import blocks_of
 from negas.reports.html import report as html_report
 from negas.reports.html.report import make_html_report
 from negas.scores import get_score
@@ -177,6 +182,30 @@ def test_the_headline_and_the_tables_of_all_banks(page, run):
         assert cells[6].split(" ")[0] == f"{100 * turned['fpr95']:.1f}"
         assert cells[7].split(" ")[0] == f"{100 * turned['auroc']:.1f}"
         assert cells[10] == str(leaks[name, bank])
+
+
+def test_rows_of_every_preset_stand_on_the_page(run, tmp_path):
+    """The first preset leads: the headline is its own, by its rule for FPR95."""
+    tested = Run.load(run)
+    asked = [dict(preset="vos"), dict(preset="val_f1"), dict(preset="fixed", cut=0.4)]
+    rows = [row for each in asked for row in tested.rows(**each, banks=["model", "oracle"])]
+    settings = tested.results["settings"] | dict(presets=[each["preset"] for each in asked])
+    work_dir = Path(shutil.copytree(run, tmp_path / "run"))
+    write_json(work_dir / "ood_results.json", tested.results | dict(rows=rows, settings=settings))
+    page = Cells(make_html_report(work_dir, pictures=0).read_text())
+    text = squeezed(page)
+    places = [text.index(block.title, text.index("Controls of")) for block in blocks_of(rows)]
+    assert places == sorted(places) and len(set(places)) == 3
+    keys = ("fpr95", "fpr95_closest", "auroc")
+    scored = [row for row in rows if (row["score"], row["control"]) == ("negs", "none")]
+    wanted = [[f"{100 * row[key]:.1f}" for key in keys] for row in scored]
+    shown = [row[1:4] for row in page.rows if row and row[0] == "NegS" and len(row) == 11]
+    assert sorted(shown) == sorted(wanted) and len(shown) == 3 * 2 * 2
+    first = scored[0]
+    assert first["ood_set"] == "near" and first["fpr95_closest"] != first["fpr95"]
+    assert f"near FPR95 {100 * first['fpr95_closest']:.1f}% NegS" in text
+    facts = {row[0]: row[1] for row in page.rows if len(row) == 2}
+    assert facts["Confidence cut"] == "0.6500 (test_f1, source: id_test)"
 
 
 def test_leaking_words_name_their_set(page):

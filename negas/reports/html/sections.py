@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from operator import itemgetter
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from ..columns import (
     ROTATED,
     Block,
     blocks_of,
+    fpr95_of,
     score_title,
 )
 from ..scores import open_set_values
@@ -118,7 +120,7 @@ def number(value: float | None) -> float:
 
 
 def headline(run: ReportRun) -> list[Tile]:
-    """FPR95 and AUROC of the main score per OOD set, mAP under its names, the cut."""
+    """FPR95 (by the preset's rule) and AUROC of the main score per OOD set, mAP by its names."""
     rows = {
         (row["ood_set"], row["score"], row["bank"], row["control"]): row
         for row in run.results["rows"]
@@ -134,9 +136,9 @@ def headline(run: ReportRun) -> list[Tile]:
         others = {
             title: rows[(name, *key)] for title, key in beside.items() if (name, *key) in rows
         }
-        for key, title in (("fpr95", "FPR95"), ("auroc", "AUROC")):
-            notes = [run.main_name, *(f"{of} {percent(o[key])}" for of, o in others.items())]
-            tiles.append(Tile(f"{name} {title}", percent(row.get(key)), notes))
+        for title, read in (("FPR95", fpr95_of), ("AUROC", itemgetter("auroc"))):
+            notes = [run.main_name, *(f"{of} {percent(read(o))}" for of, o in others.items())]
+            tiles.append(Tile(f"{name} {title}", percent(read(row) if row else None), notes))
     for key in MAPS:
         if (value := run.results["map"].get(key)) is not None:
             tiles.append(Tile(COLUMNS[key].title, percent(value), [f"mAP, {key}"]))
