@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from negas.records import BoxRecords
+from negas.scores import get_score
 
 
 def make(n=5, strings=False, **changes):
@@ -260,3 +261,31 @@ def test_recorded_cosines_are_taken_and_follow_the_negatives():
         other.as_cosines()
     with pytest.raises(ValueError, match="label 1 of the bank has no token"):
         records.rescore(np.stack([np.ones((2, 8)), np.full((2, 8), np.nan)]))
+
+
+def test_scores_of_rows_are_those_of_all_boxes(monkeypatch):
+    """In any order, a box as often as it is named, and however many are scored at a time."""
+    records = make(7)
+    seen = []
+
+    def score(id_logits, neg_logits):
+        seen.append(len(id_logits))
+        return id_logits.max(1) - neg_logits.max(1)
+
+    whole = records.score_with(score)
+    assert whole.dtype == np.float64 and seen == [7]
+    np.testing.assert_array_equal(whole, records.id_logits.max(1) - records.neg_logits.max(1))
+    monkeypatch.setattr("negas.records.CHUNK", 3)
+    rows = np.array([6, 0, 0, 3])
+    np.testing.assert_array_equal(records.score_with(score, rows), whole[rows])
+    assert seen[1:] == [3, 1]
+    assert records.score_with(score, rows[:0]).shape == (0,)
+
+
+def test_scores_without_negatives_see_none():
+    bare = make(neg_logits=None, neg_cosines=None, meta={})
+    np.testing.assert_array_equal(bare.score_with(lambda logits, none: [none is None] * 5), 1)
+    with pytest.raises(ValueError, match="neg"):
+        bare.score_with(get_score("negs"))
+    plain = get_score("max_sigmoid")
+    np.testing.assert_array_equal(bare.score_with(plain), plain(bare.id_logits, None))
