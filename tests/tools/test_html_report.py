@@ -62,6 +62,15 @@ def test_the_tables_hold_the_rows_of_the_result_file(shared_run, html):
     assert negs[6].startswith(number("negs", "fpr95", bank="model", control="rotated") + " ± ")
     assert negs[8] == number("negs", "fpr95", bank="model", control="no_leaks")
     assert negs[10] == "1"  # zebra
+    for title in (
+        " FPR95 (lower",
+        " closest: ",
+        " TPR: ",
+        " rotated: ",
+        ". leaks: ",
+        "out leaks: ",
+    ):
+        assert title in Cells(html).text, "explained in the notes"
 
 
 def test_settings_stand_on_the_page(html):
@@ -71,7 +80,7 @@ def test_settings_stand_on_the_page(html):
     assert facts["NMS"] == "nms, IoU 0.7, per class" and facts["Boxes per image, at most"] == "300"
     assert facts["run.seed"] == "0" and facts["settings.rotations"] == "2"
     assert facts["map.coco_ap50"] == "0.5"
-    assert facts["Sets (all boxes kept)"].startswith("ID validation: 12 images, 24 boxes")
+    assert facts["Sets (recorded boxes)"].startswith("ID validation: 12 images, 24 boxes")
 
 
 def test_the_page_is_whole_small_and_the_same_every_time(shared_run, html, tmp_path):

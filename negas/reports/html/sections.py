@@ -19,6 +19,7 @@ from ..columns import (
     COLUMNS,
     CONTROLS,
     FPR95,
+    LEAKS,
     MAPS,
     NO_LEAKS,
     OPEN_SET,
@@ -36,8 +37,8 @@ from .page import BankWords, TableGroup, Tile
 from .run import ReportRun
 
 TABLE_NOTES = [
-    f"{PERCENT} {FPR95} TPR: share of ID boxes that the threshold does keep.",
-    f"Controls of scores with negatives, beside them. {ROTATED} {NO_LEAKS}",
+    f"{PERCENT} {FPR95} TPR: share of ID boxes that the threshold (not in percent) does keep.",
+    f"Controls of scores with negatives, beside them. {ROTATED} {LEAKS} {NO_LEAKS}",
 ]
 _METRICS = [COLUMNS[key] for key in ("fpr95", "fpr95_closest", "auroc", "tpr", "threshold")]
 _CONTROLS = [
@@ -166,7 +167,7 @@ def facts(run: ReportRun) -> list[tuple[str, str]]:
             f"{cut.value:.4f} ({cut.rule}, source: {cut.source})",
         ),
         *_thresholds(run),
-        ("Sets (all boxes kept)", "; ".join(sets)),
+        ("Sets (recorded boxes)", "; ".join(sets)),
         ("NMS", _nms(info["nms"] or {})),
         ("Boxes per image, at most", _text(info["max_per_img"])),
         ("Several labels per box", _text(info["multi_label"])),
