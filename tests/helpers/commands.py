@@ -15,6 +15,15 @@ from .yolo_world import ROOT
 _run = count()
 
 
+def call_tool(tool: str, *args: object) -> int:
+    """Exit code of ``tools/<tool>.py ARGS`` called in this process, as its user calls it."""
+    argv = [str(ROOT / f"tools/{tool}.py"), *map(str, args)]
+    keep = {key: value for key, value in os.environ.items() if key != "NEGAS_DEBUG"}
+    main = runpy.run_path(argv[0])["main"]
+    with patch.object(sys, "argv", argv), patch.dict(os.environ, keep, clear=True):
+        return main()
+
+
 def run_tool(tool: str, *args: object, options: dict[str, object] | None = None) -> int:
     """Exit code of ``tools/<tool>.py ARGS --cfg-options OPTIONS`` called in this process."""
     # MMEngine names loggers and message hubs after the experiment and the second it started in.
