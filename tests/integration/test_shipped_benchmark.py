@@ -15,10 +15,10 @@ from negas.boxes import box_iou
 from negas.cli import load_config
 from negas.datasets.emoji_world.splits import SPLITS, SplitWriter
 from negas.datasets.emoji_world.store import ensure_split
+from negas.evaluation.run import Run
 from negas.experiments import run as runs
 from negas.labels import NegativeLabelBank
 from negas.metrics import ood_metrics
-from negas.records import BoxRecords
 from negas.scores import get_score
 from tests.helpers.yolo_world import ROOT
 
@@ -63,8 +63,9 @@ def run(scenes, tmp_path_factory, request):
 def test_every_number_is_finite_and_the_detector_detects(run):
     report = json.loads(open(f"{run}/ood_results.json").read())
     assert report["map"]["coco_ap50"] > 0.4
-    assert 0 < report["cut"] < 1
-    assert report["cut_source"] == "id_val"
+    cuts = report["cuts"]
+    assert 0 < cuts["run"]["value"] < 1 and cuts["run"] == cuts["val_f1"]
+    assert [cuts[rule]["source"] for rule in ("run", "test_f1")] == ["id_val", "id_test"]
     assert len(report["rows"]) > 50
     for row in report["rows"]:
         assert 0 <= row["auroc"] <= 1 and 0 <= row["fpr95"] <= 1
@@ -72,25 +73,21 @@ def test_every_number_is_finite_and_the_detector_detects(run):
         assert math.isfinite(row["threshold"])
 
 
-def test_the_oracle_bank_beats_no_bank_on_what_it_names(run, scenes):
+def test_the_oracle_bank_beats_no_bank_on_what_it_names(run):
     named = set(NegativeLabelBank.load(ROOT / ORACLE).neg_labels)
-    cut = json.loads(open(f"{run}/ood_results.json").read())["cut"]
-    records = {}
-    for name, split in (("id", None), ("near", "near_ood"), ("far", "far_ood")):
-        record = BoxRecords.load(f"{run}/records/{name}.npz")
-        keep = record.scores >= cut
-        if split:
-            truth = json.loads((scenes / f"annotations/{split}.json").read_text())
-            keep &= on_named_objects(record, truth, named)
-        records[name] = record.select(keep)
-    feats = np.load(f"{run}/records/text_feats.npz")["oracle"]
+    tested = Run.load(run)
+    cut = tested.results["cuts"]["run"]["value"]
+    rows = {}
+    for name in ("id", "near", "far"):
+        record = tested.records[name]
+        keep = record.scores >= np.float32(cut)
+        if name != "id":
+            keep &= on_named_objects(record, tested.truth(name).dataset, named)
+        rows[name] = np.flatnonzero(keep)
     auroc = {}
     for name in ("max_sigmoid", "negs"):
-        score = get_score(name)
-        values = {}
-        for key, record in records.items():
-            record = record.rescore(feats)
-            values[key] = score(record.id_logits, record.neg_logits)
+        records = tested.with_bank("oracle")
+        values = {key: records[key].score_with(get_score(name), rows[key]) for key in rows}
         ood = np.concatenate([values["near"], values["far"]])
         assert len(ood) > 30
         auroc[name] = ood_metrics(values["id"], ood).auroc

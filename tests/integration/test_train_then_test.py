@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 
 from negas.labels.names import read_names
-from negas.metrics.protocol import evaluate_scores
+from negas.metrics import ood_metrics, select_samples
 from negas.records import BoxRecords
+from negas.scores import get_score
 from negas.visualization.boxes import KNOWN, UNKNOWN
 from tests.helpers.commands import run_tool
 from tests.helpers.tiny_coco import EMOJI_GROUNDING_DINO, emoji_project, write_set
@@ -87,17 +88,20 @@ def test_the_same_command_twice_gives_the_same_numbers(run):
 def test_records_alone_reproduce_the_rows(run):
     records = {name: BoxRecords.load(run / f"first/records/{name}.npz") for name in ("id", "near")}
     report = json.loads((run / "first/ood_results.json").read_text())
-    scores = ["max_sigmoid", "mcm", "negs", "neglabel"]
-    rows = evaluate_scores(records["id"], {"near": records["near"]}, scores, report["cut"])
-    for row in rows:
+    cut = report["cuts"]["run"]["value"]
+    samples = {name: each.select(select_samples(each, cut)) for name, each in records.items()}
+    for name in ("max_sigmoid", "mcm", "negs", "neglabel"):
+        score = get_score(name)
+        values = {n: score(each.id_logits, each.neg_logits) for n, each in samples.items()}
+        want = ood_metrics(values["id"], values["near"]).to_dict()
         (written,) = [
             r
             for r in report["rows"]
-            if (r["score"], r["ood_set"], r["protocol"]) == (row["score"], "near", "vos")
-            and r["control"] == "none"
+            if (r["score"], r["ood_set"], r["preset"]) == (name, "near", "val_f1")
+            and (r["control"], r["bank"] in ("model", "none")) == ("none", True)
         ]
         for key in ("auroc", "fpr95", "fpr95_closest", "num_id", "num_ood"):
-            assert written[key] == row[key]
+            assert written[key] == want[key]
 
 
 def test_checkpoint_changes_the_predictions(run, monkeypatch):
@@ -148,7 +152,7 @@ def test_an_id_set_alone(run, monkeypatch):
     args = (run / "mine.py", run / "work/epoch_3.pth", "--work-dir", out)
     assert run_tool("test", *args, options={"test_cfg.ood_dataloaders": None}) == 0
     report = json.loads((out / "ood_results.json").read_text())
-    assert report["rows"] == [] and set(report["sets"]) == {"cut", "id"}
+    assert report["rows"] == [] and set(report["sets"]) == {"id_val", "id"}
     assert report["map"] == json.loads((run / "first/ood_results.json").read_text())["map"]
 
 

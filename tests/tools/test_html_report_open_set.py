@@ -2,7 +2,6 @@
 
 import json
 import math
-import runpy
 import shutil
 from pathlib import Path
 
@@ -13,22 +12,14 @@ from negas.records import BoxRecords
 from negas.reports.html import report as html_report
 from negas.reports.html.report import make_html_report
 from negas.scores import get_score
+from tests.helpers.commands import call_tool
 from tests.helpers.fake_runs import IMAGES, OOD_NAMES, fake_run, write_data
 from tests.helpers.html_cells import Cells
-from tests.helpers.yolo_world import ROOT
 
 CUT, SEED = 0.6, 171  # with it every kind of box occurs in every set
 MISSED = dict(id=2, near=3, far=5)  # images whose objects no box finds
 NAMES = {"negs": "NegS", "max_sigmoid": "max sigmoid", "msp": "MSP"}
 PERCENT = ("nose_unique", "ap_known", "ap_unknown", "recall_unknown", "precision_unknown")
-
-
-def call(monkeypatch, tool, *args):
-    argv = [str(ROOT / f"tools/{tool}.py"), *map(str, args)]
-    main = runpy.run_path(argv[0])["main"]
-    monkeypatch.setattr("sys.argv", argv)
-    monkeypatch.delenv("NEGAS_DEBUG", raising=False)
-    return main()
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +91,7 @@ def as_shown(numbers):
 @pytest.mark.parametrize(
     ("preset", "score"), [("val_f1", "negs"), ("val_f1", "msp"), ("matched", "negs")]
 )
-def test_the_numbers_are_those_of_score(shared_run, tmp_path, monkeypatch, preset, score):
+def test_the_numbers_are_those_of_score(shared_run, tmp_path, preset, score):
     work_dir = Path(shutil.copytree(shared_run, tmp_path / "negas"))
     if preset == "matched":  # the page follows the first preset of the test
         file = work_dir / "ood_results.json"
@@ -108,7 +99,7 @@ def test_the_numbers_are_those_of_score(shared_run, tmp_path, monkeypatch, prese
         results["settings"]["presets"] = ["matched", "val_f1"]
         file.write_text(json.dumps(results))
     options = ["--open-set", "--preset", preset, "--bootstrap", 0, "--rotations", 0]
-    assert call(monkeypatch, "score", work_dir, *options, "--out", tmp_path / "out") == 0
+    assert call_tool("score", work_dir, *options, "--out", tmp_path / "out") == 0
     (scored,) = json.loads((tmp_path / "out" / "ood_scores.json").read_text())["runs"]
     expected = {
         (row["ood_set"], row["score"]): row["open_set"]
@@ -179,7 +170,7 @@ def test_a_set_without_annotations(work_dir, tmp_path):
 
 
 # --- annotations that have moved ---------------------------------------------------------------
-def test_moved_annotations(work_dir, tmp_path, monkeypatch, capsys):
+def test_moved_annotations(work_dir, tmp_path):
     before = make_html_report(work_dir).read_text()
     moved = {}
     for name in ("id", "near"):
@@ -188,7 +179,7 @@ def test_moved_annotations(work_dir, tmp_path, monkeypatch, capsys):
     assert "its annotations are not on disk" in lost and not tables(lost)
     given = [f"{name}={file}" for name, file in moved.items()]
     shown = ["--out", tmp_path / "x.html", "--show-dir", tmp_path / "shown"]
-    assert call(monkeypatch, "html_report", work_dir, *shown, "--ann", *given) == 0
+    assert call_tool("html_report", work_dir, *shown, "--ann", *given) == 0
     assert (tmp_path / "x.html").read_text() == before
 
 
@@ -205,7 +196,7 @@ def test_other_annotations_are_told(work_dir, tmp_path):
     assert named[0] not in make_html_report(work_dir, pictures=0).read_text()
 
 
-def test_errors_of_ann_are_those_of_score(work_dir, tmp_path, monkeypatch, capsys):
+def test_errors_of_ann_are_those_of_score(work_dir, tmp_path, capsys):
     (tmp_path / "bad.json").write_text("{")
     for given, says in (
         ("near.json", "--ann: expected SET=FILE, got 'near.json'"),
@@ -217,7 +208,7 @@ def test_errors_of_ann_are_those_of_score(work_dir, tmp_path, monkeypatch, capsy
     ):
         errors = []
         for tool, more in (("html_report", []), ("score", ["--open-set", "--bootstrap", "0"])):
-            assert call(monkeypatch, tool, work_dir, *more, "--ann", given) == 2
+            assert call_tool(tool, work_dir, *more, "--ann", given) == 2
             errors.append(capsys.readouterr().err)
         assert says in errors[0] and errors[0] == errors[1]
         assert len(errors[0].strip().splitlines()) == 2

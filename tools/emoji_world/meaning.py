@@ -1,7 +1,7 @@
 """Does a detector's text space carry meaning beyond the words it was trained with?
 
-Works on records with embeddings (see :class:`negas.records.BoxRecords`): for every annotated object
-the box that fits it best is read against any list of words.
+Works on runs whose records hold embeddings: for every annotated object the box that fits it best is
+read against any list of words.
 
 Shapes: N objects, W words, D text channels.
 """
@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from negas.boxes import box_iou
-from negas.records import BoxRecords
+from negas.evaluation.recorded import Recorded
+from negas.metrics.matching import corners, rows_by_image
 
 
 @dataclass(frozen=True)
@@ -42,33 +43,31 @@ class WordTest:
     untrained_r: float
 
 
-def object_embeddings(records: BoxRecords, truth: dict) -> dict[str, np.ndarray]:
+def object_embeddings(run: Recorded, name: str) -> dict[str, np.ndarray]:
     """Embeddings [N, D+1] of the best box of every object, by class name.
 
     Args:
-        records: with embeddings.
-        truth: COCO dict of the same set.
+        run: with embeddings and annotations.
+        name: of the set.
 
     Raises:
         ValueError: the records hold no embeddings.
     """
+    records, truth = run.records[name], run.truth(name)
     if records.embeddings is None:
-        raise ValueError("these records hold no embeddings; test with test_cfg.keep_embeddings")
-    names = {category["id"]: category["name"] for category in truth["categories"]}
-    rows_of: dict = {}
-    for row, image in enumerate(records.image_ids.tolist()):
-        rows_of.setdefault(image, []).append(row)
+        raise ValueError(
+            f"{run.path}: the records hold no embeddings; test with test_cfg.keep_embeddings=True"
+        )
+    boxes = rows_by_image(records.image_ids, np.arange(len(records)))
     found: dict[str, list[np.ndarray]] = {}
-    for ann in truth["annotations"]:
-        rows = rows_of.get(ann["image_id"])
-        if not rows:
+    for thing in truth.dataset["annotations"]:
+        rows = boxes.get(thing["image_id"])
+        if rows is None:
             continue
-        x, y, w, h = ann["bbox"]
-        box = np.array([[x, y, x + w, y + h]], dtype=np.float64)
-        ious = box_iou(records.bboxes[rows].astype(np.float64), box)[:, 0]
-        if ious.max() > 0.5:
-            row = rows[int(ious.argmax())]
-            found.setdefault(names[ann["category_id"]], []).append(records.embeddings[row])
+        overlap = box_iou(records.bboxes[rows].astype(np.float64), corners([thing]))[:, 0]
+        if overlap.max() > 0.5:
+            label = truth.cats[thing["category_id"]]["name"]
+            found.setdefault(label, []).append(records.embeddings[rows[overlap.argmax()]])
     return {name: np.stack(rows).astype(np.float32) for name, rows in found.items()}
 
 

@@ -3,27 +3,30 @@
 RUN_DIR is the work dir of a test run on EmojiWorld whose records hold embeddings.
 """
 
-import argparse
-import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from negas.cli import user_errors
+from negas.options import Options, option
+
+SETS = dict(id="id_test", near="near_ood", far="far_ood")  # and their annotations
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Do words mean something to the detector?")
-    parser.add_argument("run_dir", help="work dir of a test run with embeddings in its records")
-    parser.add_argument("--root", default="data/emoji_world", help="folder of the benchmark")
-    parser.add_argument("--words", default="data/labels/emoji_world/wide.json")
-    parser.add_argument("--template", default="a photo of {}")
-    return parser.parse_args()
+@dataclass(frozen=True)
+class MeaningOptions(Options):
+    """Do words mean something to the detector?"""
+
+    run_dir: str = option(help="work dir of a test with embeddings in its records", positional=True)
+    root: str = option("data/emoji_world", help="folder of the benchmark")
+    words: str = option("data/labels/emoji_world/wide.json", help="bank of untrained words")
+    template: str = option("a photo of {}", help="what a word is read in")
 
 
 @user_errors
 def main() -> int:
-    args = parse_args()
+    """Print how objects answer to words, by group of classes, and write ``meaning.json``."""
+    args = MeaningOptions.parse()
     import torch
     from meaning import object_embeddings, read_words
     from rich.console import Console
@@ -32,10 +35,16 @@ def main() -> int:
 
     from negas.datasets.emoji_world.vocabulary import load_classes
     from negas.embeddings.text import encode_labels
+    from negas.evaluation.run import Run
+    from negas.files import write_json
     from negas.labels import NegativeLabelBank
-    from negas.records import BoxRecords
 
     root = Path(args.root)
+    places = {name: f"{root}/scenes/annotations/{file}.json" for name, file in SETS.items()}
+    run = Run.load(args.run_dir, places)
+    objects = {}
+    for name in SETS:
+        objects.update(object_embeddings(run, name))
     classes = load_classes(root)
     trained = [entry.name for entry in classes if entry.seen]
     names = [entry.name for entry in classes]
@@ -51,11 +60,6 @@ def main() -> int:
         )
     feats = dict(zip(words, table.numpy(), strict=True))
 
-    objects = {}
-    for split, file in (("id", "id_test"), ("near", "near_ood"), ("far", "far_ood")):
-        truth = json.loads((root / "scenes" / "annotations" / f"{file}.json").read_text())
-        records = BoxRecords.load(Path(args.run_dir) / "records" / f"{split}.npz")
-        objects.update(object_embeddings(records, truth))
     groups = {
         "ID": [e.name for e in classes if e.group == "id"],
         "near-OOD, seen": [e.name for e in classes if e.group == "near" and e.seen],
@@ -85,8 +89,7 @@ def main() -> int:
     Console().print(
         f"names: {len(names)} (chance {100 / len(names):.1f}%); untrained words: {len(untrained)}"
     )
-    path = Path(args.run_dir) / "meaning.json"
-    path.write_text(json.dumps(out, indent=1), encoding="utf-8")
+    write_json(Path(args.run_dir) / "meaning.json", out)
     return 0
 
 

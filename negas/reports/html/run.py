@@ -11,6 +11,7 @@ import numpy as np
 from pycocotools.coco import COCO
 
 from negas.evaluation.cuts import tau_of, validation_tau
+from negas.evaluation.provenance import complete
 from negas.evaluation.recorded import MODEL_BANK
 from negas.evaluation.rows import (
     NamedScore,
@@ -51,10 +52,10 @@ class ReportRun:
         """The main score, as tables call it."""
         return score_title(self.main.label)
 
-    @property
+    @cached_property
     def results(self) -> dict:
-        """Content of ``ood_results.json``."""
-        return self.run.results
+        """Content of ``ood_results.json``; ``None`` for what need not be in it and is not."""
+        return complete(self.run.results)
 
     @property
     def block(self) -> Block:

@@ -1,15 +1,19 @@
 """Reading objects against words, on embeddings whose answer is known."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from meaning import object_embeddings, read_words
 
+from negas.evaluation.recorded import Recorded
+from negas.metrics.coco import load_coco
 from negas.records import BoxRecords
 
 
-def records(embeddings, bboxes):
+def run(embeddings, bboxes, annotations):
     n = len(bboxes)
-    return BoxRecords(
+    records = BoxRecords(
         image_ids=[1] * n,
         bboxes=np.array(bboxes, np.float32),
         labels=[0] * n,
@@ -17,28 +21,27 @@ def records(embeddings, bboxes):
         id_logits=np.zeros((n, 1)),
         embeddings=embeddings,
     )
+    categories = [dict(id=7, name="fox"), dict(id=8, name="kite")]
+    truth = dict(images=[dict(id=1), dict(id=2)], categories=categories, annotations=annotations)
+    return Recorded.of(Path("work"), dict(near=records), truths=dict(near=load_coco(truth)))
 
 
 def test_the_best_box_of_each_object_is_read():
-    truth = dict(
-        categories=[dict(id=7, name="fox"), dict(id=8, name="kite")],
-        annotations=[
-            dict(image_id=1, category_id=7, bbox=[0, 0, 10, 10]),
-            dict(image_id=1, category_id=8, bbox=[50, 50, 10, 10]),  # no box fits
-            dict(image_id=2, category_id=8, bbox=[0, 0, 10, 10]),  # no box on this image
-        ],
-    )
+    objects = [
+        dict(id=1, image_id=1, category_id=7, bbox=[0, 0, 10, 10]),
+        dict(id=2, image_id=1, category_id=8, bbox=[50, 50, 10, 10]),  # no box fits
+        dict(id=3, image_id=2, category_id=8, bbox=[0, 0, 10, 10]),  # no box on this image
+    ]
     embeds = np.arange(9, dtype=np.float32).reshape(3, 3)
-    found = object_embeddings(
-        records(embeds, [[0, 0, 10, 7], [0, 0, 10, 10], [80, 80, 90, 90]]), truth
-    )
+    boxes = [[0, 0, 10, 7], [0, 0, 10, 10], [80, 80, 90, 90]]
+    found = object_embeddings(run(embeds, boxes, objects), "near")
     assert list(found) == ["fox"]
     np.testing.assert_array_equal(found["fox"], embeds[1:2])
 
 
 def test_records_without_embeddings_are_refused():
-    with pytest.raises(ValueError, match="embeddings"):
-        object_embeddings(records(None, [[0, 0, 1, 1]]), dict(categories=[], annotations=[]))
+    with pytest.raises(ValueError, match="work: the records hold no embeddings"):
+        object_embeddings(run(None, [[0, 0, 1, 1]], []), "near")
 
 
 def test_naming_and_correlation():
