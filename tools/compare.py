@@ -19,7 +19,7 @@ def parse_args() -> argparse.Namespace:
         nargs="+",
         default=[],
         metavar="NAME",
-        help="published rows, marked as such: voc, bdd100k, or a json file of that form",
+        help="published rows, marked as such: voc, bdd100k, or a table as in configs/tables",
     )
     parser.add_argument("--names", nargs="+", help="what to call the results, one each")
     parser.add_argument(
@@ -37,12 +37,14 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Print the comparison."""
     args = parse_args()
+    from negas.experiments.tables import published_rows
     from negas.reports.compare import compare, write_comparison
     from negas.reports.table import print_table
 
     if args.out:
         check_target(args.out, "--out")
-    table = compare(args.results, args.published, args.names, args.scores)
+    published = [row for name in args.published for row in published_rows(name)]
+    table = compare(args.results, published, args.names, args.scores)
     print_table(table)
     if args.out:
         write_comparison(args.out, table, args.results)
