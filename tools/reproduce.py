@@ -26,10 +26,10 @@ class ReproduceOptions(Options):
     model: str | None = option(
         None, help="as in the configs' names (default: yolo-world-v2-s, built in yolo-world-tiny)"
     )
-    seeds: tuple[int, ...] = option((0,), help="one training each", ge=0)
-    rows: tuple[str, ...] = option((), help="titles of the rows to fill (default: all)")
+    seeds: tuple[int, ...] = option((0,), metavar="SEED", help="one training each", ge=0)
+    rows: tuple[str, ...] = option((), metavar="TITLE", help="rows to fill (default: all)")
     work_dir: Path = option(
-        Path("work_dirs/reproduce"), help="for runs, which tables share, and tables"
+        Path("work_dirs/reproduce"), metavar="DIR", help="for runs, which tables share, and tables"
     )
     dry_run: bool = option(False, help="print the plan, and do nothing")
     fresh: bool = option(False, help="do again what is done already")
