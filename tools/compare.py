@@ -16,7 +16,7 @@ class CompareOptions(Options):
     )
     published: tuple[str, ...] = option(
         (),
-        help="published rows, marked as such: voc, bdd100k, or a json file of that form",
+        help="published rows, marked as such: voc, bdd100k, or a table as in configs/tables",
         metavar="NAME",
     )
     names: tuple[str, ...] | None = option(None, help="what to call the results, one each")
@@ -34,13 +34,15 @@ class CompareOptions(Options):
 def main() -> int:
     """Print the comparison."""
     options = CompareOptions.parse()
+    from negas.experiments.tables import published_rows
     from negas.files import check_file
     from negas.reports.compare import compare, write_comparison
     from negas.reports.table import print_table
 
     if options.out:
         check_file(options.out, "--out")
-    table = compare(options.results, options.published, options.names, options.scores)
+    published = [row for name in options.published for row in published_rows(name)]
+    table = compare(options.results, published, options.names, options.scores)
     print_table(table)
     if options.out:
         write_comparison(options.out, table, options.results)

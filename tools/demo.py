@@ -3,9 +3,12 @@
 import argparse
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from negas.cli import leave_room_for_workers, user_errors
+from negas.options import Options, option
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULT = {
@@ -14,24 +17,28 @@ DEFAULT = {
 }
 
 
-def parse_args() -> argparse.Namespace:
+@dataclass(frozen=True)
+class DemoOptions(Options):
+    """Options of the command."""
+
+    detector: Literal["yolo-world", "grounding-dino"] = option("yolo-world", help="which one")
+    work_dir: Path | None = option(
+        None, metavar="DIR", help="default: work_dirs/demo[_grounding_dino]"
+    )
+    fresh: bool = option(False, help="do again what is done already")
+    seed: int = option(0, help="of the trainings", ge=0)
+    cfg_options: dict[str, Any] | None = option(None, cli=False, help="of all three configs")
+
+
+def parse_args() -> DemoOptions:
     """Read the command line."""
     from mmengine.config import DictAction
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--detector", choices=list(DEFAULT), default="yolo-world")
-    parser.add_argument(
-        "--work-dir", type=Path, metavar="DIR", help="default: work_dirs/demo[_grounding_dino]"
-    )
-    parser.add_argument("--fresh", action="store_true", help="do again what is done already")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        help="override settings of all three configs, e.g. train_cfg.max_epochs=2",
-    )
-    return parser.parse_args()
+    DemoOptions.add_to(parser)
+    about = "override settings of all three configs, e.g. train_cfg.max_epochs=2"
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help=about)
+    return DemoOptions.from_args(parser.parse_args())
 
 
 @user_errors

@@ -9,29 +9,40 @@ Example:
 
 import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from negas.cli import leave_room_for_workers, user_errors
+from negas.options import Options, option
 
 
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    from mmengine.config import DictAction
+@dataclass(frozen=True)
+class SeedsOptions(Options):
+    """Options of the command."""
 
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--configs", nargs="+", required=True, metavar="CONFIG")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED")
-    parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/seeds"), metavar="DIR")
-    parser.add_argument("--test-only", action="store_true", help="test existing checkpoints again")
-    parser.add_argument("--fresh", action="store_true", help="do again what is done already")
-    parser.add_argument(
-        "--shared-cut",
+    configs: tuple[str, ...] = option(metavar="CONFIG", help="one per method")
+    seeds: tuple[int, ...] = option((0, 1, 2), metavar="SEED", help="one training each", ge=0)
+    work_dir: Path = option(Path("work_dirs/seeds"), metavar="DIR", help="for runs and report")
+    test_only: bool = option(False, help="test existing checkpoints again")
+    fresh: bool = option(False, help="do again what is done already")
+    shared_cut: str | None = option(
+        None,
         metavar="VALUE",
         help="one confidence cut for all: a number, or 'stock' (default if the stock detector is "
         "among the configs)",
     )
+    cfg_options: dict[str, Any] | None = option(None, cli=False, help="of all configs")
+
+
+def parse_args() -> SeedsOptions:
+    """Read the command line."""
+    from mmengine.config import DictAction
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    SeedsOptions.add_to(parser)
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="for all configs")
-    return parser.parse_args()
+    return SeedsOptions.from_args(parser.parse_args())
 
 
 @user_errors

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -17,12 +15,11 @@ from negas.reports.methods import make_report, print_report
 from negas.scores import get_score
 from negas.visualization.boxes import detections_page
 
-from .train_and_test import check_overrides, train_and_test
+from .train_and_test import Clock, PlannedRun, run_all
 
 CONFIG_DIR = Path("configs/negas")
 DATA_DIR = Path("data/emoji_world")
 RUN_SPLITS = ("id_train", "id_val", "id_test", "near_ood", "far_ood")
-METHODS = ("stock", "coop", "negas")
 # (heading, config) of each method
 CONFIGS = {
     "yolo-world": {
@@ -97,7 +94,6 @@ def run_demo(
     config_dir: Path = CONFIG_DIR,
     overrides: dict | None = None,
     fresh: bool = False,
-    methods: Sequence[str] = METHODS,
     seed: int = 0,
     detector: str = "yolo-world",
 ) -> list[Path]:
@@ -108,36 +104,22 @@ def run_demo(
         config_dir: where the configs are.
         overrides: as ``--cfg-options``, for all methods.
         fresh: do again what is done.
-        methods: of :data:`METHODS`.
         seed: of the trainings.
         detector: of :data:`CONFIGS`.
     """
-    start = time.monotonic()
+    log = Clock(4)
     configs = CONFIGS[detector]
-    check_overrides([config_dir / configs[name][1] for name in methods], overrides)
-
-    def log(text: str) -> None:
-        print(f"[{time.monotonic() - start:4.0f} s] {text}", flush=True)
-
-    folders = [
-        train_and_test(
-            config_dir / configs[name][1],
-            work_dir / name,
-            configs[name][0],
-            overrides=overrides,
-            seed=seed,
-            fresh=fresh,
-            log=log,
-        )
-        for name in methods
+    runs = [
+        PlannedRun(config_dir / file, work_dir / name, heading, seed)
+        for name, (heading, file) in configs.items()
     ]
+    folders = run_all(runs, overrides, fresh=fresh, log=log)
     log("scoring all boxes at one shared cut")
-    cut = "stock" if "stock" in methods else None
-    tables = make_report(folders, shared_cut=cut, out=work_dir)
+    tables = make_report(folders, shared_cut="stock", out=work_dir)
     print()
     print_report(tables, brief=True)
     last = folders[-1]
-    page = draw_detections(last, work_dir / "detections.png", configs[methods[-1]][0])
+    page = draw_detections(last, work_dir / "detections.png", configs["negas"][0])
     files = [work_dir / "report.md", work_dir / "report.json", page]
     files += [last / name for name in ("ood_results.json", "records", "scores.png", "roc.png")]
     log("written:")

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from mmengine.config import Config
 
 from negas.cli import load_config
 from negas.reports.methods import make_report, print_report
 
-from .train_and_test import check_overrides, train_and_test
+from .train_and_test import PlannedRun, run_all
 
 
-def plan(configs: Sequence[str | Path], seeds: Sequence[int]) -> list[tuple[Path, int]]:
-    """(config, seed) of every run; a config that trains nothing runs once, with the first seed.
+def plan_seeds(
+    configs: Sequence[str | Path], seeds: Sequence[int], work_dir: Path
+) -> list[PlannedRun]:
+    """All runs; a config that trains nothing runs once, with the first seed.
+
+    Args:
+        configs: config files, one per method.
+        seeds: of training and of NegA's noise.
+        work_dir: runs go to ``<work_dir>/<config>/seed<k>``.
 
     Raises:
         ValueError: a config or seed is given twice.
@@ -25,26 +33,41 @@ def plan(configs: Sequence[str | Path], seeds: Sequence[int]) -> list[tuple[Path
         if twice is not None:
             raise ValueError(f"{what}: {twice!r} is given twice; name each once")
     runs = []
-    for config in configs:
-        trains = load_config(str(config)).get("train_cfg") is not None
-        runs += [(Path(config), seed) for seed in (seeds if trains else seeds[:1])]
+    for path in map(Path, configs):
+        method, folder = path.stem.split("_")[0], work_dir / path.stem
+        runs += seeds_of(path, load_config(str(path)), seeds, folder, method)
     return runs
+
+
+def seeds_of(
+    path: Path,
+    cfg: Config,
+    seeds: Sequence[int],
+    folder: Path,
+    name: str,
+    settings: Mapping | None = None,
+) -> list[PlannedRun]:
+    """The runs of one config, ``folder/seed<k>`` each; only the first if it trains nothing."""
+    return [
+        PlannedRun(path, folder / f"seed{seed}", f"{name} seed {seed}", seed, settings or {})
+        for seed in (seeds[:1] if cfg.get("train_cfg") is None else seeds)
+    ]
 
 
 def run_seeds(
     configs: Sequence[str | Path],
     seeds: Sequence[int],
     work_dir: Path,
-    overrides: dict | None = None,
+    overrides: Mapping | None = None,
     test_only: bool = False,
     fresh: bool = False,
 ) -> list[Path]:
     """Train and test all; finished runs are skipped, interrupted ones resumed.
 
     Args:
-        configs: config files, one per method.
-        seeds: of training and of NegA's noise.
-        work_dir: runs go to ``<work_dir>/<config>/seed<k>``, the report to ``<work_dir>``.
+        configs: see :func:`plan_seeds`.
+        seeds: see :func:`plan_seeds`.
+        work_dir: see :func:`plan_seeds`.
         overrides: as ``--cfg-options``, for all configs.
         test_only: test existing checkpoints again.
         fresh: do again what is done.
@@ -52,20 +75,7 @@ def run_seeds(
     Returns:
         The runs' folders.
     """
-    start = time.monotonic()
-    folders = []
-    runs = plan(configs, seeds)
-    check_overrides(configs, overrides)
-    for i, (config, seed) in enumerate(runs, 1):
-
-        def log(text: str, i: int = i) -> None:
-            print(f"[{time.monotonic() - start:5.0f} s] ({i}/{len(runs)}) {text}", flush=True)
-
-        folder = work_dir / config.stem / f"seed{seed}"
-        name = f"{config.stem.split('_')[0]} seed {seed}"
-        options = dict(overrides=overrides, seed=seed, test_only=test_only, fresh=fresh, log=log)
-        folders.append(train_and_test(config, folder, name, **options))
-    return folders
+    return run_all(plan_seeds(configs, seeds, work_dir), overrides, test_only, fresh)
 
 
 def report_seeds(folders: Sequence[Path], shared_cut: str | float | None, out: Path) -> None:

@@ -1,4 +1,4 @@
-"""Train and test one config, skipping what is done and resuming what was interrupted.
+"""Train and test planned runs, skipping what is done and resuming what was interrupted.
 
 A quiet terminal for runs one after the other: progress bars there, every log line in files.
 """
@@ -13,9 +13,12 @@ import json
 import logging
 import os
 import sys
+import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -139,15 +142,105 @@ STAMP_FILE = "stamp.json"
 TRAINING, TRAINED, TESTED = "training", "trained", "tested"
 
 
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run to be brought to its end, in a work dir of its own.
+
+    Attributes:
+        config: config file.
+        folder: its work dir.
+        name: what it is called in progress lines.
+        seed: of the run and of the noise on negative texts.
+        settings: what it changes in the config.
+        weights_of: work dir of the run whose checkpoint it tests; it then trains nothing.
+    """
+
+    config: Path
+    folder: Path
+    name: str
+    seed: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    weights_of: Path | None = None
+
+    def load(self, overrides: Mapping | None = None) -> Config:
+        """Its config, with its settings, seed and those overrides whose section it has."""
+        cfg = load_config(str(self.config), dict(self.settings))
+        cfg.merge_from_dict({**applicable(cfg, overrides or {}), "randomness.seed": self.seed})
+        return cfg
+
+    def checkpoint(self, cfg: Config) -> str | None:
+        """What it tests; ``None``: not there yet."""
+        if self.weights_of is not None:
+            return _last_checkpoint(self.weights_of)
+        return _last_checkpoint(self.folder) if self.trains(cfg) else cfg.model.base_checkpoint
+
+    def trains(self, cfg: Config) -> bool:
+        """Whether there is anything to train."""
+        return cfg.get("train_cfg") is not None and self.weights_of is None
+
+    def stamp(self, cfg: Config) -> Stamp:
+        """How far it came with these settings."""
+        weights = None if self.weights_of is None else self.checkpoint(cfg)
+        return Stamp(self.folder / STAMP_FILE, fingerprint(cfg, [weights] if weights else ()))
+
+    def state(self, overrides: Mapping | None = None) -> str | None:
+        """How far it came, as a stamp says it; nothing is written."""
+        state = self.stamp(self.load(overrides)).read()
+        return TRAINED if state == TESTED and not (self.folder / RESULTS_FILE).is_file() else state
+
+
+def run_all(
+    runs: Sequence[PlannedRun],
+    overrides: Mapping | None = None,
+    test_only: bool = False,
+    fresh: bool = False,
+    log: Callable[[str], None] | None = None,
+) -> list[Path]:
+    """Bring runs to their end, one after the other; returns their work dirs.
+
+    Args:
+        runs: what to do, in this order.
+        overrides: as ``--cfg-options``, for all runs.
+        test_only: see :func:`train_and_test`.
+        fresh: see :func:`train_and_test`.
+        log: called with progress lines; by default they are printed, with the time and a count.
+
+    Raises:
+        ValueError: an override fits none of the configs.
+        FileNotFoundError: see :func:`train_and_test`.
+    """
+    if overrides:
+        configs = dict.fromkeys(run.config for run in runs)
+        check_overrides([load_config(str(config)) for config in configs], overrides)
+    clock = Clock(5)
+    for i, run in enumerate(runs, 1):
+        count = f"({i}/{len(runs)}) "
+        tell = log or (lambda text, count=count: clock(count + text))
+        train_and_test(run, overrides, fresh, test_only, tell)
+    return [run.folder for run in runs]
+
+
+class Clock:
+    """Prints lines with the seconds since it was made.
+
+    Args:
+        width: of the seconds.
+    """
+
+    def __init__(self, width: int) -> None:
+        self.start, self.width = time.monotonic(), width
+
+    def __call__(self, text: str) -> None:
+        """Print a line."""
+        print(f"[{time.monotonic() - self.start:{self.width}.0f} s] {text}", flush=True)
+
+
 def train_and_test(
-    config: str | Path,
-    work_dir: str | Path,
-    desc: str,
-    overrides: dict | None = None,
-    seed: int = 0,
+    run: PlannedRun,
+    overrides: Mapping | None = None,
     fresh: bool = False,
     test_only: bool = False,
-    log=print,
+    log: Callable[[str], None] = print,
 ) -> Path:
     """Bring one run to its end; returns the work dir with its results.
 
@@ -155,11 +248,8 @@ def train_and_test(
     the same hash, finished steps are skipped and a training resumes at its last checkpoint.
 
     Args:
-        config: config file.
-        work_dir: of this run alone.
-        desc: what the run is called in progress lines.
+        run: what to do.
         overrides: as ``--cfg-options``; see :func:`applicable`.
-        seed: of the run and of the noise on negative texts.
         fresh: do everything again.
         test_only: never train; the checkpoint must be there.
         log: called with progress lines.
@@ -167,36 +257,34 @@ def train_and_test(
     Raises:
         FileNotFoundError: ``test_only`` without a checkpoint; data or weights are missing.
     """
-    cfg = load_config(str(config), overrides and applicable(config, overrides))
-    cfg.merge_from_dict({"randomness.seed": seed})
-    folder = prepare_work_dir(cfg, str(config), str(work_dir))
-    stamp = Stamp(folder / STAMP_FILE, fingerprint(cfg))
+    cfg = run.load(overrides)
+    folder = prepare_work_dir(cfg, str(run.config), str(run.folder))
+    stamp = run.stamp(cfg)
     state = None if fresh else stamp.read()
     if state == TESTED and not test_only and (folder / RESULTS_FILE).is_file():
-        log(f"{desc}: done already ({folder})")
+        log(f"{run.name}: done already ({folder})")
         return folder
-    trains = cfg.get("train_cfg") is not None
-    if trains and not test_only and state not in (TRAINED, TESTED):
+    if run.trains(cfg) and not test_only and state not in (TRAINED, TESTED):
         resume = "auto" if state == TRAINING and _last_checkpoint(folder) else None
-        log(f"{desc}: {'resuming' if resume else 'training'} in {folder}")
+        log(f"{run.name}: {'resuming' if resume else 'training'} in {folder}")
         stamp.write(TRAINING)
         with quiet(folder / "console.log"):
-            train(_prepared(cfg, desc, "train"), resume=resume)
+            train(_prepared(cfg, run.name, "train"), resume=resume)
         stamp.write(TRAINED)
-    checkpoint = _last_checkpoint(folder) if trains else cfg.model.base_checkpoint
+    checkpoint = run.checkpoint(cfg)
     if checkpoint is None:
-        raise FileNotFoundError(f"{folder}: no checkpoint to test; train first (no --test-only)")
-    log(f"{desc}: testing {checkpoint}")
+        where = run.weights_of or folder
+        raise FileNotFoundError(f"{where}: no checkpoint to test; train first (no --test-only)")
+    log(f"{run.name}: testing {checkpoint}")
     with quiet(folder / "console.log"):
-        test(_prepared(cfg, desc, "test"), checkpoint)
+        test(_prepared(cfg, run.name, "test"), checkpoint)
     stamp.write(TESTED)
     gc.collect()  # the runner's memory, before the next one needs it
     return folder
 
 
-def applicable(config: str | Path, overrides: dict) -> dict:
+def applicable(cfg: Config, overrides: Mapping) -> dict:
     """The overrides whose section the config has: a stock config trains nothing, for example."""
-    cfg = load_config(str(config))
 
     def has_section(key: str) -> bool:
         node = cfg._cfg_dict
@@ -210,13 +298,13 @@ def applicable(config: str | Path, overrides: dict) -> dict:
     return {key: value for key, value in overrides.items() if has_section(key)}
 
 
-def check_overrides(configs: Sequence[str | Path], overrides: dict | None) -> None:
+def check_overrides(configs: Sequence[Config], overrides: Mapping | None) -> None:
     """Refuse an override that fits none of the configs.
 
     Raises:
         ValueError: naming the setting.
     """
-    used = {key for config in configs for key in applicable(config, overrides or {})}
+    used = {key for cfg in configs for key in applicable(cfg, overrides or {})}
     for key in overrides or {}:
         if key not in used:
             raise ValueError(
@@ -225,14 +313,14 @@ def check_overrides(configs: Sequence[str | Path], overrides: dict | None) -> No
             )
 
 
-def fingerprint(cfg: Config) -> str:
-    """Hash of the settings and of the files they name (weights, banks, annotations)."""
+def fingerprint(cfg: Config, files: Sequence[str] = ()) -> str:
+    """Hash of the settings and of files: those they name (weights, banks, annotations) and more."""
     digest = hashlib.sha256()
     plain = copy.deepcopy(cfg._cfg_dict.to_dict())
     for key in ("work_dir", "launcher", "load_from", "resume"):
         plain.pop(key, None)
     digest.update(json.dumps(plain, sort_keys=True, default=str).encode())
-    for name in sorted(set(_strings(plain))):
+    for name in sorted({*_strings(plain), *files}):
         if name.endswith((".safetensors", ".pth", ".json", ".txt")) and os.path.isfile(name):
             digest.update(name.encode() + hashlib.sha256(Path(name).read_bytes()).digest())
     return digest.hexdigest()

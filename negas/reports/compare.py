@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -70,7 +70,6 @@ def result_file(path: Path) -> Path:
     return file
 
 
-PUBLISHED_DIR = Path(__file__).parents[2] / "data" / "published"
 PUBLISHED = "published, not run here"
 
 
@@ -104,7 +103,7 @@ class Result:
 
 def compare(
     paths: Sequence[str | Path],
-    published: Sequence[str] = (),
+    published: Sequence[Mapping] = (),
     names: Sequence[str] | None = None,
     scores: Sequence[str] | None = None,
 ) -> Table:
@@ -113,12 +112,12 @@ def compare(
     Args:
         paths: work dirs of ``tools/test.py``, output folders of ``tools/score.py``, or their
             json files.
-        published: names in ``data/published``, or json files of that form.
+        published: rows of ``negas.experiments.tables.published_rows``.
         names: what to call the results, one per path.
         scores: labels of the scores to show; ``None``: max sigmoid and NegS.
 
     Raises:
-        FileNotFoundError: a result or published file does not exist.
+        FileNotFoundError: a result does not exist.
         ValueError: a file cannot be read, results on other classes or images, none of the scores.
     """
     if names is not None and len(names) != len(paths):
@@ -133,8 +132,7 @@ def compare(
     entries = [entry for result in results for entry in result.entries]
     if not entries:
         raise ValueError(f"--scores: none of the results has {', '.join(wanted)}")
-    for name in published:
-        entries += read_published(name)
+    entries += [published_entry(row) for row in published]
     sections: dict[str, list[Row]] = {}
     for entry in entries:
         values = {key: Stat(value) for key, value in entry.values.items()}
@@ -165,44 +163,11 @@ def _presets(sections: Iterable[str]) -> list[str]:
     return [name for name in dict.fromkeys(heads) if name in PRESETS]
 
 
-def read_published(name: str) -> list[Entry]:
-    """Rows of a published table: a name in ``data/published``, or a json file.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it has another form.
-    """
-    file = Path(name) if name.endswith(".json") else PUBLISHED_DIR / f"{name}.json"
-    if not file.is_file():
-        known = ", ".join(sorted(each.stem for each in PUBLISHED_DIR.glob("*.json")))
-        raise FileNotFoundError(
-            f"--published: there is no {name!r}; choose of {known or 'none'}, or give a json file"
-        )
-    data = read_json(file)
-    rows = data.get("rows") if isinstance(data, dict) else None
-    if not isinstance(rows, list):
-        raise ValueError(f"{file}: expected a list under 'rows', as in data/published/voc.json")
-    entries = []
-    for index, row in enumerate(rows):
-        if not isinstance(row, dict) or not (row.get("method") and row.get("source")):
-            raise ValueError(f"{file}: row {index} needs 'method' and 'source'")
-        ood = row.get("ood", {})
-        tables = [row.get("map", {}), ood, *(ood.values() if isinstance(ood, dict) else ())]
-        if not all(isinstance(table, dict) for table in tables):
-            raise ValueError(
-                f"{file}: row {index}: 'map' and each set under 'ood' must be name -> number"
-            )
-        values = {**row.get("map", {})} | {k: row[k] for k in ("cut",) if k in row}
-        for ood_set, numbers in ood.items():
-            values |= {f"{ood_set}/{key}": number for key, number in numbers.items()}
-        for key, value in values.items():
-            if not isinstance(value, int | float) or not 0 <= value <= 1:
-                raise ValueError(
-                    f"{file}: row {index}, {key!r} must be a fraction in [0, 1], got {value!r}"
-                )
-        note = "; ".join(text for text in (row["source"], row.get("note")) if text)
-        entries.append(Entry(PUBLISHED, row["method"], values, note))
-    return entries
+def published_entry(row: Mapping) -> Entry:
+    """The entry of a published row, as ``negas.experiments.tables.published_rows`` gives it."""
+    values = {"cut" if key == "score_thr" else key: x for key, x in row["values"].items()}
+    note = "; ".join(text for text in (row["source"], row["note"]) if text)
+    return Entry(PUBLISHED, row["title"], values, note)
 
 
 def _read(path: Path, name: str | None, scores: Sequence[str]) -> list[Result]:

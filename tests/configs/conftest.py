@@ -10,8 +10,6 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 import negas.register  # noqa: F401
-from negas.labels.bank import NegativeLabelBank
-from negas.labels.names import read_names
 from tests.helpers.tiny_coco import TINY_CLIP
 from tests.helpers.tiny_grounding_dino import SHRUNK, TINY_BERT
 from tests.helpers.yolo_world import ROOT
@@ -36,21 +34,14 @@ def fresh(read):
 
 
 @pytest.fixture
-def build(fresh, tmp_path):
-    """Builds a config's YOLO-World on PyTorch's meta device: all modules, no numbers in them.
+def build(fresh):
+    """Builds a config's YOLO-World on PyTorch's meta device: all modules, no numbers in them."""
 
-    A bank that has to be mined first is replaced by one with as many words.
-    """
-
-    def build(path: Path):
+    def build(path: Path, settings: dict | None = None):
         cfg = fresh(path)
+        cfg.merge_from_dict(settings or {})
         cfg.model.backbone.text_model.update(model_name=TINY_CLIP, pretrained=False)
         cfg.model.base_checkpoint = None
-        if cfg.get("bank_command"):
-            num = int(cfg.bank_command.split("--num ")[1].split()[0])
-            names, words = read_names(cfg.model.class_names), [f"word {i}" for i in range(num)]
-            cfg.model.neg_labels = str(tmp_path / "bank.json")
-            NegativeLabelBank(names, words).save(cfg.model.neg_labels)
         with torch.device("meta"):
             return MODELS.build(cfg.model)
 
@@ -61,8 +52,9 @@ def build(fresh, tmp_path):
 def build_dino(fresh):
     """Builds a config's Grounding DINO; with few layers and queries unless ``real``."""
 
-    def build(path: Path, real: bool = False):
+    def build(path: Path, settings: dict | None = None, real: bool = False):
         cfg = fresh(path)
+        cfg.merge_from_dict(settings or {})
         cfg.merge_from_dict({"model.language_model.name": TINY_BERT} if real else SHRUNK)
         cfg.model.base_checkpoint = None
         return MODELS.build(cfg.model)

@@ -14,27 +14,37 @@ from tests.helpers.yolo_world import ROOT
 # Grounding DINO's have tests of their own.
 CONFIGS = [p for p in sorted((ROOT / "configs/negas").glob("*.py")) if "yolo-world" in p.name]
 REAL = [path for path in CONFIGS if "yolo-world-v2" in path.name]
+SETS = ("voc", "bdd100k")
 TRAINED = [path for path in REAL if "8xb20" in path.name]
-MAIN = [path for path in REAL if path.name.split("_")[0] in ("negas", "coop", "stock")]
 TESTED = [path for path in CONFIGS if "pretrain" not in path.name]
 
 
-def each(paths, fast=lambda path: True):
-    """Parametrise over configs; those that are not ``fast`` are marked as slow."""
-    slow = pytest.mark.slow
-    params = [pytest.param(p, id=p.stem, marks=() if fast(p) else slow) for p in paths]
-    return pytest.mark.parametrize("path", params)
+def each(paths):
+    return pytest.mark.parametrize("path", paths, ids=[path.stem for path in paths])
 
 
-@each(CONFIGS, fast=lambda path: path in MAIN or "v2-s" in path.name or "tiny" in path.name)
+def test_the_main_comparison_is_complete():
+    methods = [f"{method}_yolo-world-v2-{size}" for method in ("negas", "coop") for size in "smlx"]
+    names = {f"{method}_8xb20-30e" for method in methods}
+    names |= {f"stock_yolo-world-v2-{size}" for size in "smlx"}
+    assert {path.stem for path in REAL} == {f"{n}_{data}" for n in names for data in SETS}
+
+
+def test_files_are_short_and_begin_with_what_they_are():
+    for path in (ROOT / "configs/negas").glob("*_*.py"):
+        lines = path.read_text().splitlines()
+        assert lines[0].startswith("# ") and max(map(len, lines)) <= 100, path.name
+        assert len(lines) <= 15 or "emoji-world" in path.name, path.name
+
+
+@each(CONFIGS)
 def test_model_builds(path, build):
     model = build(path)
     assert len(model.class_names) in (10, 19, 20)
     trained = [name for name, param in model.named_parameters() if param.requires_grad]
     if path.name.startswith(("negas", "coop")):
         assert trained == ["prompt.ctx"] and model.prompt.num_ctx == 3
-        random = path.name.startswith("negas-random-start")
-        assert model.prompt.template == ("x x x {}" if random else "a photo of {}")
+        assert model.prompt.template == "a photo of {}"
     if path.name.startswith("stock"):
         assert trained == [] and model.prompt is None
     assert getattr(model, "use_nega", False) == path.name.startswith("negas")
@@ -77,14 +87,14 @@ def test_recipe_of_the_paper(path, read):
     assert cfg.model.backbone.text_model.model_name == "openai/clip-vit-base-patch32"
 
 
-@each([path for path in MAIN if path in TRAINED])
+@each(TRAINED)
 def test_settings_of_the_paper(path, read):
     cfg = read(path)
     assert cfg.model.loss_ood.alpha == 3.0 and cfg.model.neck.sigma == 0.05
     assert len(NegativeLabelBank.load(cfg.model.neg_labels)) == 20
 
 
-@each(MAIN)
+@each(REAL)
 def test_training_never_looks_at_the_test_set(path, read):
     cfg = read(path)
     test = cfg.test_dataloader.dataset
@@ -96,7 +106,7 @@ def test_training_never_looks_at_the_test_set(path, read):
     )
 
 
-@each(MAIN)
+@each(REAL)
 def test_all_data_sets_share_the_class_names_of_model_and_bank(path, read):
     cfg = read(path)
     loaders = [cfg.test_dataloader, *cfg.test_cfg.ood_dataloaders.values()]
@@ -161,7 +171,7 @@ def test_what_the_pre_training_config_says_of_its_variables(fresh):
     assert cfg.param_scheduler[1].end == cfg.max_epochs * cfg.epoch_length // cfg.batch_size
 
 
-@pytest.mark.parametrize("name", ["voc", "bdd100k"])
+@pytest.mark.parametrize("name", SETS)
 def test_banks_say_where_they_come_from(name):
     bank = NegativeLabelBank.load(ROOT / f"data/labels/{name}.json")
     assert {"generator", "date", "prompt", "selection"} <= set(bank.provenance)

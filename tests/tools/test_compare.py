@@ -8,14 +8,9 @@ from pathlib import Path
 import pytest
 
 from negas.evaluation.recorded import Recorded
+from negas.experiments.tables import published_rows
 from negas.files import write_json
-from negas.reports.compare import (
-    PUBLISHED,
-    PUBLISHED_DIR,
-    compare,
-    describe_results,
-    read_published,
-)
+from negas.reports.compare import PUBLISHED, compare, describe_results
 from negas.reports.methods import rows_at
 from negas.reports.scores import write_scores
 from negas.reports.table import to_markdown
@@ -84,30 +79,25 @@ def test_scored_runs_stand_beside_tests(runs):
 
 
 def test_published_rows_are_marked_and_never_bold(runs):
-    table = compare([runs / "negas"], published=["voc", "bdd100k"])
+    rows = published_rows("voc") + published_rows("bdd100k")
+    table = compare([runs / "negas"], published=rows)
     section = table.sections[-1]
     assert section.title == PUBLISHED and all(row.control for row in section.rows)
     assert all(row.label.endswith("[published]") for row in section.rows)
     text = to_markdown(table)
     lines = [line for line in text.splitlines() if "[published]" in line]
-    assert len(lines) == 8 and not any("**" in line for line in lines)
+    assert len(lines) == len(rows) and not any("**" in line for line in lines)
     assert "not run here" in text and "ICLR 2022" in text
 
 
-@pytest.mark.parametrize("file", sorted(PUBLISHED_DIR.glob("*.json")), ids=lambda file: file.stem)
-def test_every_published_row_names_its_source(file):
-    entries = read_published(file.stem)
-    assert entries and all(entry.note for entry in entries)
-    assert all(0 < value < 1 for entry in entries for value in entry.values.values())
-
-
 def test_a_published_table_of_ones_own(runs, tmp_path):
-    row = dict(method="X", source="Y, 2026", ood=dict(near=dict(fpr95=0.25, auroc=0.9)))
+    row = dict(title="X", published=dict(mine=dict(near=dict(fpr95=25, auroc=90), score_thr=0.4)))
     file = tmp_path / "mine.json"
-    file.write_text(json.dumps(dict(rows=[row])))
-    table = compare([runs / "negas"], published=[str(file)])
+    file.write_text(json.dumps(dict(title="Mine", source="Y, 2026", data=["mine"], rows=[row])))
+    table = compare([runs / "negas"], published=published_rows(str(file)))
     (published,) = table.sections[-1].rows
-    assert published.values["near/fpr95"].mean == 0.25
+    assert published.values["near/fpr95"].mean == 0.25 and published.values["cut"].mean == 0.4
+    assert "X: Y, 2026." in table.notes
 
 
 def test_runs_of_one_file_keep_their_own_numbers(runs, tmp_path):
@@ -169,31 +159,6 @@ def test_checksums_are_of_each_results_own_file(runs):
 
 
 # --- bad input ---------------------------------------------------------------------------------
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("{", "not valid JSON"),
-        ("[]", "expected a list under 'rows'"),
-        ('{"rows": [{"method": "X"}]}', "row 0 needs 'method' and 'source'"),
-        (
-            '{"rows": [{"method": "X", "source": "Y", "ood": {"near": 0.5}}]}',
-            "each set under 'ood' must be name -> number",
-        ),
-        (
-            '{"rows": [{"method": "X", "source": "Y", "map": {"coco_ap": 48.9}}]}',
-            r"'coco_ap' must be a fraction in \[0, 1\], got 48.9",
-        ),
-    ],
-)
-def test_bad_published_tables(tmp_path, content, message):
-    file = tmp_path / "bad.json"
-    file.write_text(content)
-    with pytest.raises(ValueError, match=message):
-        read_published(str(file))
-    with pytest.raises(FileNotFoundError, match="choose of bdd100k, voc, or give a json file"):
-        read_published("coco")
-
-
 def test_results_that_do_not_fit(runs, tmp_path):
     other = fake_run(tmp_path / "other", class_names=["cat", "dog", "bus"])
     with pytest.raises(ValueError, match="different ID labels, or the same in another order"):

@@ -9,29 +9,20 @@ import pytest
 import torch
 from mmengine.registry import MODELS
 from PIL import Image
-from safetensors.torch import save_file
 
 import negas.register  # noqa: F401
 from negas.experiments import demo
 from negas.experiments import train_and_test as demo_run
-from negas.experiments.seeds import plan, report_seeds, run_seeds
+from negas.experiments.seeds import plan_seeds, report_seeds, run_seeds
+from negas.experiments.train_and_test import PlannedRun
 from negas.reports.methods import load_run
-from tests.helpers.detector import build_detector
+from tests.helpers.workplace import SHORT, make_workplace
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs" / "negas"
 NEGAS = CONFIGS / "negas_yolo-world-tiny_1xb16-8e_emoji-world.py"
 COOP = CONFIGS / "coop_yolo-world-tiny_1xb16-8e_emoji-world.py"
 STOCK = CONFIGS / "stock_yolo-world-tiny_emoji-world.py"
-SHORT = {
-    "train_cfg.max_epochs": 1,
-    "train_cfg.val_interval": 1,
-    "train_dataloader.batch_size": 4,
-    "train_dataloader.num_workers": 0,
-    "train_dataloader.persistent_workers": False,
-    "test_evaluator.rotations": 1,
-    "test_evaluator.cut": 0.05,
-}
 
 
 @pytest.mark.parametrize("detector", list(demo.CONFIGS))
@@ -45,25 +36,10 @@ def test_configs_are_what_their_headings_say(detector):
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    """A folder with the repository's data, 8 scenes a split and random weights."""
-    root = tmp_path_factory.mktemp("demo")
-    data = root / "data" / "emoji_world"
-    data.mkdir(parents=True)
-    for source in (ROOT / "data" / "emoji_world").iterdir():
-        if source.name not in ("scenes", "yolo_world_tiny.safetensors"):
-            (data / source.name).symlink_to(source)
-    (root / "data" / "labels").symlink_to(ROOT / "data" / "labels")
-    model = build_detector(prompt=None, use_nega=False)
-    weights = {
-        key: value.contiguous()
-        for key, value in model.state_dict().items()
-        if not key.startswith("backbone.text_model.")
-    }
-    weights = {key.replace("neck.neck.", "neck."): value for key, value in weights.items()}
-    save_file(weights, data / "yolo_world_tiny.safetensors")
+    """The folder of :func:`make_workplace`, to work in."""
+    root = make_workplace(tmp_path_factory.mktemp("demo"))
     before = Path.cwd()
     os.chdir(root)
-    demo.make_scenes(num=8)
     yield root
     os.chdir(before)
 
@@ -116,7 +92,7 @@ def test_second_demo_does_nothing_again(finished, capsys, monkeypatch):
     assert "keeps 95% of the ID validation boxes; FPR95 in the tables" in printed
     changed = dict(SHORT) | {"model.loss_ood.alpha": 1.0}
     with pytest.raises(AssertionError, match="ran again"):
-        demo_run.train_and_test(NEGAS, "work_dirs/demo/negas", "x", changed)
+        demo_run.train_and_test(PlannedRun(NEGAS, Path("work_dirs/demo/negas"), "x"), changed)
     assert json.loads(Path("work_dirs/demo/negas/stamp.json").read_text())["state"] == "training"
 
 
@@ -133,30 +109,32 @@ def test_seeds_give_a_table_with_deviations(workplace, capsys):
 
 
 def test_plan_runs_untrained_configs_once():
-    runs = plan([STOCK, NEGAS], [3, 4])
-    assert [(config.stem.split("_")[0], seed) for config, seed in runs] == [
-        ("stock", 3),
-        ("negas", 3),
-        ("negas", 4),
+    runs = plan_seeds([STOCK, NEGAS], [3, 4], Path("w"))
+    assert [(run.name, run.seed) for run in runs] == [
+        ("stock seed 3", 3),
+        ("negas seed 3", 3),
+        ("negas seed 4", 4),
     ]
+    assert runs[2].folder == Path("w") / NEGAS.stem / "seed4"
     with pytest.raises(ValueError, match="3 is given twice"):
-        plan([STOCK], [3, 3])
+        plan_seeds([STOCK], [3, 3], Path("w"))
     with pytest.raises(FileNotFoundError, match="nothing.py"):
-        plan(["nothing.py"], [0])
+        plan_seeds(["nothing.py"], [0], Path("w"))
 
 
 def test_test_only_needs_a_checkpoint(tmp_path):
     with pytest.raises(FileNotFoundError, match="no checkpoint to test"):
-        demo_run.train_and_test(NEGAS, tmp_path, "x", test_only=True)
+        demo_run.train_and_test(PlannedRun(NEGAS, tmp_path, "x"), test_only=True)
 
 
 def test_overrides_go_where_they_fit():
     options = {"train_cfg.max_epochs": 1, "model.neck.sigma": 0.1, "seedling": 1}
-    assert set(demo_run.applicable(STOCK, options)) == {"model.neck.sigma", "seedling"}
-    assert demo_run.applicable(NEGAS, options) == options
-    demo_run.check_overrides([STOCK, NEGAS], options)
+    stock, full = (demo_run.load_config(str(path)) for path in (STOCK, NEGAS))
+    assert set(demo_run.applicable(stock, options)) == {"model.neck.sigma", "seedling"}
+    assert demo_run.applicable(full, options) == options
+    demo_run.check_overrides([stock, full], options)
     with pytest.raises(ValueError, match="none of the configs has a section 'optimwrapper'"):
-        demo_run.check_overrides([STOCK, NEGAS], {"optimwrapper.lr": 1})
+        demo_run.check_overrides([stock, full], {"optimwrapper.lr": 1})
 
 
 def test_seed_reaches_the_noise():
@@ -232,6 +210,6 @@ def test_interrupted_runs_go_on_where_they_were(
     monkeypatch.setattr(
         demo_run, "test", lambda cfg, checkpoint: calls.append(f"test {Path(checkpoint).name}")
     )
-    demo_run.train_and_test(NEGAS, tmp_path, "x")
+    demo_run.train_and_test(PlannedRun(NEGAS, tmp_path, "x"))
     assert calls == expected
     assert json.loads((tmp_path / "stamp.json").read_text())["state"] == "tested"

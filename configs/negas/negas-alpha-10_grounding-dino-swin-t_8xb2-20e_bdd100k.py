@@ -1,4 +1,0 @@
-# Ablation: weight 10 of the OOD branch's loss, in place of 3.
-_base_ = "./negas_grounding-dino-swin-t_8xb2-20e_bdd100k.py"
-
-model = dict(loss_ood=dict(alpha=10.0))

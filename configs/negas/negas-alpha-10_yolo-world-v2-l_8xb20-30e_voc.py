@@ -1,4 +1,0 @@
-# Ablation: weight 10 of the OOD branch's loss, in place of 3.
-_base_ = "./negas_yolo-world-v2-l_8xb20-30e_voc.py"
-
-model = dict(loss_ood=dict(alpha=10.0))

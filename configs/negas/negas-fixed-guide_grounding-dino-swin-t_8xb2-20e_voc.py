@@ -1,5 +1,0 @@
-# Another reading: loss_ood reaches the prompt through the ID names only, not through the negatives
-# too.
-_base_ = "./negas_grounding-dino-swin-t_8xb2-20e_voc.py"
-
-model = dict(guide_grad=False)

@@ -1,5 +1,0 @@
-# Another reading: loss_ood reaches the prompt through the ID names only, not through the negatives
-# too.
-_base_ = "./negas_yolo-world-v2-s_8xb20-30e_voc.py"
-
-model = dict(guide_grad=False)

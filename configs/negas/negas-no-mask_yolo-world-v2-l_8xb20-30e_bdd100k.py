@@ -1,4 +1,0 @@
-# Ablation: the OOD branch's loss counts objects, too.
-_base_ = "./negas_yolo-world-v2-l_8xb20-30e_bdd100k.py"
-
-model = dict(background=dict(enabled=False))

@@ -1,4 +1,0 @@
-# Ablation: noise of standard deviation 0.01 on negative texts, in place of 0.05.
-_base_ = "./negas_grounding-dino-swin-t_8xb2-20e_bdd100k.py"
-
-model = dict(noise=dict(sigma=0.01))

@@ -1,4 +1,0 @@
-# Another reading: background are all queries that the Hungarian matching leaves over.
-_base_ = "./negas_grounding-dino-swin-t_8xb2-20e_voc.py"
-
-model = dict(background=dict(rule="unmatched"))
