@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from negas.evaluation.provenance import write_results
-from negas.files import write_atomically
+from negas.evaluation.recorded import RESERVED_BANKS
+from negas.evaluation.run import Run
+from negas.files import write_json, write_text
+from negas.reports import columns
 from negas.reports import table as tables
-from negas.reports.methods import MAP_NAMES, load_run
+from negas.reports.columns import COLUMNS, MAPS, PUBLISHED_MAPS
 from negas.reports.table import Column, Row, Section, Stat, to_markdown
 
 from .plan import PlannedRow, runs_of
@@ -23,7 +25,6 @@ _STATES = {
     TRAINED: "trained, to be tested",
     TESTED: "done already",
 }
-PUBLISHED_MAPS = {"unstated_ap": "AP (unstated)", "voc07_style_ap": "AP (VOC07 style)"}
 REFERENCE = "voc"  # whose published numbers stand below a table of other data
 
 
@@ -120,23 +121,22 @@ def reproduce(
 def numbers_of(folder: Path, score: str) -> dict[str, float]:
     """A finished run's numbers with one score: fractions by ``<set>/fpr95``, ``<set>/auroc``, AP.
 
-    Of the protocol of the published numbers: every box over the run's own confidence threshold.
+    Of the samples of the published numbers: every box over the run's own confidence cut.
 
     Raises:
         ValueError: the run was not tested with this score.
     """
-    run = load_run(folder)
-    wanted = dict(protocol="vos", cut_kind="own", control="none")
+    run = Run.load(folder)
     found: dict[str, float] = {}
-    for row in run.rows:
-        same = all(row[key] == value for key, value in wanted.items())
-        if same and row["bank"] in ("own", "none") and row["score"].partition("(")[0] == score:
+    for row in run.tested_rows:
+        same = row["preset"] == "val_f1" and row["control"] == "none"
+        if same and row["bank"] in RESERVED_BANKS and row["score"].partition("(")[0] == score:
             for key in ("fpr95", "auroc"):
                 found[f"{row['ood_set']}/{key}"] = row[key]
     if not found:
         raise ValueError(f"{folder}: not tested with the score {score!r}; add it to the evaluator")
     maps = run.results["map"]
-    return found | {key: maps[key] for key in MAP_NAMES if maps.get(key) is not None}
+    return found | {key: maps[key] for key in MAPS if maps.get(key) is not None}
 
 
 def ours(planned: PlannedRow) -> dict[str, Stat]:
@@ -195,12 +195,9 @@ def _stat(number: Number) -> Stat:
 
 def _columns(sections: Sequence[Section]) -> list[Column]:
     keys = list(dict.fromkeys(k for part in sections for row in part.rows for k in row.values))
-    columns = []
-    for name in dict.fromkeys(key.split("/")[0] for key in keys if "/" in key):
-        columns.append(Column(f"{name}/fpr95", f"{name} FPR95", "lower"))
-        columns.append(Column(f"{name}/auroc", f"{name} AUROC", "higher"))
-    maps = {**MAP_NAMES, **PUBLISHED_MAPS}
-    return [*columns, *(Column(key, maps[key], "higher") for key in maps if key in keys)]
+    sets = dict.fromkeys(key.split("/")[0] for key in keys if "/" in key)
+    shown = [columns.per_set(name, key) for name in sets for key in ("fpr95", "auroc")]
+    return [*shown, *(COLUMNS[key] for key in PUBLISHED_MAPS if key in keys)]
 
 
 def _seeds_note(rows: Sequence[PlannedRow]) -> str:
@@ -232,7 +229,7 @@ def write_tables(
         about: the options of the command.
     """
     files = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("md", "json")]
-    write_atomically(files[0], "\n".join(to_markdown(each) for each in found))
+    write_text(files[0], "\n".join(to_markdown(each) for each in found))
     described = [
         dict(
             title=planned.row.title,
@@ -254,7 +251,7 @@ def write_tables(
         )
         for planned in rows
     ]
-    write_results(files[1], dict(kind="negas table", options=dict(about), rows=described))
+    write_json(files[1], dict(kind="negas table", options=dict(about), rows=described))
     return files
 
 

@@ -27,10 +27,10 @@ from typing import Any
 import yaml
 
 from negas.options import Options, option, refuse_unknown, shown
+from negas.reports.columns import PUBLISHED_MAPS
 
 TABLES = Path(__file__).parents[2] / "configs" / "tables"
 DATA = ("voc", "bdd100k", "emoji-world")
-MAPS = ("coco_ap", "coco_ap50", "voc07_ap50", "voc07_style_ap", "unstated_ap")
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)(?:\s*±\s*(\d+(?:\.\d+)?))?")
 
 
@@ -189,7 +189,7 @@ def published_rows(name: str) -> list[dict]:
 
     Returns:
         Per row ``title``, ``source`` and ``note`` as texts and ``values``: fractions by
-        ``<OOD set>/fpr95``, ``<OOD set>/auroc``, a key of :data:`MAPS`, or ``score_thr``.
+        ``<OOD set>/fpr95``, ``<OOD set>/auroc``, a key of ``PUBLISHED_MAPS``, or ``score_thr``.
 
     Raises:
         FileNotFoundError: there is no such table.
@@ -228,7 +228,7 @@ def _numbers(values: object, where: str) -> dict[str, Number]:
             for measure, number in value.items():
                 found[f"{key}/{measure}"] = _number(number, f"{where}.{key}.{measure}")
         else:
-            refuse_unknown([key], (*MAPS, "score_thr"), where)
+            refuse_unknown([key], (*PUBLISHED_MAPS, "score_thr"), where)
             found[key] = _number(value, f"{where}.{key}", 1 if key == "score_thr" else 100)
     return found
 

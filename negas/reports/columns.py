@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from negas.evaluation.provenance import MAPS
 from negas.metrics import PRESETS
 from negas.scores import SCORES
 
@@ -43,7 +44,7 @@ COLUMNS = {
         Column("num_unknown", "unknown objects", percent=False),
     )
 }
-MAPS = ("coco_ap", "coco_ap50", "voc07_ap50")
+
 PUBLISHED_MAPS = (*MAPS, "voc07_style_ap", "unstated_ap")
 OPEN_SET = (
     *("a_ose", "nose", "nose_unique", "wi", "ap_known", "ap_unknown"),

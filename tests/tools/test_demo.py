@@ -11,11 +11,12 @@ from mmengine.registry import MODELS
 from PIL import Image
 
 import negas.register  # noqa: F401
+from negas.evaluation.run import Run
 from negas.experiments import demo
 from negas.experiments import train_and_test as demo_run
 from negas.experiments.seeds import plan_seeds, report_seeds, run_seeds
 from negas.experiments.train_and_test import PlannedRun
-from negas.reports.methods import load_run
+from negas.reports.methods import role_of
 from tests.helpers.workplace import SHORT, make_workplace
 
 ROOT = Path(__file__).parents[2]
@@ -71,10 +72,10 @@ def test_files_of_the_demo(fixture, first, request):
     with Image.open(folder / "detections.png") as page:
         assert page.width > 300
     for name, role in (("stock", "stock"), ("coop", "coop"), ("negas", "negas")):
-        run = load_run(folder / name)
-        assert run.role == role
+        run = Run.load(folder / name)
+        assert role_of(run) == role
         assert run.results["sets"]["near"]["images"] == 8
-    stock, negas = (load_run(folder / n) for n in ("stock", "negas"))
+    stock, negas = (Run.load(folder / n) for n in ("stock", "negas"))
     assert stock.info["checkpoint_sha256"] == negas.info["base_sha256"]
     assert not stock.info["prompt"] and negas.info["prompt"]
 
@@ -100,12 +101,12 @@ def test_second_demo_does_nothing_again(finished, capsys, monkeypatch):
 def test_seeds_give_a_table_with_deviations(workplace, capsys):
     folders = run_seeds([STOCK, COOP], [0, 1], Path("work_dirs/seeds"), dict(SHORT))
     assert [folder.name for folder in folders] == ["seed0", "seed0", "seed1"]
-    first, second = (load_run(folder) for folder in folders[1:])
+    first, second = (Run.load(folder) for folder in folders[1:])
     assert (first.info["seed"], second.info["seed"]) == (0, 1)
     report_seeds(folders, "stock", Path("work_dirs/seeds"))
     text = Path("work_dirs/seeds/report.md").read_text()
     assert "±" in text and "+ CoOp prompts: 2" in text
-    assert "one shared confidence cut" in capsys.readouterr().out
+    assert "for all; FPR95" in capsys.readouterr().out
 
 
 def test_plan_runs_untrained_configs_once():

@@ -75,7 +75,7 @@ def build(
         prompt=dict(ctx_init="a photo of"),
         use_nega=nega,
         guide_grad=guide_grad,
-        postprocessor=dict(type="NegSPostProcessor", score="negs" if negatives else "max_sigmoid"),
+        postprocessor=dict(type="OODPostProcessor", score="negs" if negatives else "max_sigmoid"),
     )
     detector = MODELS.build(model).to(setting.device)
     if is_grounding_dino(setting):

@@ -4,7 +4,7 @@ nega = dict(
     prompt=dict(ctx_init="a photo of", num_ctx=3),
     background=dict(type="BackgroundMask", rule="overlap"),
     loss_ood=dict(type="MaskedBCELoss", alpha=3.0),
-    postprocessor=dict(type="NegSPostProcessor", score="negs"),
+    postprocessor=dict(type="OODPostProcessor", score="negs"),
     # The controls and other banks are scored on the recorded region embeddings (2 kB per box).
     test_cfg=dict(keep_logits=True, keep_embeddings=True),
 )

@@ -5,7 +5,7 @@ nega = dict(
     noise=dict(sigma=0.05),
     background=dict(type="QueryBackground", rule="center", iou_thr=0.3),
     loss_ood=dict(type="MaskedFocalLoss", alpha=3.0),
-    postprocessor=dict(type="NegSPostProcessor", score="negs"),
+    postprocessor=dict(type="OODPostProcessor", score="negs"),
     # The controls and other banks are scored on the recorded queries (1 kB per box).
     test_cfg=dict(keep_logits=True, keep_embeddings=True),
 )
