@@ -14,8 +14,6 @@ from negas.files import read_json
 from negas.metrics import PRESETS
 from negas.records import BoxRecords
 
-from .provenance import KEYS
-
 RESULTS_FILE = "ood_results.json"
 SCORES_FILE = "ood_scores.json"
 TEXT_FEATS_FILE = "text_feats.npz"  # beside the records: embeddings [M, D] of every bank
@@ -37,11 +35,6 @@ def _values(schema: dict, **more: object) -> dict:
     return {"type": "object", "additionalProperties": schema} | more
 
 
-def _described(path: str, *more: str, **types: dict) -> dict:
-    """Schema of a section of :data:`~.provenance.KEYS` with all its keys, and ``more``."""
-    return _object(dict.fromkeys((*KEYS[path], *more), {}), **types)
-
-
 _ROW = _object(
     dict.fromkeys(("ood_set", "score", "bank", "control", "protocol", "rule"), _TEXT)
     | dict(cut=_NUMBER, cut_rule=_TEXT, cut_source=_TEXT, pair_floor=_NUMBER_OR_NONE)
@@ -51,13 +44,13 @@ _ROW = _object(
 )
 _ROWS = {"type": "array", "items": _ROW}
 _MAP = _values(_NUMBER_OR_NONE)
-_SETS = _values(_described("sets.*", images=_COUNT, boxes=_COUNT), required=["id"])
-_LEAKAGE = _values(_object(dict(leaks=_TEXTS)))
-_BANK = _described(
-    *("banks.*", "leakage"), size=_COUNT, labels=_TEXTS, leakage=_LEAKAGE, file=_TEXT_OR_NONE
+_SETS = _values(_object(dict(images=_COUNT), boxes=_COUNT), required=["id"])
+_BANK = _object(
+    dict(size=_COUNT, labels=_TEXTS, leakage=_values(_object(dict(leaks=_TEXTS)))),
+    file=_TEXT_OR_NONE,
 )
-_RUN = _described(
-    "run",
+_RUN = _object(
+    {},
     config=_TEXT_OR_NONE,
     class_names=_TEXTS_OR_NONE,
     neg_labels=_TEXT_OR_NONE,
@@ -91,15 +84,15 @@ TEST_RESULTS = _object(
         map=_MAP,
         cuts=_values(_CUT, required=["run"]),
         run=_RUN,
-        seeds=_described("seeds"),
         settings=_SETTINGS,
-    )
+    ),
+    seeds={"type": "object"},
 )
 _SCORED_RUN = _object(
     dict(name=_TEXT, rows=_ROWS, map=_MAP, sets=_SETS, id_labels=_TEXTS),
     run=_RUN,
     banks=_values({"type": "object"}),
-    seeds=_described("seeds"),
+    seeds={"type": "object"},
 )
 SCORES = _object(dict(runs={"type": "array", "items": _SCORED_RUN, "minItems": 1}))
 
