@@ -268,7 +268,7 @@ def test_scores_of_rows_are_those_of_all_boxes(monkeypatch):
     records = make(7)
     seen = []
 
-    def score(id_logits, neg_logits):
+    def score(id_logits, neg_logits, embeddings):
         seen.append(len(id_logits))
         return id_logits.max(1) - neg_logits.max(1)
 
@@ -284,7 +284,7 @@ def test_scores_of_rows_are_those_of_all_boxes(monkeypatch):
 
 def test_scores_without_negatives_see_none():
     bare = make(neg_logits=None, neg_cosines=None, meta={})
-    np.testing.assert_array_equal(bare.score_with(lambda logits, none: [none is None] * 5), 1)
+    np.testing.assert_array_equal(bare.score_with(lambda logits, none, _: [none is None] * 5), 1)
     with pytest.raises(ValueError, match="neg"):
         bare.score_with(get_score("negs"))
     plain = get_score("max_sigmoid")
