@@ -25,16 +25,6 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 # of the repository, with * and {a,b}
 PATH = re.compile(r"(?<![\w/.])(?:negas|tools|configs|tests|results|docs)/[\w./*{},-]*\w[}*]?")
 # written with the pages that name them
-COMING = {
-    "configs/tables",
-    "configs/tables/*.yaml",
-    "configs/tables/mask.yaml",
-    "configs/tables/readings.yaml",
-    "negas/image_level/registry.py",
-    "negas/models/interface.py",
-    "negas/reports/columns.py",
-    "tools/reproduce.py",
-}
 
 
 def name_of(page):
@@ -81,14 +71,14 @@ def test_named_files_exist(page):
         path
         for named in PATH.findall(page.read_text(encoding="utf-8"))
         for path in expanded(named)
-        if path not in COMING and "NAME" not in path and not any(ROOT.glob(path))
+        if "NAME" not in path and not any(ROOT.glob(path))
     ]
     assert not missing
 
 
 def test_files_of_the_paper_map_exist():
     text = (ROOT / "docs/paper_map.md").read_text(encoding="utf-8")
-    named = [path for path in re.findall(r"`(\w[\w/]*/(?:\w+\.py)?)`", text) if path not in COMING]
+    named = [path for path in re.findall(r"`(\w[\w/]*/(?:\w+\.py)?)`", text)]
     assert len(named) > 20
     assert not [path for path in named if not any((ROOT / top / path).exists() for top in TOPS)]
 
