@@ -270,21 +270,24 @@ def test_scores_of_rows_are_those_of_all_boxes(monkeypatch):
 
     def score(id_logits, neg_logits, embeddings):
         seen.append(len(id_logits))
-        return id_logits.max(1) - neg_logits.max(1)
+        return id_logits.max(1) - neg_logits.max(1) + embeddings[:, 0]
 
     whole = records.score_with(score)
     assert whole.dtype == np.float64 and seen == [7]
-    np.testing.assert_array_equal(whole, records.id_logits.max(1) - records.neg_logits.max(1))
+    np.testing.assert_array_equal(
+        whole, score(records.id_logits, records.neg_logits, records.embeddings)
+    )
     monkeypatch.setattr("negas.records.CHUNK", 3)
     rows = np.array([6, 0, 0, 3])
     np.testing.assert_array_equal(records.score_with(score, rows), whole[rows])
-    assert seen[1:] == [3, 1]
+    assert seen[-2:] == [3, 1]
     assert records.score_with(score, rows[:0]).shape == (0,)
 
 
-def test_scores_without_negatives_see_none():
-    bare = make(neg_logits=None, neg_cosines=None, meta={})
-    np.testing.assert_array_equal(bare.score_with(lambda logits, none, _: [none is None] * 5), 1)
+def test_scores_see_none_where_records_hold_nothing():
+    bare = make(neg_logits=None, neg_cosines=None, embeddings=None, meta={})
+    held = bare.score_with(lambda *inputs: np.full(5, sum(each is not None for each in inputs)))
+    np.testing.assert_array_equal(held, 1)
     with pytest.raises(ValueError, match="neg"):
         bare.score_with(get_score("negs"))
     plain = get_score("max_sigmoid")
