@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from negas.evaluation.provenance import PUBLISHED_MAPS as MAPS
 from negas.experiments.plan import plan_table, runs_of
-from negas.experiments.tables import MAPS, TABLES, Number, published_rows, read_table
+from negas.experiments.tables import TABLES, Number, published_rows, read_table
 from negas.labels.bank import NegativeLabelBank
 from negas.labels.wordnet import WordNet
 from tests.helpers.detector import batch

@@ -298,7 +298,7 @@ def test_a_fixed_cut_is_the_runs_and_f1_cuts_are_written_down(tmp_path, runner, 
     feed(metric, "near", score=0.9)
     assert metric.summarize()["id/cut"] == 0.5
     report = read_results(tmp_path)
-    assert report["cuts"]["run"] == dict(value=0.5, rule="fixed", source="fixed")
+    assert report["cuts"]["run"] == dict(value=0.5, rule="fixed", source="config")
     assert report["cuts"]["val_f1"]["value"] == pytest.approx(0.8)
     assert {(row["cut"], row["cut_rule"]) for row in report["rows"]} == {(0.5, "fixed")}
 

@@ -66,6 +66,11 @@ def run_test(root, **options):
         class_names=ID_NAMES,
         neg_labels=["zebra", "fork"],
         bbox_head=SimpleNamespace(test_cfg=dict(keep_logits=True, keep_embeddings=True)),
+        postprocessor=None,
+        prompt=None,
+        token_reduce=None,
+        use_nega=False,
+        base_sha256=None,
         text_feats=lambda: (None, words[:2]),
         bank_feats=lambda labels: words[2:],
     )
