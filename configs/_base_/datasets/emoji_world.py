@@ -83,7 +83,9 @@ val_evaluator = dict(
     type="CocoByNameMetric", ann_file=data_root + "annotations/id_val.json", metric="bbox"
 )
 # The cut comes from the ID validation set; tests score the same boxes with other banks, too.
-test_cfg = dict(type="OODTestLoop", ood_dataloaders=ood_dataloaders, id_val_dataloader=val_dataloader)
+test_cfg = dict(
+    type="OODTestLoop", ood_dataloaders=ood_dataloaders, id_val_dataloader=val_dataloader
+)
 test_evaluator = dict(
     presets=("val_f1", "matched"),
     banks={name: f"{banks}{name}.json" for name in ("disjoint", "oracle", "wide")},
