@@ -303,6 +303,15 @@ def test_a_fixed_cut_is_the_runs_and_f1_cuts_are_written_down(tmp_path, runner, 
     assert {(row["cut"], row["cut_rule"]) for row in report["rows"]} == {(0.5, "fixed")}
 
 
+def test_an_f1_cut_below_the_records_stops_only_who_asks_for_it(tmp_path, runner, sets):
+    metric = OODMetric(scores=["negs"], cut=0.9, min_score=0.85, plots=False)
+    metric.begin_run(Model(), runner, sets)
+    feed(metric, "id", score=0.8)
+    feed(metric, "near", score=0.9)
+    metric.summarize()
+    assert read_results(tmp_path)["cuts"]["val_f1"]["value"] == pytest.approx(0.8)
+
+
 @pytest.mark.parametrize("presets", [["val_f1"], ["val_f1", "vos"]])
 def test_warnings_speak_of_cuts_that_are_asked_for(tmp_path, runner, sets, presets):
     content = json.loads((tmp_path / "id.json").read_text())

@@ -27,7 +27,7 @@ from negas.records import BoxRecords
 from negas.scores import get_score
 
 ID, NEG, OTHER = ["dog", "cat"], ["fox", "kite"], ["zebra", "tent", "fox"]
-CUT = 0.3
+CUT = 0.8
 SCORES = ["max_sigmoid", ("neglabel", dict(logits="cosine", temperature=0.01)), "negs"]
 MATCHED = PRESETS["matched"]
 
@@ -61,13 +61,14 @@ def run():
         embeds = np.concatenate([regions, np.full((n, 1), -0.5)], 1).astype(np.float32)
         logits = regions @ id_text.T - 0.5
         records[name] = BoxRecords(
-            image_ids=np.arange(n) // 2,
+            image_ids=np.arange(n) % 40 if name == "id" else np.arange(n) // 4,
             bboxes=np.tile([0, 0, 10, 10], (n, 1)),
             labels=logits.argmax(1),
             scores=np.zeros(n) if name == "empty" else 1 / (1 + np.exp(-logits.max(1))),
             id_logits=logits,
             neg_logits=regions @ neg_text.T - 0.5,
             embeddings=embeds,
+            images=np.arange(40),
             meta=dict(id_labels=ID, neg_labels=NEG),
         )
     feats = dict(model=neg_text, other=unit(rng, 3))
@@ -134,9 +135,13 @@ def test_numbers_are_those_of_the_samples(run):
     same(other, by_hand(*turned))
     about = ("preset", "protocol", "rule", "pair_floor", "cut", "cut_rule", "cut_source")
     assert [other[k] for k in about] == ["val_f1", "vos", "at_least", None, CUT, "f1", "id_val"]
-    over = records["near"].scores >= np.float32(CUT)
-    assert other["images"]["ood"] == 40
-    assert other["images"]["ood_with_samples"] == len({*records["near"].image_ids[over]})
+    known, near = (
+        each.image_ids[each.scores >= np.float32(CUT)] for each in list(records.values())[:2]
+    )
+    assert other["images"] == dict(
+        id=40, ood=40, id_with_samples=len({*known}), ood_with_samples=len({*near})
+    )
+    assert len(known) != len(near), "the cut leaves some out"
 
 
 def test_matched_rows_use_each_sets_ground_truth(run):
@@ -264,6 +269,15 @@ def test_rotated_rows_are_the_mean_of_their_draws(run):
         assert row[key] == pytest.approx(np.mean(values), abs=1e-12)
         assert row[f"{key}_std"] == pytest.approx(np.std(values, ddof=1), abs=1e-12)
     assert mean_rows([[row]])[0]["auroc_std"] == 0
+    (row,) = pick(rows, ood_set="near", score="neglabel", bank="model", control="rotated")
+    aurocs = []
+    for seed in (5, 6):
+        turned = [
+            run.records[n].rescore(rotated_bank(run.feats["model"], seed)).as_cosines()
+            for n in ("id", "near")
+        ]
+        aurocs.append(by_hand(*turned, "neglabel", temperature=0.01).auroc)
+    assert row["auroc"] == pytest.approx(np.mean(aurocs), abs=1e-12)
 
 
 # --- names of scores ------------------------------------------------------------------------------
