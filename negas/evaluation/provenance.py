@@ -36,6 +36,7 @@ PACKAGES = (
     "pycocotools",
 )
 MAPS = ("coco_ap", "coco_ap50", "voc07_ap50")  # mAP (ID) under its three names
+PUBLISHED_MAPS = (*MAPS, "voc07_style_ap", "unstated_ap")  # and as published tables have it
 KEYS: dict[str, tuple[str, ...]] = {
     "run": (
         "config",

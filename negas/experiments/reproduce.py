@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from negas.evaluation.provenance import MAPS, PUBLISHED_MAPS
 from negas.evaluation.recorded import RESERVED_BANKS
 from negas.evaluation.run import Run
 from negas.files import write_json, write_text
 from negas.reports import columns
 from negas.reports import table as tables
-from negas.reports.columns import COLUMNS, MAPS, PUBLISHED_MAPS
+from negas.reports.columns import COLUMNS
 from negas.reports.table import Column, Row, Section, Stat, to_markdown
 
 from .plan import PlannedRow, runs_of

@@ -26,8 +26,8 @@ from typing import Any
 
 import yaml
 
+from negas.evaluation.provenance import PUBLISHED_MAPS
 from negas.options import Options, option, refuse_unknown, shown
-from negas.reports.columns import PUBLISHED_MAPS
 
 TABLES = Path(__file__).parents[2] / "configs" / "tables"
 DATA = ("voc", "bdd100k", "emoji-world")

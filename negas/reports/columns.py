@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from negas.evaluation.provenance import MAPS
 from negas.metrics import PRESETS
 from negas.scores import SCORES
 
@@ -45,7 +44,6 @@ COLUMNS = {
     )
 }
 
-PUBLISHED_MAPS = (*MAPS, "voc07_style_ap", "unstated_ap")
 OPEN_SET = (
     *("a_ose", "nose", "nose_unique", "wi", "ap_known", "ap_unknown"),
     *("recall_unknown", "precision_unknown", "num_unknown"),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from negas.evaluation.provenance import complete
+from negas.evaluation.provenance import PUBLISHED_MAPS, complete
 from negas.evaluation.recorded import MODEL_BANK
 from negas.evaluation.rescore import KIND
 from negas.evaluation.result_files import RESULTS_FILE, SCORES_FILE, check_scores
@@ -16,7 +16,7 @@ from negas.metrics import PRESETS
 from negas.records import ID_VAL
 
 from . import columns
-from .columns import COLUMNS, PUBLISHED_MAPS, Block, fpr95_of, preset_title, score_title
+from .columns import COLUMNS, Block, fpr95_of, preset_title, score_title
 from .methods import load_tested
 from .table import Column, Row, Section, Stat, Table, to_markdown
 
@@ -81,7 +81,7 @@ class Entry:
         section: rows of one section are of one protocol and compete for the bold print.
         label: what stands in front.
         values: fractions by ``<set>/fpr95``, ``<set>/auroc``, ``<set>/num_ood``, keys of
-            :data:`~.columns.PUBLISHED_MAPS`, ``cut``, ``num_id``.
+            :data:`~negas.evaluation.provenance.PUBLISHED_MAPS`, ``cut``, ``num_id``.
         note: for below the table.
     """
 
