@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from negas.evaluation.provenance import complete, leaks_of
+from negas.evaluation.provenance import MAPS, complete, leaks_of
 from negas.evaluation.recorded import MODEL_BANK
 from negas.evaluation.result_files import RESULTS_FILE
 from negas.evaluation.rows import Scoring, name_scores, run_rows, usable
@@ -19,7 +19,7 @@ from negas.metrics import PRESETS
 from negas.records import ID_VAL
 
 from . import columns
-from .columns import CONTROLS, MAPS, Block, blocks_of, fpr95_of, score_title
+from .columns import CONTROLS, Block, blocks_of, fpr95_of, score_title
 from .table import Column, Row, Section, Stat, Table, print_table, to_markdown
 
 _NAMES = {"stock": "(stock)", "coop": "+ CoOp prompts", "negas": "+ NegAS"}

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from negas.evaluation.provenance import leaks_of
+from negas.evaluation.provenance import MAPS, leaks_of
 from negas.evaluation.recorded import MODEL_BANK, RESERVED_BANKS, Recorded
 from negas.evaluation.result_files import SCORES_FILE
 from negas.files import write_json, write_text
 
 from . import columns
-from .columns import COLUMNS, CONTROLS, MAPS, OPEN_SET, Block, score_title
+from .columns import COLUMNS, CONTROLS, OPEN_SET, Block, score_title
 from .methods import same_boxes
 from .table import Column, Row, Section, Stat, Table, to_markdown
 

@@ -6,14 +6,13 @@ import re
 import numpy as np
 import pytest
 
+from negas.evaluation.provenance import MAPS, PUBLISHED_MAPS
 from negas.experiments.tables import published_rows
 from negas.metrics import PRESETS, LabeledBoxes, OODResult, ood_metrics, open_set_metrics
 from negas.reports.columns import (
     COLUMNS,
     CONTROLS,
-    MAPS,
     OPEN_SET,
-    PUBLISHED_MAPS,
     Block,
     blocks_of,
     counts,

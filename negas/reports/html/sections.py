@@ -10,7 +10,7 @@ import numpy as np
 
 from negas.evaluation.cuts import tau_of
 from negas.evaluation.open_set_rows import open_set_row
-from negas.evaluation.provenance import leaks_of
+from negas.evaluation.provenance import MAPS, leaks_of
 from negas.evaluation.recorded import MODEL_BANK
 from negas.files import file_sha256
 from negas.records import ID, SET_TITLES
@@ -20,7 +20,6 @@ from ..columns import (
     CONTROLS,
     FPR95,
     LEAKS,
-    MAPS,
     NO_LEAKS,
     OPEN_SET,
     OPEN_SET_NOTE,
