@@ -55,9 +55,9 @@ def print_numbers(work_dir: str) -> None:
     from negas.reports.scores import run_tables
     from negas.reports.table import print_table
 
-    if is_main_process():
+    if is_main_process() and (tables := run_tables(Run.load(work_dir))):  # none on an ID set alone
         print()
-        print_table(run_tables(Run.load(work_dir))[0])
+        print_table(tables[0])
         print(f"all presets and banks: python tools/report.py {work_dir}")
         print(f"one page with pictures: python tools/html_report.py {work_dir}")
 
