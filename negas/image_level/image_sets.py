@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from negas.embeddings.images import ImageItem
+from negas.evaluation.result_files import results_beside
 from negas.files import read_json
 from negas.labels.names import name_forms
 from negas.metrics.coco import load_coco
@@ -92,7 +93,8 @@ def detected_crops(
     if from_records:
         records = BoxRecords.load(detections)
         rows = zip(records.image_ids.tolist(), records.bboxes.tolist(), records.scores, strict=True)
-        min_score = _cut_of_run(Path(detections)) if min_score is None else min_score
+        if min_score is None and (tested := results_beside(detections)):
+            min_score = float(tested["cuts"]["run"]["value"])
     else:
         rows = _from_results(detections)
     if min_score is None:
@@ -117,17 +119,6 @@ def detected_crops(
         )
     items.sort(key=lambda item: (item.path, item.box))
     return items, {"min_score": min_score}
-
-
-def _cut_of_run(records: Path) -> float | None:
-    """The confidence cut in the results of the test run that wrote ``<run>/records/<set>.npz``."""
-    results = records.parent.parent / "ood_results.json"
-    if not results.is_file():
-        return None
-    try:
-        return float(read_json(results, "give --min-score")["cuts"]["run"]["value"])
-    except (KeyError, TypeError, AttributeError):
-        raise ValueError(f"{results}: it names no confidence cut; give --min-score") from None
 
 
 def _from_results(path: str | os.PathLike) -> list[tuple[Any, list[float], float]]:

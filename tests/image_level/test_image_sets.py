@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 
 from negas.embeddings.images import ImageItem
+from negas.files import write_json
 from negas.image_level.image_sets import read_coco, read_folder, read_list
 from negas.records import BoxRecords
+from tests.helpers.fake_runs import bare_results
 
 NAMES = ("cat", "potted plant")
 
@@ -135,7 +137,7 @@ def test_detected_crops_of_records(coco):
     file = records(coco / "run" / "records" / "id.npz")
     with pytest.raises(ValueError, match="no confidence cut is known"):
         read(coco, view="detected_crops", detections=file)
-    (coco / "run" / "ood_results.json").write_text(json.dumps({"cut": 0.6}))
+    write_json(coco / "run" / "ood_results.json", bare_results(["id", "near"], cut=0.6))
     found = read(coco, view="detected_crops", detections=file)
     b = str(coco / "img" / "b.png")
     assert found.items == [ImageItem(b, (0, 0, 20, 20), record=0)]
@@ -171,7 +173,7 @@ def test_bad_detections(coco, content, sentence):
 def test_missing_parts_are_named(coco):
     with pytest.raises(ValueError, match="has no detections"):
         read(coco, view="detected_crops")
-    with pytest.raises(FileNotFoundError, match="no such file of detections"):
+    with pytest.raises(FileNotFoundError, match="lost.json: there is no such file"):
         read(coco, view="detected_crops", detections="lost.json", min_score=0.5)
     with pytest.raises(FileNotFoundError, match="the image folder"):
         read_coco("set", coco / "ann.json", coco / "lost", NAMES, True)

@@ -390,8 +390,8 @@ def no_json():
 
 
 BAD = {
-    "no preset": (["--preset", "lost.json"], None, "'lost.json' does not exist"),
-    "preset": ([], no_json, "is not valid JSON"),
+    "no preset": (["--preset", "lost.json"], None, "'lost.json': there is no such file"),
+    "preset": ([], no_json, "not valid JSON"),
     "preset key": ([], lambda: change(bnak="x"), "unknown key 'bnak'"),
     "set key": ([], lambda: change(id={"dir": "x"}), "unknown key 'dir'"),
     "two sources": ([], lambda: change(id={"folder": "id", "list": "x"}), "exactly one of folder"),
@@ -481,12 +481,12 @@ BAD = {
         ["--methods", "interneg", "--method-options", 'interneg.inversion={"steps": 0}'],
         None, "steps must be at least 1",
     ),
-    "cache": (["--cache", "bank.json"], None, "choose another with --cache"),
+    "cache": (["--cache", "bank.json"], None, "--cache: 'bank.json' is a file"),
     "batch": (["--batch-size", "0"], None, "batch_size must be at least 1"),
     "seeds": (["--seeds", "1", "1"], None, "seeds must be distinct"),
     "scale": (["--scale", "-3"], None, "scale must be a positive number"),
     "encoder": (["--encoder", "lost"], None, "encoder 'lost'"),
-    "out": (["--out", "bank.json"], None, "cannot be written"),
+    "out": (["--out", "bank.json"], None, "--out: 'bank.json' is a file"),
 }  # fmt: skip
 
 

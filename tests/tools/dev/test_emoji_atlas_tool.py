@@ -66,7 +66,7 @@ def test_glyphs_are_found_by_code_point_alias_and_name(tmp_path, build, capsys):
 
 
 def test_errors_are_sentences(tmp_path, build):
-    with pytest.raises(SystemExit, match=r"chars\.json is missing: give unpacked"):
+    with pytest.raises(SystemExit, match=r"chars\.json: there is no such file; give unpacked"):
         build(tmp_path / "nowhere")
     with pytest.raises(SystemExit, match="add @iconify-json/noto"):
         build(package(tmp_path / "old", "old", {}))
