@@ -4,10 +4,12 @@
 # PYTHON=python3.12                                    the interpreter that ./.venv is made from
 # TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu  PyTorch from this index (here: CPU build)
 # TORCH=torch==2.4.1                                   another version of PyTorch
+# WORKERS=1                                            processes that share the tests (default: 2)
 # ARGS="..."                                           options for the demo or for pytest
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
+WORKERS ?= 2
 export TORCH ?= torch==2.13.0
 export TORCH_INDEX_URL ?=
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -35,10 +37,10 @@ chromium: setup
 	@$(BIN)/python tools/dev/setup_chromium.py
 
 test: lint chromium
-	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) $(ARGS)
 
 test-fast: lint chromium
-	@$(BIN)/python -m pytest -q -m "not slow" $(ARGS)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow" $(ARGS)
 
 doctor: setup
 	@$(BIN)/python -m negas.doctor
