@@ -344,7 +344,7 @@ class OODMetric(BaseMetric):
         values = {}
         for name, records in self.records.items():
             kept = records.select(records.scores >= self.cut)
-            values[name] = {n: s(kept.id_logits, kept.neg_logits) for n, s in scores.items()}
+            values[name] = {n: kept.score_with(s) for n, s in scores.items()}
         ood = {n: v for n, v in values.items() if n not in (ID, ID_VAL)}
         plot_scores(values[ID], ood, main, self.out_dir)
 
