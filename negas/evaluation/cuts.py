@@ -19,7 +19,8 @@ from negas.scores import Score
 
 from .recorded import Recorded
 
-CUT_RULES = ("run", "val_f1", "test_f1")
+F1_RULES = ("run", "val_f1", "test_f1")  # what a test finds while it has all its detections
+CUT_RULES = F1_RULES  # and those that records are enough for
 
 
 def choose_presets(names: Sequence[str], cuts: Sequence[str] | None = None) -> list[Preset]:

@@ -32,7 +32,7 @@ from negas.records import ID, ID_VAL, BoxRecords
 from negas.scores import get_score
 
 from .collect import RecordDump, files_of, read_truths, to_arrays, to_coco_results, to_records
-from .cuts import f1_rule_cut
+from .cuts import F1_RULES, f1_rule_cut
 from .provenance import describe_sets, run_info
 from .recorded import MODEL_BANK, RESERVED_BANKS, Recorded
 from .result_files import RESULTS_FILE
@@ -302,7 +302,7 @@ class OODMetric(BaseMetric):
             seed=self.seed,
         )
         # a validation goes on without a preset whose F1 cut there is not
-        presets = [p for p in self.presets if not isinstance(p.cut, str) or p.cut in self.cuts]
+        presets = [p for p in self.presets if p.cut not in F1_RULES or p.cut in self.cuts]
         # disable=None: no bar where standard error is no terminal
         total = len(presets) * count_rows(run, scoring)
         with tqdm(total=total, desc="scores", leave=False, disable=None) as bar:
@@ -344,7 +344,7 @@ class OODMetric(BaseMetric):
         values = {}
         for name, records in self.records.items():
             kept = records.select(records.scores >= self.cut)
-            values[name] = {n: s(kept.id_logits, kept.neg_logits) for n, s in scores.items()}
+            values[name] = {n: kept.score_with(s) for n, s in scores.items()}
         ood = {n: v for n, v in values.items() if n not in (ID, ID_VAL)}
         plot_scores(values[ID], ood, main, self.out_dir)
 

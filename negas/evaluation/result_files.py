@@ -12,6 +12,7 @@ import numpy as np
 
 from negas.files import read_json
 from negas.metrics import PRESETS
+from negas.metrics.protocol import ROW_METRICS
 from negas.records import BoxRecords
 
 RESULTS_FILE = "ood_results.json"
@@ -39,7 +40,7 @@ _ROW = _object(
     dict.fromkeys(("ood_set", "score", "bank", "control", "protocol", "rule"), _TEXT)
     | dict(cut=_NUMBER, cut_rule=_TEXT, cut_source=_TEXT, pair_floor=_NUMBER_OR_NONE)
     | dict(preset=_PRESET)
-    | dict(fpr95=_NUMBER_OR_NONE, fpr95_closest=_NUMBER_OR_NONE, auroc=_NUMBER_OR_NONE)
+    | dict.fromkeys(ROW_METRICS, _NUMBER_OR_NONE)
     | dict(num_id=_COUNT, num_ood=_COUNT)
 )
 _ROWS = {"type": "array", "items": _ROW}

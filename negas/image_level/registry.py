@@ -17,14 +17,17 @@ METHODS: dict[str, Method] = {
 def find_method(name: str) -> Method:
     """The method of that name, or the score of ``negas.scores`` on CLIP's logits.
 
+    Scores that read the embedding of a box are no methods.
+
     Raises:
         ValueError: there is neither.
     """
     if name in METHODS:
         return METHODS[name]
-    if name in SCORES:
+    of_logits = {score for score, kind in SCORES.items() if not kind.needs_embeddings}
+    if name in of_logits:
         return of_score(name)
-    extra = sorted(set(SCORES) - set(METHODS))
+    extra = sorted(of_logits - set(METHODS))
     raise ValueError(
         f"there is no method {name!r}; there are {', '.join(METHODS)} (and the scores "
         f"{', '.join(extra)})."

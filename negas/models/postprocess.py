@@ -29,14 +29,15 @@ class OODPostProcessor:
         """Score detections.
 
         Args:
-            detections: with ``id_logits [n,K]`` and, if needed, ``neg_logits [n,M]``.
+            detections: with ``id_logits [n,K]`` and, where the score reads them, ``neg_logits
+                [n,M]`` and ``embeddings [n,D+1]``.
             keep_logits: leave these in the result.
 
         Raises:
-            ValueError: if the score needs negative logits and there are none.
+            ValueError: if the score needs negative logits or embeddings and there are none.
         """
-        neg_logits = detections.get("neg_logits", None)
-        id_scores = self.score(detections.id_logits, neg_logits)
+        more = (detections.get(key, None) for key in ("neg_logits", "embeddings"))
+        id_scores = self.score(detections.id_logits, *more)
         detections.id_scores = id_scores.to(detections.scores.dtype)
         if self.tau is not None:
             detections.known = id_scores >= self.tau

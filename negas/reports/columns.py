@@ -44,6 +44,10 @@ COLUMNS = {
     )
 }
 
+#: numbers of each OOD set, in the order of the columns; with a key more, every table shows it
+OF_SET = ("fpr95", "fpr95_closest", "auroc")
+#: the same where FPR95 is that of the preset's own rule
+BY_RULE = tuple(key for key in OF_SET if key != "fpr95_closest")
 OPEN_SET = (
     *("a_ose", "nose", "nose_unique", "wi", "ap_known", "ap_unknown"),
     *("recall_unknown", "precision_unknown", "num_unknown"),
@@ -142,6 +146,11 @@ def preset_title(name: str) -> str:
 def blocks_of(rows: Iterable[dict]) -> list[Block]:
     """Blocks in order of appearance."""
     return list(dict.fromkeys(Block.of(row) for row in rows))
+
+
+def by_rule(row: dict) -> dict[str, float]:
+    """The row's numbers of :data:`BY_RULE`."""
+    return {key: row[key] for key in BY_RULE} | dict(fpr95=fpr95_of(row))
 
 
 def fpr95_of(row: dict) -> float:

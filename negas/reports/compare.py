@@ -16,7 +16,7 @@ from negas.metrics import PRESETS
 from negas.records import ID_VAL
 
 from . import columns
-from .columns import COLUMNS, Block, fpr95_of, preset_title, score_title
+from .columns import BY_RULE, COLUMNS, Block, by_rule, preset_title, score_title
 from .methods import load_tested
 from .table import Column, Row, Section, Stat, Table, to_markdown
 
@@ -214,7 +214,7 @@ def _by_block(rows: Sequence[dict], label: str, maps: dict, scores: Sequence[str
         values = found.setdefault(where, {})
         values |= dict(cut=row["cut"], num_id=row["num_id"])
         values |= {key: maps[key] for key in PUBLISHED_MAPS if maps.get(key) is not None}
-        for key, value in (("fpr95", fpr95_of(row)), ("auroc", row["auroc"])):
+        for key, value in by_rule(row).items():
             values[f"{row['ood_set']}/{key}"] = math.nan if value is None else value
         values[f"{row['ood_set']}/num_ood"] = row["num_ood"]
     return [
@@ -232,7 +232,7 @@ def _columns(entries: Sequence[Entry]) -> list[Column]:
     keys = list(dict.fromkeys(key for entry in entries for key in entry.values))
     sets = list(dict.fromkeys(key.split("/")[0] for key in keys if "/" in key))
     return [
-        *(columns.per_set(name, key) for name in sets for key in ("fpr95", "auroc")),
+        *(columns.per_set(name, key) for name in sets for key in BY_RULE),
         *(COLUMNS[key] for key in PUBLISHED_MAPS if key in keys),
         replace(COLUMNS["cut"], digits=4),
         columns.counts(sets),

@@ -20,7 +20,8 @@ from negas.image_level.run.run import DETECTOR, ImageOodRun, kind_of
 from negas.labels.leakage import leakage
 from negas.visualization.curves import plot_histogram
 
-from .table import Column, Row, Section, Stat, Table, to_markdown
+from .columns import BY_RULE, per_set
+from .table import Row, Section, Stat, Table, to_markdown
 
 RESULTS_FILE = "image_ood_results.json"
 VIEWS = {
@@ -47,9 +48,9 @@ def make_table(runs: Sequence[ImageOodRun]) -> Table:
                 title = "the detector's own scores" if kind == "detector" else kind
                 sections.append(Section(view + title, rows))
     columns = [
-        Column(f"{name}/{key}", f"{name} {title}", better)
+        per_set(name, key)
         for name in (*[one.name for one in first.ood_sets], *_means(first))
-        for key, title, better in (("fpr95", "FPR95", "lower"), ("auroc", "AUROC", "higher"))
+        for key in BY_RULE
     ]
     views = "; ".join(VIEWS[run.options.view] for run in runs)
     title = f"Image-level OOD: {views}. Bank {Path(first.options.bank).stem}"
@@ -93,15 +94,14 @@ def _values(run: ImageOodRun, method: str, control: str) -> dict[str, Stat]:
     by_set: dict[str, dict[str, list[float]]] = {}
     for row in run.rows:
         if (row["method"], row["control"]) == (method, control):
-            place = by_set.setdefault(row["ood_set"], {"fpr95": [], "auroc": []})
+            place = by_set.setdefault(row["ood_set"], {key: [] for key in BY_RULE})
             for key, values in place.items():
                 values.append(row[key])
     if not by_set:
         return {}
     for title, names in _means(run).items():
         by_set[title] = {
-            key: np.mean([by_set[name][key] for name in names], axis=0).tolist()
-            for key in ("fpr95", "auroc")
+            key: np.mean([by_set[name][key] for name in names], axis=0).tolist() for key in BY_RULE
         }
     return {f"{n}/{key}": Stat.of(v) for n, found in by_set.items() for key, v in found.items()}
 

@@ -19,7 +19,7 @@ from negas.metrics import PRESETS
 from negas.records import ID_VAL
 
 from . import columns
-from .columns import CONTROLS, Block, blocks_of, fpr95_of, score_title
+from .columns import BY_RULE, CONTROLS, Block, blocks_of, by_rule, score_title
 from .table import Column, Row, Section, Stat, Table, print_table, to_markdown
 
 _NAMES = {"stock": "(stock)", "coop": "+ CoOp prompts", "negas": "+ NegAS"}
@@ -154,7 +154,7 @@ class BlockTable:
                 if told != (score, bank, control) or Block.of(row) != self.block:
                     continue
                 name = row["ood_set"]
-                numbers = dict(fpr95=fpr95_of(row), auroc=row["auroc"], num_ood=row["num_ood"])
+                numbers = by_rule(row) | dict(num_ood=row["num_ood"])
                 for key, value in numbers.items():
                     found.setdefault(f"{name}/{key}", []).append(value)
                 if name == self.ood_sets[0]:
@@ -186,9 +186,9 @@ class BlockTable:
         return rows
 
     def columns(self) -> list[Column]:
-        """FPR95 and AUROC of each OOD set, ID AP, counts."""
+        """Numbers of each OOD set, ID AP, counts."""
         return [
-            *(columns.per_set(name, key) for name in self.ood_sets for key in ("fpr95", "auroc")),
+            *(columns.per_set(name, key) for name in self.ood_sets for key in BY_RULE),
             *(columns.COLUMNS[key] for key in (*MAPS, "cut")),
             columns.counts(self.ood_sets),
             columns.leaks(self.ood_sets),
@@ -274,7 +274,7 @@ def bank_table(methods: Sequence[Method], block: Block) -> Table | None:
     made = BlockTable(block, methods[0].runs[0].ood_sets)
     shown = []
     for name in made.ood_sets:
-        for key in ("fpr95", "auroc"):
+        for key in BY_RULE:
             shown.append(columns.per_set(name, key))
             shown.append(Column(f"rotated/{name}/{key}", CONTROLS["rotated"]))
     sections = []

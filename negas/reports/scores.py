@@ -11,7 +11,7 @@ from negas.evaluation.result_files import SCORES_FILE
 from negas.files import write_json, write_text
 
 from . import columns
-from .columns import COLUMNS, CONTROLS, OPEN_SET, Block, score_title
+from .columns import COLUMNS, CONTROLS, OF_SET, OPEN_SET, Block, score_title
 from .methods import same_boxes
 from .table import Column, Row, Section, Stat, Table, to_markdown
 
@@ -46,11 +46,11 @@ def _main(run: dict, rows: list[dict]) -> Table:
     shown = []
     for name in sets:
         # a set without samples has no intervals; the others keep theirs
-        has_interval = any(row["interval"] for row in rows if row["ood_set"] == name)
-        for key in ("fpr95", "fpr95_closest", "auroc"):
+        intervals = [row["interval"] for row in rows if row["interval"] and row["ood_set"] == name]
+        for key in OF_SET:
             title = COLUMNS[key].title if key == "fpr95_closest" else None
             shown.append(columns.per_set(name, key, title))
-            if has_interval and key != "fpr95_closest":
+            if intervals and key in intervals[0]:
                 ends = (f"{name}/{key}_low", f"{name}/{key}_high")
                 shown.append(Column(ends[0], "interval", more=ends[1:]))
     shown += [COLUMNS["tpr"], columns.counts(sets)]
@@ -107,12 +107,12 @@ def _values(rows: Sequence[dict]) -> dict[str, Stat]:
     values = dict(tpr=_stat(rows[0]["tpr"]), num_id=Stat(rows[0]["num_id"]))
     for row in rows:
         name = row["ood_set"]
-        for key in ("fpr95", "fpr95_closest", "auroc", "num_ood"):
+        for key in (*OF_SET, "num_ood"):
             std = row.get(f"{key}_std")
             values[f"{name}/{key}"] = _stat(row[key], std, row.get("draws", 1))
-        for key in ("fpr95", "auroc"):
-            for end in ("low", "high") if row["interval"] else ():
-                values[f"{name}/{key}_{end}"] = _stat(row["interval"][key][end])
+            if row["interval"] and key in row["interval"]:
+                ends = {end: _stat(row["interval"][key][end]) for end in ("low", "high")}
+                values |= {f"{name}/{key}_{end}": stat for end, stat in ends.items()}
     return values
 
 

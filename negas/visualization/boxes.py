@@ -83,7 +83,7 @@ def detections_page(
         scenes = _some_scenes(kept, per_set)
         if not scenes:
             continue
-        values = get_score(score)(kept.id_logits, kept.neg_logits)
+        values = kept.score_with(get_score(score))
         known = np.asarray(values) >= tau
         files = image_files(part)
         tiles = []

@@ -1,17 +1,20 @@
 """One vocabulary: every table calls a number, a score and a preset by the same words."""
 
 import dataclasses
+import importlib
 import re
 
 import numpy as np
 import pytest
 
 from negas.evaluation.provenance import MAPS, PUBLISHED_MAPS
+from negas.evaluation.run import Run
 from negas.experiments.tables import published_rows
 from negas.metrics import PRESETS, LabeledBoxes, OODResult, ood_metrics, open_set_metrics
 from negas.reports.columns import (
     COLUMNS,
     CONTROLS,
+    OF_SET,
     OPEN_SET,
     Block,
     blocks_of,
@@ -27,7 +30,7 @@ from negas.reports.html.report import build_page
 from negas.reports.html.run import load_report_run
 from negas.reports.methods import make_report
 from negas.reports.scores import score_tables
-from negas.reports.table import Stat
+from negas.reports.table import Column, Stat
 from negas.scores import SCORES
 from tests.helpers.fake_runs import fake_run, score_again
 
@@ -122,6 +125,27 @@ def test_columns_are_named_once():
     assert {*OPEN_SET, *PUBLISHED_MAPS} <= set(COLUMNS) and set(MAPS) < set(PUBLISHED_MAPS)
 
 
+def test_a_key_more_stands_in_every_table(monkeypatch, tmp_path):
+    monkeypatch.setitem(COLUMNS, "aupr", Column("aupr", "AUPR", "higher"))
+    for name in ("columns", "scores", "methods", "compare"):
+        module = importlib.import_module(f"negas.reports.{name}")
+        for keys in {"OF_SET", "BY_RULE"} & {*vars(module)}:
+            monkeypatch.setattr(module, keys, (*getattr(module, keys), "aupr"))
+    folder = fake_run(tmp_path / "run")
+    rows = Run.load(folder).tested_rows
+    tables = [
+        *score_tables(score_again(folder, scores=("negs",), bootstrap=5)),
+        *make_report([folder]),
+        compare([folder]),
+    ]
+    written = {round(row["aupr"], 9) for row in rows if row["ood_set"] == "near"}
+    for table in tables:
+        shown = [column.key for column in table.columns if column.key.endswith("near/aupr")]
+        assert shown, table.title
+        found = [row.values["near/aupr"].mean for row in table.sections[0].rows if not row.control]
+        assert {round(value, 9) for value in found} <= written, table.title
+
+
 def test_columns_of_sets():
     values = {"near/fpr95": Stat(0.5), "num_id": Stat(9), "near/num_ood": Stat(8)}
     values |= {"far/num_ood": Stat(7), "near/leaks": Stat(2), "far/leaks": Stat(0)}
@@ -143,7 +167,7 @@ def test_bold_print_goes_to_the_better_end_of_ood_metrics():
     bad = ood_metrics(ids, rng.normal(size=200) - 0.3).to_dict()
     fields = {field.name for field in dataclasses.fields(OODResult)}
     judged = {key: column.better for key, column in COLUMNS.items() if key in fields}
-    assert {key for key, better in judged.items() if better} == {"fpr95", "fpr95_closest", "auroc"}
+    assert {key for key, better in judged.items() if better} == {*OF_SET}
     for key, better in judged.items():
         if better:
             assert (good[key] < bad[key]) == (better == "lower"), key

@@ -7,10 +7,13 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from mmengine.structures import InstanceData
 
 from negas.evaluation.recorded import Recorded
 from negas.evaluation.rows import Scoring, name_scores, run_rows, usable
+from negas.image_level.registry import find_method
 from negas.metrics import PRESETS, ood_metrics
+from negas.models import OODPostProcessor
 from negas.records import BoxRecords
 from negas.scores import SCORES, EmbeddingScore, get_score
 
@@ -78,3 +81,18 @@ def test_runs_without_embeddings_are_scored_without_it():
     scores = name_scores(["norm", "msp", ("mcm", dict(logits="cosine"))])
     assert [score.needs_embeddings for score in scores] == [True, False, True]
     assert [score.label for score in usable(run, scores)] == ["msp"]
+
+
+def test_a_detector_is_judged_by_it():
+    boxes = dict(scores=torch.ones(2), id_logits=torch.zeros(2, 3))
+    judge = OODPostProcessor("norm", tau=3.0)
+    judged = judge(InstanceData(**boxes, embeddings=torch.tensor([[3.0, 4], [0, 2]])))
+    assert judged.id_scores.tolist() == [5.0, 2.0] and judged.known.tolist() == [True, False]
+    with pytest.raises(ValueError, match="needs embeddings"):
+        judge(InstanceData(**boxes))
+
+
+def test_it_is_no_image_level_method():
+    with pytest.raises(ValueError, match="there is no method 'norm'") as error:
+        find_method("norm")
+    assert "norm" not in str(error.value).partition("there are")[2]

@@ -16,11 +16,13 @@ from negas.files import file_sha256
 from negas.records import ID, SET_TITLES
 
 from ..columns import (
+    BY_RULE,
     COLUMNS,
     CONTROLS,
     FPR95,
     LEAKS,
     NO_LEAKS,
+    OF_SET,
     OPEN_SET,
     OPEN_SET_NOTE,
     PERCENT,
@@ -39,11 +41,11 @@ TABLE_NOTES = [
     f"{PERCENT} {FPR95} TPR: share of ID boxes that the threshold (not in percent) does keep.",
     f"Controls of scores with negatives, beside them. {ROTATED} {LEAKS} {NO_LEAKS}",
 ]
-_METRICS = [COLUMNS[key] for key in ("fpr95", "fpr95_closest", "auroc", "tpr", "threshold")]
+_METRICS = [COLUMNS[key] for key in (*OF_SET, "tpr", "threshold")]
 _CONTROLS = [
     Column(f"{control}/{key}", f"{title} {COLUMNS[key].title}")
     for control, title in CONTROLS.items()
-    for key in ("fpr95", "auroc")
+    for key in BY_RULE
 ] + [COLUMNS["leaks"]]
 
 
@@ -91,7 +93,7 @@ def _values(
     values = {column.key: Stat(number(row.get(column.key))) for column in _METRICS}
     for control in ("rotated", "no_leaks"):
         if turned := found.get((score, bank, control)):
-            for key in ("fpr95", "auroc"):
+            for key in BY_RULE:
                 std = number(turned.get(f"{key}_std", 0.0))
                 draws = int(turned.get("draws", 1))
                 values[f"{control}/{key}"] = Stat(number(turned[key]), std, draws)
