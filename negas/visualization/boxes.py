@@ -83,8 +83,8 @@ def detections_page(
         scenes = _some_scenes(kept, per_set)
         if not scenes:
             continue
-        values = get_score(score)(kept.id_logits, kept.neg_logits)
-        known = np.asarray(values) >= tau
+        values = kept.score_with(get_score(score))
+        known = values >= tau
         files = image_files(part)
         tiles = []
         for image_id in scenes:

@@ -44,7 +44,7 @@ def paint_sets(
     bar = tqdm(total=total, desc=f"painting {folder.name}", leave=False, disable=None)
     for name, part in records.items():
         kept = part.select(part.scores >= np.float32(cut))
-        values = np.asarray(score(kept.id_logits, kept.neg_logits))
+        values = kept.score_with(score)
         files = image_files(part)
         for image_id in part.images.tolist():
             rows = np.flatnonzero(kept.image_ids == image_id)
