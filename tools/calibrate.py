@@ -3,54 +3,65 @@
 They are stored beside the checkpoint, where tools/infer.py finds them.
 """
 
-import argparse
 import sys
+from argparse import ArgumentParser
+from dataclasses import dataclass
 from pathlib import Path
 
+from negas.apis.labels import NegativeOptions, read_negatives
 from negas.cli import add_config_options, load_config, user_errors
 from negas.files import check_file
+from negas.options import option
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Calibrate a detector on ID validation images")
-    parser.add_argument("config", help="config file")
-    parser.add_argument("checkpoint", help="checkpoint file (.pth or .safetensors)")
-    parser.add_argument("--tpr", type=float, default=0.95, help="share of ID boxes to be known")
-    parser.add_argument("--cut", type=float, help="fixed confidence cut (default: best F1)")
-    parser.add_argument(
-        "--records", help="records/cut.npz of a test, in place of running the detector"
+@dataclass(frozen=True, kw_only=True)
+class CalibrateOptions(NegativeOptions):
+    """Calibrate a detector on ID validation images."""
+
+    config: str = option(help="config file", positional=True)
+    checkpoint: str = option(help="checkpoint file (.pth or .safetensors)", positional=True)
+    tpr: float = option(0.95, help="share of ID boxes to be known", gt=0, le=1)
+    cut: float | None = option(None, help="fixed confidence cut (default: best F1)", ge=0, le=1)
+    records: str | None = option(
+        None, help="records/id_val.npz of a test, in place of running the detector"
     )
-    parser.add_argument("--ann-file", help="COCO json of other ID validation images")
-    parser.add_argument("--img-dir", help="their folder")
-    parser.add_argument(
-        "--negatives", nargs="+", metavar="WORD", help="words, a bank (.json), a list (.txt), none"
-    )
-    parser.add_argument("--out", help="file to write (default: <checkpoint>.calibration.json)")
-    parser.add_argument("--device", help="e.g. cuda:0 or cpu")
-    add_config_options(parser)
-    return parser.parse_args()
+    ann_file: str | None = option(None, help="COCO json of other ID validation images")
+    img_dir: str | None = option(None, help="their folder")
+    out: str | None = option(None, help="file to write (default: <checkpoint>.calibration.json)")
+    device: str | None = option(None, help="e.g. cuda:0 or cpu")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.ann_file is None) != (self.img_dir is None):
+            raise ValueError("--ann-file and --img-dir belong together; give both")
 
 
 @user_errors
 def main() -> int:
-    args = parse_args()
-    cfg = load_config(args.config, args.cfg_options)
-    if (args.ann_file is None) != (args.img_dir is None):
-        raise ValueError("--ann-file and --img-dir belong together; give both")
+    parser = ArgumentParser(description=CalibrateOptions.__doc__)
+    CalibrateOptions.add_to(parser)
+    add_config_options(parser)
+    args = parser.parse_args()
+    options = CalibrateOptions.from_args(args)
+    cfg = load_config(options.config, args.cfg_options)
 
     from negas.apis.calibration import default_path
     from negas.apis.fit import calibrate, use_images
-    from negas.apis.labels import read_negatives
     from negas.experiments.preflight import check_checkpoint
 
-    check_checkpoint(args.checkpoint)
-    path = Path(args.out) if args.out else default_path(args.checkpoint)
+    check_checkpoint(options.checkpoint)
+    path = Path(options.out) if options.out else default_path(options.checkpoint)
     check_file(path, "--out")  # what is wrong with it shows before the detector runs
-    if args.ann_file:
-        use_images(cfg, args.ann_file, args.img_dir)
-    negatives = read_negatives(args.negatives)
+    if options.ann_file:
+        use_images(cfg, options.ann_file, options.img_dir)
     fitted = calibrate(
-        cfg, args.checkpoint, args.tpr, args.cut, args.records, args.device, negatives
+        cfg,
+        options.checkpoint,
+        options.tpr,
+        options.cut,
+        options.records,
+        options.device,
+        read_negatives(options.negatives),
     )
     fitted.save(path)
     print(

@@ -66,6 +66,8 @@ def calibrate(
     detector = Inferencer(cfg, checkpoint, device, negatives=negatives, calibration=None)
     model = detector.model
     fitted_for = identity(model, checkpoint)
+    score = model.postprocessor.score
+    model.bbox_head.test_cfg["keep_embeddings"] = score.needs_embeddings  # tau is fitted on records
     floor = max(MIN_SCORE, model.bbox_head.test_cfg.get("score_thr", 0))
     if cut is not None and cut < floor:
         raise ValueError(
@@ -73,19 +75,16 @@ def calibrate(
             "model.test_cfg.score_thr"
         )
     if recorded is None:
-        recorded, found = _run(model, loader, find_cut=cut is None)
-        rule = "best F1"
+        recorded, found = _run(model, loader, cut)
     else:
         _check_records(recorded, fitted_for, Path(records))
-        found, rule = _cut_of_records(recorded, Path(records)) if cut is None else (None, "")
-    if cut is not None:
-        found, rule = cut, "fixed"
-    tau, reached, count = fit_tau(recorded, model.postprocessor.score, found, tpr)
+        found = _cut_of_records(recorded, Path(records)) if cut is None else cut
+    tau, reached, count = fit_tau(recorded, score, found, tpr)
     source = dict(
         ann_file=recorded.meta.get("ann_file"),
         records=str(records) if records is not None else None,
         bank=negatives if isinstance(negatives, str) else _bank_file(cfg, negatives),
-        cut_rule=rule,
+        cut_rule="best F1" if cut is None else "fixed",
         checkpoint=Path(checkpoint).name,
         test_cfg=json.loads(json.dumps(dict(model.bbox_head.test_cfg), default=str)),
     )
@@ -143,8 +142,8 @@ def fit_tau(records: BoxRecords, score: Score, cut: float, tpr: float) -> tuple[
 
 
 @torch.no_grad()
-def _run(model: nn.Module, loader: dict, find_cut: bool) -> tuple[BoxRecords, float | None]:
-    """Boxes of the validation set, and the confidence of the best F1."""
+def _run(model: nn.Module, loader: dict, cut: float | None) -> tuple[BoxRecords, float]:
+    """Boxes of the validation set, and the cut: the given one, or the confidence of the best F1."""
     data = Runner.build_dataloader(loader, seed=0)
     names = list(model.class_names)
     truth = read_truths({ID_VAL: data.dataset}, names)[ID_VAL]
@@ -156,15 +155,15 @@ def _run(model: nn.Module, loader: dict, find_cut: bool) -> tuple[BoxRecords, fl
             sample = output.to_dict()
             parts.append(to_arrays(sample, MIN_SCORE))
             images.append(sample["img_id"])
-            if find_cut:
+            if cut is None:
                 detections += to_coco_results(sample, ids)
     if not parts:
         raise ValueError("the ID validation set has no images; give --ann-file and --img-dir")
     meta = dict(set=ID_VAL, id_labels=names, neg_labels=list(model.neg_labels))
     records = to_records(parts, images, meta | files_of(data.dataset))
-    if not find_cut:
-        return records, None
-    return records, _checked(f1_threshold(truth, detections, class_names=names).threshold)
+    if cut is None:
+        cut = _checked(f1_threshold(truth, detections, class_names=names).threshold)
+    return records, cut
 
 
 def _checked(cut: float) -> float:
@@ -200,11 +199,11 @@ def _check_records(records: BoxRecords, fitted_for: dict, path: Path) -> None:
             )
 
 
-def _cut_of_records(records: BoxRecords, path: Path) -> tuple[float, str]:
+def _cut_of_records(records: BoxRecords, path: Path) -> float:
     """The cut that the test found on these records; else the best F1 of one label per box."""
     cut = results_beside(path).get("cuts", {}).get("val_f1", {})
     if path.stem == ID_VAL and cut.get("source") == ID_VAL:
-        return _checked(cut["value"]), "best F1"
+        return _checked(cut["value"])
     truth = records.meta.get("ann_file")
     if not truth or not Path(truth).is_file():
         raise ValueError(
@@ -213,7 +212,7 @@ def _cut_of_records(records: BoxRecords, path: Path) -> tuple[float, str]:
         )
     names = list(records.meta["id_labels"])
     found = f1_threshold(truth, records_to_coco(records, truth), class_names=names).threshold
-    return _checked(found), "best F1"
+    return _checked(found)
 
 
 def _bank_file(cfg: Config, negatives: object) -> str | None:

@@ -10,12 +10,12 @@ import warnings
 
 __all__ = ["install"]
 _installed = False
-# (category, message, module): noise of dependencies that no user can act on.
+# (category, message): noise of dependencies that no user can act on.
 _NOISE = (
-    (DeprecationWarning, "pkg_resources is deprecated", ""),
-    (UserWarning, "pkg_resources is deprecated", ""),
-    (DeprecationWarning, "`torch.jit.(script|interface)` is deprecated", ""),
-    (ImportWarning, "``MultiScaleDeformableAttention`` has been moved", ""),
+    (DeprecationWarning, "pkg_resources is deprecated"),
+    (UserWarning, "pkg_resources is deprecated"),
+    (DeprecationWarning, "`torch.jit.(script|interface)` is deprecated"),
+    (ImportWarning, "``MultiScaleDeformableAttention`` has been moved"),
 )
 
 
@@ -31,8 +31,8 @@ def install() -> None:
     global _installed
     if _installed:
         return
-    for category, message, module in _NOISE:
-        warnings.filterwarnings("ignore", message, category, module)
+    for category, message in _NOISE:
+        warnings.filterwarnings("ignore", message, category)
     from . import checkpoint, mmcv_ext
 
     mmcv_ext.install()

@@ -25,16 +25,15 @@ TRUST_VARIABLE = "NEGAS_TRUST_CHECKPOINT"
 _DTYPES = "? S U i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8".split()
 
 
-def load_checkpoint(
-    filename: str | os.PathLike, map_location: Any = None, trust: bool | None = None
-) -> dict:
+def load_checkpoint(filename: str | os.PathLike, map_location: Any = None) -> dict:
     """Read a local checkpoint.
+
+    The environment variable ``NEGAS_TRUST_CHECKPOINT=1`` also allows files that hold other Python
+    objects, **which may run any code**.
 
     Args:
         filename: ``.pth`` (or any ``torch.save`` file) or ``.safetensors``.
         map_location: as for ``torch.load``.
-        trust: also read files that hold other Python objects, **which may run any code**. None
-            asks the environment variable ``NEGAS_TRUST_CHECKPOINT`` (1 = trust).
 
     Returns:
         the stored dict; for safetensors ``{"state_dict": ...}``.
@@ -52,9 +51,7 @@ def load_checkpoint(
         raise ValueError(f"checkpoint {str(path)!r} is empty; copy or download it again")
     if path.suffix == ".safetensors":
         return {"state_dict": _load_safetensors(path, map_location)}
-    if trust is None:
-        trust = os.environ.get(TRUST_VARIABLE, "").lower() in ("1", "true", "yes")
-    checkpoint = _load_pickle(path, map_location, trust)
+    checkpoint = _load_pickle(path, map_location)
     if not isinstance(checkpoint, dict):
         raise ValueError(
             f"checkpoint {str(path)!r} holds a {type(checkpoint).__name__}, expected a dict with "
@@ -108,7 +105,8 @@ def _load_safetensors(path: Path, map_location: Any) -> dict[str, torch.Tensor]:
         ) from error
 
 
-def _load_pickle(path: Path, map_location: Any, trust: bool) -> Any:
+def _load_pickle(path: Path, map_location: Any) -> Any:
+    trust = os.environ.get(TRUST_VARIABLE, "").lower() in ("1", "true", "yes")
     try:
         if trust:
             return torch.load(path, map_location=map_location, weights_only=False)

@@ -13,13 +13,7 @@ _WHERE = {
     "EpochWindowSampler": ".samplers",
     "RandomTexts": ".transforms.random_texts",
 }
-__all__ = [
-    "CocoByNameDataset",
-    "EmojiWorldDataset",
-    "EmojiWorldScenes",
-    "EpochWindowSampler",
-    "RandomTexts",
-]
+__all__ = list(_WHERE)
 
 
 def __getattr__(name: str) -> object:

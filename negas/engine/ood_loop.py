@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from mmengine.dist import is_main_process
 from mmengine.registry import LOOPS
@@ -29,7 +31,18 @@ class _OODLoopMixin:
         fp16: bool = False,
     ) -> None:
         super().__init__(runner, dataloader, evaluator, fp16)
-        self._setup_ood(runner, ood_dataloaders, id_val_dataloader)
+        taken = {"id", "id_val"} & set(ood_dataloaders or {})
+        if taken:
+            raise ValueError(f"ood_dataloaders: {taken.pop()!r} names the ID set; choose another")
+        build = partial(runner.build_dataloader, seed=runner.seed or 0)
+        self.ood_dataloaders = {name: build(cfg) for name, cfg in (ood_dataloaders or {}).items()}
+        self.id_val_dataloader = build(id_val_dataloader) if id_val_dataloader else None
+        self.ood_metrics = [m for m in self.evaluator.metrics if isinstance(m, OODMetric)]
+        if not self.ood_metrics:
+            raise ValueError(
+                f"{type(self).__name__} needs an OODMetric among its evaluators, got "
+                f"{[type(m).__name__ for m in self.evaluator.metrics]}"
+            )
 
     def run(self) -> dict:
         """Run all sets; returns mAP, the cut and every OOD metric."""
@@ -42,29 +55,6 @@ class _OODLoopMixin:
         self.runner.call_hook(f"after_{self.stage}_epoch", metrics=metrics)
         self.runner.call_hook(f"after_{self.stage}")
         return metrics
-
-    def _setup_ood(
-        self, runner: Runner, ood_dataloaders: dict | None, id_val_dataloader: dict | None
-    ) -> None:
-        def build(loader: dict | DataLoader) -> DataLoader:
-            seed = runner.seed if runner.seed is not None else 0
-            return (
-                loader
-                if isinstance(loader, DataLoader)
-                else runner.build_dataloader(loader, seed=seed)
-            )
-
-        taken = {"id", "id_val"} & set(ood_dataloaders or {})
-        if taken:
-            raise ValueError(f"ood_dataloaders: {taken.pop()!r} names the ID set; choose another")
-        self.ood_dataloaders = {name: build(cfg) for name, cfg in (ood_dataloaders or {}).items()}
-        self.id_val_dataloader = build(id_val_dataloader) if id_val_dataloader else None
-        self.ood_metrics = [m for m in self.evaluator.metrics if isinstance(m, OODMetric)]
-        if not self.ood_metrics:
-            raise ValueError(
-                f"{type(self).__name__} needs an OODMetric among its evaluators, got "
-                f"{[type(m).__name__ for m in self.evaluator.metrics]}"
-            )
 
     @torch.no_grad()
     def _run_set(self, name: str, loader: DataLoader) -> dict:

@@ -56,6 +56,13 @@ class BaseDetector:
         """Options of texts and scores beside the template."""
         return {}
 
+    @property
+    def needs_embeddings(self) -> bool:
+        """Whether boxes carry their embedding: to be kept, or because the score reads it."""
+        judge = self.postprocessor
+        scored = judge is not None and judge.score.needs_embeddings
+        return scored or bool(self.bbox_head.test_cfg.get("keep_embeddings"))
+
     # --- weights ------------------------------------------------------------------------------
     def init_weights(self) -> None:
         """Initialise layers, then load ``base_checkpoint`` if there is one."""

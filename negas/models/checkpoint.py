@@ -40,40 +40,34 @@ def check_state_dict(
             f"the checkpoint of {type(model).__name__} holds no weights (its state_dict is empty); "
             "give the file that the training wrote"
         )
-    own = model.state_dict()
+    expected = model.state_dict()
     partial = is_partial(state_dict)
     lacking = [
         prefix for prefix in optional if not any(key.startswith(prefix) for key in state_dict)
     ]
-    missing = (
-        []
-        if partial
-        else [
-            key
-            for key in own
-            if key not in state_dict
-            and not key.startswith(tuple(lacking))
-            and not key.endswith((*_IGNORED_SUFFIXES, "num_batches_tracked"))
-        ]
-    )
+    missing = [
+        key
+        for key in expected
+        if not partial
+        and key not in state_dict
+        and not key.startswith(tuple(lacking))
+        and not key.endswith((*_IGNORED_SUFFIXES, "num_batches_tracked"))
+    ]
     unexpected = [
-        key for key in state_dict if key not in own and not key.endswith(_IGNORED_SUFFIXES)
+        key for key in state_dict if key not in expected and not key.endswith(_IGNORED_SUFFIXES)
     ]
     shapes = [
-        f"{key} {tuple(state_dict[key].shape)} instead of {tuple(own[key].shape)}"
-        for key in own
-        if key in state_dict and state_dict[key].shape != own[key].shape
+        f"{key} {tuple(state_dict[key].shape)} instead of {tuple(expected[key].shape)}"
+        for key in expected
+        if key in state_dict and state_dict[key].shape != expected[key].shape
     ]
-    lacking = [f"{name}*" for name in lacking if any(key.startswith(name) for key in own)]
+    lacking = [f"{name}*" for name in lacking if any(key.startswith(name) for key in expected)]
     if lacking and not partial:
         print_log(f"Checkpoint has no {', '.join(lacking)}: kept as they are.", "current")
     if missing or unexpected or shapes:
         parts = []
-        for what, keys in (
-            ("missing", missing),
-            ("unexpected", unexpected),
-            ("wrong shapes", shapes),
-        ):
+        found = {"missing": missing, "unexpected": unexpected, "wrong shapes": shapes}
+        for what, keys in found.items():
             if keys:
                 more = f" and {len(keys) - 5} more" if len(keys) > 5 else ""
                 parts.append(f"{len(keys)} {what}: {', '.join(keys[:5])}{more}")

@@ -41,7 +41,7 @@ class OODDetector(Protocol):
         base_sha256: of that file, once it is loaded.
         bbox_head: with a dict ``test_cfg``. With ``keep_logits`` predictions carry ``id_logits``
             [n, K] and ``neg_logits`` [n, M], with ``keep_embeddings`` ``embeddings`` [n, D+1], too:
-            what records are made of.
+            what records are made of. What the postprocessor's score reads is computed anyway.
     """
 
     takes_negatives: ClassVar[bool]

@@ -170,6 +170,9 @@ class NegASParts:
         return self._steps_alone - 1
 
     def add_scores(self, results: list[InstanceData]) -> list[InstanceData]:
-        """Detections with ``id_scores`` (and ``known``), with logits as ``test_cfg`` wants it."""
-        keep = self.bbox_head.test_cfg.get("keep_logits", False)
-        return [self.postprocessor(result, keep_logits=keep) for result in results]
+        """Detections with ``id_scores`` (and ``known``); ``test_cfg`` says what else they keep."""
+        keep = {
+            key: self.bbox_head.test_cfg.get(key, False)
+            for key in ("keep_logits", "keep_embeddings")
+        }
+        return [self.postprocessor(result, **keep) for result in results]

@@ -25,23 +25,28 @@ class OODPostProcessor:
         self.score = get_score(score, **options)
         self.tau = tau
 
-    def __call__(self, detections: InstanceData, keep_logits: bool = False) -> InstanceData:
+    def __call__(
+        self, detections: InstanceData, keep_logits: bool = False, keep_embeddings: bool = False
+    ) -> InstanceData:
         """Score detections.
 
         Args:
-            detections: with ``id_logits [n,K]`` and, where the score reads them, ``neg_logits
-                [n,M]`` and ``embeddings [n,D+1]``.
-            keep_logits: leave these in the result.
+            detections: with ``id_logits [n,K]`` and, if needed, ``neg_logits [n,M]`` and
+                ``embeddings [n,E]``.
+            keep_logits: leave both kinds of logits in the result.
+            keep_embeddings: leave the embeddings in the result.
 
         Raises:
             ValueError: if the score needs negative logits or embeddings and there are none.
         """
-        more = (detections.get(key, None) for key in ("neg_logits", "embeddings"))
-        id_scores = self.score(detections.id_logits, *more)
+        neg_logits, embeddings = detections.get("neg_logits"), detections.get("embeddings")
+        id_scores = self.score(detections.id_logits, neg_logits, embeddings)
         detections.id_scores = id_scores.to(detections.scores.dtype)
         if self.tau is not None:
             detections.known = id_scores >= self.tau
         if not keep_logits:
             detections.pop("id_logits")
             detections.pop("neg_logits", None)
+        if not keep_embeddings:
+            detections.pop("embeddings", None)
         return detections

@@ -84,7 +84,7 @@ def detections_page(
         if not scenes:
             continue
         values = kept.score_with(get_score(score))
-        known = np.asarray(values) >= tau
+        known = values >= tau
         files = image_files(part)
         tiles = []
         for image_id in scenes:

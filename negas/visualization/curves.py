@@ -25,7 +25,7 @@ def draw_histogram(
         ood_scores: [m] per OOD set.
         score: its name, for the axis.
     """
-    figure, axes = _figure(len(ood_scores), width=5)
+    figure, axes = new_figure(len(ood_scores), width=5)
     everything = np.concatenate([id_scores, *ood_scores.values()])
     bins = np.linspace(everything.min(), everything.max() + 1e-9, 41)
     for axis, (name, values) in zip(axes, ood_scores.items(), strict=True):
@@ -44,7 +44,7 @@ def plot_histogram(
     id_scores: np.ndarray, ood_scores: Mapping[str, np.ndarray], score: str, path: Path
 ) -> None:
     """:func:`draw_histogram` into an image file."""
-    _save(draw_histogram(id_scores, ood_scores, score), path)
+    save_figure(draw_histogram(id_scores, ood_scores, score), path)
 
 
 def plot_roc(curves: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], path: Path) -> None:
@@ -54,7 +54,7 @@ def plot_roc(curves: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], 
         curves: OOD set -> label -> (ID scores [n], OOD scores [m]).
         path: image file to write.
     """
-    figure, axes = _figure(len(curves), width=4.5)
+    figure, axes = new_figure(len(curves), width=4.5)
     for axis, (name, by_label) in zip(axes, curves.items(), strict=True):
         for label, (id_scores, ood_scores) in by_label.items():
             truth = np.r_[np.ones(len(id_scores)), np.zeros(len(ood_scores))]
@@ -65,7 +65,7 @@ def plot_roc(curves: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], 
         axis.plot([0, 1], [0, 1], color="gray", linewidth=0.5)
         axis.set(title=name, xlabel="OOD kept (FPR)", ylabel="ID kept (TPR)", aspect="equal")
         axis.legend(fontsize=8, loc="lower right", title="AUROC")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_scores(
@@ -95,17 +95,16 @@ def plot_scores(
     return paths
 
 
-def _figure(panels: int, width: float):
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+def new_figure(panels: int, width: float) -> tuple[Figure, np.ndarray]:
+    """A figure of some panels side by side, each ``width`` inches wide, and its axes [panels]."""
     from matplotlib.figure import Figure
 
     # Figure without pyplot: no global state, no display.
     figure = Figure(figsize=(width * panels, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(1, panels, squeeze=False)[0]
-    return figure, axes
+    return figure, figure.subplots(1, panels, squeeze=False)[0]
 
 
-def _save(figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write an image file; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)

@@ -60,7 +60,6 @@ def paint_heat(
     Raises:
         ValueError: no map, rows of different length, or limits that are no range.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     count = len(rows[0].maps) if rows else 0
@@ -73,7 +72,6 @@ def paint_heat(
     # Figure without pyplot: no global state, no display.
     size = (_TILE + count * (_TILE + _BAR), 0.4 + len(rows) * (tile + 0.45))
     figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=11, parse_math=False)
     axes = figure.subplots(len(rows), count + 1, squeeze=False)
     grey = np.asarray(image, dtype=np.float64) @ (0.299, 0.587, 0.114) / 255

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .curves import new_figure, save_figure
+
 TITLES = {"auroc": "AUROC (%), larger is better", "fpr95": "FPR95 (%), smaller is better"}
 
 
@@ -36,14 +38,8 @@ def plot_label_curves(
         chosen: M that is marked.
         path: image file to write.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.2 * len(panels), 4), layout="constrained")
-    FigureCanvasAgg(figure)  # a figure without pyplot: no global state, no display
-    for axis, (metric, lines) in zip(
-        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
-    ):
+    figure, axes = new_figure(len(panels), width=5.2)
+    for axis, (metric, lines) in zip(axes, panels.items(), strict=True):
         for line in lines:
             style = dict(linewidth=1, linestyle=":") if line.thin else dict(marker="o")
             (drawn,) = axis.plot(line.ms, 100 * line.values, label=line.label, **style)
@@ -61,5 +57,4 @@ def plot_label_curves(
         axis.set(xlabel="number of negative labels M", title=TITLES[metric])
     handles, labels = axis.get_legend_handles_labels()  # the same in all panels
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)

@@ -1,5 +1,6 @@
 """Calibration: the cut and tau that are fitted, the file they lie in, and whom it is refused."""
 
+import copy
 import dataclasses
 import json
 
@@ -13,7 +14,7 @@ from negas.cli import load_config
 from negas.files import write_json
 from negas.metrics import f1_threshold, records_to_coco
 from negas.records import BoxRecords
-from negas.scores import get_score
+from negas.scores import SCORES, EmbeddingScore, get_score
 from tests.helpers.fake_runs import bare_results
 from tests.helpers.shipped_emoji import CONFIG, WEIGHTS, draw_scenes
 from tests.helpers.yolo_world import ROOT
@@ -185,6 +186,20 @@ def test_the_shipped_detector_is_calibrated(run):
     assert result.fitted_for["score"] == "negs" and len(result.fitted_for["class_names"]) == 19
     assert result.source["ann_file"] == ann_file
     assert result.source["bank"].endswith("llm.json")
+
+
+def test_tau_of_a_score_that_reads_embeddings(run, monkeypatch):
+    @dataclasses.dataclass(frozen=True)
+    class Length(EmbeddingScore):
+        def compute(self, ids, negatives, embeddings):
+            return embeddings.norm(dim=-1)
+
+    monkeypatch.setitem(SCORES, "length", Length)
+    cfg = copy.deepcopy(run[1])
+    cfg.model.postprocessor = dict(type="OODPostProcessor", score="length")
+    result = calibrate(cfg, WEIGHTS, tpr=0.9, cut=0.3)
+    assert result.tau > 1 and 0.9 <= result.reached_tpr < 1
+    assert result.fitted_for["score"] == "length" and result.source["cut_rule"] == "fixed"
 
 
 @pytest.fixture

@@ -164,18 +164,13 @@ class Extra:
     """A harmless class that is not on the list."""
 
 
-@pytest.mark.parametrize("by", ["variable", "argument"])
-def test_trust_is_an_explicit_choice(tmp_path, monkeypatch, by):
+def test_trust_is_an_explicit_choice(tmp_path, monkeypatch):
     path = tmp_path / "extra.pth"
     torch.save(dict(state_dict={}, extra=Extra()), path)
     with pytest.raises(ValueError, match="Extra"):
         checkpoint.load_checkpoint(path)
-    if by == "variable":
-        monkeypatch.setenv(checkpoint.TRUST_VARIABLE, "1")
-        loaded = CheckpointLoader.load_checkpoint(str(path))
-    else:
-        loaded = checkpoint.load_checkpoint(path, trust=True)
-    assert isinstance(loaded["extra"], Extra)
+    monkeypatch.setenv(checkpoint.TRUST_VARIABLE, "1")
+    assert isinstance(CheckpointLoader.load_checkpoint(str(path))["extra"], Extra)
 
 
 def test_safetensors(tmp_path):

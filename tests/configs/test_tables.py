@@ -279,7 +279,7 @@ def test_focal_and_plain_loss(planned, build_dino):
 def test_options_of_grounding_dino(planned, build_dino):
     rows = planned("readings", "voc", DINO)
     full = build_dino(*changes(rows, "NegAS as it is here"))
-    assert (full.ood_layers, full.neg_path, full.text_bank.path) == ("last", "normed", "normed")
+    assert (full.ood_layers, full.neg_path) == ("last", "normed")
     assert build_dino(*changes(rows, "loss at every decoder layer")).ood_layers == "all"
     for title, path in (
         ("negatives bypass the fusion by the text layers", "text_layers"),
@@ -289,7 +289,7 @@ def test_options_of_grounding_dino(planned, build_dino):
         assert run.weights_of == rows["NegAS as it is here"].runs[0].folder
         model = build_dino(*changes(rows, title))
         model.load_state_dict(full.state_dict())
-        assert model.text_bank.path == path
+        assert model.neg_path == path
         # another way around the fusion, other embeddings of the same words
         assert not torch.allclose(model.bank_feats(["deer"]), full.bank_feats(["deer"]), atol=0.01)
 

@@ -1,5 +1,7 @@
 """Detectors as the rest of negas sees them: any of ours, none of others."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 from mmengine.config import ConfigDict
@@ -10,7 +12,8 @@ from torch import nn
 import negas.register  # noqa: F401
 from negas.models.base import BaseDetector, as_detector, detector_class, detector_names
 from negas.models.interface import OODDetector
-from tests.helpers.detector import build_detector
+from negas.scores import SCORES, EmbeddingScore
+from tests.helpers.detector import batch, build_detector
 from tests.helpers.grounding_dino import build_grounding_dino
 
 
@@ -83,3 +86,35 @@ def test_logits_stay_only_where_the_call_says_so():
 
     assert "id_logits" in judge(found(), keep_logits=True)
     assert "id_logits" not in judge(found()), "an earlier call changes nothing"
+
+
+@pytest.fixture
+def length():
+    """A score that no logit can give, as the postprocessor's config names it."""
+
+    @SCORES.register("length")
+    @dataclass(frozen=True)
+    class Length(EmbeddingScore):
+        def compute(self, ids, negatives, embeddings):
+            return embeddings.norm(dim=-1)
+
+    yield dict(type="OODPostProcessor", score="length", tau=1.0)
+    del SCORES["length"]
+
+
+@pytest.mark.parametrize("build", [build_detector, build_grounding_dino])
+def test_a_score_of_embeddings_gets_them_and_they_stay_only_if_asked_for(build, length):
+    model = build(postprocessor=length).eval()
+    found = {}
+    for keep in (False, True):
+        model.bbox_head.test_cfg.update(keep_logits=False, keep_embeddings=keep)
+        with torch.no_grad():
+            found[keep] = model.predict(*batch())[0].pred_instances
+    kept, bare = found[True], found[False]
+    want = kept.embeddings.double().norm(dim=-1)
+    assert len(kept) and torch.equal(bare.id_scores, want.float())
+    assert torch.equal(bare.known, want >= 1)
+    assert not {"embeddings", "id_cosines", "neg_cosines", "id_logits"} & set(bare.keys())
+    model = build().eval()
+    model.bbox_head.test_cfg.update(keep_embeddings=False)
+    assert not model.needs_embeddings

@@ -57,7 +57,7 @@ def test_another_place_bank_and_cut_can_be_chosen(scenes, weights, tmp_path):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--tpr", 0], "tpr must be a share in (0, 1]"),
+        (["--tpr", 0], "--tpr must lie in (0, 1], got 0.0"),
         (["--cut", 0.999], "no ID validation box is over the confidence cut"),
         (["--cut", 0.001], "cut=0.001 is below 0.01, so boxes would be missing"),
         (["--records", "lost.npz"], "lost.npz: no such record file"),

@@ -1,24 +1,20 @@
 """Measure what NegAS costs: ``python tools/dev/benchmark.py [--size 640] [--rounds 15]``."""
 
 import argparse
-import json
 import sys
+from dataclasses import dataclass
 
 from negas.cli import user_errors
+from negas.files import write_json
+from negas.options import Options, option
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Ratios of time and memory, measured side by side")
-    parser.add_argument("--model", default="configs/_base_/models/yolo_world_v2_s.py")
-    parser.add_argument("--text", help="text encoder (default: a tiny one)")
-    parser.add_argument("--size", type=int, default=640, help="image side in pixels")
-    parser.add_argument("--batch", type=int, default=2, help="images per step")
-    parser.add_argument("--labels", type=int, default=20, help="ID labels, and as many negatives")
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    parser.add_argument("--rounds", type=int, default=15, help="pairs to measure")
-    parser.add_argument("--out", help="write the numbers to this json file")
-    return parser.parse_args()
+@dataclass(frozen=True)
+class Benchmark(Options):
+    """How often to measure, and where to write."""
+
+    rounds: int = option(15, help="pairs to measure", ge=1)
+    out: str | None = option(None, help="write the numbers to this json file")
 
 
 def ratios(a, b) -> dict[str, float]:
@@ -31,21 +27,22 @@ def ratios(a, b) -> dict[str, float]:
 
 @user_errors
 def main() -> int:
-    args = parse_args()
     import step_costs as bench
     from rich.console import Console
     from rich.table import Table
     from tqdm import tqdm
 
-    options = vars(args) | {}
-    rounds, out = options.pop("rounds"), options.pop("out")
-    setting = bench.Setting(**options)
+    parser = argparse.ArgumentParser(description="Ratios of time and memory, measured side by side")
+    bench.Setting.add_to(parser)
+    Benchmark.add_to(parser)
+    given = parser.parse_args()
+    args, setting = Benchmark.from_args(given), bench.Setting.from_args(given)
 
     def progress(items):
         return tqdm(items, leave=False)
 
     def measure(a, b):
-        return bench.interleaved(a, b, rounds, setting.device, progress)
+        return bench.interleaved(a, b, args.rounds, setting.device, progress)
 
     def step(model):
         return bench.step_of(model, setting)
@@ -71,7 +68,7 @@ def main() -> int:
     }
     coop_peak = peaks.pop("CoOp step")
     memory = {f"{name} / CoOp step": ratios(peak, coop_peak) for name, peak in peaks.items()}
-    table = Table("A / B", "A", "B", "A / B", title=f"{args.model} at {args.size} px")
+    table = Table("A / B", "A", "B", "A / B", title=f"{setting.model} at {setting.size} px")
     for name, row in rows.items():
         seconds = [f"{row[key]:.3f} s" for key in ("seconds_a", "seconds_b")]
         table.add_row(name, *seconds, f"{row['ratio']:.3f}")
@@ -79,9 +76,8 @@ def main() -> int:
         mib = [f"{row[key]:.0f} MiB" for key in ("mib_a", "mib_b")]
         table.add_row(f"peak memory, {name}", *mib, f"{row['ratio']:.3f}")
     Console().print(table)
-    if out:
-        with open(out, "w", encoding="utf-8") as file:
-            json.dump(dict(setting=options, rows=rows, memory=memory), file, indent=1)
+    if args.out:
+        write_json(args.out, dict(setting=setting.record(), rows=rows, memory=memory))
     return 0
 
 

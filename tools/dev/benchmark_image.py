@@ -4,11 +4,11 @@
 """
 
 import argparse
-import json
 import sys
 from dataclasses import dataclass
 
 from negas.cli import user_errors
+from negas.files import write_json
 from negas.options import Options, option
 
 
@@ -64,8 +64,7 @@ def main() -> int:
         table.add_row(method, *seconds, f"{row['ratio']:.3f}", peak)
     Console().print(table)
     if args.out:
-        with open(args.out, "w", encoding="utf-8") as file:
-            json.dump(dict(sizes=sizes.record(), rows=rows), file, indent=1)
+        write_json(args.out, dict(sizes=sizes.record(), rows=rows))
     return 0
 
 

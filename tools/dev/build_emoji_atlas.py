@@ -90,13 +90,13 @@ def rasterise(svg: str) -> Image.Image:
 
 
 def render_style(
-    package: Path, glyphs: list[str], own: dict, names: dict
+    package: Path, glyphs: list[str], package_names: dict, names: dict
 ) -> dict[str, Image.Image]:
     """Render every glyph that the package has."""
     icons = read_json(package / "icons.json", AGAIN)
     tiles = {}
     for glyph in glyphs:
-        name = own.get(glyph, names.get(glyph))
+        name = package_names.get(glyph, names.get(glyph))
         svg = find_svg(icons, name) if name else None
         tile = rasterise(svg) if svg else None
         if tile is not None and tile.getbbox() is not None:

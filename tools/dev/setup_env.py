@@ -2,8 +2,6 @@
 
 Uses the standard library only. Environment: TORCH (requirement), TORCH_INDEX_URL (its index).
 A stamp holds what was installed; when it fits and no installed file is missing, nothing is done.
-
-A virtual environment handled from outside: run, inspect, create. Standard library only.
 """
 
 from __future__ import annotations
@@ -25,121 +23,6 @@ from negas import compat
 compat.install()
 import mmdet, mmyolo, pycocotools.mask, safetensors, sklearn, transformers
 """
-
-
-def mend_damage(python: Path, torch_index: list[str]) -> None:
-    """Reinstall distributions whose files are missing."""
-    for name, version, gone, no_record, folder in inspect(python):
-        if no_record or not name:
-            # pip can neither uninstall nor believe it: forget it, it is installed anew below.
-            say(f"removing remains of {name or folder}")
-            shutil.rmtree(folder, ignore_errors=True)
-        elif gone and name == "negas":
-            continue  # installed anew in any case
-        elif gone:
-            say(f"files of {name} {version} are missing: reinstalling it")
-            index = torch_index if name == "torch" else []
-            wanted = f"{name}=={version}"
-            pip(python, "install", "--force-reinstall", "--no-deps", *index, wanted)
-
-
-def mend_opencv(python: Path) -> bool:
-    """Leave one OpenCV that imports: the headless build where the desktop one lacks libGL.so.1.
-
-    Returns:
-        whether the headless build is in use.
-    """
-    names = {row[0] for row in inspect(python)}
-    both = names.issuperset(OPENCV)  # pip adds the desktop one again, over the headless one
-    if both or call(python, "-c", "import cv2", quiet=True).returncode:
-        say("two OpenCVs" if both else "OpenCV's desktop build does not import here (no libGL?)")
-        pip(python, "uninstall", "-y", *names.intersection(OPENCV))
-        pip(python, "install", "opencv-python-headless<5")
-        return True
-    return OPENCV[1] in names
-
-
-def check(python: Path, headless: bool) -> None:
-    """Ask pip and the imports whether all is well.
-
-    Raises:
-        SetupError: if not.
-    """
-    lines = call(python, "-m", "pip", "check", quiet=True).stdout.splitlines()
-    known = ("No broken requirements",) if not headless else ("No broken requirements", "opencv-")
-    troubles = [line for line in lines if not any(part in line for part in known)]
-    if troubles:
-        raise SetupError(f"pip check reports: {'; '.join(troubles[:3])}")
-    probe = call(python, "-W", "ignore", "-c", PROBE, quiet=True)
-    if probe.returncode:
-        raise SetupError(
-            f"installed, but importing fails: {probe.stderr.strip().splitlines()[-1]}; "
-            f"`{python} -m negas.doctor` names the fix"
-        )
-
-
-def setup(venv: Path, extras: str) -> None:
-    """Bring the venv into the wanted state, or do nothing if it is.
-
-    Raises:
-        SetupError: with one sentence.
-    """
-    start = time.time()
-    torch = os.environ.get("TORCH") or "torch"
-    index = os.environ.get("TORCH_INDEX_URL") or ""
-    torch_index = ["--index-url", index] if index else []
-    key = hashlib.sha256()
-    for part in (torch, index, extras, str(ROOT), str(venv)):
-        key.update(part.encode() + b"\0")
-    for file in ("pyproject.toml", "setup.py", "tools/dev/setup_env.py", "tools/dev/setup_env.py"):
-        key.update((ROOT / file).read_bytes())
-    wanted = key.hexdigest()
-
-    python, stamp = venv / "bin" / "python", venv / STAMP
-    alive = works(python)
-    if alive and stamp.is_file() and stamp.read_text() == wanted:
-        if not any(row[2] for row in inspect(python)):
-            say(f"{venv} is complete ({time.time() - start:.1f} s)")
-            return
-    stamp.unlink(missing_ok=True)
-    if not alive:
-        create(venv)
-    mend_damage(python, torch_index)
-    names = {row[0] for row in inspect(python)}
-    if "mmcv" in names and "mmcv-lite" not in names:
-        say("a full mmcv is installed: keeping it")
-        extras = extras.replace("lite", "mm")
-    if "torch" not in names and not index and not shutil.which("nvidia-smi"):
-        say("no NVIDIA driver seen; a smaller CPU build of PyTorch comes with "
-            "TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu make setup")  # fmt: skip
-    pip(python, "install", *torch_index, torch)
-    pip(python, "install", "-e", f".[{extras}]")
-    check(python, mend_opencv(python))
-    stamp.write_text(wanted)
-    say(f"{venv} is ready ({time.time() - start:.0f} s)")
-
-
-def main() -> int:
-    """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--venv", type=Path, default=Path(".venv"), metavar="DIR")
-    parser.add_argument("--extras", default="lite,dev", help="extras of negas to install")
-    options = parser.parse_args()
-    try:
-        setup(Path(os.path.abspath(options.venv)), options.extras)
-    except SetupError as error:
-        print(f"setup: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("setup: interrupted; run again to go on", file=sys.stderr)
-        return 130
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
-
-
 ROOT = Path(__file__).resolve().parents[2]
 # Runs inside the venv, for names and files of every installed distribution. A distribution
 # without RECORD was interrupted while being installed.
@@ -236,3 +119,116 @@ def create(venv: Path) -> None:
     say(f"making {venv} from Python {sys.version.split()[0]}")
     if call(sys.executable, "-m", "venv", venv).returncode:
         raise SetupError(f"`python -m venv {venv}` failed; is the disk full or not writable?")
+
+
+def reinstall_damaged(python: Path, torch_index: list[str]) -> None:
+    """Reinstall distributions whose files are missing."""
+    for name, version, gone, no_record, folder in inspect(python):
+        if no_record or not name:
+            # pip can neither uninstall nor believe it: forget it, it is installed anew below.
+            say(f"removing remains of {name or folder}")
+            shutil.rmtree(folder, ignore_errors=True)
+        elif gone and name == "negas":
+            continue  # installed anew in any case
+        elif gone:
+            say(f"files of {name} {version} are missing: reinstalling it")
+            index = torch_index if name == "torch" else []
+            wanted = f"{name}=={version}"
+            pip(python, "install", "--force-reinstall", "--no-deps", *index, wanted)
+
+
+def keep_one_opencv(python: Path) -> bool:
+    """Leave one OpenCV that imports: the headless build where the desktop one lacks libGL.so.1.
+
+    Returns:
+        whether the headless build is in use.
+    """
+    names = {row[0] for row in inspect(python)}
+    both = names.issuperset(OPENCV)  # pip adds the desktop one again, over the headless one
+    if both or call(python, "-c", "import cv2", quiet=True).returncode:
+        say("two OpenCVs" if both else "OpenCV's desktop build does not import here (no libGL?)")
+        pip(python, "uninstall", "-y", *names.intersection(OPENCV))
+        pip(python, "install", "opencv-python-headless<5")
+        return True
+    return OPENCV[1] in names
+
+
+def check(python: Path, headless: bool) -> None:
+    """Ask pip and the imports whether all is well.
+
+    Raises:
+        SetupError: if not.
+    """
+    lines = call(python, "-m", "pip", "check", quiet=True).stdout.splitlines()
+    known = ("No broken requirements",) if not headless else ("No broken requirements", "opencv-")
+    troubles = [line for line in lines if not any(part in line for part in known)]
+    if troubles:
+        raise SetupError(f"pip check reports: {'; '.join(troubles[:3])}")
+    probe = call(python, "-W", "ignore", "-c", PROBE, quiet=True)
+    if probe.returncode:
+        raise SetupError(
+            f"installed, but importing fails: {probe.stderr.strip().splitlines()[-1]}; "
+            f"`{python} -m negas.doctor` names the fix"
+        )
+
+
+def setup(venv: Path, extras: str) -> None:
+    """Bring the venv into the wanted state, or do nothing if it is.
+
+    Raises:
+        SetupError: with one sentence.
+    """
+    start = time.time()
+    torch = os.environ.get("TORCH") or "torch"
+    index = os.environ.get("TORCH_INDEX_URL") or ""
+    torch_index = ["--index-url", index] if index else []
+    key = hashlib.sha256()
+    for part in (torch, index, extras, str(ROOT), str(venv)):
+        key.update(part.encode() + b"\0")
+    for file in ("pyproject.toml", "setup.py", "tools/dev/setup_env.py"):
+        key.update((ROOT / file).read_bytes())
+    wanted = key.hexdigest()
+
+    python, stamp = venv / "bin" / "python", venv / STAMP
+    alive = works(python)
+    if alive and stamp.is_file() and stamp.read_text() == wanted:
+        if not any(row[2] for row in inspect(python)):
+            say(f"{venv} is complete ({time.time() - start:.1f} s)")
+            return
+    stamp.unlink(missing_ok=True)
+    if not alive:
+        create(venv)
+    reinstall_damaged(python, torch_index)
+    names = {row[0] for row in inspect(python)}
+    if "mmcv" in names and "mmcv-lite" not in names:
+        say("a full mmcv is installed: keeping it")
+        extras = extras.replace("lite", "mm")
+    if "torch" not in names and not index and not shutil.which("nvidia-smi"):
+        say("no NVIDIA driver seen; a smaller CPU build of PyTorch comes with "
+            "TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu make setup")  # fmt: skip
+    pip(python, "install", *torch_index, torch)
+    pip(python, "install", "-e", f".[{extras}]")
+    check(python, keep_one_opencv(python))
+    stamp.write_text(wanted)
+    say(f"{venv} is ready ({time.time() - start:.0f} s)")
+
+
+def main() -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--venv", type=Path, default=Path(".venv"), metavar="DIR")
+    parser.add_argument("--extras", default="lite,dev", help="extras of negas to install")
+    options = parser.parse_args()
+    try:
+        setup(Path(os.path.abspath(options.venv)), options.extras)
+    except SetupError as error:
+        print(f"setup: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("setup: interrupted; run again to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

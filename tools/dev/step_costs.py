@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from image_costs import in_fresh_process, peak_rss
@@ -22,29 +23,22 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 import negas.register  # noqa: F401
+from negas.options import Options, option
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What is measured.
+class Setting(Options):
+    """What is measured."""
 
-    Attributes:
-        model: config with ``model`` (weights stay random).
-        text: directory or hub name of the text encoder; ``None``: the built-in benchmark's, tiny.
-        size: image side in pixels.
-        batch: images per step.
-        labels: ID labels, and as many negatives.
-        device: ``cpu`` or ``cuda``.
-        threads: CPU threads.
-    """
-
-    model: str = "configs/_base_/models/yolo_world_v2_s.py"
-    text: str | None = None
-    size: int = 640
-    batch: int = 2
-    labels: int = 20
-    device: str = "cpu"
-    threads: int = 1
+    model: str = option(
+        "configs/_base_/models/yolo_world_v2_s.py", help="config with `model`; weights are random"
+    )
+    text: str | None = option(None, help="text encoder, folder or hub name (default: a tiny one)")
+    size: int = option(640, help="image side in pixels", ge=1)
+    batch: int = option(2, help="images per step", ge=1)
+    labels: int = option(20, help="ID labels, and as many negatives", ge=1)
+    device: Literal["cpu", "cuda"] = option("cpu", help="where to compute")
+    threads: int = option(1, help="CPU threads", ge=1)
 
 
 def build(

@@ -1,12 +1,13 @@
 """Glyph tiles read from the WebP atlas: one image per style, one square tile per glyph."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image
+
+from negas.files import read_json
 
 
 class Atlas:
@@ -24,15 +25,11 @@ class Atlas:
 
     def __init__(self, data_dir: str | Path, styles: Sequence[str]) -> None:
         index_path = Path(data_dir) / "atlas.json"
-        if not index_path.is_file():
-            raise FileNotFoundError(
-                f"{index_path} is missing: give the folder data/emoji_world of the repository."
-            )
+        index = read_json(index_path, "give the folder data/emoji_world of the repository")
         try:
-            index = json.loads(index_path.read_text(encoding="utf-8"))
             self.tile_size: int = index["tile"]
             known = index["styles"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (KeyError, TypeError) as error:
             raise ValueError(
                 f"{index_path} is not an atlas index ({error}): rebuild it with "
                 "tools/dev/build_emoji_atlas.py."

@@ -1,8 +1,9 @@
 """The classes of EmojiWorld and which of them a detector may see in pre-training."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
+
+from negas.files import read_json
 
 GROUPS = ("id", "near", "far", "other")
 VARIANTS = ("standard", "strict")
@@ -30,14 +31,11 @@ def load_classes(data_dir: str | Path = "data/emoji_world") -> tuple[EmojiClass,
         ValueError: the file is not the table that this package writes.
     """
     path = Path(data_dir) / "classes.json"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} is missing: give the folder data/emoji_world of the repository as data_dir."
-        )
+    table = read_json(path, "give the folder data/emoji_world of the repository as data_dir")
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["classes"]
+        rows = table["classes"]
         return tuple(EmojiClass(**{**row, "glyphs": tuple(row["glyphs"])}) for row in rows)
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise ValueError(
             f"{path} is not a class table of EmojiWorld ({error}): restore it from the repository."
         ) from None

@@ -122,7 +122,7 @@ def write_subset(
         "OOD classes": len(names),
     }
     notes = [f"sha256 of the sorted image ids: {ids_sha256(kept)}."]
-    return Prepared(out, is_new, counts, [], notes + [note] * bool(note), overlap, True)
+    return Prepared(out, is_new, counts, [], notes + [note] * bool(note), overlap)
 
 
 def _read_ids(path: str | Path) -> list[int]:

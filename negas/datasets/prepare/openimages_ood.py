@@ -135,7 +135,6 @@ def prepare_openimages_ood(
         [Check("boxes of the source", total, KNOWN_BOXES[sources.split])],
         [f"sha256 of the sorted image ids: {ids_sha256(map(image_name, kept))}."],
         overlap,
-        True,
     )
     result.notes += [note] * bool(note)
     if split.unmatched:

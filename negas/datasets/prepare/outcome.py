@@ -42,8 +42,7 @@ class Prepared:
         counts: what was counted, by what people call it.
         checks: comparisons with known numbers.
         notes: sentences that a user should read.
-        overlap: classes of an OOD set that name an ID class.
-        overlap_checked: whether ``overlap`` was looked for.
+        overlap: classes of an OOD set that name an ID class; ``None``: not looked for.
     """
 
     path: Path
@@ -51,8 +50,7 @@ class Prepared:
     counts: dict[str, int | str]
     checks: list[Check] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    overlap: list[Finding] = field(default_factory=list)
-    overlap_checked: bool = False
+    overlap: list[Finding] | None = None
 
 
 def find_overlap(ood_names: Sequence[str], id_names: Sequence[str]) -> tuple[list[Finding], str]:
@@ -88,7 +86,7 @@ def print_prepared(results: Sequence[Prepared]) -> bool:
             print(f"  {check.what}: {check.got}, {verdict}")
         for note in result.notes:
             print(f"  note: {note}")
-        if result.overlap_checked:
+        if result.overlap is not None:
             _print_overlap(result.overlap)
     if not any(result.is_new for result in results):
         print("nothing to do: all files are there with this content")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -65,9 +64,9 @@ def prepare_voc(
     results = []
     for name, parts in stems.items():
         records = [
-            _read_record(xml, stem)
+            _read_record(folder / "Annotations" / f"{stem}.xml", stem)
             for folder, members in parts
-            for stem, xml in _with_bar(folder, members, name)
+            for stem in tqdm(members, f"{name} {folder.name}", leave=False, delay=2)
         ]
         results.append(_write(Path(out) / name, records, difficult, overwrite))
     return results
@@ -119,11 +118,6 @@ def _read_list(root: Path, year: str, split: str) -> tuple[Path, list[str]]:
             f"is {str(folder / 'Annotations' / lost[0])}.xml; unpack {source} completely."
         )
     return folder, stems
-
-
-def _with_bar(folder: Path, stems: list[str], name: str) -> Iterator[tuple[str, Path]]:
-    for stem in tqdm(stems, f"{name} {folder.name}", leave=False, delay=2):
-        yield stem, folder / "Annotations" / f"{stem}.xml"
 
 
 def _read_record(path: Path, stem: str) -> tuple[dict, list[dict]]:

@@ -25,7 +25,7 @@ from .captions import Caption, make_caption
 from .checks import check_caption_length, check_label_count, check_places
 from .label_logits import TOKEN_REDUCE, label_logits, mean_cosines, tokens_by_label
 from .predictions import LabelBoxes, image_boxes, region_embeddings, split_bank
-from .text_bank import TextBank
+from .text_bank import encode_bank
 from .training_texts import merge_texts, warn_of_unused_chunks, warn_of_unused_texts
 
 
@@ -100,12 +100,9 @@ class GroundingDINODetector(BaseDetector, GroundingDINO):
         for name in self.frozen:
             getattr(self, name).train(False)
         if mode:
-            self._check_label_count(len(self.class_names))
+            check_label_count(len(self.class_names), self.dn_query_generator.num_classes)
             self.forget_texts()
         return self
-
-    def _check_label_count(self, count: int) -> None:
-        check_label_count(count, self.dn_query_generator.num_classes)
 
     @property
     def device(self) -> torch.device:
@@ -168,18 +165,13 @@ class GroundingDINODetector(BaseDetector, GroundingDINO):
                 self._id_text = (version, caption, self.encode_caption(caption))
         return self._id_text[1:]
 
-    @property
-    def text_bank(self) -> TextBank:
-        """Encodes label banks that meet queries only, never the image."""
-        return TextBank(self)
-
     def text_feats(self) -> tuple[Tensor, Tensor | None]:
         """Token embeddings of ``class_names`` [K, T, D] (before any image) and of negatives."""
-        return self.text_bank.encode(self.class_names), None
+        return self.bank_feats(self.class_names), None
 
     def bank_feats(self, neg_labels: Sequence[str]) -> Tensor:
         """Test-time token embeddings of any negative labels, [M, T, D]."""
-        return self.text_bank.encode(neg_labels)
+        return encode_bank(self, neg_labels)
 
     # --- transformer --------------------------------------------------------------------------
     def forward_encoder(self, *args, text_dict: dict, **kwargs) -> dict:
@@ -275,7 +267,7 @@ class GroundingDINODetector(BaseDetector, GroundingDINO):
         """Grounding DINO's losses on the texts of the batch."""
         prefix = self.prefix if torch.rand(()) < self.prefix_prob else ""
         names, prefix = merge_texts(self.language_model, batch_data_samples, prefix)
-        self._check_label_count(len(names))
+        check_label_count(len(names), self.dn_query_generator.num_classes)
         caption = self.caption(names or self.class_names, bool(prefix))
         feats, text = self.extract_feat(batch_inputs), self.encode_caption(caption)
         return self.id_losses(feats, caption, text, batch_data_samples, bool(names))[0]
@@ -316,8 +308,9 @@ class GroundingDINODetector(BaseDetector, GroundingDINO):
 
         Returns:
             Per image ``bboxes, scores, labels, query_inds``, the list ``label_names``,
-            ``id_logits [n,K]`` and ``neg_logits [n,M]``; with ``test_cfg.keep_embeddings``
-            ``embeddings [n,D+1]``, ``id_cosines [n,K]`` and ``neg_cosines [n,M]``, too.
+            ``id_logits [n,K]`` and ``neg_logits [n,M]``; ``embeddings [n,D+1]`` if they are
+            kept or scored; with ``test_cfg.keep_embeddings`` ``id_cosines [n,K]`` and
+            ``neg_cosines [n,M]``, too.
         """
         found = self.label_boxes(batch_inputs, samples)
         bank = None if neg_feats is None else split_bank(neg_feats)
@@ -357,8 +350,9 @@ class GroundingDINODetector(BaseDetector, GroundingDINO):
             products = torch.einsum("nd,mtd->nmt", embeddings[:, :-1], tokens)
             token_logits = products + embeddings[:, -1:, None]
             results.neg_logits = label_logits(token_logits, real, self.token_reduce)
-        if test_cfg.get("keep_embeddings"):
+        if self.needs_embeddings:
             results.embeddings = embeddings
+        if test_cfg.get("keep_embeddings"):
             id_tokens = found.id_tokens[image][found.columns]
             results.id_cosines = mean_cosines(embeddings[:, :-1], id_tokens, found.real)
             if bank is not None:

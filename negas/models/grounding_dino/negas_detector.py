@@ -25,7 +25,7 @@ from negas.models.negas_parts import NegASParts
 from .captions import Caption
 from .checks import check_negatives
 from .detector import GroundingDINODetector
-from .text_bank import TextBank
+from .text_bank import NEG_PATHS, encode_bank
 
 OOD_LAYERS = ("last", "all")
 
@@ -43,7 +43,7 @@ class NegASGroundingDINO(NegASParts, GroundingDINODetector):
         noise: options of :class:`~negas.models.nega_noise.StepNoise`, put on token embeddings where
             they enter the encoder.
         ood_layers: decoder layers of the OOD branch with a loss: ``last`` or ``all``.
-        neg_path: how negatives reach the score, see :class:`~.text_bank.TextBank`.
+        neg_path: how negatives reach the score, see :func:`~.text_bank.encode_bank`.
         *args, **kwargs: see :class:`~negas.models.negas_parts.NegASParts`.
     """
 
@@ -60,9 +60,11 @@ class NegASGroundingDINO(NegASParts, GroundingDINODetector):
     ) -> None:
         if ood_layers not in OOD_LAYERS:
             raise ValueError(f"ood_layers must be one of {OOD_LAYERS}, got {ood_layers!r}")
+        if neg_path not in NEG_PATHS:
+            raise ValueError(f"neg_path must be one of {NEG_PATHS}, got {neg_path!r}")
         super().__init__(*args, **kwargs)
         self.ood_layers = ood_layers
-        self.neg_path = TextBank(self, neg_path).path
+        self.neg_path = neg_path
         self.noise = StepNoise(**(noise or {}), owner="NegASGroundingDINO.noise")
         self.neg_cache = TextFeatureCache()
         if self.prompt is not None:
@@ -116,16 +118,11 @@ class NegASGroundingDINO(NegASParts, GroundingDINODetector):
         ctx = () if self.prompt is None else (fingerprint(self.prompt.ctx),)
         return (*super().text_version(), *ctx)
 
-    @property
-    def text_bank(self) -> TextBank:
-        """Encodes label banks that meet queries only, never the image."""
-        return TextBank(self, self.neg_path)
-
     def bank_feats(self, neg_labels: Sequence[str]) -> Tensor:
         """Test-time token embeddings of any negative labels, [M, T, D], cached."""
         return self.neg_cache.get(
             neg_labels,
-            lambda names: self.text_bank.encode(names, self.prefix_negatives),
+            lambda names: encode_bank(self, names, self.neg_path, self.prefix_negatives),
             version=self.text_version(),
             device=self.device,
         )
@@ -133,7 +130,7 @@ class NegASGroundingDINO(NegASParts, GroundingDINODetector):
     def text_feats(self) -> tuple[Tensor, Tensor | None]:
         """Token embeddings of ``class_names`` [K, T, D] (before any image), of ``neg_labels``."""
         neg_feats = self.bank_feats(self.neg_labels) if self.neg_labels else None
-        return super().text_feats()[0], neg_feats
+        return encode_bank(self, self.class_names, self.neg_path), neg_feats
 
     def _guides(self) -> list[tuple[str, Sequence[str], Caption, dict[str, Tensor]]]:
         guides = super()._guides()

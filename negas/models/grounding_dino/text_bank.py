@@ -34,70 +34,58 @@ class CaptionEncoder(Protocol):
         """MMDetection's ``text_dict`` of a caption."""
 
 
-class TextBank:
-    """Token embeddings of labels, without any image.
+@torch.no_grad()
+def encode_bank(
+    detector: CaptionEncoder, labels: Sequence[str], path: str = "normed", prefix: bool = True
+) -> Tensor:
+    """Token embeddings [M, T, D] of labels; rows of NaN where one has fewer than T tokens.
 
-    ``normed`` sends them through the encoder as ID tokens go, text layers and the norms in front of
-    them, all but the cross attention to the image: what ID tokens would be without an image.
-    ``text_layers`` leaves out the fusion layers' norms of the text as well, so the text layers see
-    another scale than they were trained on. ``projected`` stops before the encoder. All three are
-    readings of the paper's "bypass feature fusion entirely".
+    A label's embeddings do not depend on the others of its caption, so any number of labels is
+    encoded, caption by caption.
 
     Args:
         detector: whose text encoder and layers are used.
-        path: one of :data:`NEG_PATHS`.
-
-    Raises:
-        ValueError: on another path.
+        labels: M names.
+        path: ``normed`` sends them through the encoder as ID tokens go, text layers and the norms
+            in front of them, all but the cross attention to the image: what ID tokens would be
+            without an image. ``text_layers`` leaves out the fusion layers' norms of the text as
+            well, so the text layers see another scale than they were trained on. ``projected``
+            stops before the encoder. All three are readings of the paper's "bypass feature fusion
+            entirely".
+        prefix: put the detector's prefix in front of every label.
     """
-
-    def __init__(self, detector: CaptionEncoder, path: str = "normed") -> None:
-        if path not in NEG_PATHS:
-            raise ValueError(f"neg_path must be one of {NEG_PATHS}, got {path!r}")
-        self.detector = detector
-        self.path = path
-
-    def encode(self, labels: Sequence[str], prefix: bool = True) -> Tensor:
-        """Token embeddings [M, T, D]; rows of NaN where a label has fewer than T tokens.
-
-        A label's embeddings do not depend on the others of its caption, so any number of labels is
-        encoded, caption by caption.
-        """
-        # Kept for many images, so never in a caller's half precision.
-        with torch.no_grad(), torch.autocast(self.detector.device.type, enabled=False):
-            return self._encode(labels, prefix)
-
-    def _encode(self, labels: Sequence[str], prefix: bool) -> Tensor:
-        detector = self.detector
-        words = detector.prefix if prefix else ""
-        rows: list[Tensor] = []
-        for part in chunk_names(detector.language_model, labels, words):
+    rows: list[Tensor] = []
+    # Kept for many images, so never in a caller's half precision.
+    with torch.autocast(detector.device.type, enabled=False):
+        for part in chunk_names(detector.language_model, labels, detector.prefix if prefix else ""):
             caption = detector.caption(part, prefix)
             text = detector.encode_caption(caption)
-            tokens = text["embedded"] if self.path == "projected" else self._text_layers(text)
+            tokens = text["embedded"]
+            if path != "projected":
+                tokens = _text_layers(detector.encoder, text, normed=path == "normed")
             rows += [tokens[0, columns] for columns in caption.name_map]
-        longest = max((len(row) for row in rows), default=1)
-        feats = torch.full((len(rows), longest, detector.embed_dims), torch.nan)
-        feats = feats.to(detector.device)
-        for feat, row in zip(feats, rows, strict=True):
-            feat[: len(row)] = row
-        return feats
+    longest = max((len(row) for row in rows), default=1)
+    feats = torch.full((len(rows), longest, detector.embed_dims), torch.nan)
+    feats = feats.to(detector.device)
+    for feat, row in zip(feats, rows, strict=True):
+        feat[: len(row)] = row
+    return feats
 
-    def _text_layers(self, text: dict[str, Tensor]) -> Tensor:
-        """Based on ``GroundingDinoTransformerEncoder.forward``, its text layers alone."""
-        position = get_text_sine_pos_embed(
-            text["position_ids"][..., None], num_pos_feats=256, exchange_xy=False
+
+def _text_layers(encoder: nn.Module, text: dict[str, Tensor], normed: bool) -> Tensor:
+    """Based on ``GroundingDinoTransformerEncoder.forward``, its text layers alone."""
+    position = get_text_sine_pos_embed(
+        text["position_ids"][..., None], num_pos_feats=256, exchange_xy=False
+    )
+    tokens = text["embedded"]
+    for fusion, layer in zip(encoder.fusion_layers, encoder.text_layers, strict=True):
+        if normed:
+            tokens = fusion.layer_norm_l(tokens)
+        heads = layer.self_attn_cfg.num_heads
+        tokens = layer(
+            query=tokens,
+            query_pos=position,
+            attn_mask=~text["masks"].repeat(heads, 1, 1),
+            key_padding_mask=None,
         )
-        tokens = text["embedded"]
-        encoder = self.detector.encoder
-        for fusion, layer in zip(encoder.fusion_layers, encoder.text_layers, strict=True):
-            if self.path == "normed":
-                tokens = fusion.layer_norm_l(tokens)
-            heads = layer.self_attn_cfg.num_heads
-            tokens = layer(
-                query=tokens,
-                query_pos=position,
-                attn_mask=~text["masks"].repeat(heads, 1, 1),
-                key_padding_mask=None,
-            )
-        return tokens
+    return tokens

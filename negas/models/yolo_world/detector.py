@@ -29,39 +29,15 @@ class YOLOWorldDetector(BaseDetector, YOLODetector):
     falls back to ``class_names``; testing uses ``class_names``.
 
     Args:
-        class_names: see :class:`~negas.models.base.BaseDetector`.
         template: phrase around a name for the text encoder.
-        base_checkpoint: likewise.
         channels_last: memory format of images and convolution weights; faster on CPUs and on
             tensor cores.
+        *args, **kwargs: of :class:`~negas.models.base.BaseDetector` (``class_names``,
+            ``base_checkpoint``) and of MMYOLO's class.
     """
 
-    def __init__(
-        self,
-        backbone: dict,
-        neck: dict,
-        bbox_head: dict,
-        class_names: Sequence[str] | str = (),
-        template: str = "{}",
-        base_checkpoint: str | None = None,
-        channels_last: bool = True,
-        train_cfg: dict | None = None,
-        test_cfg: dict | None = None,
-        data_preprocessor: dict | None = None,
-        init_cfg: dict | None = None,
-    ) -> None:
-        super().__init__(
-            backbone=backbone,
-            neck=neck,
-            bbox_head=bbox_head,
-            train_cfg=train_cfg,
-            test_cfg=test_cfg,
-            data_preprocessor=data_preprocessor,
-            init_cfg=init_cfg,
-            use_syncbn=False,
-            class_names=class_names,
-            base_checkpoint=base_checkpoint,
-        )
+    def __init__(self, *args, template: str = "{}", channels_last: bool = True, **kwargs) -> None:
+        super().__init__(*args, use_syncbn=False, **kwargs)
         self.template = template
         self._phrases: dict[str, Tensor] = {}
         if self.text_model is not None:  # frozen: each phrase is encoded once
@@ -163,7 +139,9 @@ class YOLOWorldDetector(BaseDetector, YOLODetector):
         text_feats = self.id_text_feats()[None]
         feats = self.neck(self.image_feats(batch_inputs), text_feats)
         metas = [sample.metainfo for sample in batch_data_samples]
-        results = self.bbox_head.predict_by_texts(feats, text_feats, metas, rescale=rescale)
+        results = self.bbox_head.predict_by_texts(
+            feats, text_feats, metas, rescale=rescale, embeddings=self.needs_embeddings
+        )
         return self.add_pred_to_datasample(batch_data_samples, results)
 
     def _forward(self, batch_inputs: Tensor, batch_data_samples: SampleList | None = None) -> tuple:

@@ -1,17 +1,19 @@
 """YOLO-World's head: losses of the ID branch and boxes that carry every label's logit.
 
-Shapes: B images, N cells of all levels (fine to coarse, row-major), n kept boxes, K labels,
+Shapes: B images, N cells of all levels (fine to coarse, row-major), n detections, K labels,
 M negative labels, D text channels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from mmcv.ops import batched_nms
 from mmdet.models.utils import filter_scores_and_topk
+from mmdet.utils import reduce_mean
 from mmengine.config import ConfigDict
 from mmengine.dist import get_world_size
 from mmengine.registry import MODELS
@@ -20,71 +22,73 @@ from mmyolo.models.dense_heads import YOLOv8Head
 from mmyolo.models.utils import gt_instances_preprocess
 from torch import Tensor
 
-from negas.models.distributed import reduce_mean_scalar
-
-from .assignment import Assignment
 from .head_module import flatten_levels
 
-_PRIOR_GENERATOR = dict(type="mmdet.MlvlPointGenerator", offset=0.5, strides=[8, 16, 32])
-_LOSS_CLS = dict(type="mmdet.CrossEntropyLoss", use_sigmoid=True, reduction="none", loss_weight=0.5)
-_LOSS_BBOX = dict(
-    type="mmyolo.IoULoss",
-    iou_mode="ciou",
-    bbox_format="xyxy",
-    reduction="sum",
-    loss_weight=7.5,
-    return_iou=False,
+# YOLOv8Head's own, spelled with their scope so that the head builds under any ``default_scope``.
+_DEFAULTS = dict(
+    bbox_coder=dict(type="mmyolo.DistancePointBBoxCoder"),
+    loss_bbox=dict(
+        type="mmyolo.IoULoss",
+        iou_mode="ciou",
+        bbox_format="xyxy",
+        reduction="sum",
+        loss_weight=7.5,
+        return_iou=False,
+    ),
+    train_cfg=dict(
+        assigner=dict(
+            type="mmyolo.BatchTaskAlignedAssigner",
+            num_classes=80,
+            use_ciou=True,
+            topk=10,
+            alpha=0.5,
+            beta=6.0,
+            eps=1e-9,
+        )
+    ),
+    test_cfg=dict(),
 )
-_LOSS_DFL = dict(type="mmdet.DistributionFocalLoss", reduction="mean", loss_weight=1.5 / 4)
-_ASSIGNER = dict(
-    type="mmyolo.BatchTaskAlignedAssigner",
-    num_classes=80,
-    use_ciou=True,
-    topk=10,
-    alpha=0.5,
-    beta=6.0,
-    eps=1e-9,
-)
+
+
+@dataclass
+class Assignment:
+    """Classification and box targets of one batch.
+
+    Attributes:
+        scores: soft classification targets in [0, 1], [B, N, K].
+        bboxes: xyxy in input pixels, [B, N, 4].
+        foreground: positive cells, bool [B, N].
+        avg_factor: sum of the assigner's scores, at least 1, mean over processes.
+    """
+
+    scores: Tensor
+    bboxes: Tensor
+    foreground: Tensor
+    avg_factor: Tensor
+
+    def normalize(self, loss_sum: Tensor) -> Tensor:
+        """``loss_sum / avg_factor * batch size``, YOLO's normalisation."""
+        return loss_sum / self.avg_factor * len(self.scores) * get_world_size()
 
 
 @MODELS.register_module()
 class YOLOWorldHead(YOLOv8Head):
     """YOLOv8's losses and decoding for logits against any number of texts.
 
-    Takes :class:`mmyolo.models.YOLOv8Head`'s arguments (with the same defaults, spelled with their
-    scope so that the head builds under any ``default_scope``) and:
-
     Args:
+        head_module: config of a :class:`~.head_module.YOLOWorldHeadModule`.
         soft_target_thr: if given, a cell assigned to text k also gets the target
             ``q * max(0, (cos(t_j, t_k) - thr) / (1 - thr))`` for the other texts j of the image, so
             that related words are not taught to be opposites (used in open-vocabulary
             pre-training; not part of YOLO-World).
+        **kwargs: of :class:`mmyolo.models.YOLOv8Head`, with the same defaults.
     """
 
     def __init__(
-        self,
-        head_module: dict,
-        prior_generator: dict | None = None,
-        bbox_coder: dict | None = None,
-        loss_cls: dict | None = None,
-        loss_bbox: dict | None = None,
-        loss_dfl: dict | None = None,
-        train_cfg: dict | None = None,
-        test_cfg: dict | None = None,
-        init_cfg: dict | None = None,
-        soft_target_thr: float | None = None,
+        self, head_module: dict, soft_target_thr: float | None = None, **kwargs: dict | None
     ) -> None:
-        super().__init__(
-            head_module=head_module,
-            prior_generator=prior_generator or _PRIOR_GENERATOR,
-            bbox_coder=bbox_coder or dict(type="mmyolo.DistancePointBBoxCoder"),
-            loss_cls=loss_cls or _LOSS_CLS,
-            loss_bbox=loss_bbox or _LOSS_BBOX,
-            loss_dfl=loss_dfl or _LOSS_DFL,
-            train_cfg=train_cfg or ConfigDict(assigner=_ASSIGNER),
-            test_cfg=test_cfg or ConfigDict(),
-            init_cfg=init_cfg,
-        )
+        given = {key: value for key, value in kwargs.items() if value is not None}
+        super().__init__(head_module, **ConfigDict(_DEFAULTS | given))
         self.soft_target_thr = soft_target_thr
 
     def priors(self, featmap_sizes: Sequence[tuple[int, int]], like: Tensor) -> Tensor:
@@ -125,7 +129,7 @@ class YOLOWorldHead(YOLOv8Head):
         )
         scores = result["assigned_scores"]
         # at least 1 over the whole batch, whatever the number of processes it is spread over
-        total = reduce_mean_scalar(scores.sum()).clamp(min=1 / get_world_size())
+        total = reduce_mean(scores.sum()).clamp(min=1 / get_world_size())
         if self.soft_target_thr is not None and text_feats is not None:
             unit = F.normalize(text_feats.detach().float(), dim=-1)
             related = unit @ unit.transpose(1, 2)
@@ -136,8 +140,6 @@ class YOLOWorldHead(YOLOv8Head):
             bboxes=result["assigned_bboxes"],
             foreground=result["fg_mask_pre_prior"].bool(),
             avg_factor=total,
-            num_images=num_images,
-            world_size=get_world_size(),
         )
 
     def loss_by_texts(
@@ -205,11 +207,12 @@ class YOLOWorldHead(YOLOv8Head):
         img_metas: Sequence[dict],
         neg_text_feats: Tensor | None = None,
         rescale: bool = True,
+        embeddings: bool = False,
     ) -> list[InstanceData]:
         """Detections with the logits of all labels.
 
         NMS and every cut look at the ID scores only: negatives never change the set of boxes. The
-        negative logits are computed for kept boxes only, from the same region embeddings.
+        negative logits are computed for detections only, from the same region embeddings.
 
         Args:
             feats: neck levels of the ID branch.
@@ -217,12 +220,13 @@ class YOLOWorldHead(YOLOv8Head):
             img_metas: ``ori_shape``, ``scale_factor`` and, after letterboxing, ``pad_param``.
             neg_text_feats: negative texts [M, D].
             rescale: return boxes in original-image pixels instead of input pixels.
+            embeddings: return the boxes' embeddings, too.
 
         Returns:
             Per image ``bboxes [n,4]`` xyxy, ``scores [n]`` in (0,1), ``labels [n]``,
             ``prior_inds [n]``, ``id_logits [n,K]``, ``neg_logits [n,M]`` if negatives were given,
-            and with ``test_cfg.keep_embeddings`` ``embeddings [n,D+1]``: the logit against any text
-            w of unit length is ``embeddings[:, :-1] @ w + embeddings[:, -1]``.
+            and ``embeddings [n,D+1]`` if asked for: the logit against any text w of unit length is
+            ``embeddings[:, :-1] @ w + embeddings[:, -1]``.
         """
         module = self.head_module
         hidden = module.hidden(feats)
@@ -240,11 +244,11 @@ class YOLOWorldHead(YOLOv8Head):
             kept = self._select(logits[i], bboxes[i], meta, rescale)
             where = kept.prior_inds
             kept.id_logits = logits[i, where]
-            if neg_text_feats is not None or self.test_cfg.get("keep_embeddings", False):
+            if neg_text_feats is not None or embeddings:
                 embeds = module.embed_cells(hidden, i, where)
                 if neg_text_feats is not None:
                     kept.neg_logits = embeds[:, :-1] @ neg_text_feats.T + embeds[:, -1:]
-                if self.test_cfg.get("keep_embeddings", False):
+                if embeddings:
                     kept.embeddings = embeds
             results.append(kept)
         return results

@@ -128,6 +128,11 @@ class NegASYOLOWorldDetector(NegASParts, YOLOWorldDetector):
         feats = self.neck(self.image_feats(batch_inputs), id_text[None])
         metas = [sample.metainfo for sample in batch_data_samples]
         results = self.bbox_head.predict_by_texts(
-            feats, id_text[None], metas, neg_text_feats=neg_text, rescale=rescale
+            feats,
+            id_text[None],
+            metas,
+            neg_text_feats=neg_text,
+            rescale=rescale,
+            embeddings=self.needs_embeddings,
         )
         return self.add_pred_to_datasample(batch_data_samples, self.add_scores(results))

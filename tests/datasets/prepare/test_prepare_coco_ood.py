@@ -80,11 +80,11 @@ def test_overlap_by_name_finds_synonyms(ann, tmp_path):
     [result] = prepare_coco_ood(ann, tmp_path / "ood.json", ["cat", "motortruck"])
     kinds = {(finding.label, finding.ood_name): finding.kind for finding in result.overlap}
     assert kinds["truck", "motortruck"] == "synonym"
-    [mended] = prepare_coco_ood(
-        ann, tmp_path / "mended.json", ["cat", "motortruck"], exclude=["truck"]
+    [cleaned] = prepare_coco_ood(
+        ann, tmp_path / "cleaned.json", ["cat", "motortruck"], exclude=["truck"]
     )
-    assert ("truck", "motortruck") not in {(f.label, f.ood_name) for f in mended.overlap}
-    assert 7 not in image_ids(tmp_path / "mended.json")
+    assert ("truck", "motortruck") not in {(f.label, f.ood_name) for f in cleaned.overlap}
+    assert 7 not in image_ids(tmp_path / "cleaned.json")
     with pytest.raises(ValueError, match="'tram' is no category"):
         prepare_coco_ood(ann, tmp_path / "x.json", ["cat"], exclude=["tram"])
 

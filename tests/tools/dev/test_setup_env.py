@@ -25,7 +25,7 @@ def pip_calls(script, monkeypatch):
     return calls
 
 
-def test_damage_is_mended(script, pip_calls, monkeypatch, tmp_path):
+def test_damaged_packages_are_installed_anew(script, pip_calls, monkeypatch, tmp_path):
     rest = tmp_path / "half-1.dist-info"
     rest.mkdir()
     rows = [
@@ -36,7 +36,7 @@ def test_damage_is_mended(script, pip_calls, monkeypatch, tmp_path):
         ("half", "1", True, True, str(rest)),
     ]
     monkeypatch.setattr(script, "inspect", lambda python: rows)
-    script.mend_damage(Path("python"), ["--index-url", "URL"])
+    script.reinstall_damaged(Path("python"), ["--index-url", "URL"])
     install = ("install", "--force-reinstall", "--no-deps")
     assert pip_calls == [
         (*install, "--index-url", "URL", "torch==2.13.0"),
@@ -51,7 +51,7 @@ def fake_world(script, monkeypatch, names, alive=True):
         script, "inspect", lambda python: [(name, "1", False, False, "") for name in names]
     )
     monkeypatch.setattr(script, "create", lambda venv: venv.mkdir(exist_ok=True))
-    monkeypatch.setattr(script, "mend_opencv", lambda python: False)
+    monkeypatch.setattr(script, "keep_one_opencv", lambda python: False)
     monkeypatch.setattr(script, "check", lambda python, headless: None)
 
 
@@ -97,10 +97,12 @@ def test_the_stamp_is_gone_while_work_is_under_way(script, monkeypatch, tmp_path
     assert not (tmp_path / script.STAMP).exists()
 
 
-def test_a_folder_that_is_no_venv_is_not_deleted(script, tmp_path):
+def test_a_folder_that_is_no_venv_is_not_deleted(tmp_path):
     (tmp_path / "thesis.tex").write_text("x")
-    with pytest.raises(script.SetupError, match="is no virtual environment; move it away"):
-        script.create(tmp_path)
+    command = [sys.executable, str(ROOT / "tools/dev/setup_env.py"), "--venv", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "is no virtual environment; move it away" in done.stderr.splitlines()[-1]
     assert (tmp_path / "thesis.tex").exists()
 
 
@@ -125,7 +127,7 @@ def test_one_opencv_that_imports_is_left(script, pip_calls, monkeypatch, names, 
     monkeypatch.setattr(
         script, "inspect", lambda python: [(name, "4", False, False, "") for name in names]
     )
-    assert script.mend_opencv(Path("python")) is headless
+    assert script.keep_one_opencv(Path("python")) is headless
     if imports and len(names) == 1:
         assert pip_calls == []
     else:
