@@ -14,7 +14,7 @@ from typing import Any, get_args
 from negas.embeddings.images import ImageItem
 from negas.evaluation.result_files import results_beside
 from negas.files import read_json
-from negas.labels.names import name_forms
+from negas.labels.names import name_forms, name_key
 from negas.metrics.coco import load_coco
 from negas.records import BoxRecords
 
@@ -190,8 +190,8 @@ def read_folder(
         items = [ImageItem(str(path)) for path in paths]
         return ImageSet(name, items, {"folder": str(folder)})
     folders = sorted({path.relative_to(root).parts[0] for path in paths} - {p.name for p in paths})
-    of_name = {" ".join(n.split()).casefold(): k for k, n in enumerate(id_names)}
-    labels = {one: of_name.get(one.replace("_", " ").casefold()) for one in folders}
+    of_name = {name_key(n): k for k, n in enumerate(id_names)}
+    labels = {one: of_name.get(name_key(one)) for one in folders}
     if None in labels.values():
         if len(folders) != len(id_names):
             strange = next((f for f, k in labels.items() if k is None), None)
@@ -278,8 +278,8 @@ def read_coco(
     truth = load_coco(ann_file).dataset
     files = {image["id"]: str(Path(img_dir) / image["file_name"]) for image in truth["images"]}
     category = {one["id"]: one["name"] for one in truth["categories"]}
-    label_of = {" ".join(n.split()).casefold(): k for k, n in enumerate(id_names)}
-    labels = {c: label_of.get(" ".join(n.split()).casefold()) for c, n in category.items()}
+    label_of = {name_key(n): k for k, n in enumerate(id_names)}
+    labels = {c: label_of.get(name_key(n)) for c, n in category.items()}
     used = {ann["category_id"] for ann in truth["annotations"]}
     id_forms = frozenset().union(*map(name_forms, id_names))
     strange = [c for c in used if c in category and not name_forms(category[c]) & id_forms]

@@ -182,8 +182,8 @@ def test_blocks_of_many_labels_agree_with_one_matrix():
         (["a"], {}, "two labels"),
         (["a", "b"], dict(quantile=1.5), "quantile"),
         (["a", "b"], dict(threshold=2.0), "cosine"),
-        (["a", "b"], dict(encode=lambda names: np.zeros((len(names), 2))), "only zeros"),
-        (["a", "b"], dict(encode=lambda names: np.ones((len(names), len(names)))), "widths"),
+        (["a", "b"], dict(encode=lambda names: np.zeros((len(names), 2))), "all-zero values"),
+        (["a", "b"], dict(encode=lambda names: np.ones((len(names), len(names)))), "channels where"),
     ],
 )
 def test_similarity_refuses(labels, options, sentence):

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from negas.labels.candidates import Candidates, FileCandidates
 from negas.labels.generate import (
     ChatModel,
+    LazyChat,
     LocalChat,
     OpenAIChat,
     Turn,
@@ -58,19 +59,9 @@ def build_chat(options: MiningOptions, notify: Notify) -> ChatModel:
     return OpenAIChat(**given, api_key=options.api_key(), notify=notify)
 
 
-class LazyChat:
-    """A model that is built when it is first asked: stored answers need none."""
-
-    def __init__(self, options: MiningOptions, notify: Notify) -> None:
-        self.settings = chat_settings(options)
-        self._build = lambda: build_chat(options, notify)
-        self._model: ChatModel | None = None
-
-    def chat(self, messages: list[dict[str, Any]], seed: int) -> str:
-        """Ask it (see :class:`~negas.labels.generate.chat.ChatModel`)."""
-        if self._model is None:
-            self._model = self._build()
-        return self._model.chat(messages, seed)
+def lazy_chat(options: MiningOptions, notify: Notify) -> LazyChat:
+    """The model of :func:`build_chat`, when it is first asked."""
+    return LazyChat(chat_settings(options), lambda: build_chat(options, notify))
 
 
 @dataclass(frozen=True)
@@ -141,7 +132,7 @@ def _from_model(options: MiningOptions, stage: Stage, notify: Notify) -> Candida
             stage.save(date=day, turns=[asdict(turn) for turn in done], candidates=candidates.names)
             bar.update(len(candidates) - bar.n)
 
-        model = LazyChat(options, notify)
+        model = lazy_chat(options, notify)
         candidates, reason = generate_candidates(model, plan, turns, keep)
         bar.update(len(candidates) - bar.n)
     warning = None

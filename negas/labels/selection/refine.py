@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
-from negas.files import write_text
+from negas.labels.generate.answers import AnswerFile
 from negas.labels.wordnet import WordNet
 
 from .ranking import Selection
@@ -95,42 +94,19 @@ def refine(
 
 
 def remember(judge: Judge, path: str | os.PathLike) -> Judge:
-    """A judge that keeps its answers in a file, one JSON line each, and never asks twice.
+    """A judge that keeps its answers in an :class:`AnswerFile` and never asks twice.
 
-    Killed and started again, it goes on where it was; a line cut short is asked again. Answers that
-    are neither yes nor no are not kept.
-
-    Raises:
-        ValueError: the file holds something else than such answers.
+    Answers that are neither yes nor no are not kept.
     """
-    target = Path(path)
-    known: dict[str, str | bool] = {}
-    lines = target.read_text(encoding="utf-8").split("\n") if target.is_file() else []
-    died = bool(lines and lines[-1])  # the process died before the end of its last line
-    if died:
-        lines[-1] = ""
-    for number, line in enumerate(lines, 1):
-        try:
-            if line:
-                question, answer = json.loads(line)
-                known[question] = answer
-        except (ValueError, TypeError) as error:
-            raise ValueError(
-                f"{path}: line {number} is no stored answer ({error}); delete the file."
-            ) from error
-    if died:
-        write_text(target, "\n".join(lines))
+    answers = AnswerFile(path, {"answers": "of a judge, by its questions"})
 
     def ask(question: str) -> str | bool:
-        if question not in known:
+        if question not in answers:
             answer = judge(question)
             if _verdict(answer) is None:
                 return answer
-            known[question] = answer
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("a", encoding="utf-8") as file:
-                file.write(json.dumps([question, answer]) + "\n")
-        return known[question]
+            answers.put(question, answer)
+        return answers[question]
 
     return ask
 
