@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -74,7 +75,8 @@ def crop_box(
     return image.crop((x1, y1, x2, y2))
 
 
-MARGIN = 0.05  # of a crop, as in negas.labels.prototypes
+MARGIN = 0.05  # of a crop
+_LEFT_OUT = ("iscrowd", "difficult", "ignore")
 
 
 @dataclass(frozen=True)
@@ -109,3 +111,40 @@ class ImageItem:
             return crop_box(image, self.box, MARGIN)
         except ValueError as error:
             raise ValueError(f"{self.path}: {error}") from error
+
+
+def annotated_crops(
+    where: str | os.PathLike,
+    truth: Mapping[str, Any],
+    img_dir: str | os.PathLike,
+    wanted: Mapping[int, int | None],
+    min_size: float,
+) -> list[ImageItem]:
+    """Crops of the annotations of some categories, without crowds, difficult and small ones.
+
+    Args:
+        where: the annotation file, for errors.
+        truth: COCO dict.
+        img_dir: folder of its images.
+        wanted: category id -> index of the ID class, or ``None`` if it is none.
+        min_size: least length of the shorter side, in pixels.
+
+    Raises:
+        ValueError: an annotation of an image that is not listed.
+    """
+    files = {image["id"]: str(Path(img_dir) / image["file_name"]) for image in truth["images"]}
+    items = []
+    for ann in truth["annotations"]:
+        if ann["category_id"] not in wanted or any(ann.get(flag) for flag in _LEFT_OUT):
+            continue
+        if ann["image_id"] not in files:
+            raise ValueError(
+                f"{where}: an annotation names image {ann['image_id']!r}, which is not in its "
+                f"images."
+            )
+        x, y, width, height = map(float, ann["bbox"])
+        if min(width, height) >= min_size:
+            label = wanted[ann["category_id"]]
+            box = (x, y, x + width, y + height)
+            items.append(ImageItem(files[ann["image_id"]], box, () if label is None else (label,)))
+    return items

@@ -183,7 +183,11 @@ def test_blocks_of_many_labels_agree_with_one_matrix():
         (["a", "b"], dict(quantile=1.5), "quantile"),
         (["a", "b"], dict(threshold=2.0), "cosine"),
         (["a", "b"], dict(encode=lambda names: np.zeros((len(names), 2))), "all-zero values"),
-        (["a", "b"], dict(encode=lambda names: np.ones((len(names), len(names)))), "channels where"),
+        (
+            ["a", "b"],
+            dict(encode=lambda names: np.ones((len(names), len(names)))),
+            "channels where",
+        ),
     ],
 )
 def test_similarity_refuses(labels, options, sentence):
