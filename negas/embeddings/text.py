@@ -1,8 +1,7 @@
-"""CLIP text transformer through token ids or through input embeddings, with gradients.
+"""From labels to token ids, and through a CLIP text transformer with gradients.
 
-Shapes: L texts, T tokens, D channels of the projection (H of the transformer).
-
-Labels to token ids of a CLIP tokenizer. Shapes: L labels, T tokens of the longest one.
+Shapes: L labels or texts, T tokens of the longest, D channels of the projection (H of the
+transformer).
 """
 
 from collections.abc import Iterator, Sequence

@@ -65,9 +65,7 @@ class ImageCaptions:
         self.prompt, self.max_side, self.seed, self.asked = prompt, max_side, seed, 0
         self._chat = chat
         self.settings = {**chat.settings, "prompt": prompt, "max_side": max_side, "seed": seed}
-        self._answers = AnswerFile(
-            _answer_path(cache_dir, "captions", self.settings), self.settings
-        )
+        self._answers = _answers(cache_dir, "captions", self.settings)
 
     def __call__(self, images: Sequence[ImageSource | ImageItem]) -> list[str]:
         """One caption per image; empty where the model gave none.
@@ -112,7 +110,7 @@ class SimilarLabels:
         self.num, self.seed, self.asked = num, seed, 0
         self._chat = chat
         self.settings = {**chat.settings, "task": SIMILAR_PROMPT.task, "num": num, "seed": seed}
-        self._answers = AnswerFile(_answer_path(cache_dir, "similar", self.settings), self.settings)
+        self._answers = _answers(cache_dir, "similar", self.settings)
 
     def __call__(self, class_names: Sequence[str]) -> list[list[str]]:
         """Labels for each class, at most ``num``; none where the answer is no list.
@@ -149,13 +147,12 @@ def image_hash(image: Image.Image) -> str:
     return digest.hexdigest()
 
 
-def _answer_path(
+def _answers(
     cache_dir: str | os.PathLike | None, what: str, settings: dict[str, Any]
-) -> Path | None:
-    if cache_dir is None:
-        return None
+) -> AnswerFile:
     key = fingerprint(json.dumps(settings, sort_keys=True))
-    return Path(cache_dir) / f"{what}-{key[:16]}.jsonl"
+    path = None if cache_dir is None else Path(cache_dir) / f"{what}-{key[:16]}.jsonl"
+    return AnswerFile(path, settings)
 
 
 class NearestNames:
@@ -196,7 +193,7 @@ class NearestNames:
         orders = (feats @ self._feats.T).argsort(dim=1, descending=True, stable=True).tolist()
         found = []
         for name, order in zip(class_names, orders, strict=True):
-            own = name_forms(name)
-            others = (self.names[i] for i in order if not own & name_forms(self.names[i]))
+            forms = name_forms(name)
+            others = (self.names[i] for i in order if not forms & name_forms(self.names[i]))
             found.append([word for _, word in zip(range(self.num), others, strict=False)])
         return found

@@ -135,13 +135,13 @@ class Method:
         Raises:
             ValueError: an unknown option, or one that cannot have this value.
         """
-        own: dict[str, Any] = {} if template is None else {"template": template}
+        settings: dict[str, Any] = {} if template is None else {"template": template}
         default = next(each.default for each in fields(self.options) if each.name == "scale")
         if scale is not None and default == CLIP_SCALE:
-            own["scale"] = logit_scale if scale == "encoder" else float(scale)
+            settings["scale"] = logit_scale if scale == "encoder" else float(scale)
         if self.has("seed"):
-            own["seed"] = seed
-        return self.options.from_settings({**own, **given}, self.name)
+            settings["seed"] = seed
+        return self.options.from_settings({**settings, **given}, self.name)
 
     def check(
         self,

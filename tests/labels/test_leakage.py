@@ -8,7 +8,7 @@ import pytest
 
 from negas.labels import NegativeLabelBank, overlap
 from negas.labels import leakage as audit_module
-from negas.labels.candidates import Candidates, FileCandidates
+from negas.labels.candidates import Candidates, read_candidates
 from negas.labels.leakage import (
     KINDS,
     LEAKS,
@@ -244,7 +244,7 @@ def test_text_that_is_not_utf8(tmp_path):
 # --- the shipped lists ----------------------------------------------------------------------------
 def candidates(name):
     data = json.loads((LABELS / "candidates" / f"{name}.json").read_text(encoding="utf-8"))
-    return data, FileCandidates(LABELS / "candidates" / f"{name}.json").raw_names
+    return data, read_candidates(LABELS / "candidates" / f"{name}.json")
 
 
 @pytest.mark.parametrize("name", SHIPPED)

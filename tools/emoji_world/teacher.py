@@ -4,6 +4,7 @@ A teacher is a file (`names`, `embeddings` and optionally `source` in an npz) or
 encoder by hub name or directory, with a list of names. Shapes: V names, D channels.
 """
 
+import argparse
 import re
 import zipfile
 from collections import Counter
@@ -95,6 +96,12 @@ def add_composed(teacher: Teacher, path: str) -> Teacher:
             names.append(name)
             rows.append(_mean_direction(teacher.embeddings[[index[m] for m in members]])[None])
     return Teacher(names, torch.cat(rows), teacher.origin)
+
+
+def read_teacher(args: argparse.Namespace) -> Teacher:
+    """The teacher of a command, with its composed names; errors are those of its parts."""
+    teacher = load_teacher(args.teacher, args.names)
+    return add_composed(teacher, args.composed) if args.composed else teacher
 
 
 def load_teacher(teacher: str, names_file: str | None = None) -> Teacher:

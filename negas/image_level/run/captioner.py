@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from negas.image_level.captions import ImageCaptions, NearestNames, SimilarLabels
 from negas.image_level.mllm import LocalVisionChat
-from negas.labels.candidates import FileCandidates
+from negas.labels.candidates import read_candidates
 from negas.labels.generate import ChatModel, LazyChat, OpenAIChat
 from negas.labels.generate.openai_chat import read_key
 
@@ -40,7 +40,7 @@ class RunCaptions:
     ) -> None:
         self._names: NearestNames | None = None
         if captioner.type == "names":
-            words = FileCandidates(captioner.words).raw_names
+            words = read_candidates(captioner.words)
             template = captioner.template or "clip"
             self._names = NearestNames(
                 words,
@@ -82,7 +82,7 @@ def check_captioner(captioner: Captioner) -> None:
         ValueError: a local model that is not there, or a server that cannot be asked.
     """
     if captioner.type == "names":
-        FileCandidates(captioner.words)
+        read_candidates(captioner.words)
     elif captioner.type == "local":
         _check_local(captioner.model)
     else:

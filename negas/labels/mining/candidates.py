@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from negas.labels.candidates import Candidates, FileCandidates
+from negas.labels.candidates import Candidates, read_candidates
 from negas.labels.generate import (
     ChatModel,
     LazyChat,
@@ -101,7 +101,7 @@ def candidates_stage(options: MiningOptions, notify: Notify) -> Stage:
     elif options.source in ("wordnet", "csp"):
         inputs |= {"corpus": options.corpus, "seed": options.seed}
     elif options.source == "file":
-        inputs["file"] = FileCandidates(options.candidates_file).raw_names
+        inputs["file"] = read_candidates(options.candidates_file)
     return Stage(options.work_dir, "candidates", inputs, notify)
 
 

@@ -117,8 +117,8 @@ def _by_wordnet(candidates, id_labels, wordnet, relations, senses, proper_nouns)
     reach = {"synonym": list, "hyponym": wordnet.below, "hypernym": wordnet.above}
     for relation in relations:
         for label in id_labels:
-            own = [synset.id for synset in wordnet.synsets(label, senses=senses)]
-            for id_ in reach[relation](own):
+            ids = [synset.id for synset in wordnet.synsets(label, senses=senses)]
+            for id_ in reach[relation](ids):
                 reasons.setdefault(id_, f"{relation} of the ID label {label!r}")
     dropped = {}
     for i, word in enumerate(candidates):
