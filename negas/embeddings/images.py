@@ -35,17 +35,16 @@ def load_image(source: ImageSource) -> Image.Image:
         ) from error
 
 
-def crop_box(
-    image: Image.Image, box: Sequence[float], margin: float = 0.0, square: bool = True
-) -> Image.Image:
-    """Cut a box out of an image.
+def crop_box(image: Image.Image, box: Sequence[float], margin: float = 0.0) -> Image.Image:
+    """Cut a square around a box out of an image, as far as the image goes.
+
+    The shorter side is widened to the longer one: an encoder's centre crop would otherwise cut off
+    the ends of long objects. At the border the square is moved inside.
 
     Args:
         image: any mode.
         box: xyxy in pixels of the image.
         margin: share of the longer side that is added all around.
-        square: widen the shorter side to the longer one, as far as the image goes: an encoder's
-            centre crop would otherwise cut off the ends of long objects.
 
     Raises:
         ValueError: the box does not meet the image.
@@ -53,19 +52,12 @@ def crop_box(
     left, top, right, bottom = (float(value) for value in box)
     outside = right <= 0 or bottom <= 0 or left >= image.width or top >= image.height
     width, height = right - left, bottom - top
-    rim = 2 * margin * max(width, height)
-    target = (width + rim, height + rim)
-    if square:
-        target = (max(target),) * 2
+    side = max(width, height)
+    side += 2 * margin * side
     sides = []
-    for start, end, wanted, limit in (
-        (left, right, target[0], image.width),
-        (top, bottom, target[1], image.height),
-    ):
-        low = (start + end - wanted) / 2
-        if square:  # at the border the window is moved inside, not cut
-            low = min(max(low, 0), max(limit - wanted, 0))
-        sides.append((max(0, round(low)), min(limit, round(low + wanted))))
+    for start, end, limit in ((left, right, image.width), (top, bottom, image.height)):
+        low = min(max((start + end - side) / 2, 0), max(limit - side, 0))
+        sides.append((round(low), min(limit, round(low + side))))
     (x1, x2), (y1, y2) = sides
     if outside or width <= 0 or height <= 0 or x2 <= x1 or y2 <= y1:
         raise ValueError(

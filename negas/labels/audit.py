@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from negas.files import read_json, write_json
+from negas.files import read_json
 from negas.options import Options, option
 
 from .bank import NegativeLabelBank
@@ -133,10 +133,6 @@ class AuditReport:
         if self.nearness is not None:
             data["nearness"] = asdict(self.nearness)
         return data
-
-    def save(self, path: Path) -> None:
-        """Write the JSON form, whole or not at all."""
-        write_json(path, self.to_dict())
 
 
 def read_labels(path: str) -> tuple[str, ...]:

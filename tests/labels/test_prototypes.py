@@ -162,26 +162,23 @@ def test_bad_input(scenes, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("box", "margin", "square", "size"),
+    ("box", "margin", "size"),
     [
-        ((10, 10, 30, 20), 0, False, (20, 10)),
-        ((10, 10, 30, 20), 0, True, (20, 20)),
-        ((10, 10, 30, 20), 0.25, False, (30, 20)),
-        ((10, 10, 30, 20), 0.25, True, (30, 30)),
-        ((0, 0, 10, 4), 0, True, (10, 10)),  # moved inside
-        ((0, 0, 10, 4), 0.2, False, (12, 6)),  # cut at the border
-        ((-5, 20, 75, 40), 0, True, (50, 40)),  # wider than the image is high
+        ((10, 10, 30, 20), 0, (20, 20)),
+        ((10, 10, 30, 20), 0.25, (30, 30)),
+        ((0, 0, 10, 4), 0, (10, 10)),  # moved inside
+        ((-5, 20, 75, 40), 0, (50, 40)),  # wider than the image is high
     ],
 )
-def test_crop_sizes(box, margin, square, size):
+def test_crop_sizes(box, margin, size):
     image = Image.new("RGB", (50, 40))
-    assert crop_box(image, box, margin, square).size == size
+    assert crop_box(image, box, margin).size == size
 
 
 def test_a_square_crop_holds_the_box():
     image = Image.fromarray(np.arange(40 * 50, dtype=np.int32).reshape(40, 50) % 251)
     whole = np.asarray(image)
-    crop = np.asarray(crop_box(image, (30, 30, 48, 38), 0, True))
+    crop = np.asarray(crop_box(image, (30, 30, 48, 38)))
     assert crop.shape == (18, 18)
     np.testing.assert_array_equal(crop, whole[22:40, 30:48])
 

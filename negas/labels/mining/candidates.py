@@ -33,7 +33,7 @@ Notify = Callable[[str], None]
 
 def chat_settings(options: MiningOptions) -> dict[str, Any]:
     """What a model's answers depend on, known without loading or asking it. No key in it."""
-    given = {key: value for key, value in options.chat.items() if value is not None}
+    given = options.chat
     if options.source == "llm":
         server = given.get("base_url") or os.environ.get("OPENAI_BASE_URL")
         given["model"] = given.get("model") or os.environ.get("NEGAS_LLM_MODEL")
@@ -53,7 +53,7 @@ def build_chat(options: MiningOptions, notify: Notify) -> ChatModel:
     Raises:
         ValueError: it cannot be built from these options.
     """
-    given = {key: value for key, value in options.chat.items() if value is not None}
+    given = options.chat
     if options.source == "local":
         return LocalChat(**given)
     return OpenAIChat(**given, api_key=options.api_key(), notify=notify)

@@ -27,7 +27,6 @@ def refine(
     wordnet: WordNet | None = None,
     judge: Judge | None = None,
     relations: Sequence[str] = ("synonym", "hyponym"),
-    related: Sequence[Sequence[str]] | None = None,
     senses: int | None = None,
     proper_nouns: bool = True,
 ) -> Selection:
@@ -43,8 +42,6 @@ def refine(
             and stands in ``settings["unclear"]``.
         relations: what to drop: ``synonym``, ``hyponym`` (sub-category), ``hypernym``
             (super-category; not in NegRefine) of an ID label. A judge is asked about the first two.
-        related: per candidate the ID labels worth asking the judge about, say the nearest ones;
-            None: all K in each question.
         senses: how many of the most frequent meanings of a word count in WordNet; None: all, which
             drops too many ("andiron" is a synonym of "dog") rather than too few.
         proper_nouns: whether to drop names of persons, places, works, brands.
@@ -53,12 +50,10 @@ def refine(
         The candidates kept, and why each other one was dropped.
 
     Raises:
-        ValueError: an unknown relation, or ``related`` of another length.
+        ValueError: an unknown relation.
     """
     if unknown := set(relations) - set(RELATIONS):
         raise ValueError(f"relations must be some of {RELATIONS}, got {sorted(unknown)[0]!r}.")
-    if related is not None and len(related) != len(candidates):
-        raise ValueError(f"related has {len(related)} entries for {len(candidates)} candidates.")
     if wordnet is None and judge is None:
         wordnet = WordNet.load()
     dropped: dict[int, str] = {}
@@ -70,8 +65,7 @@ def refine(
 
         left = [i for i in range(len(candidates)) if i not in dropped]
         for i in tqdm(left, desc="judge", leave=False, disable=None):
-            labels = id_labels if related is None else related[i]
-            for reason, question in _questions(candidates[i], labels, relations, proper_nouns):
+            for reason, question in _questions(candidates[i], id_labels, relations, proper_nouns):
                 verdict = _ask(judge, question)
                 if verdict is None:
                     unclear.append(candidates[i])

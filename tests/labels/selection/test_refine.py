@@ -62,12 +62,6 @@ def test_a_judge_is_asked_about_what_wordnet_kept(wordnet):
     assert len(judge.asked) == 5 and not any("beagle" in question for question in judge.asked)
 
 
-def test_related_labels_shorten_the_questions():
-    judge = Judge()
-    refine(["cup", "mat"], ID_LABELS, judge=judge, related=[["dog"], []], proper_nouns=False)
-    assert len(judge.asked) == 1 and '["dog"]' in judge.asked[0] and "couch" not in judge.asked[0]
-
-
 @pytest.mark.parametrize(
     ("answer", "kept"),
     [("yes", 0), (" **Yes**", 0), (True, 0), ("No", 1), ("no.", 1), (False, 1), ("Nobody", 1)],
@@ -98,8 +92,6 @@ def test_labels_cannot_break_out_of_the_question():
 def test_bad_options(wordnet):
     with pytest.raises(ValueError, match="relations must be some of .*, got 'antonym'"):
         refine(["cup"], ["dog"], wordnet, relations=["antonym"])
-    with pytest.raises(ValueError, match="related has 0 entries for 1 candidates"):
-        refine(["cup"], ["dog"], wordnet, related=[])
 
 
 def test_remembered_answers_survive(tmp_path):
