@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 if TYPE_CHECKING:
     from .prompt import PromptLearner
@@ -70,13 +71,9 @@ def tokenize_labels(
                 f"tokenize_labels: label {label!r} needs {len(row)} tokens with template "
                 f"{template!r}, the text encoder takes {limit}; shorten the label."
             )
-    longest = max(map(len, rows))
-    input_ids = torch.full((len(rows), longest), tokenizer.pad_token_id, dtype=torch.long)
-    attention_mask = torch.zeros((len(rows), longest), dtype=torch.long)
-    for index, row in enumerate(rows):
-        input_ids[index, : len(row)] = torch.tensor(row)
-        attention_mask[index, : len(row)] = 1
-    return TokenBatch(input_ids, attention_mask)
+    input_ids = pad_sequence([torch.tensor(row) for row in rows], True, tokenizer.pad_token_id)
+    mask = pad_sequence([torch.ones(len(row), dtype=torch.long) for row in rows], True)
+    return TokenBatch(input_ids, mask)
 
 
 @contextmanager

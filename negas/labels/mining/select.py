@@ -10,12 +10,10 @@ from typing import Any
 
 from negas.labels.selection.ranking import Selection
 
-from .candidates import CandidateSet, lazy_chat, model_key
+from .candidates import CandidateSet, Notify, lazy_chat, model_key
 from .options import MiningOptions
 from .similarity import Features, embed
 from .stages import Stage, digest
-
-Notify = Callable[[str], None]
 
 
 def refine_candidates(
