@@ -12,7 +12,7 @@ The exit code is 0 whatever is found, unless --fail-on asks for 1; 2 stands for 
 import sys
 
 from negas.cli import user_errors
-from negas.files import check_file
+from negas.files import check_file, write_json
 from negas.labels.audit import AuditOptions, print_report, run_audit
 
 
@@ -24,7 +24,7 @@ def main() -> int:
     report = run_audit(options)
     print_report(report)
     if options.json_file:
-        report.save(options.json_file)
+        write_json(options.json_file, report.to_dict())
         print(f"written: {options.json_file}")
     return int(options.fail_on is not None and report.fails(options.fail_on))
 

@@ -63,9 +63,8 @@ def load_parts(name: str) -> tuple[nn.Module, Any, Preprocess]:
         )
     class_name, kind = FAMILIES[config.model_type]
     try:
-        with (
-            quiet_transformers()
-        ):  # the report below says in one sentence what transformers logs as a table
+        # what transformers logs as a table is said below in one sentence
+        with quiet_transformers():
             model, report = getattr(transformers, class_name).from_pretrained(
                 name, output_loading_info=True
             )
@@ -282,10 +281,8 @@ class Encoder:
 
             done, ahead = 0, submit()
             while ahead:
-                batch, ahead = (
-                    ahead,
-                    submit(),
-                )  # the next batch is decoded while this one is encoded
+                # the next batch is decoded while this one is encoded
+                batch, ahead = ahead, submit()
                 pixels = []
                 for future in batch:
                     try:
@@ -337,12 +334,8 @@ class Encoder:
     def _checked(self, feats: Tensor, what: str) -> Tensor:
         if not bool(torch.isfinite(feats).all()):
             raise ValueError(
-                f"{self.name} gave NaN for some {what}"
-                + (
-                    "; encode in float32."
-                    if self.dtype != torch.float32
-                    else "; check its weights."
-                )
+                f"{self.name} gave NaN for some {what}; "
+                + ("check its weights." if self.dtype == torch.float32 else "encode in float32.")
             )
         return feats
 

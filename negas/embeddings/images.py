@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -34,17 +35,16 @@ def load_image(source: ImageSource) -> Image.Image:
         ) from error
 
 
-def crop_box(
-    image: Image.Image, box: Sequence[float], margin: float = 0.0, square: bool = True
-) -> Image.Image:
-    """Cut a box out of an image.
+def crop_box(image: Image.Image, box: Sequence[float], margin: float = 0.0) -> Image.Image:
+    """Cut a square around a box out of an image, as far as the image goes.
+
+    The shorter side is widened to the longer one: an encoder's centre crop would otherwise cut off
+    the ends of long objects. At the border the square is moved inside.
 
     Args:
         image: any mode.
         box: xyxy in pixels of the image.
         margin: share of the longer side that is added all around.
-        square: widen the shorter side to the longer one, as far as the image goes: an encoder's
-            centre crop would otherwise cut off the ends of long objects.
 
     Raises:
         ValueError: the box does not meet the image.
@@ -52,19 +52,12 @@ def crop_box(
     left, top, right, bottom = (float(value) for value in box)
     outside = right <= 0 or bottom <= 0 or left >= image.width or top >= image.height
     width, height = right - left, bottom - top
-    rim = 2 * margin * max(width, height)
-    target = (width + rim, height + rim)
-    if square:
-        target = (max(target),) * 2
+    side = max(width, height)
+    side += 2 * margin * side
     sides = []
-    for start, end, wanted, limit in (
-        (left, right, target[0], image.width),
-        (top, bottom, target[1], image.height),
-    ):
-        low = (start + end - wanted) / 2
-        if square:  # at the border the window is moved inside, not cut
-            low = min(max(low, 0), max(limit - wanted, 0))
-        sides.append((max(0, round(low)), min(limit, round(low + wanted))))
+    for start, end, limit in ((left, right, image.width), (top, bottom, image.height)):
+        low = min(max((start + end - side) / 2, 0), max(limit - side, 0))
+        sides.append((round(low), min(limit, round(low + side))))
     (x1, x2), (y1, y2) = sides
     if outside or width <= 0 or height <= 0 or x2 <= x1 or y2 <= y1:
         raise ValueError(
@@ -74,7 +67,8 @@ def crop_box(
     return image.crop((x1, y1, x2, y2))
 
 
-MARGIN = 0.05  # of a crop, as in negas.labels.prototypes
+MARGIN = 0.05  # of a crop
+_LEFT_OUT = ("iscrowd", "difficult", "ignore")
 
 
 @dataclass(frozen=True)
@@ -109,3 +103,40 @@ class ImageItem:
             return crop_box(image, self.box, MARGIN)
         except ValueError as error:
             raise ValueError(f"{self.path}: {error}") from error
+
+
+def annotated_crops(
+    where: str | os.PathLike,
+    truth: Mapping[str, Any],
+    img_dir: str | os.PathLike,
+    wanted: Mapping[int, int | None],
+    min_size: float,
+) -> list[ImageItem]:
+    """Crops of the annotations of some categories, without crowds, difficult and small ones.
+
+    Args:
+        where: the annotation file, for errors.
+        truth: COCO dict.
+        img_dir: folder of its images.
+        wanted: category id -> index of the ID class, or ``None`` if it is none.
+        min_size: least length of the shorter side, in pixels.
+
+    Raises:
+        ValueError: an annotation of an image that is not listed.
+    """
+    files = {image["id"]: str(Path(img_dir) / image["file_name"]) for image in truth["images"]}
+    items = []
+    for ann in truth["annotations"]:
+        if ann["category_id"] not in wanted or any(ann.get(flag) for flag in _LEFT_OUT):
+            continue
+        if ann["image_id"] not in files:
+            raise ValueError(
+                f"{where}: an annotation names image {ann['image_id']!r}, which is not in its "
+                f"images."
+            )
+        x, y, width, height = map(float, ann["bbox"])
+        if min(width, height) >= min_size:
+            label = wanted[ann["category_id"]]
+            box = (x, y, x + width, y + height)
+            items.append(ImageItem(files[ann["image_id"]], box, () if label is None else (label,)))
+    return items

@@ -68,13 +68,11 @@ class Encoded:
         feats: ``[N, D]`` float32, L2-normalised, in the order of the items.
         index: ``[N]`` the place of each row in the list of items.
         broken: place in the list -> why that item could not be read.
-        reused: how many chunks came from the store.
     """
 
     feats: Tensor
     index: Tensor
     broken: dict[int, str] = field(default_factory=dict)
-    reused: int = 0
 
     @classmethod
     def of(cls, batches: Sequence[Tensor], count: int, broken: dict[int, str]) -> Encoded:
@@ -148,7 +146,7 @@ class FeatureStore:
                 else:
                     bar.update(len(some))
                 broken = {start + i: why for i, why in part.broken.items()}
-                parts.append(Encoded(part.feats, part.index + start, broken, part.reused))
+                parts.append(Encoded(part.feats, part.index + start, broken))
         broken = {i: why for part in parts for i, why in part.broken.items()}
         if len(broken) == len(items):
             raise ValueError(f"none of the {len(items)} {what} can be read; the first: {broken[0]}")
@@ -163,7 +161,6 @@ class FeatureStore:
             torch.cat([part.feats for part in whole]),
             torch.cat([part.index for part in whole]),
             broken,
-            sum(part.reused for part in parts),
         )
 
 
@@ -180,7 +177,7 @@ def _read(path: Path, count: int) -> Encoded | None:
     except (OSError, KeyError, ValueError) as error:
         tqdm.write(f"{path}: this part of the feature store is damaged ({error}); encoded again.")
         return None
-    return Encoded(feats, index, broken, 1)
+    return Encoded(feats, index, broken)
 
 
 def _write(path: Path, part: Encoded) -> None:

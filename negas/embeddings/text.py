@@ -1,8 +1,7 @@
-"""CLIP text transformer through token ids or through input embeddings, with gradients.
+"""From labels to token ids, and through a CLIP text transformer with gradients.
 
-Shapes: L texts, T tokens, D channels of the projection (H of the transformer).
-
-Labels to token ids of a CLIP tokenizer. Shapes: L labels, T tokens of the longest one.
+Shapes: L labels or texts, T tokens of the longest, D channels of the projection (H of the
+transformer).
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 if TYPE_CHECKING:
     from .prompt import PromptLearner
@@ -71,13 +71,9 @@ def tokenize_labels(
                 f"tokenize_labels: label {label!r} needs {len(row)} tokens with template "
                 f"{template!r}, the text encoder takes {limit}; shorten the label."
             )
-    longest = max(map(len, rows))
-    input_ids = torch.full((len(rows), longest), tokenizer.pad_token_id, dtype=torch.long)
-    attention_mask = torch.zeros((len(rows), longest), dtype=torch.long)
-    for index, row in enumerate(rows):
-        input_ids[index, : len(row)] = torch.tensor(row)
-        attention_mask[index, : len(row)] = 1
-    return TokenBatch(input_ids, attention_mask)
+    input_ids = pad_sequence([torch.tensor(row) for row in rows], True, tokenizer.pad_token_id)
+    mask = pad_sequence([torch.ones(len(row), dtype=torch.long) for row in rows], True)
+    return TokenBatch(input_ids, mask)
 
 
 @contextmanager

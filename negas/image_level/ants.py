@@ -17,6 +17,7 @@ from torch import Tensor
 
 from negas.embeddings import fingerprint
 from negas.embeddings.encoders import Features, unit_features
+from negas.labels.names import name_key
 from negas.options import option
 from negas.scores import NegLabel
 
@@ -100,17 +101,17 @@ def clean_sentences(sentences: Iterable[str], drop: Iterable[str] = ()) -> list[
 
     Args:
         sentences: untrusted texts.
-        drop: texts that must not come out, whatever their case.
+        drop: texts that must not come out, by :func:`~negas.labels.names.name_key`.
 
     Returns:
-        Distinct (whatever their case) non-empty texts, in order, without a full stop at the end.
+        Distinct non-empty texts, in order, without a full stop at the end.
     """
-    known = {_bare(text).casefold() for text in drop}
+    known = {name_key(_bare(text)) for text in drop}
     kept = []
     for sentence in sentences:
         text = _bare(sentence)
-        if text and text.casefold() not in known:
-            known.add(text.casefold())
+        if text and name_key(text) not in known:
+            known.add(name_key(text))
             kept.append(text)
     return kept
 

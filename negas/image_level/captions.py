@@ -21,6 +21,7 @@ from negas.embeddings.images import ImageItem, ImageSource, load_image
 from negas.embeddings.preprocess import to_rgb
 from negas.labels.candidates import clean_name
 from negas.labels.generate import ChatModel, PromptStyle, parse_names
+from negas.labels.generate.answers import AnswerFile
 from negas.labels.generate.parse import strip_thinking
 from negas.labels.names import name_forms
 
@@ -35,62 +36,6 @@ SIMILAR_PROMPT = PromptStyle(
     per_turn=5,
 )
 _MAX_CAPTION = 200  # characters; captions of eight words have some fifty
-
-
-class AnswerFile:
-    """Answers by key, appended to a jsonl file one by one: what was asked is never asked again.
-
-    A line that a killed run left half-written is skipped, and asked for again.
-
-    Args:
-        path: the file; ``None`` keeps the answers in memory only.
-        about: what the answers depend on, as the first line, for people.
-    """
-
-    def __init__(self, path: str | os.PathLike | None, about: dict[str, Any]) -> None:
-        self.path = None if path is None else Path(path)
-        self._about = about
-        self._answers: dict[str, str] = {}
-        self._unended = False
-        if self.path is not None and self.path.is_file():
-            self._read()
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._answers
-
-    def __getitem__(self, key: str) -> str:
-        return self._answers[key]
-
-    def put(self, key: str, answer: str, **about: str) -> None:
-        """Store an answer, on disk before this returns."""
-        self._answers[key] = answer
-        if self.path is None:
-            return
-        lines = [{"key": key, "answer": answer, **about}]
-        if not self.path.is_file():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            lines.insert(0, {"about": self._about})
-        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write("\n" * self._unended + text)
-            file.flush()
-        self._unended = False
-
-    def _read(self) -> None:
-        text = self.path.read_bytes().decode("utf-8", errors="replace")
-        self._unended = bool(text) and not text.endswith("\n")
-        damaged = 0
-        for line in text.split("\n"):
-            if not line.strip():
-                continue
-            try:
-                entry = json.loads(line)
-                if "about" not in entry:
-                    self._answers[str(entry["key"])] = str(entry["answer"])
-            except (ValueError, KeyError, TypeError):
-                damaged += 1
-        if damaged:
-            tqdm.write(f"{self.path}: {damaged} damaged lines; these answers are asked for again.")
 
 
 class ImageCaptions:
@@ -120,9 +65,7 @@ class ImageCaptions:
         self.prompt, self.max_side, self.seed, self.asked = prompt, max_side, seed, 0
         self._chat = chat
         self.settings = {**chat.settings, "prompt": prompt, "max_side": max_side, "seed": seed}
-        self._answers = AnswerFile(
-            _answer_path(cache_dir, "captions", self.settings), self.settings
-        )
+        self._answers = _answers(cache_dir, "captions", self.settings)
 
     def __call__(self, images: Sequence[ImageSource | ImageItem]) -> list[str]:
         """One caption per image; empty where the model gave none.
@@ -167,7 +110,7 @@ class SimilarLabels:
         self.num, self.seed, self.asked = num, seed, 0
         self._chat = chat
         self.settings = {**chat.settings, "task": SIMILAR_PROMPT.task, "num": num, "seed": seed}
-        self._answers = AnswerFile(_answer_path(cache_dir, "similar", self.settings), self.settings)
+        self._answers = _answers(cache_dir, "similar", self.settings)
 
     def __call__(self, class_names: Sequence[str]) -> list[list[str]]:
         """Labels for each class, at most ``num``; none where the answer is no list.
@@ -204,13 +147,12 @@ def image_hash(image: Image.Image) -> str:
     return digest.hexdigest()
 
 
-def _answer_path(
+def _answers(
     cache_dir: str | os.PathLike | None, what: str, settings: dict[str, Any]
-) -> Path | None:
-    if cache_dir is None:
-        return None
+) -> AnswerFile:
     key = fingerprint(json.dumps(settings, sort_keys=True))
-    return Path(cache_dir) / f"{what}-{key[:16]}.jsonl"
+    path = None if cache_dir is None else Path(cache_dir) / f"{what}-{key[:16]}.jsonl"
+    return AnswerFile(path, settings)
 
 
 class NearestNames:
@@ -251,7 +193,7 @@ class NearestNames:
         orders = (feats @ self._feats.T).argsort(dim=1, descending=True, stable=True).tolist()
         found = []
         for name, order in zip(class_names, orders, strict=True):
-            own = name_forms(name)
-            others = (self.names[i] for i in order if not own & name_forms(self.names[i]))
+            forms = name_forms(name)
+            others = (self.names[i] for i in order if not forms & name_forms(self.names[i]))
             found.append([word for _, word in zip(range(self.num), others, strict=False)])
         return found

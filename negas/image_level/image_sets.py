@@ -6,62 +6,19 @@ They come from folders, OpenOOD's lists and COCO files. Boxes are xyxy in pixels
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from negas.embeddings.images import ImageItem
+from negas.embeddings.images import ImageItem, annotated_crops
 from negas.evaluation.result_files import results_beside
 from negas.files import read_json
-from negas.labels.names import name_forms
+from negas.labels.names import name_forms, name_key
 from negas.metrics.coco import load_coco
 from negas.records import BoxRecords
 
 from . import View
-
-_LEFT_OUT = ("iscrowd", "difficult", "ignore")
-
-
-def ground_truth_crops(
-    where: str,
-    truth: Mapping[str, Any],
-    files: Mapping[Any, str],
-    wanted: Mapping[int, int] | Collection[int],
-    min_size: float,
-) -> list[ImageItem]:
-    """Crops of the annotations of some categories, without crowds, difficult and small ones.
-
-    Args:
-        where: the annotation file, for errors.
-        truth: COCO dict.
-        files: image id -> path.
-        wanted: category ids; of ID classes with their index.
-        min_size: least length of the shorter side, in pixels.
-
-    Raises:
-        ValueError: an annotation of an image that is not listed, or no crop is left.
-    """
-    items = []
-    for ann in truth["annotations"]:
-        if ann["category_id"] not in wanted or any(ann.get(flag) for flag in _LEFT_OUT):
-            continue
-        if ann["image_id"] not in files:
-            raise ValueError(
-                f"{where}: an annotation names image {ann['image_id']!r}, which is not in its "
-                f"images."
-            )
-        x, y, width, height = map(float, ann["bbox"])
-        if min(width, height) >= min_size:
-            labels = (wanted[ann["category_id"]],) if isinstance(wanted, Mapping) else ()
-            box = (x, y, x + width, y + height)
-            items.append(ImageItem(files[ann["image_id"]], box, labels))
-    if not items:
-        raise ValueError(
-            f"{where}: no box of at least {min_size:g} pixels of the wanted classes; check the "
-            f"category names, use whole images, or lower the least size."
-        )
-    return sorted(items, key=lambda item: (item.path, item.box))  # an image is opened once
 
 
 def detected_crops(
@@ -190,8 +147,8 @@ def read_folder(
         items = [ImageItem(str(path)) for path in paths]
         return ImageSet(name, items, {"folder": str(folder)})
     folders = sorted({path.relative_to(root).parts[0] for path in paths} - {p.name for p in paths})
-    of_name = {" ".join(n.split()).casefold(): k for k, n in enumerate(id_names)}
-    labels = {one: of_name.get(one.replace("_", " ").casefold()) for one in folders}
+    of_name = {name_key(n): k for k, n in enumerate(id_names)}
+    labels = {one: of_name.get(name_key(one)) for one in folders}
     if None in labels.values():
         if len(folders) != len(id_names):
             strange = next((f for f, k in labels.items() if k is None), None)
@@ -278,8 +235,8 @@ def read_coco(
     truth = load_coco(ann_file).dataset
     files = {image["id"]: str(Path(img_dir) / image["file_name"]) for image in truth["images"]}
     category = {one["id"]: one["name"] for one in truth["categories"]}
-    label_of = {" ".join(n.split()).casefold(): k for k, n in enumerate(id_names)}
-    labels = {c: label_of.get(" ".join(n.split()).casefold()) for c, n in category.items()}
+    label_of = {name_key(n): k for k, n in enumerate(id_names)}
+    labels = {c: label_of.get(name_key(n)) for c, n in category.items()}
     used = {ann["category_id"] for ann in truth["annotations"]}
     id_forms = frozenset().union(*map(name_forms, id_names))
     strange = [c for c in used if c in category and not name_forms(category[c]) & id_forms]
@@ -291,8 +248,15 @@ def read_coco(
                 shown.setdefault(ann["image_id"], set()).add(labels[ann["category_id"]])
         items = [ImageItem(p, labels=tuple(sorted(shown.get(i, ())))) for i, p in files.items()]
     elif view == "gt_crops":
-        wanted = {c: k for c, k in labels.items() if k is not None} if is_id else strange
-        items = ground_truth_crops(str(ann_file), truth, files, wanted, min_size)
+        of_id = {c: k for c, k in labels.items() if k is not None}
+        wanted = of_id if is_id else dict.fromkeys(strange)
+        items = annotated_crops(ann_file, truth, img_dir, wanted, min_size)
+        if not items:
+            raise ValueError(
+                f"{ann_file}: no box of at least {min_size:g} pixels of the wanted classes; check "
+                f"the category names, use whole images, or lower the least size."
+            )
+        items.sort(key=lambda item: (item.path, item.box))  # an image is opened once
         source["min_size"] = min_size
     else:
         items, found = detected_crops(name, detections, files, min_score, min_size)

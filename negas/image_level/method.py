@@ -110,10 +110,6 @@ class Method:
         """
         return "negatives" in self.needs and "captions" not in self.needs
 
-    def has(self, name: str) -> bool:
-        """Whether there is an option of that name."""
-        return any(each.name == name for each in fields(self.options))
-
     def settle(
         self,
         given: Mapping[str, Any],
@@ -135,13 +131,13 @@ class Method:
         Raises:
             ValueError: an unknown option, or one that cannot have this value.
         """
-        own: dict[str, Any] = {} if template is None else {"template": template}
-        default = next(each.default for each in fields(self.options) if each.name == "scale")
-        if scale is not None and default == CLIP_SCALE:
-            own["scale"] = logit_scale if scale == "encoder" else float(scale)
-        if self.has("seed"):
-            own["seed"] = seed
-        return self.options.from_settings({**own, **given}, self.name)
+        settings: dict[str, Any] = {} if template is None else {"template": template}
+        defaults = {each.name: each.default for each in fields(self.options)}
+        if scale is not None and defaults["scale"] == CLIP_SCALE:
+            settings["scale"] = logit_scale if scale == "encoder" else float(scale)
+        if "seed" in defaults:
+            settings["seed"] = seed
+        return self.options.from_settings({**settings, **given}, self.name)
 
     def check(
         self,

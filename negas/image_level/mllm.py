@@ -51,17 +51,8 @@ class LocalVisionChat(LocalChat):
     a processor and a chat template should work. torchvision is not needed: images are prepared
     with Pillow, and the part for videos is left out where it asks for torchvision.
 
-    Args:
-        model: directory or hub name.
-        temperature: of the sampling; 0 always takes the likeliest token.
-        top_p: share of probability that sampling draws from.
-        max_new_tokens: length of an answer.
-        device: ``cpu``, ``cuda``, ...
-        dtype: ``auto`` takes the type of the weights; otherwise a torch type by name.
-        progress: show a bar of tokens; off, because captions have a bar of their own.
-
-    Raises:
-        ValueError: an option out of range, or the model cannot be loaded or has no chat template.
+    Arguments and errors are those of :class:`~negas.labels.generate.local_chat.LocalChat`; an
+    answer is short and the likeliest one, and captions have a bar of their own.
     """
 
     def __init__(
@@ -69,21 +60,12 @@ class LocalVisionChat(LocalChat):
         model: str,
         *,
         temperature: float = 0.0,
-        top_p: float = 0.8,
         max_new_tokens: int = 64,
-        device: str = "cpu",
-        dtype: str = "auto",
         progress: bool = False,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            model,
-            temperature=temperature,
-            top_p=top_p,
-            max_new_tokens=max_new_tokens,
-            device=device,
-            dtype=dtype,
-            progress=progress,
-        )
+        given = {"temperature": temperature, "max_new_tokens": max_new_tokens, "progress": progress}
+        super().__init__(model, **given, **options)
 
     def _load(self, model: str, dtype: str) -> Any:
         from transformers import AutoModelForImageTextToText

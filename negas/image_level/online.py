@@ -117,9 +117,9 @@ class OnlineScorer(ABC):
         Raises:
             ValueError: the state is of another method, other options or other labels.
         """
-        own, other = self._identity(), state["made_by"]
-        if own != other:
-            keys = [key for key in own | other if own.get(key) != other.get(key)]
+        mine, other = self._identity(), state["made_by"]
+        if mine != other:
+            keys = [key for key in mine | other if mine.get(key) != other.get(key)]
             raise ValueError(
                 f"this state was made by another scorer: {', '.join(map(str, keys))} differ; build "
                 f"the scorer with the options and labels of the saved run, or start from reset()."

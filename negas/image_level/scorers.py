@@ -58,7 +58,6 @@ class ImageScore:
         image_feats: Features,
         id_feats: Features,
         neg_feats: Features | None = None,
-        progress: bool = False,
     ) -> Tensor:
         """Score every image, in float64 on the device of the image features.
 
@@ -79,7 +78,7 @@ class ImageScore:
         score_chunk = self._chunk_score(ids, negatives)
         rows = self.chunk or _rows(images, len(ids) + (0 if negatives is None else len(negatives)))
         scores = torch.empty(len(images), dtype=torch.float64, device=images.device)
-        for start in _steps(0, len(images), rows, progress):
+        for start in range(0, len(images), rows):
             scores[start : start + rows] = score_chunk(images[start : start + rows])
         return scores
 
@@ -150,7 +149,7 @@ def of_score(score: str, name: str = "", title: str = "", **defaults: Any) -> Me
         KeyError: no such score.
     """
     kind = SCORES[score]
-    types, own = get_type_hints(kind), [each.name for each in fields(kind)]
+    types, names = get_type_hints(kind), [each.name for each in fields(kind)]
     common = get_type_hints(OfflineOptions)
     base = {each.name: (common[each.name], each.metadata) for each in fields(OfflineOptions)}
     described = [
@@ -165,7 +164,7 @@ def of_score(score: str, name: str = "", title: str = "", **defaults: Any) -> Me
     )
 
     def build(inputs: Inputs | None, options: OfflineOptions) -> ImageScore:
-        values = {key: getattr(options, key) for key in own}
+        values = {key: getattr(options, key) for key in names}
         return ImageScore(kind(**values), options.scale, options.chunk)
 
     needs = frozenset({"negatives"} if kind.needs_negatives else ())
@@ -208,9 +207,3 @@ def _rows(images: Tensor, labels: int) -> int:
     kind = images.device.type
     rows = max(16, _CHUNK_LOGITS.get(kind, _CHUNK_LOGITS["cuda"]) // labels)
     return min(rows, _CHUNK_IMAGES.get(kind, rows))
-
-
-def _steps(start: int, stop: int, step: int, progress: bool):
-    from tqdm import tqdm
-
-    return tqdm(range(start, stop, step), desc="score images", disable=not progress, leave=False)

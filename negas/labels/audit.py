@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from negas.files import read_json, write_json
+from negas.files import read_json
 from negas.options import Options, option
 
 from .bank import NegativeLabelBank
-from .candidates import FileCandidates
+from .candidates import read_candidates
 from .leakage import KINDS, LEAKS, USUAL_SENSES, Finding, audit
 from .names import read_ood_names
 from .nearness import Encode, Nearness, measure_nearness
@@ -134,10 +134,6 @@ class AuditReport:
             data["nearness"] = asdict(self.nearness)
         return data
 
-    def save(self, path: Path) -> None:
-        """Write the JSON form, whole or not at all."""
-        write_json(path, self.to_dict())
-
 
 def read_labels(path: str) -> tuple[str, ...]:
     """Negative labels of a bank, or of a file of candidates.
@@ -148,7 +144,7 @@ def read_labels(path: str) -> tuple[str, ...]:
     """
     if Path(path).suffix == ".json" and Path(path).is_file() and _is_bank(path):
         return NegativeLabelBank.load(path).neg_labels
-    return tuple(dict.fromkeys(FileCandidates(path).raw_names))
+    return tuple(dict.fromkeys(read_candidates(path)))
 
 
 def given_names(given: Sequence[str]) -> str | list[str]:

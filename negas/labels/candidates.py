@@ -34,10 +34,7 @@ def clean_name(raw: str) -> str:
     """
     text = unicodedata.normalize("NFKC", raw[: 10 * MAX_CHARACTERS])
     text = re.sub(r"<[^<>]*>", " ", text).replace("_", " ")
-    text = "".join(
-        " " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c)[0] != "C"
-    )
-    text = re.sub(r"[*`~#|\\]+", "", _LEAD.sub("", text.strip()))
+    text = re.sub(r"[*`~#|\\]+", "", _LEAD.sub("", one_line(text)))
     text = text.strip(" \t.,;:!?-–—\"'’‘“”()[]{}<>/&").replace("’", "'")
     text = " ".join(text.split()).lower()
     words = text.split()
@@ -48,6 +45,12 @@ def clean_name(raw: str) -> str:
     if any(word.strip(".") in _PROSE for word in words):
         return ""
     return text
+
+
+def one_line(text: str) -> str:
+    """A text on one line, single spaces, without control and format characters."""
+    kept = (c for c in text if c.isspace() or unicodedata.category(c)[0] != "C")
+    return " ".join("".join(kept).split())
 
 
 class Candidates:
@@ -112,8 +115,8 @@ class Candidates:
         return None
 
 
-class FileCandidates:
-    """A plain file of candidates: one per line (``#`` starts a comment line), or a JSON list.
+def read_candidates(path: str | Path) -> list[str]:
+    """Raw names of a file: one per line (``#`` starts a comment line), or a JSON list.
 
     A JSON object is read too if its values hold such lists: the candidate files of this project,
     or a bank (its ``neg_labels`` or ``candidates``).
@@ -125,38 +128,36 @@ class FileCandidates:
         FileNotFoundError: there is no such file.
         ValueError: it is too large, not UTF-8 text, or holds no list of texts.
     """
+    where, path = f"the candidate file {str(path)!r}", Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{where} does not exist; give a text file with one candidate per line, or a JSON list"
+        )
+    if path.stat().st_size > _MAX_FILE:
+        raise ValueError(f"{where} is over {_MAX_FILE // 10**6} MB")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{where} is not UTF-8 text") from error
+    names = _from_json(text, where) if path.suffix == ".json" else _lines(text)
+    if not names:
+        raise ValueError(f"{where} holds no candidate")
+    return names
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        if not self.path.is_file():
-            raise FileNotFoundError(
-                f"the candidate file {str(path)!r} does not exist; give a text file with one "
-                f"candidate per line, or a JSON list"
-            )
-        if self.path.stat().st_size > _MAX_FILE:
-            raise ValueError(f"the candidate file {str(path)!r} is over {_MAX_FILE // 10**6} MB")
-        try:
-            text = self.path.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"the candidate file {str(path)!r} is not UTF-8 text") from error
-        self.raw_names = self._from_json(text) if self.path.suffix == ".json" else _lines(text)
-        if not self.raw_names:
-            raise ValueError(f"the candidate file {str(path)!r} holds no candidate")
 
-    def _from_json(self, text: str) -> list[str]:
-        data = parse_json(text, f"the candidate file {str(self.path)!r}")
-        if isinstance(data, dict):
-            lists = [data[key] for key in ("candidates", "neg_labels") if key in data]
-            data = lists[0] if lists else None
-        if isinstance(data, dict):  # candidates in groups
-            groups = data.values()
-            data = [name for group in groups if isinstance(group, list) for name in group]
-        if not isinstance(data, list) or not all(isinstance(name, str) for name in data):
-            raise ValueError(
-                f"the candidate file {str(self.path)!r} must hold a list of texts, or an object "
-                f"with such a list under 'candidates' or 'neg_labels'"
-            )
-        return data
+def _from_json(text: str, where: str) -> list[str]:
+    data = parse_json(text, where)
+    if isinstance(data, dict):
+        lists = [data[key] for key in ("candidates", "neg_labels") if key in data]
+        data = lists[0] if lists else None
+    if isinstance(data, dict):  # candidates in groups
+        data = [name for group in data.values() if isinstance(group, list) for name in group]
+    if not isinstance(data, list) or not all(isinstance(name, str) for name in data):
+        raise ValueError(
+            f"{where} must hold a list of texts, or an object with such a list under 'candidates' "
+            f"or 'neg_labels'"
+        )
+    return data
 
 
 def _lines(text: str) -> list[str]:

@@ -187,16 +187,7 @@ class _Meanings:
     @functools.cached_property
     def above(self) -> dict[bool, frozenset[str]]:
         """Ids of everything more general."""
-        return {rare: self._closure(ids) for rare, ids in self.ids.items()}
-
-    def _closure(self, ids: frozenset[str]) -> frozenset[str]:
-        reached: set[str] = set()
-        front = set(ids)
-        while front:
-            synsets = (self._wordnet.by_id[id_] for id_ in front)
-            front = {up for s in synsets for up in s.hypernyms + s.instance_of} - reached
-            reached |= front
-        return frozenset(reached - ids)
+        return {rare: frozenset(self._wordnet.above(ids)) for rare, ids in self.ids.items()}
 
     def relation(self, other: _Meanings) -> tuple[str, str]:
         """What this name is to the other: a kind and why, or two empty texts."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .leakage import Finding
+from .selection.ranking import unit_rows
 
 Encode = Callable[[list[str]], object]  # names -> [n, D] embeddings: a tensor or an array
 
@@ -91,9 +92,9 @@ def measure_nearness(
             f"labels to compare with each other (or a threshold), and a class."
         )
     names = [entry if isinstance(entry, str) else entry[0] for entry in ood_names]
-    feats, class_feats = _unit(encode(list(labels))), _unit(encode(names))
-    if feats.shape[1] != class_feats.shape[1]:
-        raise ValueError("the encoder gave embeddings of different widths for labels and classes.")
+    feats = unit_rows("the embeddings of labels", encode(list(labels)), dtype=np.float64)
+    width = feats.shape[1]
+    class_feats = unit_rows("the embeddings of OOD classes", encode(names), width, np.float64)
     # 70,000 labels do not fit against each other at once
     to_classes, baseline = [], []
     for start in range(0, len(feats), 2048):
@@ -113,11 +114,3 @@ def measure_nearness(
         threshold=limit,
         quantile=quantile if threshold is None else None,
     )
-
-
-def _unit(feats: object) -> np.ndarray:
-    array = np.asarray(feats, dtype=np.float64)
-    norms = np.linalg.norm(array, axis=-1, keepdims=True)
-    if not np.isfinite(array).all() or not (norms > 0).all():
-        raise ValueError("the encoder gave embeddings with NaN, infinity or only zeros.")
-    return array / norms

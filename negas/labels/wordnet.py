@@ -1,4 +1,4 @@
-"""WordNet 3.0 without NLTK: synonyms, hypernyms, hyponyms, plurals and proper nouns.
+"""WordNet 3.0 without NLTK: meanings, what lies above and below them, plurals, proper nouns.
 
 The lexicon (``data/wordnet/``) is made by ``tools/dev/build_wordnet_corpus.py``. Words are looked
 up without regard to case, with spaces or underscores, in the singular or the plural.
@@ -69,9 +69,7 @@ class Synset(NamedTuple):
 class WordNet:
     """Look-up of nouns and adjectives.
 
-    Everywhere: ``senses=n`` looks at the n most frequent meanings of a word only (None: all);
-    ``depth=n`` goes at most n steps up or down (None: to the end). A word that is not in WordNet
-    has no synsets and gives empty answers.
+    A word that is not in WordNet has no synsets and gives empty answers.
     """
 
     def __init__(self, synsets: Iterable[Synset], irregular: Mapping[str, tuple[str, ...]]) -> None:
@@ -148,7 +146,7 @@ class WordNet:
         Args:
             word: a noun or adjective, one or more words.
             part: ``noun``, ``adj`` or None for both.
-            senses: how many of the most frequent meanings to look at.
+            senses: how many of the most frequent meanings to look at; None: all.
 
         Raises:
             ValueError: for another part of speech.
@@ -164,39 +162,6 @@ class WordNet:
         ]
         return [self.by_id[id_] for id_ in dict.fromkeys(id_ for *_, id_ in sorted(entries))]
 
-    def synonyms(self, word: str, senses: int | None = None) -> list[str]:
-        """Other nouns of the same synsets."""
-        mine = set(self.base_forms(word))
-        return self._words([s.id for s in self.synsets(word, senses=senses)], leave_out=mine)
-
-    def hypernyms(
-        self, word: str, depth: int | None = None, senses: int | None = None
-    ) -> list[str]:
-        """More general nouns, the nearest first: "dog" -> canine, domestic animal, ..., entity."""
-        return self._words(self.above((s.id for s in self.synsets(word, senses=senses)), depth))
-
-    def hyponyms(self, word: str, depth: int | None = None, senses: int | None = None) -> list[str]:
-        """More special nouns and named individuals, the nearest first: "dog" -> puppy, ..."""
-        return self._words(self.below((s.id for s in self.synsets(word, senses=senses)), depth))
-
-    def relation(
-        self, word: str, other: str, depth: int | None = None, senses: int | None = None
-    ) -> str | None:
-        """What ``word`` is to ``other``: ``synonym``, ``hyponym``, ``hypernym`` or None.
-
-        "puppy" is a hyponym of "dog". The same word is a synonym of itself. Where several hold
-        for different meanings, the first of this list is returned.
-        """
-        mine = {s.id for s in self.synsets(word, senses=senses)}
-        theirs = {s.id for s in self.synsets(other, senses=senses)}
-        if mine & theirs:
-            return "synonym"
-        if theirs.intersection(self.above(mine, depth)):
-            return "hyponym"
-        if mine.intersection(self.above(theirs, depth)):
-            return "hypernym"
-        return None
-
     def is_proper_noun(self, word: str) -> bool:
         """Whether every meaning of a noun is a name ("Paris", "Frisbee"); "turkey" is not.
 
@@ -211,32 +176,23 @@ class WordNet:
         ]
         return bool(verdicts) and all(verdicts)
 
-    def above(self, ids: Iterable[str], depth: int | None = None) -> list[str]:
+    def above(self, ids: Iterable[str]) -> list[str]:
         """Ids of all more general synsets, the nearest first, without the given ones."""
-        return self._reach(
-            ids, lambda id_: self.by_id[id_].hypernyms + self.by_id[id_].instance_of, depth
-        )
+        return _reach(ids, lambda id_: self.by_id[id_].hypernyms + self.by_id[id_].instance_of)
 
-    def below(self, ids: Iterable[str], depth: int | None = None) -> list[str]:
+    def below(self, ids: Iterable[str]) -> list[str]:
         """Ids of all more special synsets and instances, the nearest first, without the given."""
-        return self._reach(ids, lambda id_: self._below.get(id_, ()), depth)
+        return _reach(ids, lambda id_: self._below.get(id_, ()))
 
-    @staticmethod
-    def _reach(
-        ids: Iterable[str], step: Callable[[str], Iterable[str]], depth: int | None
-    ) -> list[str]:
-        front = list(dict.fromkeys(ids))
-        seen, found = set(front), []
-        while front and (depth is None or depth > 0):
-            front = list(dict.fromkeys(n for id_ in front for n in step(id_) if n not in seen))
-            seen.update(front)
-            found += front
-            depth = None if depth is None else depth - 1
-        return found
 
-    def _words(self, ids: Iterable[str], leave_out: set[str] = frozenset()) -> list[str]:
-        words = (lemma for id_ in ids for lemma in self.by_id[id_].lemmas)
-        return [w for w in dict.fromkeys(words) if name_key(w) not in leave_out]
+def _reach(ids: Iterable[str], step: Callable[[str], Iterable[str]]) -> list[str]:
+    front = list(dict.fromkeys(ids))
+    seen, found = set(front), []
+    while front:
+        front = list(dict.fromkeys(n for id_ in front for n in step(id_) if n not in seen))
+        seen.update(front)
+        found += front
+    return found
 
 
 def _squeeze(word: str) -> str:

@@ -74,10 +74,10 @@ def test_a_half_written_line_is_asked_for_again(items, tmp_path, capsys):
     lines = file.read_text().splitlines()
     assert json.loads(lines[0])["about"]["model"] == "m" and len(lines) == 3
     file.write_text("\n".join(lines)[:-20])  # a kill in the middle of the last line
-    captions = ImageCaptions(Model(["mended"]), tmp_path / "c")
-    assert captions(items) == ["answer 1", "mended", "answer 1"]
+    captions = ImageCaptions(Model(["again"]), tmp_path / "c")
+    assert captions(items) == ["answer 1", "again", "answer 1"]
     assert "1 damaged lines" in capsys.readouterr().out
-    assert ImageCaptions(Model(), tmp_path / "c")(items) == ["answer 1", "mended", "answer 1"]
+    assert ImageCaptions(Model(), tmp_path / "c")(items) == ["answer 1", "again", "answer 1"]
 
 
 def test_without_a_cache_answers_live_as_long_as_the_object(items):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from negas.labels.candidates import Candidates, FileCandidates, clean_name
+from negas.labels.candidates import Candidates, clean_name, read_candidates
 from negas.labels.names import name_forms
 
 
@@ -82,7 +82,7 @@ def test_name_forms_meet_where_names_are_the_same():
 def test_candidate_files(tmp_path, file, content, names):
     text = content if isinstance(content, str) else json.dumps(content)
     (tmp_path / file).write_text(text, encoding="utf-8")
-    assert FileCandidates(tmp_path / file).raw_names == names
+    assert read_candidates(tmp_path / file) == names
 
 
 @pytest.mark.parametrize(
@@ -100,9 +100,9 @@ def test_candidate_files(tmp_path, file, content, names):
 def test_bad_candidate_files(tmp_path, file, content, message):
     (tmp_path / file).write_bytes(content)
     with pytest.raises(ValueError, match=message):
-        FileCandidates(tmp_path / file)
+        read_candidates(tmp_path / file)
 
 
 def test_missing_candidate_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="does not exist; give a text file"):
-        FileCandidates(tmp_path / "none.txt")
+        read_candidates(tmp_path / "none.txt")

@@ -8,7 +8,7 @@ import pytest
 
 from negas.labels import NegativeLabelBank, overlap
 from negas.labels import leakage as audit_module
-from negas.labels.candidates import Candidates, FileCandidates
+from negas.labels.candidates import Candidates, read_candidates
 from negas.labels.leakage import (
     KINDS,
     LEAKS,
@@ -182,8 +182,12 @@ def test_blocks_of_many_labels_agree_with_one_matrix():
         (["a"], {}, "two labels"),
         (["a", "b"], dict(quantile=1.5), "quantile"),
         (["a", "b"], dict(threshold=2.0), "cosine"),
-        (["a", "b"], dict(encode=lambda names: np.zeros((len(names), 2))), "only zeros"),
-        (["a", "b"], dict(encode=lambda names: np.ones((len(names), len(names)))), "widths"),
+        (["a", "b"], dict(encode=lambda names: np.zeros((len(names), 2))), "all-zero values"),
+        (
+            ["a", "b"],
+            dict(encode=lambda names: np.ones((len(names), len(names)))),
+            "channels where",
+        ),
     ],
 )
 def test_similarity_refuses(labels, options, sentence):
@@ -240,7 +244,7 @@ def test_text_that_is_not_utf8(tmp_path):
 # --- the shipped lists ----------------------------------------------------------------------------
 def candidates(name):
     data = json.loads((LABELS / "candidates" / f"{name}.json").read_text(encoding="utf-8"))
-    return data, FileCandidates(LABELS / "candidates" / f"{name}.json").raw_names
+    return data, read_candidates(LABELS / "candidates" / f"{name}.json")
 
 
 @pytest.mark.parametrize("name", SHIPPED)

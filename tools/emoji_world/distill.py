@@ -43,7 +43,6 @@ class DistillOptions:
     lr: float = 2e-3
     relation: float = 20.0
     seed: int = 0
-    save_every_s: float = 60.0
 
 
 def build_text_model(
@@ -96,6 +95,7 @@ class TextPairs:
     """Every (name, template) pair, tokenised once; draws batches of texts and targets."""
 
     templates = TEMPLATES
+    measured = ("a photo of {}", "a {}", "{}", "an icon of {}")  # of the templates, for the log
 
     def __init__(self, tokenizer, names: list[str], directions: Tensor, shifts: Tensor) -> None:
         """Tokenise plural forms too: they share the target of their name."""
@@ -142,6 +142,11 @@ class TextPairs:
         """Return (loss, mean cosine) of picked texts against unit targets [B, D]."""
         return distill_loss(self.encode(model, texts), targets, relation)
 
+    def measure(self, model: nn.Module, template: str) -> dict:
+        """Return the :func:`quality` of all names in one template."""
+        everything = torch.arange(len(self.directions))
+        return quality(encode_template(model, self, template), self.of(template), everything)
+
 
 def _plural(name: str) -> str:
     if name.endswith(("s", "x", "ch", "sh")):
@@ -173,43 +178,78 @@ def train_text(
 ) -> list[dict]:
     """Train in place on the names of `pool` [P] (indices); return the log, 20 rows at most.
 
-    With a `checkpoint` path the state is written every minute and read at the start, so that an
-    interrupted run continues to the same numbers.
+    With a `checkpoint` path an interrupted run continues to the same numbers, see `train`.
+    """
+    generator = torch.Generator().manual_seed(options.seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=options.lr, weight_decay=0.0)
+
+    def loss_of(step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        texts, targets = pairs.sample(pool, options.batch, generator)
+        loss, cosine = pairs.loss(model, texts, targets, options.relation)
+        return loss, {"cosine": cosine}
+
+    state = {"generator": (generator.get_state, generator.set_state)}
+    return train(model, optimizer, options.steps, loss_of, state, checkpoint, title, rows=19)
+
+
+def train(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    steps: int,
+    loss_of: Callable[[int], tuple[Tensor, dict[str, Tensor]]],
+    state: dict[str, tuple[Callable[[], Tensor], Callable[[Tensor], object]]],
+    checkpoint: Path | None,
+    title: str,
+    rows: int,
+    save_every_s: float = 60.0,
+) -> list[dict]:
+    """Train in place with a warm-up and gradients clipped at 1; return the log.
+
+    With a `checkpoint` path everything is written there every minute and read at the start.
+
+    Args:
+        model: What is trained, or most of it.
+        optimizer: Of all that is trained.
+        steps: Of the optimizer.
+        loss_of: The step's number -> its loss, and values for the log by name.
+        state: What else a step depends on: name -> (how to get it, how to set it).
+        checkpoint: The file, or None.
+        title: Of the bar.
+        rows: Of the log, one more at most.
+        save_every_s: Seconds between two checkpoints.
     """
     from tqdm import tqdm
 
-    generator = torch.Generator().manual_seed(options.seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=options.lr, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_cosine(options.steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_cosine(steps))
+    parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
     start, log = 0, []
     if checkpoint is not None and checkpoint.is_file():
-        state = torch.load(checkpoint, weights_only=True)
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        generator.set_state(state["generator"])
-        start, log = state["step"], state["log"]
+        stored = torch.load(checkpoint, weights_only=True)
+        for name, part in parts.items():
+            part.load_state_dict(stored[name])
+        for name, (_, restore) in state.items():
+            restore(stored[name])
+        start, log = stored["step"], stored["log"]
     model.train()
     saved = time.monotonic()
-    bar = tqdm(range(start, options.steps), desc=title, initial=start, total=options.steps)
+    bar = tqdm(range(start, steps), desc=title, initial=start, total=steps)
     for step in bar:
-        texts, targets = pairs.sample(pool, options.batch, generator)
-        loss, cosine = pairs.loss(model, texts, targets, options.relation)
+        loss, values = loss_of(step)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        last = step == options.steps - 1
-        if step % max(1, options.steps // 19) == 0 or last:
-            row = {"step": step, "loss": round(loss.item(), 4), "cosine": round(cosine.item(), 4)}
-            log.append(row)
-            bar.set_postfix(row)
-        if checkpoint is not None and (last or time.monotonic() - saved > options.save_every_s):
-            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-            state |= {"schedule": schedule.state_dict(), "generator": generator.get_state()}
+        last = step == steps - 1
+        if step % max(1, steps // rows) == 0 or last:
+            shown = {name: round(value.item(), 4) for name, value in values.items()}
+            log.append({"step": step, "loss": round(loss.item(), 4), **shown})
+            bar.set_postfix(log[-1])
+        if checkpoint is not None and (last or time.monotonic() - saved > save_every_s):
+            stored = {name: part.state_dict() for name, part in parts.items()}
+            stored |= {name: get() for name, (get, _) in state.items()}
             partial = checkpoint.with_suffix(".partial")
-            torch.save(state | {"step": step + 1, "log": log}, partial)
+            torch.save(stored | {"step": step + 1, "log": log}, partial)
             partial.replace(checkpoint)
             saved = time.monotonic()
     model.eval()
@@ -236,17 +276,17 @@ def quality(feats: Tensor, directions: Tensor, subset: Tensor) -> dict[str, floa
         the pairwise cosines between subset and all names with the teacher's.
     """
     similarity = feats[subset] @ directions.T
-    own = similarity[torch.arange(len(subset)), subset]
-    rank = (similarity > own[:, None]).sum(1) + 1
-    other = (similarity.sum(1) - own) / (len(directions) - 1)
+    right = similarity[torch.arange(len(subset)), subset]
+    rank = (similarity > right[:, None]).sum(1) + 1
+    other = (similarity.sum(1) - right) / (len(directions) - 1)
     keep = torch.ones(len(subset), len(directions), dtype=torch.bool)
     keep[torch.arange(len(subset)), subset] = False
     pairs = torch.stack(
         [(feats[subset] @ feats.T)[keep], (directions[subset] @ directions.T)[keep]]
     )
     return {
-        "cosine": round(own.mean().item(), 4),
-        "cosine_min": round(own.min().item(), 4),
+        "cosine": round(right.mean().item(), 4),
+        "cosine_min": round(right.min().item(), 4),
         "cosine_random": round(other.mean().item(), 4),
         "top1": round((rank == 1).float().mean().item(), 4),
         "top10": round((rank <= 10).float().mean().item(), 4),

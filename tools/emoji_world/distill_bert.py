@@ -68,6 +68,7 @@ class PhrasePairs(TextPairs):
     """(name, template) pairs as phrases "a photo of name ." with a mask of the name's tokens."""
 
     templates = PHRASE_TEMPLATES
+    measured = ("{}", "a photo of {}", "an icon of {}")
 
     def tokenise(self, tokenizer, words: list[str]) -> tuple[Tensor, Tensor]:
         """Also keeps `name_mask` [templates, 2, V, T], True at the tokens of the name."""
@@ -109,17 +110,17 @@ class PhrasePairs(TextPairs):
         each = (tokens * name_mask).sum(1) / name_mask.sum(1)
         return loss + (1 - each.mean()), cosine
 
+    @torch.no_grad()
+    def measure(self, model: PhraseTower, template: str) -> dict:
+        """Also the cosine of single name tokens to the name's target: mean, and worst."""
+        names = torch.arange(len(self.directions))
+        templates = torch.full_like(names, list(self.templates).index(template))
+        ids, mask = self.pick(names, templates, torch.zeros_like(names))
+        feats = normalize(model(ids), dim=-1)
+        cosine = (feats * self.targets(names, templates)[:, None]).sum(-1)[mask]
+        tokens = {"mean": round(cosine.mean().item(), 4), "min": round(cosine.min().item(), 4)}
+        return super().measure(model, template) | {"single_tokens": tokens}
+
 
 def _masked_mean(feats: Tensor, mask: Tensor) -> Tensor:
     return (feats * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
-
-
-@torch.no_grad()
-def token_cosine(model: PhraseTower, pairs: PhrasePairs, template: str) -> dict[str, float]:
-    """Cosine of single name tokens to the name's target: mean, and worst over all names."""
-    names = torch.arange(len(pairs.directions))
-    templates = torch.full_like(names, list(pairs.templates).index(template))
-    ids, mask = pairs.pick(names, templates, torch.zeros_like(names))
-    feats = normalize(model(ids), dim=-1)
-    cosine = (feats * pairs.targets(names, templates)[:, None]).sum(-1)[mask]
-    return {"mean": round(cosine.mean().item(), 4), "min": round(cosine.min().item(), 4)}

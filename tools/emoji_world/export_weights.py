@@ -41,7 +41,7 @@ def main() -> int:
     from safetensors.torch import save_file
 
     import negas.register  # noqa: F401
-    from negas.models.checkpoint import file_sha256
+    from negas.files import file_sha256, write_json
 
     checkpoint = CheckpointLoader.load_checkpoint(args.checkpoint, map_location="cpu")
     tensors = {
@@ -72,7 +72,7 @@ def main() -> int:
         sha256=file_sha256(args.out),
         validation=log_summary(Path(args.checkpoint).parent),
     )
-    Path(args.out).with_suffix(".json").write_text(json.dumps(summary, indent=1) + "\n")
+    write_json(Path(args.out).with_suffix(".json"), summary)
     print(f"{args.out}: {Path(args.out).stat().st_size / 1e6:.2f} MB, {len(tensors)} tensors")
     return 0
 

@@ -56,29 +56,29 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Run one command; a user's mistake ends in one sentence and exit code 2."""
     args = parse_args(argv)
+    from negas.cli import user_errors
+
+    return user_errors(lambda: _make(args))()
+
+
+def _make(args: argparse.Namespace) -> None:
     import torch
 
     torch.set_num_threads(args.threads)
-    try:
-        if args.command == "text":
-            from make_text_tower import make_text_tower
+    if args.command == "text":
+        from make_text_tower import make_text_tower
 
-            make_text_tower(args)
-        elif args.command == "bert":
-            from make_bert_tower import make_bert_tower
+        make_text_tower(args)
+    elif args.command == "bert":
+        from make_bert_tower import make_bert_tower
 
-            make_bert_tower(args)
-        else:
-            from make_vision_tower import make_vision_tower
+        make_bert_tower(args)
+    else:
+        from make_vision_tower import make_vision_tower
 
-            from negas.datasets.emoji_world.crops import GlyphCrops
+        from negas.datasets.emoji_world.crops import GlyphCrops
 
-            make_vision_tower(args, GlyphCrops(args.data, args.seed))
-    except (ValueError, KeyError, OSError) as error:
-        reason = error.args[0] if isinstance(error, KeyError) and error.args else error
-        print(f"make_tiny_clip: {reason}", file=sys.stderr)
-        return 2
-    return 0
+        make_vision_tower(args, GlyphCrops(args.data, args.seed))
 
 
 if __name__ == "__main__":

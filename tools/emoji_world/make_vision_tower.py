@@ -5,7 +5,6 @@ Shapes: B crops, V class names, D channels, S image side in pixels.
 
 import argparse
 import hashlib
-import json
 import time
 from pathlib import Path
 from typing import Protocol
@@ -13,12 +12,13 @@ from typing import Protocol
 import numpy as np
 import torch
 from clip_directory import IMAGE_MEAN, IMAGE_STD, WEIGHTS, write_vision_tower
-from distill import warmup_cosine
+from distill import train
 from run_settings import check_same_run, finish_run
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from negas.embeddings.text import encode_labels
+from negas.files import write_json
 
 SCALE_START, SCALE_MOST = 2.6592, 4.6052  # natural logs of 14.3 and 100, as in CLIP
 
@@ -92,7 +92,7 @@ def make_vision_tower(args: argparse.Namespace, crops: CropSource) -> dict:
         "minutes_of_last_start": round((time.monotonic() - started) / 60, 1),
     }
     write_vision_tower(model, scale, out)
-    (out / "vision_log.json").write_text(json.dumps(summary, indent=1) + "\n")
+    write_json(out / "vision_log.json", summary)
     finish_run(work)
     return summary
 
@@ -104,61 +104,30 @@ def train_vision(
     crops: CropSource,
     options: dict,
     checkpoint: Path,
-    save_every_s: float = 60.0,
 ) -> list[dict]:
-    """Train in place: cross-entropy over all names plus cosine to the own one; return the log.
+    """Train in place: cross-entropy over all names plus cosine to the crop's name; return the log.
 
-    The state is saved every minute; crops are a function of the step, so an interrupted run
-    continues to the same numbers.
+    Crops are a function of the step, so an interrupted run continues to the same numbers.
     """
-    from tqdm import tqdm
-
-    steps = options["steps"]
     decayed = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim <= 1] + [scale]
     groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=options["lr"])
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_cosine(steps))
-    start, log = 0, []
-    if checkpoint.is_file():
-        state = torch.load(checkpoint, weights_only=True)
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        start, log = state["step"], state["log"]
-        with torch.no_grad():
-            scale.copy_(state["scale"])
-    model.train()
-    saved = time.monotonic()
-    bar = tqdm(range(start, steps), desc="vision tower", initial=start, total=steps)
-    for step in bar:
+
+    def loss_of(step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        scale.data.clamp_(max=SCALE_MOST)
         images, labels = crops.draw(options["batch"], step)
         unit = normalize(model(pixel_values=to_pixels(images)).image_embeds, dim=-1)
         cosines = unit @ directions.T
         labels = torch.from_numpy(labels)
-        own = cosines[torch.arange(len(labels)), labels].mean()
-        loss = cross_entropy(cosines * scale.exp(), labels, label_smoothing=0.05) + (1 - own)
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        with torch.no_grad():
-            scale.clamp_(max=SCALE_MOST)
-        last = step == steps - 1
-        if step % max(1, steps // 39) == 0 or last:
-            top1 = (cosines.argmax(-1) == labels).float().mean().item()
-            row = {"step": step, "loss": round(loss.item(), 4), "top1": round(top1, 4)}
-            log.append(row | {"cosine": round(own.item(), 4)})
-            bar.set_postfix(row)
-        if last or time.monotonic() - saved > save_every_s:
-            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-            state |= {"schedule": schedule.state_dict(), "scale": scale.detach()}
-            partial = checkpoint.with_suffix(".partial")
-            torch.save(state | {"step": step + 1, "log": log}, partial)
-            partial.replace(checkpoint)
-            saved = time.monotonic()
-    model.eval()
+        right = cosines[torch.arange(len(labels)), labels].mean()
+        loss = cross_entropy(cosines * scale.exp(), labels, label_smoothing=0.05) + (1 - right)
+        return loss, {"top1": (cosines.argmax(-1) == labels).float().mean(), "cosine": right}
+
+    state = {"scale": (scale.detach, scale.data.copy_)}
+    steps = options["steps"]
+    log = train(model, optimizer, steps, loss_of, state, checkpoint, "vision tower", rows=39)
+    scale.data.clamp_(max=SCALE_MOST)
     return log
 
 

@@ -92,8 +92,8 @@ def read_words(
     ranks, correlations = [], {"trained": [], "untrained": []}
     for name, embeds in objects.items():
         logits = embeds[:, :-1] @ candidates.T + embeds[:, -1:]
-        own = logits[:, place[name]][:, None]
-        ranks.append((logits > own).sum(1))
+        right = logits[:, place[name]][:, None]
+        ranks.append((logits > right).sum(1))
         for kind, words in (("trained", trained), ("untrained", untrained)):
             others = [word for word in words if word != name]
             matrix = np.stack([feats[word] for word in others])

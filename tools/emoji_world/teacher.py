@@ -4,7 +4,7 @@ A teacher is a file (`names`, `embeddings` and optionally `source` in an npz) or
 encoder by hub name or directory, with a list of names. Shapes: V names, D channels.
 """
 
-import json
+import argparse
 import re
 import zipfile
 from collections import Counter
@@ -14,6 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+
+from negas.files import read_json
+from negas.labels.names import name_key
 
 TEACHER_TEMPLATE = "a {}"
 _SENSE = re.compile(r"\s*\(([^)]*)\)\s*")
@@ -28,10 +31,6 @@ class Teacher:
     origin: str
 
 
-def _spelled(name: str) -> str:
-    return " ".join(name.replace("_", " ").split()).lower()
-
-
 def clean_names(raw_names: list[str]) -> list[str]:
     """Turn data-set spellings into plain words, one output per input (duplicates stay).
 
@@ -39,7 +38,7 @@ def clean_names(raw_names: list[str]) -> list[str]:
     bare word ("bat_(animal)" -> "bat"), else its words are appended ("octopus_(food)" ->
     "octopus food", because "octopus_(animal)" exists too).
     """
-    plain = [_spelled(name) for name in raw_names]
+    plain = [name_key(name) for name in raw_names]
     bare = [" ".join(_SENSE.sub(" ", name).split()) for name in plain]
     # distinct full spellings that end at the same bare word: more than one means ambiguous
     wanted = Counter(word for _, word in set(zip(plain, bare, strict=True)))
@@ -61,7 +60,7 @@ def _distinct(raw_names: list[str]) -> dict[str, list[int]]:
     for index, name in enumerate(clean_names(raw_names)):
         if not name:
             continue
-        bare = " ".join(_SENSE.sub(" ", _spelled(raw_names[index])).split())
+        bare = " ".join(_SENSE.sub(" ", name_key(raw_names[index])).split())
         if bare != name:
             senses.setdefault(bare, []).append(index)
         if name not in chosen or (
@@ -84,12 +83,7 @@ def add_composed(teacher: Teacher, path: str) -> Teacher:
         FileNotFoundError: If the file is missing.
         ValueError: If it is no such JSON or a member is unknown.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"file of composed names {path} does not exist.")
-    try:
-        composed = json.loads(Path(path).read_text())
-    except ValueError as error:
-        raise ValueError(f"file of composed names {path} is not JSON ({error}).") from error
+    composed = read_json(path, name=f"file of composed names {path}")
     index = {name: row for row, name in enumerate(teacher.names)}
     names, rows = list(teacher.names), [teacher.embeddings]
     for name, members in composed.items():
@@ -102,6 +96,12 @@ def add_composed(teacher: Teacher, path: str) -> Teacher:
             names.append(name)
             rows.append(_mean_direction(teacher.embeddings[[index[m] for m in members]])[None])
     return Teacher(names, torch.cat(rows), teacher.origin)
+
+
+def read_teacher(args: argparse.Namespace) -> Teacher:
+    """The teacher of a command, with its composed names; errors are those of its parts."""
+    teacher = load_teacher(args.teacher, args.names)
+    return add_composed(teacher, args.composed) if args.composed else teacher
 
 
 def load_teacher(teacher: str, names_file: str | None = None) -> Teacher:

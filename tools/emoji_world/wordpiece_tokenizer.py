@@ -5,12 +5,11 @@ fall into the longest known beginnings, frequent pieces and letters: no text of 
 ever becomes [UNK].
 """
 
-import json
 import string
 from collections import Counter
 from pathlib import Path
 
-from negas.files import write_text
+from negas.files import write_json, write_text
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 MAX_POSITIONS = 256
@@ -71,4 +70,4 @@ def write_tokenizer(vocabulary: list[str], directory: Path) -> None:
         **{f"{token.strip('[]').lower()}_token": token for token in SPECIAL},
     }
     write_text(directory / "vocab.txt", "\n".join(vocabulary) + "\n")
-    write_text(directory / "tokenizer_config.json", json.dumps(config, indent=2) + "\n")
+    write_json(directory / "tokenizer_config.json", config, indent=2)

@@ -5,36 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from tqdm import tqdm
 
 from negas.image_level.captions import ImageCaptions, NearestNames, SimilarLabels
 from negas.image_level.mllm import LocalVisionChat
-from negas.labels.candidates import FileCandidates
-from negas.labels.generate import ChatModel, OpenAIChat
+from negas.labels.candidates import read_candidates
+from negas.labels.generate import ChatModel, LazyChat, OpenAIChat
 from negas.labels.generate.openai_chat import read_key
 
 from .data import Features, SetFeatures
 from .options import Captioner
 
 Caption = Callable[[list[int]], list[str]]
-
-
-class LazyVisionChat:
-    """A local model that is loaded when it is first asked: cached answers need none."""
-
-    def __init__(self, model: str, **options: Any) -> None:
-        self.settings = {"model": model, **{k: v for k, v in options.items() if k != "device"}}
-        self._build = lambda: LocalVisionChat(model, **options)
-        self._model: ChatModel | None = None
-
-    def chat(self, messages: list[dict[str, Any]], seed: int) -> str:
-        """Ask it (see :class:`~negas.labels.generate.chat.ChatModel`)."""
-        if self._model is None:
-            self._model = self._build()
-        return self._model.chat(messages, seed)
 
 
 class RunCaptions:
@@ -56,7 +40,7 @@ class RunCaptions:
     ) -> None:
         self._names: NearestNames | None = None
         if captioner.type == "names":
-            words = FileCandidates(captioner.words).raw_names
+            words = read_candidates(captioner.words)
             template = captioner.template or "clip"
             self._names = NearestNames(
                 words,
@@ -98,7 +82,7 @@ def check_captioner(captioner: Captioner) -> None:
         ValueError: a local model that is not there, or a server that cannot be asked.
     """
     if captioner.type == "names":
-        FileCandidates(captioner.words)
+        read_candidates(captioner.words)
     elif captioner.type == "local":
         _check_local(captioner.model)
     else:
@@ -122,7 +106,7 @@ def _check_local(model: str) -> None:
 def _build_chat(captioner: Captioner, device: str) -> ChatModel:
     given = captioner.chat()
     if captioner.type == "local":
-        return LazyVisionChat(**given, device=device)
+        return LazyChat(given, lambda: LocalVisionChat(**given, device=device))
     file = given.pop("api_key_file", None)
     return OpenAIChat(
         **{"temperature": 0.0, **given},

@@ -11,7 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,6 +23,7 @@ from negas.image_level.interneg import ModalityInversion
 from negas.image_level.tanl import noise_images
 from negas.labels.bank import NegativeLabelBank
 from negas.labels.names import read_names, read_ood_names
+from negas.labels.prototypes import draw_per_class
 from negas.labels.selection.interneg import image_proxies
 
 from .options import ImageOodOptions, SetSpec
@@ -166,11 +166,7 @@ def training_items(
             + (f" (nor of {len(empty) - 1} others)" if len(empty) > 1 else "")
             + "; image proxies need some of each class."
         )
-    chosen = []
-    for label, items in enumerate(by_class):
-        draw = np.random.default_rng([seed, label]).permutation(len(items))[:per_class]
-        chosen.append([items[i] for i in sorted(draw)])
-    return chosen
+    return draw_per_class(by_class, per_class, seed)
 
 
 class Features:

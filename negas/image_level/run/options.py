@@ -355,8 +355,8 @@ def options_from(args: Namespace) -> tuple[Command, list[ImageOodOptions]]:
     given = vars(args)
     command = Command.from_args(args)
     settings: dict[str, Any] = read_preset(command.preset) if command.preset else {}
-    own = {each.name for each in fields(ImageOodOptions) if each.metadata["cli"]}
-    settings |= {key: value for key, value in given.items() if key in own}
+    keys = {each.name for each in fields(ImageOodOptions) if each.metadata["cli"]}
+    settings |= {key: value for key, value in given.items() if key in keys}
     for key in ("id", "train"):
         if text := getattr(command, key):
             # whatever it is called there: results and messages know these two by their part

@@ -1,6 +1,6 @@
 """Candidates from language models: one interface, two kinds of models, five prompts."""
 
-from .chat import ChatError, ChatModel
+from .chat import ChatError, ChatModel, LazyChat
 from .local_chat import LocalChat
 from .openai_chat import OpenAIChat, read_key
 from .parse import parse_names
@@ -12,6 +12,7 @@ __all__ = [
     "PROMPTS",
     "ChatError",
     "ChatModel",
+    "LazyChat",
     "LocalChat",
     "OpenAIChat",
     "PromptStyle",

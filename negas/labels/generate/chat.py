@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 Message = dict[str, Any]
@@ -35,3 +36,22 @@ class ChatModel(Protocol):
             ChatError: no answer could be had.
         """
         ...
+
+
+class LazyChat:
+    """A model that is built when it is first asked: stored answers need none.
+
+    Args:
+        settings: of the model.
+        build: makes it.
+    """
+
+    def __init__(self, settings: dict[str, Any], build: Callable[[], ChatModel]) -> None:
+        self.settings, self._build = settings, build
+        self._model: ChatModel | None = None
+
+    def chat(self, messages: list[Message], seed: int) -> str:
+        """Ask it, see :class:`ChatModel`."""
+        if self._model is None:
+            self._model = self._build()
+        return self._model.chat(messages, seed)

@@ -8,9 +8,10 @@ tasks of EOE (ICML 2024): far, near and fine-grained.
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from negas.labels.candidates import one_line
 
 from .chat import Message
 
@@ -145,7 +146,7 @@ def context_text(context: str) -> str:
     Raises:
         ValueError: longer than 500 characters.
     """
-    text = _plain(CONTEXTS.get(context.strip().casefold(), context))
+    text = one_line(CONTEXTS.get(context.strip().casefold(), context))
     if len(text) > _MAX_CONTEXT:
         raise ValueError(
             f"the context has {len(text)} characters; write it in at most {_MAX_CONTEXT}"
@@ -155,13 +156,4 @@ def context_text(context: str) -> str:
 
 def safe_name(name: str) -> str:
     """A class name on one line without control characters, cut to 60 characters."""
-    return _plain(name)[:MAX_CLASS_NAME].rstrip()
-
-
-def _plain(text: str) -> str:
-    kept = (" " if c.isspace() else c for c in text if c.isspace() or _visible(c))
-    return " ".join("".join(kept).split())
-
-
-def _visible(character: str) -> bool:
-    return unicodedata.category(character)[0] != "C"
+    return one_line(name)[:MAX_CLASS_NAME].rstrip()

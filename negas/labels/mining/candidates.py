@@ -13,9 +13,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from negas.labels.candidates import Candidates, FileCandidates
+from negas.labels.candidates import Candidates, read_candidates
 from negas.labels.generate import (
     ChatModel,
+    LazyChat,
     LocalChat,
     OpenAIChat,
     Turn,
@@ -32,7 +33,7 @@ Notify = Callable[[str], None]
 
 def chat_settings(options: MiningOptions) -> dict[str, Any]:
     """What a model's answers depend on, known without loading or asking it. No key in it."""
-    given = {key: value for key, value in options.chat.items() if value is not None}
+    given = options.chat
     if options.source == "llm":
         server = given.get("base_url") or os.environ.get("OPENAI_BASE_URL")
         given["model"] = given.get("model") or os.environ.get("NEGAS_LLM_MODEL")
@@ -52,25 +53,15 @@ def build_chat(options: MiningOptions, notify: Notify) -> ChatModel:
     Raises:
         ValueError: it cannot be built from these options.
     """
-    given = {key: value for key, value in options.chat.items() if value is not None}
+    given = options.chat
     if options.source == "local":
         return LocalChat(**given)
     return OpenAIChat(**given, api_key=options.api_key(), notify=notify)
 
 
-class LazyChat:
-    """A model that is built when it is first asked: stored answers need none."""
-
-    def __init__(self, options: MiningOptions, notify: Notify) -> None:
-        self.settings = chat_settings(options)
-        self._build = lambda: build_chat(options, notify)
-        self._model: ChatModel | None = None
-
-    def chat(self, messages: list[dict[str, Any]], seed: int) -> str:
-        """Ask it (see :class:`~negas.labels.generate.chat.ChatModel`)."""
-        if self._model is None:
-            self._model = self._build()
-        return self._model.chat(messages, seed)
+def lazy_chat(options: MiningOptions, notify: Notify) -> LazyChat:
+    """The model of :func:`build_chat`, when it is first asked."""
+    return LazyChat(chat_settings(options), lambda: build_chat(options, notify))
 
 
 @dataclass(frozen=True)
@@ -110,7 +101,7 @@ def candidates_stage(options: MiningOptions, notify: Notify) -> Stage:
     elif options.source in ("wordnet", "csp"):
         inputs |= {"corpus": options.corpus, "seed": options.seed}
     elif options.source == "file":
-        inputs["file"] = FileCandidates(options.candidates_file).raw_names
+        inputs["file"] = read_candidates(options.candidates_file)
     return Stage(options.work_dir, "candidates", inputs, notify)
 
 
@@ -141,7 +132,7 @@ def _from_model(options: MiningOptions, stage: Stage, notify: Notify) -> Candida
             stage.save(date=day, turns=[asdict(turn) for turn in done], candidates=candidates.names)
             bar.update(len(candidates) - bar.n)
 
-        model = LazyChat(options, notify)
+        model = lazy_chat(options, notify)
         candidates, reason = generate_candidates(model, plan, turns, keep)
         bar.update(len(candidates) - bar.n)
     warning = None

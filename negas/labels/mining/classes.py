@@ -50,7 +50,9 @@ def read_classes(given: Sequence[str]) -> ClassSource:
     else:
         names = tuple(name.strip() for text in given for name in text.split(",") if name.strip())
         source = ClassSource(names, "command line")
-    _check(source)
+    if not source.names:
+        raise ValueError(f"no class names in {source.origin}; name at least one class")
+    refuse_repeated(source.names, source.origin)
     return source
 
 
@@ -77,9 +79,3 @@ def _from_config(path: str) -> ClassSource:
     root = Path(dataset.get("data_root") or "")
     prefix = (dataset.get("data_prefix") or {}).get("img", "")
     return ClassSource(names, path, str(root / dataset["ann_file"]), str(root / prefix))
-
-
-def _check(source: ClassSource) -> None:
-    if not source.names:
-        raise ValueError(f"no class names in {source.origin}; name at least one class")
-    refuse_repeated(source.names, source.origin)

@@ -145,26 +145,16 @@ class MiningOptions(Options):
 
     @property
     def chat(self) -> dict[str, Any]:
-        """Arguments of ``LocalChat`` or ``OpenAIChat``, without the key; None: its own default."""
-        shared = dict(
-            model=self.model,
-            base_url=self.base_url,
-            temperature=self.temperature,
-            top_p=self.top_p,
-        )
+        """Arguments of ``LocalChat`` or ``OpenAIChat`` that are given, without the key."""
+        names = ["model", "base_url", "temperature", "top_p"]
         if self.source == "llm":
-            return shared | dict(
-                timeout=self.timeout,
-                max_retries=self.max_retries,
-                requests_per_minute=self.requests_per_minute,
-            )
-        return shared | dict(
-            temperature=0.7 if self.temperature is None else self.temperature,
-            top_p=0.8 if self.top_p is None else self.top_p,
-            max_new_tokens=self.max_new_tokens,
-            thinking=self.thinking,
-            device=self.device,
-        )
+            names += ["timeout", "max_retries", "requests_per_minute"]
+            defaults = {}
+        else:
+            names += ["max_new_tokens", "thinking", "device"]
+            defaults = {"temperature": 0.7, "top_p": 0.8}
+        given = {name: getattr(self, name) for name in names}
+        return defaults | {name: value for name, value in given.items() if value is not None}
 
     @property
     def corpus(self) -> dict[str, Any]:

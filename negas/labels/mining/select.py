@@ -10,12 +10,10 @@ from typing import Any
 
 from negas.labels.selection.ranking import Selection
 
-from .candidates import CandidateSet, LazyChat, model_key
+from .candidates import CandidateSet, Notify, lazy_chat, model_key
 from .options import MiningOptions
 from .similarity import Features, embed
 from .stages import Stage, digest
-
-Notify = Callable[[str], None]
 
 
 def refine_candidates(
@@ -100,7 +98,7 @@ def select(options: MiningOptions, found: CandidateSet, notify: Notify) -> dict[
 def _judge(options: MiningOptions, key: str, notify: Notify) -> Callable[[str], str]:
     from negas.labels.selection.refine import remember
 
-    model = LazyChat(options, notify)
+    model = lazy_chat(options, notify)
 
     def ask(question: str) -> str:
         return model.chat([{"role": "user", "content": question}], options.seed)

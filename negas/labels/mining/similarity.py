@@ -125,7 +125,7 @@ def _compute(options: MiningOptions, found: CandidateSet, work_dir: Path) -> Fea
             options.ann_file,
             options.img_dir,
             options.class_names,
-            encoder.images,
+            encoder,
             cache_dir=work_dir / "prototypes",
             max_per_class=options.max_per_class,
             seed=options.seed,

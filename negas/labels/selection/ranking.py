@@ -1,8 +1,6 @@
-"""Steps that several ways of choosing labels share: unit rows, and the best of each part of speech.
+"""What ways of choosing labels share: unit rows, the best of each part of speech, the outcome.
 
 Shape letters: C candidates, K ID labels, D channels.
-
-What a selection of negative labels hands on: which candidates, in which order, and why.
 """
 
 from __future__ import annotations

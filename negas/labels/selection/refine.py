@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
-from negas.files import write_text
+from negas.labels.generate.answers import AnswerFile
 from negas.labels.wordnet import WordNet
 
 from .ranking import Selection
@@ -28,7 +27,6 @@ def refine(
     wordnet: WordNet | None = None,
     judge: Judge | None = None,
     relations: Sequence[str] = ("synonym", "hyponym"),
-    related: Sequence[Sequence[str]] | None = None,
     senses: int | None = None,
     proper_nouns: bool = True,
 ) -> Selection:
@@ -44,8 +42,6 @@ def refine(
             and stands in ``settings["unclear"]``.
         relations: what to drop: ``synonym``, ``hyponym`` (sub-category), ``hypernym``
             (super-category; not in NegRefine) of an ID label. A judge is asked about the first two.
-        related: per candidate the ID labels worth asking the judge about, say the nearest ones;
-            None: all K in each question.
         senses: how many of the most frequent meanings of a word count in WordNet; None: all, which
             drops too many ("andiron" is a synonym of "dog") rather than too few.
         proper_nouns: whether to drop names of persons, places, works, brands.
@@ -54,12 +50,10 @@ def refine(
         The candidates kept, and why each other one was dropped.
 
     Raises:
-        ValueError: an unknown relation, or ``related`` of another length.
+        ValueError: an unknown relation.
     """
     if unknown := set(relations) - set(RELATIONS):
         raise ValueError(f"relations must be some of {RELATIONS}, got {sorted(unknown)[0]!r}.")
-    if related is not None and len(related) != len(candidates):
-        raise ValueError(f"related has {len(related)} entries for {len(candidates)} candidates.")
     if wordnet is None and judge is None:
         wordnet = WordNet.load()
     dropped: dict[int, str] = {}
@@ -71,8 +65,7 @@ def refine(
 
         left = [i for i in range(len(candidates)) if i not in dropped]
         for i in tqdm(left, desc="judge", leave=False, disable=None):
-            labels = id_labels if related is None else related[i]
-            for reason, question in _questions(candidates[i], labels, relations, proper_nouns):
+            for reason, question in _questions(candidates[i], id_labels, relations, proper_nouns):
                 verdict = _ask(judge, question)
                 if verdict is None:
                     unclear.append(candidates[i])
@@ -95,42 +88,19 @@ def refine(
 
 
 def remember(judge: Judge, path: str | os.PathLike) -> Judge:
-    """A judge that keeps its answers in a file, one JSON line each, and never asks twice.
+    """A judge that keeps its answers in an :class:`AnswerFile` and never asks twice.
 
-    Killed and started again, it goes on where it was; a line cut short is asked again. Answers that
-    are neither yes nor no are not kept.
-
-    Raises:
-        ValueError: the file holds something else than such answers.
+    Answers that are neither yes nor no are not kept.
     """
-    target = Path(path)
-    known: dict[str, str | bool] = {}
-    lines = target.read_text(encoding="utf-8").split("\n") if target.is_file() else []
-    died = bool(lines and lines[-1])  # the process died before the end of its last line
-    if died:
-        lines[-1] = ""
-    for number, line in enumerate(lines, 1):
-        try:
-            if line:
-                question, answer = json.loads(line)
-                known[question] = answer
-        except (ValueError, TypeError) as error:
-            raise ValueError(
-                f"{path}: line {number} is no stored answer ({error}); delete the file."
-            ) from error
-    if died:
-        write_text(target, "\n".join(lines))
+    answers = AnswerFile(path, {"answers": "of a judge, by its questions"})
 
     def ask(question: str) -> str | bool:
-        if question not in known:
+        if question not in answers:
             answer = judge(question)
             if _verdict(answer) is None:
                 return answer
-            known[question] = answer
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("a", encoding="utf-8") as file:
-                file.write(json.dumps([question, answer]) + "\n")
-        return known[question]
+            answers.put(question, answer)
+        return answers[question]
 
     return ask
 
@@ -141,8 +111,8 @@ def _by_wordnet(candidates, id_labels, wordnet, relations, senses, proper_nouns)
     reach = {"synonym": list, "hyponym": wordnet.below, "hypernym": wordnet.above}
     for relation in relations:
         for label in id_labels:
-            own = [synset.id for synset in wordnet.synsets(label, senses=senses)]
-            for id_ in reach[relation](own):
+            ids = [synset.id for synset in wordnet.synsets(label, senses=senses)]
+            for id_ in reach[relation](ids):
                 reasons.setdefault(id_, f"{relation} of the ID label {label!r}")
     dropped = {}
     for i, word in enumerate(candidates):

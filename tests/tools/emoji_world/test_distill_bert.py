@@ -3,7 +3,7 @@
 import pytest
 import torch
 from distill import encode_template, template_shifts
-from distill_bert import PHRASE_TEMPLATES, PhrasePairs, PhraseTower, build_bert, token_cosine
+from distill_bert import PHRASE_TEMPLATES, PhrasePairs, PhraseTower, build_bert
 from teacher import target_directions
 from tiny_tokenizer import load_tokenizer
 from torch.nn.functional import normalize
@@ -107,9 +107,9 @@ def test_start_is_seeded_and_leaves_the_global_generator_alone(wordpiece):
         assert torch.equal(one, other)
 
 
-def test_token_cosine_of_a_perfect_tower_is_one(pairs):
+def test_single_tokens_of_a_perfect_tower_have_cosine_one(pairs):
     class Perfect(torch.nn.Module):
         def forward(self, ids):
             return pairs.directions[:, None].repeat(1, ids.shape[1], 1)
 
-    assert token_cosine(Perfect(), pairs, "{}") == {"mean": 1.0, "min": 1.0}
+    assert pairs.measure(Perfect(), "{}")["single_tokens"] == {"mean": 1.0, "min": 1.0}

@@ -1,33 +1,11 @@
 """The `bert` command of tools/emoji_world/make_tiny_clip.py on a 30-name teacher."""
 
-import importlib.util
 import json
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-TOOL = Path(__file__).resolve().parents[3] / "tools/emoji_world/make_tiny_clip.py"
-NAMES = """cat dog horse cow sheep bird boat car bus train bicycle bottle chair couch tv zebra
-bear lamp knife fork spoon cup bowl apple pear grape drum violin guitar flute""".split()
 SMALL = ["--vocab-size", "300", "--width", "32", "--mlp", "32", "--batch", "30", "--lr", "1e-2"]
-
-
-@pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("make_tiny_clip", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def teacher(tmp_path_factory):
-    path = tmp_path_factory.mktemp("teacher") / "teacher.npz"
-    embeddings = np.random.default_rng(0).normal(1, 1, (len(NAMES), 24)).astype(np.float16)
-    np.savez(path, names=np.array(NAMES), embeddings=embeddings)
-    return path
 
 
 def command(teacher, root, *more):
@@ -79,8 +57,7 @@ def test_interrupted_run_continues_to_the_same_weights(tool, teacher, made, tmp_
     with monkeypatch.context() as patch:
         patch.setattr(distill.time, "monotonic", lambda: next(clock))
         patch.setattr(distill_bert, "distill_loss", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            tool.main(command(teacher, tmp_path))
+        assert tool.main(command(teacher, tmp_path)) == 130
     assert list((tmp_path / "w").glob("*.pth"))
     assert tool.main(command(teacher, tmp_path, "--layers", "1")) == 2  # another run
     assert tool.main(command(teacher, tmp_path)) == 0

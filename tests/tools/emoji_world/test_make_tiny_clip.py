@@ -1,6 +1,5 @@
 """make_tiny_clip.py on a 30-name teacher: learns, loads with transformers, fails clearly."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -14,27 +13,7 @@ from make_vision_tower import make_vision_tower
 from negas.datasets.emoji_world.crops import GlyphCrops
 
 TOOL = Path(__file__).resolve().parents[3] / "tools/emoji_world/make_tiny_clip.py"
-NAMES = """cat dog horse cow sheep bird boat car bus train bicycle bottle chair couch tv zebra
-bear lamp knife fork spoon cup bowl apple pear grape drum violin guitar flute""".split()
 SMALL = ["--vocab-size", "700", "--width", "32", "--mlp", "32", "--batch", "30", "--lr", "1e-2"]
-
-
-@pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("make_tiny_clip", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def teacher(tmp_path_factory):
-    path = tmp_path_factory.mktemp("teacher") / "teacher.npz"
-    embeddings = np.random.default_rng(0).normal(1, 1, (len(NAMES), 24)).astype(np.float16)
-    np.savez(
-        path, names=np.array(NAMES), source=np.array(["x"] * len(NAMES)), embeddings=embeddings
-    )
-    return path
 
 
 def text_command(teacher, out, work, steps=20):
@@ -108,8 +87,7 @@ def test_interrupted_run_continues_to_the_same_numbers(tool, teacher, made, tmp_
 
     monkeypatch.setattr(distill, "distill_loss", interrupted)
     command = text_command(teacher, tmp_path / "clip", tmp_path / "work")
-    with pytest.raises(KeyboardInterrupt):
-        tool.main(command)
+    assert tool.main(command) == 130
     monkeypatch.setattr(distill, "distill_loss", loss)
     assert list((tmp_path / "work").glob("*.pth"))
     assert tool.main(text_command(teacher, tmp_path / "clip", tmp_path / "work", 21)) == 2
@@ -126,8 +104,8 @@ def test_wrong_teacher_is_one_sentence_and_no_traceback(tmp_path, kind):
     command = [sys.executable, str(TOOL), *text_command(path, tmp_path / "clip", tmp_path / "work")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert str(path) in done.stderr and "Traceback" not in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    (said,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert str(path) in said and "Traceback" not in done.stderr
     assert not (tmp_path / "clip").exists()
 
 
