@@ -21,35 +21,17 @@ def box_area(boxes: Boxes) -> Boxes:
     return sides[..., 0] * sides[..., 1]
 
 
-def box_intersection(boxes: Boxes, others: Boxes) -> Boxes:
-    """Pairwise intersection areas ``[N, M]`` of ``[N, 4]`` and ``[M, 4]``."""
-    _check(boxes, others)
-    minimum, maximum = _extrema(boxes)
-    top_left = maximum(boxes[:, None, :2], others[None, :, :2])
-    bottom_right = minimum(boxes[:, None, 2:], others[None, :, 2:])
-    sides = (bottom_right - top_left).clip(0)
-    return sides[..., 0] * sides[..., 1]
-
-
 def box_iou(boxes: Boxes, others: Boxes) -> Boxes:
     """Pairwise intersection over union ``[N, M]`` in [0, 1]; 0 where neither box has an area."""
-    shared = box_intersection(boxes, others)
+    _check(boxes, others)
+    library = torch if isinstance(boxes, Tensor) else np
+    top_left = library.maximum(boxes[:, None, :2], others[None, :, :2])
+    bottom_right = library.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    sides = (bottom_right - top_left).clip(0)
+    shared = sides[..., 0] * sides[..., 1]
     union = box_area(boxes)[:, None] + box_area(others)[None, :] - shared
-    return _ratio(shared, union)
-
-
-def box_iof(boxes: Boxes, others: Boxes) -> Boxes:
-    """Pairwise intersection over the area of the first box ``[N, M]`` in [0, 1]."""
-    shared = box_intersection(boxes, others)
-    return _ratio(shared, box_area(boxes)[:, None] + 0 * shared)
-
-
-def boxes_in(boxes: Boxes, regions: Boxes) -> Boxes:
-    """Whether each box lies wholly inside each region, borders included: bool ``[N, M]``."""
-    _check(boxes, regions)
-    starts = (boxes[:, None, :2] >= regions[None, :, :2]).all(-1)
-    ends = (boxes[:, None, 2:] <= regions[None, :, 2:]).all(-1)
-    return starts & ends
+    empty = union <= 0
+    return library.where(empty, 0 * shared, shared / library.where(empty, 1 + 0 * union, union))
 
 
 def centers_in(boxes: Boxes, regions: Boxes) -> Boxes:
@@ -59,18 +41,6 @@ def centers_in(boxes: Boxes, regions: Boxes) -> Boxes:
     starts = (centers >= regions[None, :, :2]).all(-1)
     ends = (centers <= regions[None, :, 2:]).all(-1)
     return starts & ends
-
-
-def _extrema(boxes: Boxes) -> tuple:
-    if isinstance(boxes, Tensor):
-        return torch.minimum, torch.maximum
-    return np.minimum, np.maximum
-
-
-def _ratio(part: Boxes, whole: Boxes) -> Boxes:
-    where = torch.where if isinstance(part, Tensor) else np.where
-    empty = whole <= 0
-    return where(empty, 0 * part, part / where(empty, 1 + 0 * whole, whole))
 
 
 def _check(boxes: Boxes, others: Boxes) -> None:

@@ -10,8 +10,12 @@ import traceback
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from negas.files import check_folder
+from negas.options import Options
+
+T = TypeVar("T", bound=Options)
 
 # Threads that wait for a core should not burn one: with data loading workers, or another job on the
 # machine, spinning made CPU runs many times slower. Read when torch is imported.
@@ -78,6 +82,22 @@ def leave_room_for_workers() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
 
 
+def parse_with_overrides(options: type[T], description: str, about: str) -> T:
+    """Options of a command that also takes MMDetection's ``--cfg-options``.
+
+    Args:
+        options: with the field ``cfg_options``.
+        description: of the command; its first line is shown.
+        about: which configs are overridden, for ``--help``.
+    """
+    from mmengine.config import DictAction
+
+    parser = ArgumentParser(description=description.splitlines()[0])
+    options.add_to(parser)
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help=about)
+    return options.from_args(parser.parse_args())
+
+
 def add_config_options(parser: ArgumentParser) -> None:
     """Add MMDetection's ``--cfg-options``, ``--launcher`` and ``--local_rank``."""
     from mmengine.config import DictAction
@@ -97,19 +117,8 @@ def add_config_options(parser: ArgumentParser) -> None:
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
 
 
-def add_annotation_option(parser: ArgumentParser) -> None:
-    """Add ``--ann SET=FILE ...``; :func:`annotation_files` reads it."""
-    parser.add_argument(
-        "--ann",
-        nargs="+",
-        default=[],
-        metavar="SET=FILE",
-        help="annotation files, where the paths of the test no longer hold",
-    )
-
-
 def annotation_files(texts: Iterable[str]) -> dict[str, str]:
-    """Annotation files by set, from ``SET=FILE`` each.
+    """Annotation files by set, from the option ``--ann SET=FILE ...``.
 
     Raises:
         ValueError: a text has another form.

@@ -68,7 +68,6 @@ def option(
     positional: bool = False,
     cli: bool = True,
     secret: bool = False,
-    parse: Callable[[str], Any] | None = None,
 ) -> Any:
     """A field of :class:`Options`.
 
@@ -87,11 +86,10 @@ def option(
         positional: whether it stands without a flag.
         cli: ``False`` keeps it off the command line.
         secret: never recorded.
-        parse: from the text of one argument, where its type does not say how.
     """
     about = dict(
         help=help, choices=choices, ge=ge, gt=gt, le=le, lt=lt, flag=flag, metavar=metavar,
-        group=group, positional=positional, cli=cli, secret=secret, parse=parse,
+        group=group, positional=positional, cli=cli, secret=secret,
     )  # fmt: skip
     if factory is not None:
         return field(default_factory=factory, metadata=about)
@@ -333,7 +331,7 @@ def _argument(cls: type, each: Field, only_given: bool) -> tuple[list[str], dict
             how["metavar"] = about["metavar"]
         kinds = entries if entries is not None else allowed
         kinds = [kind for kind in kinds if kind is not type(None)]
-        how["type"] = about["parse"] or (kinds[0] if len(kinds) == 1 else str)
+        how["type"] = kinds[0] if len(kinds) == 1 else str
         if about["choices"] is not None or literal:
             how["choices"] = list(about["choices"] or literal)
         if entries is not None:
@@ -344,7 +342,7 @@ def _argument(cls: type, each: Field, only_given: bool) -> tuple[list[str], dict
             how.setdefault("nargs", "?")
         return [each.name], how
     flag = flag_of(each)
-    if flag.removeprefix("--").replace("-", "_") != each.name or flag == f"-{each.name}":
+    if flag.removeprefix("--").replace("-", "_") != each.name:
         how["dest"] = each.name
     if required:
         how["required"] = not only_given

@@ -1,4 +1,4 @@
-"""Records of kept boxes: what a detector leaves behind for scores, protocols and plots.
+"""Records of detections: what a detector leaves behind for scores, protocols and plots.
 
 One record set = one data set seen by one detector. Every table can be computed from it without a
 model. Shapes (numpy): N boxes, K ID labels, M negative labels, E embedding size.
@@ -33,7 +33,7 @@ _ARRAYS = ("image_ids", "bboxes", "labels", "scores", "id_logits", *_OPTIONAL, "
 
 @dataclass(frozen=True, eq=False)
 class BoxRecords:
-    """The kept boxes of one data set.
+    """The detections of one data set.
 
     Attributes:
         image_ids: ``[N]``, integers or strings.
@@ -47,7 +47,7 @@ class BoxRecords:
             of a token, where labels are sets of tokens.
         id_cosines: ``[N, K]`` in [-1, 1], or ``None``: the mean cosine of a box and a label's
             tokens, where ID texts differ from image to image. ``neg_cosines`` ``[N, M]``: likewise.
-        images: ids of all images that were looked at, also those without a kept box; by default
+        images: ids of all images that were looked at, also those without a detection; by default
             the ids that occur in ``image_ids``.
         meta: what JSON can hold: data set name, ``id_labels``, ``neg_labels``, settings.
     """
@@ -126,37 +126,6 @@ class BoxRecords:
             return cls(**{name: data.get(name) for name in _ARRAYS}, meta=meta)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
-
-    @classmethod
-    def concat(cls, parts: Sequence[BoxRecords]) -> BoxRecords:
-        """Join record sets of the same labels, in order; ``meta`` is the first one's.
-
-        Raises:
-            ValueError: nothing to join, other labels, or an optional field only some of them have.
-        """
-        if not parts:
-            raise ValueError("there are no records to join: the list is empty.")
-        first = parts[0]
-        for key in ("id_labels", "neg_labels"):
-            if any(part.meta.get(key) != first.meta.get(key) for part in parts):
-                raise ValueError(f"records with different meta[{key!r}] cannot be joined.")
-        joined = {}
-        for name in _ARRAYS:
-            values = [getattr(part, name) for part in parts]
-            have = [value is not None for value in values]
-            if any(have) and not all(have):
-                raise ValueError(
-                    f"records with and without {name} cannot be joined; drop it or add it to all."
-                )
-            if all(have):
-                kinds = {value.dtype.kind for value in values}
-                if name in ("image_ids", "images") and len(kinds) > 1:
-                    raise ValueError("records with integer and string image ids cannot be joined.")
-                widths = sorted({value.shape[1:] for value in values})
-                if len(widths) > 1:
-                    raise ValueError(f"{name} of the records have different widths: {widths}.")
-                joined[name] = np.concatenate(values)
-        return cls(**joined, meta=dict(first.meta))
 
     def select(self, mask: np.ndarray) -> BoxRecords:
         """Keep the boxes of a boolean mask ``[N]``, or of indices; ``images`` stay as they are."""

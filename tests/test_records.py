@@ -84,29 +84,6 @@ def test_select_by_mask_and_index():
         records.select(mask[:3])
 
 
-def test_concat():
-    first, second = make(5), make(3)
-    joined = BoxRecords.concat([first, second])
-    np.testing.assert_array_equal(joined.scores, np.r_[first.scores, second.scores])
-    np.testing.assert_array_equal(joined.images, np.arange(4))
-    assert_same(BoxRecords.concat([first.select([0, 1]), first.select([2, 3, 4])]), first)
-
-
-@pytest.mark.parametrize(
-    ("parts", "message"),
-    [
-        ([], "nothing|no records to join"),
-        ([make(), make(neg_logits=None)], "with and without neg_logits"),
-        ([make(), make(embeddings=np.zeros((5, 4)))], "embeddings of the records have different"),
-        ([make(), make(strings=True)], "integer and string image ids"),
-        ([make(), make(meta={"id_labels": ["cat", "cow"]})], r"different meta\['id_labels'\]"),
-    ],
-)
-def test_concat_refusals(parts, message):
-    with pytest.raises(ValueError, match=message):
-        BoxRecords.concat(parts)
-
-
 def test_rescore_equals_the_stated_product():
     records = make(embeddings=np.random.default_rng(1).normal(size=(5, 9)))
     bank = np.random.default_rng(2).normal(size=(4, 8))

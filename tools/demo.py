@@ -1,13 +1,12 @@
 """EmojiWorld demo: train CoOp prompts and NegAS, test both beside the stock detector, compare."""
 
-import argparse
 import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from negas.cli import leave_room_for_workers, user_errors
+from negas.cli import leave_room_for_workers, parse_with_overrides, user_errors
 from negas.options import Options, option
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,22 +29,12 @@ class DemoOptions(Options):
     cfg_options: dict[str, Any] | None = option(None, cli=False, help="of all three configs")
 
 
-def parse_args() -> DemoOptions:
-    """Read the command line."""
-    from mmengine.config import DictAction
-
-    parser = argparse.ArgumentParser(description=__doc__)
-    DemoOptions.add_to(parser)
-    about = "override settings of all three configs, e.g. train_cfg.max_epochs=2"
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help=about)
-    return DemoOptions.from_args(parser.parse_args())
-
-
 @user_errors
 def main() -> int:
     """Run the demo."""
     leave_room_for_workers()
-    args = parse_args()
+    about = "override settings of all three configs, e.g. train_cfg.max_epochs=2"
+    args = parse_with_overrides(DemoOptions, __doc__, about)
     work_dir = args.work_dir.absolute() if args.work_dir else DEFAULT[args.detector]
     os.chdir(ROOT)  # configs name their data relative to the repository
     print("loading libraries ...", flush=True)

@@ -4,14 +4,13 @@ Trains and tests every row (what is finished is skipped, what was interrupted go
 ours beside the published numbers. ``--dry-run`` prints the plan and touches nothing.
 """
 
-import argparse
 import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from negas.cli import leave_room_for_workers, user_errors
+from negas.cli import leave_room_for_workers, parse_with_overrides, user_errors
 from negas.options import Options, option
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,27 +32,15 @@ class ReproduceOptions(Options):
     )
     dry_run: bool = option(False, help="print the plan, and do nothing")
     fresh: bool = option(False, help="do again what is done already")
-    cfg_options: dict[str, Any] | None = option(
-        None, cli=False, help="override settings of all configs, e.g. train_cfg.max_epochs=2"
-    )
-
-
-def parse_args() -> ReproduceOptions:
-    """Read the command line."""
-    from mmengine.config import DictAction
-
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    ReproduceOptions.add_to(parser)
-    about = "override settings of all configs, e.g. train_cfg.max_epochs=2"
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help=about)
-    return ReproduceOptions.from_args(parser.parse_args())
+    cfg_options: dict[str, Any] | None = option(None, cli=False, help="of all configs")
 
 
 @user_errors
 def main() -> int:
     """Fill the table, or print the plan."""
     leave_room_for_workers()
-    options = parse_args()
+    about = "override settings of all configs, e.g. train_cfg.max_epochs=2"
+    options = parse_with_overrides(ReproduceOptions, __doc__, about)
     path, work_dir = options.table.absolute(), options.work_dir.absolute()
     from negas.experiments.tables import read_table
 

@@ -7,13 +7,12 @@ Example:
         configs/negas/negas_yolo-world-tiny_1xb16-8e_emoji-world.py
 """
 
-import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from negas.cli import leave_room_for_workers, user_errors
+from negas.cli import leave_room_for_workers, parse_with_overrides, user_errors
 from negas.options import Options, option
 
 
@@ -35,33 +34,27 @@ class SeedsOptions(Options):
     cfg_options: dict[str, Any] | None = option(None, cli=False, help="of all configs")
 
 
-def parse_args() -> SeedsOptions:
-    """Read the command line."""
-    from mmengine.config import DictAction
-
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    SeedsOptions.add_to(parser)
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="for all configs")
-    return SeedsOptions.from_args(parser.parse_args())
-
-
 @user_errors
 def main() -> int:
     """Run all seeds."""
     leave_room_for_workers()
-    args = parse_args()
+    args = parse_with_overrides(SeedsOptions, __doc__, "for all configs")
     print("loading libraries ...", flush=True)
     from negas.evaluation.run import Run
-    from negas.experiments.seeds import report_seeds, run_seeds
-    from negas.reports.methods import role_of
+    from negas.experiments.seeds import plan_seeds
+    from negas.experiments.train_and_test import run_all
+    from negas.reports.methods import make_report, print_report, role_of
 
-    folders = run_seeds(
-        args.configs, args.seeds, args.work_dir, args.cfg_options, args.test_only, args.fresh
-    )
+    runs, out = plan_seeds(args.configs, args.seeds, args.work_dir), args.work_dir
+    folders = run_all(runs, args.cfg_options, args.test_only, args.fresh)
     shared = args.shared_cut
     if shared is None and any(role_of(Run.load(folder)) == "stock" for folder in folders):
         shared = "stock"
-    report_seeds(folders, shared, args.work_dir)
+    print("scoring all boxes at one shared cut ...", flush=True)
+    tables = make_report(folders, shared_cut=shared, out=out)
+    print()
+    print_report(tables)
+    print(f"written: {out}/report.md, {out}/report.json")
     return 0
 
 

@@ -101,7 +101,7 @@ def make_folds(
     true detections of the other classes (``matched``) or all other confident boxes (``vos``).
 
     Args:
-        records: kept boxes of the ID validation set, with ``meta["id_labels"]``.
+        records: detections of the ID validation set, with ``meta["id_labels"]``.
         truth: its ground truth.
         cut: least confidence of a sample, in [0, 1].
         protocol: ``matched`` or ``vos``.

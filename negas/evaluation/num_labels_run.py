@@ -6,14 +6,15 @@ channels of the detector, E of another encoder.
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from pycocotools.coco import COCO
+from tqdm import tqdm
 
 from negas.embeddings.encoders import quiet_transformers
 from negas.files import check_folder, write_json
@@ -39,7 +40,7 @@ from .num_labels import (
 )
 from .recorded import Recorded
 from .result_files import TEXT_FEATS_FILE, load_records, read_feats, results_beside
-from .rows import NamedScore, Scoring, name_scores, run_rows
+from .rows import NamedScore, Scoring, name_scores, parse_value, run_rows
 
 DEFAULT_MS = (5, 10, 20, 30, 50, 100, 200)
 
@@ -94,10 +95,7 @@ class NumLabelsOptions(Options):
                 raise ValueError(
                     f"--score-options {text!r}: expected KEY=VALUE, such as weight=0.5"
                 )
-            try:
-                given[key] = ast.literal_eval(value)
-            except (ValueError, SyntaxError):
-                given[key] = value  # a word
+            given[key] = parse_value(value)
         return name_scores([(self.score, given)])[0]
 
 
@@ -113,7 +111,8 @@ class Outcome:
         left_out: class -> pseudo-OOD boxes, too few.
         notes: sentences for the reader.
         tests: order -> set -> metric -> values per M on the test sets.
-        report: everything, ready for json.
+        embeddings: where those of the labels come from.
+        settings: options, cut and score.
     """
 
     choice: Choice
@@ -123,11 +122,12 @@ class Outcome:
     left_out: dict[str, int]
     notes: list[str]
     tests: dict[str, dict[str, dict[str, list[float]]]]
-    report: dict[str, Any]
+    embeddings: str
+    settings: dict[str, Any]
 
 
-def report_of(outcome: Outcome, settings: dict, origin: str) -> dict[str, Any]:
-    """Everything, ready for json; ``origin`` says where the embeddings come from."""
+def report_of(outcome: Outcome) -> dict[str, Any]:
+    """Everything, ready for json."""
     curves = [
         dict(
             order=curve.order,
@@ -160,8 +160,8 @@ def report_of(outcome: Outcome, settings: dict, origin: str) -> dict[str, Any]:
         boxes={name: dict(id=a, pseudo_ood=b) for name, (a, b) in outcome.counts.items()},
         left_out=outcome.left_out,
         notes=outcome.notes,
-        embeddings=origin,
-        settings=settings,
+        embeddings=outcome.embeddings,
+        settings=outcome.settings,
         test_sets_for_comparison_only=outcome.tests,  # the first value of each list is M = 0
     )
 
@@ -373,8 +373,9 @@ def choose_num_labels(options: NumLabelsOptions) -> Outcome:
     bank.check_id_labels(run.id_labels)
     feats = bank_feats(run, bank, options.encoder, options.template, "dissimilar" in options.orders)
     records = run.records.rescore(feats.negatives, bank.neg_labels)
+    bar = partial(tqdm, desc="held-out classes", delay=2, leave=False, disable=None)
     folds, left_out = make_folds(
-        records, run.truth, run.cut, options.protocol, options.min_boxes, _bar
+        records, run.truth, run.cut, options.protocol, options.min_boxes, bar
     )
     curves, finals = [], {}
     for kind in dict.fromkeys(options.orders):
@@ -383,6 +384,12 @@ def choose_num_labels(options: NumLabelsOptions) -> Outcome:
         )
         curves.append(held_out_curve(records, folds, score, ms, per_fold, kind, named.cosine))
     choice = choose(curves, options.metric)
+    settings = options.record() | dict(
+        run=str(run.path),
+        score_options=named.options | (dict(logits="cosine") if named.cosine else {}),
+        cut=run.cut,
+        cut_source=run.cut_source,
+    )
     outcome = Outcome(
         choice=choice,
         curves=curves,
@@ -391,23 +398,17 @@ def choose_num_labels(options: NumLabelsOptions) -> Outcome:
         left_out=left_out,
         notes=_notes(choice, len(folds), left_out, options, run.cut),
         tests=_test_curves(run, feats, finals, ms, named, options) if options.compare else {},
-        report={},
+        embeddings=feats.origin,
+        settings=settings,
     )
-    settings = options.record() | dict(
-        run=str(run.path),
-        score_options=named.options | (dict(logits="cosine") if named.cosine else {}),
-        cut=run.cut,
-        cut_source=run.cut_source,
-    )
-    outcome = replace(outcome, report=report_of(outcome, settings, feats.origin))
-    write_json(target / "num_labels.json", outcome.report)
+    write_json(target / "num_labels.json", report_of(outcome))
     draw(outcome, target / "num_labels.png")
     return outcome
 
 
 def chosen_bank(bank: NegativeLabelBank, outcome: Outcome) -> NegativeLabelBank:
     """The bank cut to the chosen labels, with the choice in its provenance."""
-    settings = outcome.report["settings"]
+    settings = outcome.settings
     kept = ("score", "score_options", "metric", "protocol", "cut", "run", "bank", "seed")
     choice = dict(
         method="held-out ID classes on the ID validation set (no OOD data)",
@@ -424,12 +425,6 @@ def _settings(ms: Sequence[int] | None, size: int) -> tuple[int, ...]:
     if ms is not None:
         return check_ms(ms, size)
     return check_ms([m for m in DEFAULT_MS if m <= size] or [size], size)
-
-
-def _bar(items: Sequence) -> Sequence:
-    from tqdm import tqdm
-
-    return tqdm(items, desc="held-out classes", delay=2, leave=False, disable=None)
 
 
 def _test_curves(

@@ -64,7 +64,7 @@ DEFAULT_SCORES = (
 
 @METRICS.register_module()
 class OODMetric(BaseMetric):
-    """Collects kept boxes of the ID set and of OOD sets; scores them all at the end.
+    """Collects detections of the ID set and of OOD sets; scores them all at the end.
 
     Args:
         scores: names of :data:`negas.scores.SCORES`, or ``dict(type=name, **options)``;

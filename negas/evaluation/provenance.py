@@ -1,6 +1,6 @@
 """What every result file says about its numbers: one list, and the pieces that fill it.
 
-``ood_results.json`` (tests), each dump of ``ood_scores.json`` (re-scoring), each run of
+``ood_results.json`` (tests), each run of ``ood_scores.json`` (re-scoring), each run of
 ``report.json`` and each result of a comparison are descriptions with the sections of :data:`KEYS`.
 """
 
@@ -84,7 +84,7 @@ def describe_sets(
     """Images, boxes and annotation file of every set; the checksum where the file is there.
 
     Args:
-        records: kept boxes by set.
+        records: detections by set.
         annotations: files by set, where the paths in the records no longer hold.
     """
     described = {}
@@ -127,11 +127,9 @@ def describe_postprocessing(test_cfg: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def complete(description: dict) -> dict:
-    """A copy with ``None`` for every key of :data:`KEYS` that an older file did not record."""
+    """A copy with ``None`` for every key of :data:`KEYS` that is not recorded."""
     made = copy.deepcopy(description)
     run = made.setdefault("run", {})
-    if "nms" not in run and run.get("test_cfg"):
-        run |= describe_postprocessing(run["test_cfg"])
     for key in ("nms", "versions"):
         run[key] = run.get(key) or {}
     made.setdefault("map", {})
@@ -172,6 +170,7 @@ def run_info(runner: Runner, model: OODDetector) -> dict:
     """What a number depends on: config, checkpoint, seed, post-processing, package versions."""
     checkpoint = str(runner.cfg.get("load_from") or "")
     test_cfg = json.loads(json.dumps(dict(model.bbox_head.test_cfg), default=str))
+    bank = runner.cfg.get("model", {}).get("neg_labels")
     return dict(
         config=str(getattr(runner.cfg, "filename", None) or ""),
         config_sha256=hashlib.sha256(runner.cfg.pretty_text.encode()).hexdigest(),
@@ -185,18 +184,11 @@ def run_info(runner: Runner, model: OODDetector) -> dict:
         prompt=model.prompt is not None,
         use_nega=bool(model.use_nega),
         class_names=list(model.class_names),
-        neg_labels=_source(runner.cfg.get("model", {}).get("neg_labels")),
+        neg_labels=bank if isinstance(bank, str) else None,  # the file that the config names
         versions=package_versions(),
     )
 
 
-def _source(neg_labels: object) -> str | None:
-    """The bank's file, if the config names one."""
-    return neg_labels if isinstance(neg_labels, str) else None
-
-
 def leaks_of(bank: dict) -> dict[str, list[str]]:
-    """OOD set -> negatives that name one of its classes; equal names only in older results."""
-    if "leakage" not in bank:
-        return bank["overlap"]
+    """OOD set -> negatives that name one of its classes."""
     return {name: found["leaks"] for name, found in bank["leakage"].items()}

@@ -46,12 +46,19 @@ class Recorded:
         results: content of ``ood_results.json``, or ``None`` where only records are left.
         annotations: COCO jsons by set, instead of the paths in the records.
         truths: ground truths read so far, by set.
+        cuts: confidence cuts found so far, by rule (:mod:`.cuts`).
+        samples: :class:`~.rows.Samples` taken so far, by preset.
+        objects: annotated objects for the open-set metrics so far, by set.
     """
 
     path: Path
     results: dict | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
     truths: dict[str, COCO] = field(default_factory=dict, repr=False)
+    cuts: dict[str, Cut] = field(default_factory=dict, repr=False)
+    samples: dict[Preset, Any] = field(default_factory=dict, repr=False)
+    objects: dict[str, LabeledBoxes] = field(default_factory=dict, repr=False)
+    _with_banks: dict[str, dict[str, BoxRecords]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def load(cls, path: str | Path, annotations: Mapping[str, str] | None = None) -> Self:
@@ -183,27 +190,6 @@ class Recorded:
     def has_negatives(self) -> bool:
         """Whether the detector was tested with negative labels."""
         return self.records[ID].neg_logits is not None
-
-    # What rules have computed so far; each is asked for many times.
-
-    @cached_property
-    def cuts(self) -> dict[str, Cut]:
-        """Confidence cuts found so far, by rule (:mod:`.cuts`)."""
-        return {}
-
-    @cached_property
-    def samples(self) -> dict[Preset, Any]:
-        """:class:`~.rows.Samples` taken so far, by preset."""
-        return {}
-
-    @cached_property
-    def _with_banks(self) -> dict[str, dict[str, BoxRecords]]:
-        return {}
-
-    @cached_property
-    def objects(self) -> dict[str, LabeledBoxes]:
-        """Annotated objects for the open-set metrics, by set, as far as asked for."""
-        return {}
 
     def truth(self, name: str) -> COCO:
         """Ground truth of a set.

@@ -13,6 +13,7 @@ import numpy as np
 from negas.files import read_json
 from negas.metrics import PRESETS
 from negas.metrics.protocol import ROW_METRICS
+from negas.options import shown
 from negas.records import BoxRecords
 
 RESULTS_FILE = "ood_results.json"
@@ -98,18 +99,28 @@ _SCORED_RUN = _object(
 SCORES = _object(dict(runs={"type": "array", "items": _SCORED_RUN, "minItems": 1}))
 
 
-def read_results(folder: str | Path) -> dict:
-    """Content of a work dir's ``ood_results.json``.
+def results_file(folder: str | Path) -> Path:
+    """A work dir's ``ood_results.json``.
 
     Raises:
         FileNotFoundError: it has none.
-        ValueError: it cannot be read, or a place in it is not of the form that tests write.
     """
     file = Path(folder) / RESULTS_FILE
     if not file.is_file():
         raise FileNotFoundError(
             f"{folder}: no {RESULTS_FILE} in this folder; give the work dir of tools/test.py"
         )
+    return file
+
+
+def read_results(folder: str | Path) -> dict:
+    """Content of :func:`results_file`.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it cannot be read, or a place in it is not of the form that tests write.
+    """
+    file = results_file(folder)
     results = read_json(file, "run tools/test.py again")
     _check(file, results, _validator("test"), "run tools/test.py again")
     for bank in {row["bank"] for row in results["rows"]} - {"none", *results["banks"]}:
@@ -156,9 +167,9 @@ def _check(file: Path, content: object, validator, advice: str) -> None:
         lost = next(key for key in error.validator_value if key not in error.instance)
         inside = f" in {place}" if place else ""
         raise ValueError(f"{file}: the key {lost!r} is missing{inside}; {advice}")
-    shown = repr(error.instance)
-    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
-    raise ValueError(f"{file}: {place or 'the content'} cannot be {shown}; {advice}")
+    raise ValueError(
+        f"{file}: {place or 'the content'} cannot be {shown(error.instance)}; {advice}"
+    )
 
 
 def load_records(file: Path) -> BoxRecords:

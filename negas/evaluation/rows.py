@@ -52,7 +52,7 @@ class NamedScore:
     options: dict
     cosine: bool
     needs_negatives: bool
-    needs_embeddings: bool = False
+    needs_embeddings: bool
 
 
 def name_scores(specs: Sequence[ScoreSpec]) -> list[NamedScore]:
@@ -69,8 +69,8 @@ def name_scores(specs: Sequence[ScoreSpec]) -> list[NamedScore]:
         if source not in ("head", "cosine"):
             raise ValueError(f"score {name!r}: logits must be 'head' or 'cosine', got {source!r}")
         options = {key: value for key, value in given.items() if key != "logits"}
-        telling = options | (dict(logits="cosine") if source == "cosine" else {})
-        label = name if names.count(name) == 1 else score_label((name, telling))
+        distinct = options | (dict(logits="cosine") if source == "cosine" else {})
+        label = name if names.count(name) == 1 else score_label((name, distinct))
         if any(score.label == label for score in scores):
             raise ValueError(f"the score {label!r} is listed twice; give each once")
         try:
@@ -105,13 +105,18 @@ def parse_score(text: str) -> ScoreSpec:
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not (key.isidentifier() and equals and value):
             raise ValueError(f"--scores: {part.strip()!r} in {text!r} is not option=value")
-        try:
-            options[key] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            options[key] = value  # a word, such as mean
+        options[key] = parse_value(value)
         if value.lstrip("+-").lower() in _NOT_FINITE or options[key] in (math.inf, -math.inf):
             raise ValueError(f"--scores: {part.strip()!r} in {text!r}: the number must be finite")
     return name, options
+
+
+def parse_value(text: str) -> object:
+    """The value of an option: a number, ``True``, a list, or a word such as ``mean``."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 @dataclass(frozen=True)

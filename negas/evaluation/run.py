@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from negas.records import ID
@@ -136,8 +135,3 @@ class Run(Recorded):
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
-
-
-def load_runs(paths: Sequence[str | Path]) -> list[Run]:
-    """Runs in order; their records are read when they are asked for."""
-    return [Run.load(path) for path in paths]

@@ -23,9 +23,9 @@ from negas.cli import load_config
 from negas.labels.bank import NegativeLabelBank
 from negas.labels.names import read_names
 
-from .seeds import seeds_of
+from .seeds import refuse_twice, seeds_of
 from .tables import Cell, Table, TableRow, fill
-from .train_and_test import PlannedRun, applicable, check_overrides
+from .train_and_test import PlannedRun, annotation_file, applicable, check_overrides, walk
 
 CONFIG_DIR = Path("configs/negas")
 DEFAULT_MODELS = {"emoji-world": "yolo-world-tiny"}
@@ -89,9 +89,7 @@ def plan_table(
         ValueError: an unknown title, data set or model, a seed given twice, an override that fits
             none of the configs, or no row that runs.
     """
-    twice = next((seed for seed in seeds if list(seeds).count(seed) > 1), None)
-    if twice is not None:
-        raise ValueError(f"--seeds: {twice} is given twice; name each once")
+    refuse_twice("--seeds", seeds)
     titles = [row.title for row in table.rows]
     for title in only:
         _refuse_other("--rows: the table", "row", title, titles)
@@ -272,20 +270,12 @@ def missing_files(cfg: Config) -> Iterator[str]:
     """Annotation files, image folders and weights that a config names and that are not there."""
     seen = set()
     keys = ("train_dataloader", "val_dataloader", "test_dataloader", "test_cfg")
-    for path in (cfg.model.get("base_checkpoint"), *_data_files([cfg.get(key) for key in keys])):
+    paths = [cfg.model.get("base_checkpoint")]
+    for node in walk([cfg.get(key) for key in keys]):
+        if file := annotation_file(node):
+            images = (node.get("data_prefix") or {}).get("img", "")
+            paths += [str(file), str(Path(node.get("data_root") or "") / images)]
+    for path in paths:
         if path and path not in seen and not Path(path).exists():
             yield path
         seen.add(path)
-
-
-def _data_files(node: object) -> Iterator[str]:
-    if isinstance(node, Mapping):
-        if isinstance(node.get("ann_file"), str):
-            root = Path(node.get("data_root") or "")
-            yield str(root / node["ann_file"])
-            yield str(root / (node.get("data_prefix") or {}).get("img", ""))
-        for value in node.values():
-            yield from _data_files(value)
-    elif isinstance(node, list | tuple):
-        for value in node:
-            yield from _data_files(value)

@@ -10,20 +10,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
+from mmdet.datasets import CocoDataset
+from mmdet.registry import DATASETS
+from mmengine.config import Config
+from mmengine.dist import all_gather_object
+from mmengine.logging import print_log
 
-from negas import compat
-
-compat.install()  # before mmdet, whoever imports this module first
-
-from mmdet.datasets import CocoDataset  # noqa: E402
-from mmdet.registry import DATASETS  # noqa: E402
-from mmengine.config import Config  # noqa: E402
-from mmengine.dist import all_gather_object  # noqa: E402
-from mmengine.logging import print_log  # noqa: E402
-
-from negas.datasets.coco_check import check_set  # noqa: E402
-from negas.labels.bank import NegativeLabelBank  # noqa: E402
-from negas.labels.names import read_names  # noqa: E402
+from negas.datasets.coco_check import check_set
+from negas.labels.bank import NegativeLabelBank
+from negas.labels.names import read_names
 
 
 def _datasets(cfg: Config, dataloaders: Sequence[str]) -> Iterator[tuple[str, dict]]:

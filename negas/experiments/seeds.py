@@ -1,4 +1,4 @@
-"""Several configs with several seeds: train, test, and one table with mean and deviation."""
+"""Several configs with several seeds, as runs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from pathlib import Path
 from mmengine.config import Config
 
 from negas.cli import load_config
-from negas.reports.methods import make_report, print_report
 
-from .train_and_test import PlannedRun, run_all
+from .train_and_test import PlannedRun
 
 
 def plan_seeds(
@@ -28,10 +27,8 @@ def plan_seeds(
         FileNotFoundError: a config does not exist.
     """
     stems = [Path(config).stem for config in configs]
-    for what, given in (("--configs", stems), ("--seeds", list(seeds))):
-        twice = next((item for item in given if given.count(item) > 1), None)
-        if twice is not None:
-            raise ValueError(f"{what}: {twice!r} is given twice; name each once")
+    refuse_twice("--configs", stems)
+    refuse_twice("--seeds", seeds)
     runs = []
     for path in map(Path, configs):
         method, folder = path.stem.split("_")[0], work_dir / path.stem
@@ -54,34 +51,12 @@ def seeds_of(
     ]
 
 
-def run_seeds(
-    configs: Sequence[str | Path],
-    seeds: Sequence[int],
-    work_dir: Path,
-    overrides: Mapping | None = None,
-    test_only: bool = False,
-    fresh: bool = False,
-) -> list[Path]:
-    """Train and test all; finished runs are skipped, interrupted ones resumed.
+def refuse_twice(flag: str, given: Sequence) -> None:
+    """Refuse a list of the command line that names something twice.
 
-    Args:
-        configs: see :func:`plan_seeds`.
-        seeds: see :func:`plan_seeds`.
-        work_dir: see :func:`plan_seeds`.
-        overrides: as ``--cfg-options``, for all configs.
-        test_only: test existing checkpoints again.
-        fresh: do again what is done.
-
-    Returns:
-        The runs' folders.
+    Raises:
+        ValueError: naming it.
     """
-    return run_all(plan_seeds(configs, seeds, work_dir), overrides, test_only, fresh)
-
-
-def report_seeds(folders: Sequence[Path], shared_cut: str | float | None, out: Path) -> None:
-    """Print the tables and write ``report.md`` and ``report.json`` to ``out``."""
-    print("scoring all boxes at one shared cut ...", flush=True)
-    tables = make_report(folders, shared_cut=shared_cut, out=out)
-    print()
-    print_report(tables)
-    print(f"written: {out}/report.md, {out}/report.json")
+    twice = next((item for item in given if list(given).count(item) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{flag}: {twice!r} is given twice; name each once")

@@ -112,15 +112,11 @@ def quiet(log_file: Path) -> Iterator[None]:
 
 def _detach(file) -> None:
     """Take a stream away from all log handlers before it is closed."""
-    for logger in list(logging.Logger.manager.loggerDict.values()):
-        for handler in getattr(logger, "handlers", []):
-            if getattr(handler, "stream", None) is file:
-                handler.setStream(logging.lastResort.stream)
-                handler.setLevel(logging.WARNING)
     from mmengine.logging import MMLogger
 
-    for logger in MMLogger._instance_dict.values():
-        for handler in logger.handlers:
+    loggers = [*logging.Logger.manager.loggerDict.values(), *MMLogger._instance_dict.values()]
+    for logger in loggers:
+        for handler in getattr(logger, "handlers", []):
             if getattr(handler, "stream", None) is file:
                 handler.setStream(logging.lastResort.stream)
                 handler.setLevel(logging.WARNING)
@@ -320,23 +316,28 @@ def fingerprint(cfg: Config, files: Sequence[str] = ()) -> str:
     for key in ("work_dir", "launcher", "load_from", "resume"):
         plain.pop(key, None)
     digest.update(json.dumps(plain, sort_keys=True, default=str).encode())
-    for name in sorted({*_strings(plain), *files}):
+    nodes = list(walk(plain))
+    named = {node for node in nodes if isinstance(node, str)}
+    named |= {str(path) for node in nodes if (path := annotation_file(node))}
+    for name in sorted({*named, *files}):
         if name.endswith((".safetensors", ".pth", ".json", ".txt")) and os.path.isfile(name):
             digest.update(name.encode() + hashlib.sha256(Path(name).read_bytes()).digest())
     return digest.hexdigest()
 
 
-def _strings(node: object):
-    if isinstance(node, str):
-        yield node
-    elif isinstance(node, dict):
-        if isinstance(node.get("ann_file"), str):
-            yield str(Path(node.get("data_root") or "") / node["ann_file"])
-        for value in node.values():
-            yield from _strings(value)
-    elif isinstance(node, list | tuple):
-        for value in node:
-            yield from _strings(value)
+def walk(node: object) -> Iterator[object]:
+    """Every part of a config, the outer ones first."""
+    yield node
+    if isinstance(node, dict | list | tuple):
+        for value in node.values() if isinstance(node, dict) else node:
+            yield from walk(value)
+
+
+def annotation_file(node: object) -> Path | None:
+    """The annotation file that a part of a config names, if it is a data set."""
+    if isinstance(node, dict) and isinstance(node.get("ann_file"), str):
+        return Path(node.get("data_root") or "") / node["ann_file"]
+    return None
 
 
 class Stamp:
@@ -382,17 +383,8 @@ def _prepared(cfg: Config, desc: str, step: str) -> Config:
         cfg.visualizer.name = f"visualizer{unique}"
     hooks = list(cfg.get("custom_hooks") or [])
     cfg.custom_hooks = [*hooks, dict(type="ProgressBarHook", desc=desc)]
-    _end_workers_with_their_loop(cfg._cfg_dict)
-    return cfg
-
-
-def _end_workers_with_their_loop(node: object) -> None:
-    """Switch off persistent workers in all dataloaders.
-
-    A runner is garbage with cycles; collected so, each persistent worker is waited for 5 seconds.
-    """
-    if isinstance(node, dict):
-        if "persistent_workers" in node:
+    # A runner is garbage with cycles; collected so, each persistent worker is waited for 5 seconds.
+    for node in walk(cfg._cfg_dict):
+        if isinstance(node, dict) and "persistent_workers" in node:
             node["persistent_workers"] = False
-        for value in node.values():
-            _end_workers_with_their_loop(value)
+    return cfg

@@ -71,19 +71,27 @@ def bootstrap(
     id_place, ood_place = place[: len(ids)], place[len(ids) :]
     draws = np.empty((n, 2))
     for draw in range(n):
-        id_count = np.bincount(id_place, _weights(id_draw, generator), len(pooled))
-        ood_count = np.bincount(ood_place, _weights(ood_draw, generator), len(pooled))
+        id_weights, ood_weights = (
+            draw_counts(int(members.max()) + 1, generator)[members]
+            for members in (id_draw, ood_draw)
+        )
+        id_count = np.bincount(id_place, id_weights, len(pooled))
+        ood_count = np.bincount(ood_place, ood_weights, len(pooled))
         draws[draw] = weighted_metrics(id_count, ood_count, recall)
 
     point = ood_metrics(ids, oods, recall)
+    intervals = percentile_intervals((point.auroc, point.fpr95), draws, level)
+    return BootstrapResult(*intervals, level, n, seed, groups is not None)
+
+
+def percentile_intervals(
+    values: Sequence[float], draws: np.ndarray | Sequence, level: float
+) -> list[Interval]:
+    """The interval of each of V values, from draws ``[n, V]`` of them."""
     tail = (1 - level) / 2
     low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
-    std = draws.std(axis=0, ddof=1 if n > 1 else 0)
-    intervals = [
-        Interval(value, float(low[i]), float(high[i]), float(std[i]))
-        for i, value in enumerate((point.auroc, point.fpr95))
-    ]
-    return BootstrapResult(*intervals, level, n, seed, groups is not None)
+    std = np.std(draws, axis=0, ddof=1 if len(draws) > 1 else 0)
+    return [Interval(*map(float, each)) for each in zip(values, low, high, std, strict=True)]
 
 
 def _members(ids: np.ndarray, oods: np.ndarray, groups: tuple | None) -> list[np.ndarray]:
@@ -99,11 +107,10 @@ def _members(ids: np.ndarray, oods: np.ndarray, groups: tuple | None) -> list[np
     return members
 
 
-def _weights(members: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """How often each sample occurs in one draw of as many groups as there are."""
-    count = int(members.max()) + 1
+def draw_counts(count: int, generator: np.random.Generator) -> np.ndarray:
+    """How often each of ``count`` things occurs, float64, when as many are drawn with return."""
     drawn = np.bincount(generator.integers(count, size=count), minlength=count)
-    return drawn[members].astype(np.float64)
+    return drawn.astype(np.float64)
 
 
 def weighted_metrics(

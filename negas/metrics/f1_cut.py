@@ -44,10 +44,6 @@ class F1Cut:
     ap50: float
     ap75: float
 
-    def to_dict(self) -> dict:
-        """All fields, classes as dicts."""
-        return asdict(self)
-
 
 def f1_threshold(
     coco_gt: CocoSource,
@@ -62,13 +58,9 @@ def f1_threshold(
     left out. Where a strict IoU does not reach a recall, COCO stores precision 0 and score 0: the
     cut is lower than any real score at that point (all scores 0.5 can give 0.325).
 
-    Args:
-        coco_gt: a COCO dict, ``COCO`` object or json path of the ID set.
-        detections: COCO results or the path of a json with them.
-        vos: reproduce the VOS code to the digit: round to 4 decimals, and let a class without
-            ground truth enter the mean with -1 (we leave it out).
-        class_names: average over these categories only, as a json may hold more than the model
-            knows; ``None``: over all.
+    ``vos`` reproduces the VOS code to the digit: it rounds to 4 decimals, and lets a class without
+    ground truth enter the mean with -1 (we leave it out). The other arguments are those of
+    :func:`~negas.metrics.coco_map`.
 
     Raises:
         ValueError: no class gives a score, so there is no cut; or malformed input.
@@ -110,5 +102,5 @@ def f1_cut(evaluation: COCOeval, vos: bool = False) -> F1Cut:
         else None
         for k, name in enumerate(names)
     }
-    precision_numbers = asdict(average_precision(evaluation))
-    return F1Cut(round(threshold, 4) if vos else threshold, per_class, **precision_numbers)
+    precisions = asdict(average_precision(evaluation))
+    return F1Cut(round(threshold, 4) if vos else threshold, per_class, **precisions)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from .bootstrap import Interval, weighted_metrics
+from .bootstrap import Interval, draw_counts, percentile_intervals, weighted_metrics
 from .roc import check_recall, check_scores, ood_metrics
 
 
@@ -91,25 +91,15 @@ def paired_bootstrap(
     generator = np.random.default_rng(seed)
     draws = []
     for _ in range(n):
-        counts = [_draw(len(names), generator) for names in listed]
+        counts = [draw_counts(len(names), generator) for names in listed]
         values = [run.metrics(counts, recall) for run in runs]
         if all(value is not None for value in values):
             draws.append(np.subtract(values[1], values[0]))
     if not draws:
         raise ValueError("every draw left a run without boxes; the sets hold too few images.")
-    points = [ood_metrics(run[0].scores, run[1].scores, recall) for run in (first, second)]
-    tail = (1 - level) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
-    std = np.std(draws, axis=0, ddof=1 if len(draws) > 1 else 0)
-    intervals = [
-        Interval(
-            getattr(points[1], key) - getattr(points[0], key),
-            float(low[i]),
-            float(high[i]),
-            float(std[i]),
-        )
-        for i, key in enumerate(("auroc", "fpr95"))
-    ]
+    one, other = (ood_metrics(*(side.scores for side in run), recall) for run in (first, second))
+    differences = (other.auroc - one.auroc, other.fpr95 - one.fpr95)
+    intervals = percentile_intervals(differences, draws, level)
     sizes = [len(names) for names in listed]
     return PairedResult(*intervals, level, n, n - len(draws), *sizes, seed)
 
@@ -142,11 +132,6 @@ class _Run:
             for place, weights in zip(self.places, drawn, strict=True)
         ]
         return weighted_metrics(*weighted, recall)
-
-
-def _draw(count: int, generator: np.random.Generator) -> np.ndarray:
-    drawn = np.bincount(generator.integers(count, size=count), minlength=count)
-    return drawn.astype(np.float64)
 
 
 def _all_images(

@@ -1,4 +1,4 @@
-"""From records of kept boxes to table rows: which boxes are samples, and how scores part them.
+"""Which detections are samples, as a mask or as rows.
 
 Samples: ``vos``, every box with enough confidence, false positives included (as in published
 tables); ``matched``, only boxes that sit on an annotated object. With a cut and a rule they make
@@ -34,7 +34,7 @@ def select_samples(
     """Mask ``[N]`` of the boxes that are samples.
 
     Args:
-        records: kept boxes of one set.
+        records: detections of one set.
         cut: least confidence, in [0, 1].
         protocol: ``vos``: all boxes with ``confidence >= cut``. ``matched``: of these, on an ID
             set the boxes that are true detections (greedy by descending confidence, IoU over
@@ -103,17 +103,9 @@ def sample_rows(
 ) -> np.ndarray:
     """Rows ``[n]`` of the records that are samples; a row occurs once per sample.
 
-    Args:
-        records: kept boxes of one set.
-        cut: least confidence, in [0, 1].
-        protocol: see :func:`select_samples`, also for ``gt`` and ``role``.
-        gt: ground truth of the set, for ``matched``.
-        role: whether the records are of the ID set or of an OOD set.
-        pair_floor: a box is a sample once for each label whose sigmoid exceeds this, as where
-            each (box, label) pair is a detection of its own (SIREN); ``None``: once.
-
-    Raises:
-        ValueError: as :func:`select_samples`.
+    Arguments and errors are those of :func:`select_samples`. With a ``pair_floor`` a box is a
+    sample once for each label whose sigmoid exceeds it, as where each (box, label) pair is a
+    detection of its own (SIREN).
     """
     rows = np.flatnonzero(select_samples(records, cut, protocol, gt, role))
     if pair_floor is None:

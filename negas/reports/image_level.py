@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 import negas
+from negas.compat.versions import installed
 from negas.files import write_json, write_npz, write_text
 from negas.image_level.registry import find_method
 from negas.image_level.run.options import GROUPS
@@ -202,7 +202,7 @@ def results(run: ImageOodRun) -> dict[str, Any]:
         "sets": sets,
         "rows": run.rows,
         "streams": run.streams,
-        "versions": {"negas": negas.__version__, **_versions(_PACKAGES)},
+        "versions": {"negas": negas.__version__} | {name: installed(name) for name in _PACKAGES},
     }
 
 
@@ -221,7 +221,7 @@ def write_partial(run: ImageOodRun) -> None:
     them. The results of an earlier run stay as they are until this one is complete.
     """
     out = Path(run.options.out)
-    _write_results(run, out / "partial_results.json")
+    write_json(out / "partial_results.json", results(run))
     _write_scores(run, out / "partial_scores.npz")
 
 
@@ -236,7 +236,7 @@ def write_report(run: ImageOodRun) -> list[Path]:
     """
     out = Path(run.options.out)
     paths = [out / RESULTS_FILE, out / "scores.npz"]
-    _write_results(run, paths[0])
+    write_json(paths[0], results(run))
     _write_scores(run, paths[1])
     for name in ("partial_results.json", "partial_scores.npz"):
         (out / name).unlink(missing_ok=True)
@@ -262,10 +262,6 @@ def _spread(of_id: np.ndarray, of_ood: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return np.log(of_id / (1 - of_id)), np.log(of_ood / (1 - of_ood)), " (log odds)"
 
 
-def _write_results(run: ImageOodRun, path: Path) -> None:
-    write_json(path, results(run))
-
-
 def _write_scores(run: ImageOodRun, path: Path) -> None:
     """All scores, so that other numbers and plots need no second run."""
     arrays = {}
@@ -273,13 +269,3 @@ def _write_scores(run: ImageOodRun, path: Path) -> None:
         arrays[f"{method}/{name}/{seed}/id"] = of_id
         arrays[f"{method}/{name}/{seed}/ood"] = of_ood
     write_npz(path, arrays, compress=True)
-
-
-def _versions(packages: Sequence[str]) -> dict[str, str | None]:
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = None
-    return found

@@ -11,11 +11,12 @@ from tqdm import tqdm
 
 from negas.evaluation.provenance import MAPS, complete, leaks_of
 from negas.evaluation.recorded import MODEL_BANK
-from negas.evaluation.result_files import RESULTS_FILE
+from negas.evaluation.result_files import results_file
 from negas.evaluation.rows import Scoring, name_scores, run_rows, usable
 from negas.evaluation.run import Run
 from negas.files import write_json, write_text
 from negas.metrics import PRESETS
+from negas.options import shown
 from negas.records import ID_VAL
 
 from . import columns
@@ -128,14 +129,9 @@ def check_comparable(runs: Iterable[Run]) -> None:
         ):
             if get(run) != get(first):
                 raise ValueError(
-                    f"{run.path} and {first.path} have different {what} ({_short(get(run))} and "
-                    f"{_short(get(first))}), so one table cannot hold both"
+                    f"{run.path} and {first.path} have different {what} ({shown(get(run), 80)} and "
+                    f"{shown(get(first), 80)}), so one table cannot hold both"
                 )
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) < 80 else text[:77] + "..."
 
 
 @dataclass(frozen=True)
@@ -411,10 +407,7 @@ def load_tested(path: str | Path, annotations: Mapping[str, str] | None = None) 
         FileNotFoundError: it has none.
         ValueError: they cannot be read.
     """
-    if not (Path(path) / RESULTS_FILE).is_file():  # first: records may be missing, too
-        raise FileNotFoundError(
-            f"{path}: no {RESULTS_FILE} in this folder; give the work dir of tools/test.py"
-        )
+    results_file(path)  # first: records may be missing, too
     return Run.load(path, annotations)
 
 

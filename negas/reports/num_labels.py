@@ -18,12 +18,12 @@ _NAMES = {metric: COLUMNS[metric].title for metric in METRICS}
 def print_outcome(outcome: Outcome, console: Console | None = None) -> None:
     """Print tables, notes and files."""
     console = console or Console(width=None)
-    settings = outcome.report["settings"]
+    settings = outcome.settings
     boxes = sum(ood for _, ood in outcome.counts.values())
     console.print(
         f"{settings['score']} on held-out ID classes: {len(outcome.counts)} classes, {boxes} "
         f"pseudo-OOD boxes, cut {settings['cut']:.3f} ({settings['cut_source']}), protocol "
-        f"{settings['protocol']}; embeddings from {outcome.report['embeddings']}",
+        f"{settings['protocol']}; embeddings from {outcome.embeddings}",
         highlight=False,
     )
     for curve in outcome.curves:
@@ -65,7 +65,7 @@ def _table(outcome: Outcome, curve: Curve) -> Table:
 
 def _comparison(outcome: Outcome) -> list[str]:
     """How far the choice is from the best setting on each test set, by the metric of the choice."""
-    metric = outcome.report["settings"]["metric"]
+    metric = outcome.settings["metric"]
     ms: Sequence[int] = outcome.curves[0].ms
     sign = 1 if metric == "auroc" else -1
     notes = []

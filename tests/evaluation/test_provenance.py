@@ -1,4 +1,4 @@
-"""The description of results: complete in what we write, ``None`` where an older file is silent."""
+"""The description of results: complete in what we write, ``None`` where a file is silent."""
 
 import copy
 
@@ -16,12 +16,8 @@ from negas.evaluation.provenance import (
 )
 from negas.records import BoxRecords
 
-OLD = dict(
-    run=dict(
-        config="x.py",
-        seed=3,
-        test_cfg=dict(nms=dict(type="nms", iou_threshold=0.6, class_agnostic=True), max_per_img=50),
-    ),
+SHORT = dict(
+    run=dict(config="x.py", seed=3, max_per_img=50),
     sets=dict(id=dict(images=2, boxes=5)),
     banks=dict(model=dict(size=1, labels=["fox"])),
     map=dict(coco_ap=0.5),
@@ -29,11 +25,11 @@ OLD = dict(
 )
 
 
-def test_an_older_file_is_completed_without_inventing():
-    before = copy.deepcopy(OLD)
-    made = complete(OLD)
-    assert missing_keys(made) == [] and before == OLD
-    assert made["run"]["nms"] == dict(type="nms", iou_threshold=0.6, class_agnostic=True)
+def test_a_description_is_completed_without_inventing():
+    before = copy.deepcopy(SHORT)
+    made = complete(SHORT)
+    assert missing_keys(made) == [] and before == SHORT
+    assert made["run"]["nms"] == dict(type=None, iou_threshold=None, class_agnostic=None)
     assert made["run"]["max_per_img"] == 50 and made["run"]["multi_label"] is None
     assert made["seeds"] == dict(run=3, rotations=None)
     assert made["banks"]["model"]["name"] == "model" and made["banks"]["model"]["sha256"] is None
@@ -41,11 +37,11 @@ def test_an_older_file_is_completed_without_inventing():
 
 
 def test_every_key_that_lacks_is_named():
-    lost = missing_keys(OLD)
+    lost = missing_keys(SHORT)
     assert {"run.config_sha256", "run.nms", "seeds", "sets.*.ann_sha256", "rows.*.tpr"} <= {*lost}
     assert "map.voc07_ap50" in lost and "run.config" not in lost
     assert missing_keys({}) == [path for path in KEYS if path != "banks.*"]
-    full = complete(OLD)
+    full = complete(SHORT)
     for path in ("run", "seeds", "map"):
         for key in KEYS[path]:
             part = dict(full[path])

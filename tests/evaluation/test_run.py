@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from negas.evaluation.result_files import read_results
-from negas.evaluation.run import Run, load_runs
+from negas.evaluation.run import Run
 from negas.files import write_json
 from negas.metrics import ood_metrics
 from negas.records import BoxRecords
@@ -195,10 +195,3 @@ def test_records_alone_have_every_row(made, tmp_path):
     assert (row["auroc"], row["num_ood"]) == (ood_metrics(*sides).auroc, len(sides[1]))
     assert [axis.get_xlabel() for axis in alone.plot(preset="vos").axes] == ["max_sigmoid"]
     assert pick(rows, score="negs", ood_set="far")[0]["num_ood"] == 0, "the plot leaves it out"
-
-
-def test_several_runs_in_order(made, tmp_path):
-    copy = shutil.copytree(made, tmp_path / "two")
-    assert [run.name for run in load_runs([copy, made])] == ["two", "one"]
-    with pytest.raises(FileNotFoundError, match="nowhere: no such folder"):
-        load_runs([made, tmp_path / "nowhere"])

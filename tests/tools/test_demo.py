@@ -14,9 +14,9 @@ import negas.register  # noqa: F401
 from negas.evaluation.run import Run
 from negas.experiments import demo
 from negas.experiments import train_and_test as demo_run
-from negas.experiments.seeds import plan_seeds, report_seeds, run_seeds
+from negas.experiments.seeds import plan_seeds
 from negas.experiments.train_and_test import PlannedRun
-from negas.reports.methods import role_of
+from negas.reports.methods import make_report, print_report, role_of
 from tests.helpers.workplace import SHORT, make_workplace
 
 ROOT = Path(__file__).parents[2]
@@ -99,11 +99,12 @@ def test_second_demo_does_nothing_again(finished, capsys, monkeypatch):
 
 @pytest.mark.slow
 def test_seeds_give_a_table_with_deviations(workplace, capsys):
-    folders = run_seeds([STOCK, COOP], [0, 1], Path("work_dirs/seeds"), dict(SHORT))
+    runs = plan_seeds([STOCK, COOP], [0, 1], Path("work_dirs/seeds"))
+    folders = demo_run.run_all(runs, dict(SHORT))
     assert [folder.name for folder in folders] == ["seed0", "seed0", "seed1"]
     first, second = (Run.load(folder) for folder in folders[1:])
     assert (first.info["seed"], second.info["seed"]) == (0, 1)
-    report_seeds(folders, "stock", Path("work_dirs/seeds"))
+    print_report(make_report(folders, shared_cut="stock", out=Path("work_dirs/seeds")))
     text = Path("work_dirs/seeds/report.md").read_text()
     assert "±" in text and "+ CoOp prompts: 2" in text
     assert "for all" in capsys.readouterr().out

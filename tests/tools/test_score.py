@@ -104,13 +104,6 @@ def test_records_alone_are_enough(runs, copy):
     assert alone == sorted((r for r in by_run if r["control"] != "no_leaks"), key=str)
 
 
-def test_names_of_runs(runs, tmp_path):
-    assert Recorded.load(runs / "negas").name == "negas"
-    assert Recorded.load(runs / "negas" / "records").name == "negas/records"
-    shutil.copytree(runs / "negas", tmp_path / "mine" / "seed3")
-    assert Recorded.load(tmp_path / "mine" / "seed3").name == "mine/seed3"
-
-
 @pytest.mark.parametrize(
     ("preset", "cut", "value", "rule", "source"),
     [
@@ -153,15 +146,6 @@ def test_cuts_of_records_alone(copy, preset, found_on, vos, rule, source, writte
     taken = take_samples(run, at(preset, cut)).cut
     assert (taken.value, taken.rule, taken.source) == (expected, rule, source)
     assert expected not in (0.3, 0.35) and (round(expected, 4) == expected) == vos
-
-
-def test_without_a_validation_set_the_cut_is_found_on_the_test_set(copy):
-    (copy / "ood_results.json").unlink()
-    (copy / "records" / "id_val.npz").unlink()
-    run = Recorded.load(copy)
-    expected = f1_threshold(run.truth("id"), records_to_coco(run.records["id"], run.truth("id")))
-    cut = take_samples(run, PRESETS["val_f1"]).cut
-    assert (cut.value, cut.rule, cut.source) == (expected.threshold, "f1", "id_test")
 
 
 def test_siren_counts_a_box_once_per_label(runs):
@@ -423,15 +407,6 @@ def test_a_run_without_negatives_has_the_other_scores(copy):
     assert {row["score"] for row in rows_of(copy)} == {
         name for name in SCORES if not SCORES[name].needs_negatives
     }
-
-
-def test_annotations_in_another_place(copy, tmp_path):
-    fake_run(tmp_path / "other")
-    change(copy, "id", meta=dict(ann_file="lost.json"))
-    run = Recorded.load(copy, {"id": str(tmp_path / "data" / "id.json")})
-    assert take_samples(run, PRESETS["matched"]).rows["id"].size
-    with pytest.raises(ValueError, match="there is no set 'fra'"):
-        Recorded.load(copy, {"fra": "x.json"})
 
 
 def test_runs_that_cannot_be_compared(runs, copy, tmp_path):

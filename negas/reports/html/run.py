@@ -81,7 +81,7 @@ class ReportRun:
     @property
     def plain(self) -> NamedScore:
         """The score without negatives that is drawn for comparison."""
-        return NamedScore(PLAIN, PLAIN, {}, False, False)
+        return name_scores([PLAIN])[0]
 
     @property
     def tau(self) -> float:
@@ -188,4 +188,4 @@ def _main_score(run: Run, wanted: str | None) -> NamedScore:
     for name in (run.info.get("score"), PLAIN):
         if name in by_name:
             return by_name[name]
-    return found[0] if found else NamedScore(PLAIN, PLAIN, {}, False, False)
+    return found[0] if found else name_scores([PLAIN])[0]
