@@ -5,7 +5,7 @@
 
 import argparse
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from negas.cli import user_errors
 from negas.files import write_json
@@ -38,7 +38,8 @@ def main() -> int:
     args, sizes = Benchmark.from_args(given), bench.Sizes.from_args(given)
     rows = {}
     for name in args.methods:
-        options = {"groups": args.groups} if find_method(name).has("groups") else {}
+        known = {each.name for each in fields(find_method(name).options)}
+        options = {"groups": args.groups} if "groups" in known else {}
         bench.get_image_score(name, **options)  # a wrong option: say so before any work
         rows[name] = options
     memory = {}
