@@ -171,6 +171,8 @@ def test_tau_of_validation_boxes_over_the_cut():
     score = get_score("max_sigmoid")
     records = made().records
     assert validation_tau(records, score, 0.75) == pytest.approx(0.8)
+    lowest = float(records["id_val"].scores.min())
+    assert validation_tau(records, score, lowest) == pytest.approx(0.2), "a box at the cut counts"
     assert validation_tau(records, score, 0.0) == pytest.approx(0.2)
     del records["id_val"]
     assert validation_tau(records, score, 0.5) == pytest.approx(0.61239), "else of ID test"

@@ -35,6 +35,7 @@ rows:
     test_overrides: {model.prompt_negatives: false}
   - title: printed only
     models: [other*]
+    note: read off a curve
     published: {voc: {coco: {fpr95: 8, auroc: 90 ± 1}}}
 """
 
@@ -165,6 +166,7 @@ def test_ours_stand_beside_the_published(place, calls):
     (other,) = found.sections[1].rows
     assert other.label == "printed only [published]" and other.values["coco/auroc"].std == 0.01
     assert found.notes[0].startswith("One run per row")
+    assert "printed only: read off a curve." in found.notes
     files = doors.write_tables(place / "out", [found], rows, dict(data="voc"))
     written = json.loads(files[1].read_text())
     assert written["options"] == dict(data="voc")

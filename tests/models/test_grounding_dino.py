@@ -333,6 +333,15 @@ def test_boxes_carry_the_names_that_mmdetection_gives_them(small):
         assert len(set(mine.pred_instances.label_names)) > 1
 
 
+def test_logits_are_kept_where_asked_for():
+    inputs, samples = batch()
+    for keep in (False, True):
+        model = build_grounding_dino(test_cfg=dict(max_per_img=30, keep_logits=keep)).eval()
+        with torch.no_grad():
+            (found, *_) = model.predict(inputs, copy.deepcopy(samples))
+        assert ("id_logits" in found.pred_instances) == keep
+
+
 def test_names_of_boxes_follow_their_boxes():
     model = build_grounding_dino(test_cfg=dict(max_per_img=30, keep_logits=True)).eval()
     inputs, samples = batch()

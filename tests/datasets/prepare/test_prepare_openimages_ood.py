@@ -69,10 +69,12 @@ def test_without_images_the_list_for_the_downloader_is_written(folder):
     assert result.counts["classes related to them"] == 3  # kind, what lies above, part
     assert result.counts["boxes read"] == len(ROWS)
     assert any("--images FOLDER" in note for note in result.notes)
+    assert not any("not looked at" in note for note in result.notes)
 
 
 def test_image_level_labels_and_further_classes(folder):
-    prepare(folder, use_image_labels=False)
+    [result] = prepare(folder, use_image_labels=False)
+    assert any("image-level labels were not looked at" in note for note in result.notes)
     assert [line[-1] for line in listed(folder)] == ["5", "6", "a"]
     (folder / "ood.images.txt").unlink()
     prepare(folder, exclude=["Kite"])
