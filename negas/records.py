@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from negas.files import write_npz
+from negas.files import parse_json, read_npz, write_npz
 from negas.token_labels import against_tokens
 
 ID, ID_VAL = "id", "id_val"  # names of the ID test set and the ID validation set in a run
@@ -106,14 +104,11 @@ class BoxRecords:
         if not Path(path).is_file():
             raise FileNotFoundError(f"{path}: no such record file; write one with BoxRecords.save.")
         try:
-            with zipfile.ZipFile(path):  # np.load takes other files too, and guesses
-                pass
-            with np.load(path, allow_pickle=False) as archive:
-                data = {name: archive[name] for name in archive.files}
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            data = read_npz(path)
+        except (ValueError, OSError) as error:
             raise ValueError(f"{path}: not a readable record file (.npz): {error}.") from error
-        version = data.pop("version", None)
-        if version is None or int(version) != VERSION:
+        version = str(data.pop("version", None))[:20]
+        if version != str(VERSION):
             raise ValueError(
                 f"{path}: record format version {version}, this code reads version {VERSION}; "
                 f"write the file again."
@@ -122,7 +117,7 @@ class BoxRecords:
         if missing := sorted(required - set(data)):
             raise ValueError(f"{path}: the field {missing[0]!r} is missing; write the file again.")
         try:
-            meta = json.loads(str(data.pop("meta")))
+            meta = parse_json(str(data.pop("meta")), "its meta")
             return cls(**{name: data.get(name) for name in _ARRAYS}, meta=meta)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
@@ -237,11 +232,20 @@ class BoxRecords:
                 )
         if self.bboxes.shape[1] != 4:
             raise ValueError(f"records: bboxes must be [N, 4] xyxy, got {self.bboxes.shape}.")
+        for name, wrong in (
+            ("scores must lie in [0, 1]", (self.scores < 0) | (self.scores > 1)),
+            ("bboxes must be xyxy", (self.bboxes[:, 2:] < self.bboxes[:, :2]).any(1)),
+        ):
+            if wrong.any():
+                row = int(wrong.argmax())
+                value = getattr(self, name.split()[0])[row].tolist()
+                raise ValueError(f"records: {name}, got {value} in row {row}.")
         if len(self) and not (0 <= self.labels.min() and self.labels.max() < self.num_ids):
             raise ValueError(
                 f"records: labels must lie in 0..{self.num_ids - 1} (id_logits has {self.num_ids} "
                 f"columns), got {self.labels.min()}..{self.labels.max()}."
             )
+        self._check_meta()
         for key, logits in (("id_labels", self.id_logits), ("neg_labels", self.neg_logits)):
             names = self.meta.get(key)
             if names is not None and logits is not None and len(names) != logits.shape[1]:
@@ -254,6 +258,23 @@ class BoxRecords:
         unlisted = np.setdiff1d(self.image_ids, self.images)
         if len(unlisted):
             raise ValueError(f"records: image {unlisted[0]!r} has boxes but is not in images.")
+
+    def _check_meta(self) -> None:
+        """What scoring and reports rely on: lists of names, texts."""
+        if not isinstance(self.meta, dict):
+            raise ValueError(
+                f"its meta cannot be read: it must be an object, got {self.meta!r:.60}"
+            )
+        for key in ("id_labels", "neg_labels", "set", "ann_file", "img_dir"):
+            value, many = self.meta.get(key), key.endswith("labels")
+            if value is None:
+                continue
+            names = value if many else [value]
+            if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
+                raise ValueError(
+                    f"its meta cannot be read: meta[{key!r}] must be "
+                    f"{'a list of names' if many else 'a text'}, got {value!r:.60}"
+                )
 
 
 def _ids(name: str, values: object) -> np.ndarray:
@@ -278,7 +299,11 @@ def _array(name: str, values: object, dtype: type, ndim: int) -> np.ndarray:
     array = np.asarray(values)
     if array.ndim != ndim:
         raise ValueError(f"records: {name} must have {ndim} axes, got the shape {array.shape}.")
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"records: {name} must hold numbers, got {array.dtype}.")
+    with np.errstate(over="ignore"):
+        array = np.ascontiguousarray(array, dtype=dtype)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         row = np.argwhere(~np.isfinite(array))[0][0]
         raise ValueError(f"records: {name} holds NaN or infinity in row {row}.")
-    return np.ascontiguousarray(array, dtype=dtype)
+    return array

@@ -235,6 +235,13 @@ def usable(
     ]
 
 
+def tested_scoring(run: Recorded) -> Scoring:
+    """What the test of a run scores under each preset, as its settings say."""
+    settings, banks = run.results["settings"], tuple(run.results["banks"])
+    scores = usable(run, name_scores(settings["scores"]), banks)
+    return Scoring(scores, banks, settings["rotations"], seed=settings["seed"])
+
+
 def count_rows(run: Recorded, scoring: Scoring) -> int:
     """How often :func:`run_rows` calls ``on_row`` for one preset."""
     turns = count_rotations(run, scoring)
