@@ -221,6 +221,7 @@ def describe_run(run: Recorded, rows: list[dict], seeds: dict[str, int]) -> dict
             id_labels=run.id_labels,
             neg_labels=words,
             sets=_sets(run),
+            files=results.get("files"),
             records_sha256={name: _digest(each) for name, each in run.records.items()},
             map=maps | computed,
             map_from_records=list(computed),

@@ -218,12 +218,22 @@ def check_listed(file: Path, results: dict) -> None:
 
 
 def check_scores(file: Path, scores: object) -> None:
-    """Refuse content that is not of the form that ``tools/score.py`` writes.
+    """Refuse content that is not of the form that ``tools/score.py`` writes, or out of date.
 
     Raises:
-        ValueError: naming the place in the file.
+        ValueError: naming the place in the file, or the work dir that was tested again since.
     """
     _check(file, scores, _validator("score"), "run tools/score.py again")
+    for home in file.resolve().parents[:2]:  # the work dir, or a folder in it
+        results = read_json(found) if (found := find_results(home)) else {}
+        for run in scores["runs"]:
+            folder = Path(run.get("path", "")).resolve()
+            same = folder in (home, home / RECORDS)
+            if same and None not in (pair := (run.get("files"), results.get("files"))):
+                if pair[0] != pair[1]:
+                    raise ValueError(
+                        f"{file}: scores of an earlier test in {home}; run tools/score.py again"
+                    )
 
 
 @cache
