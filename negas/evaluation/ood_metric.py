@@ -41,8 +41,8 @@ from .rows import (
     describe_banks,
     leakage_lines,
     name_scores,
-    run_rows,
-    tested_scoring,
+    rows_by_preset,
+    scoring_as_tested,
 )
 
 if TYPE_CHECKING:
@@ -317,13 +317,14 @@ class OODMetric(BaseMetric):
         files = {MODEL_BANK: self.run_info["neg_labels"]} | self.bank_files
         run.results["banks"] = describe_banks(run, {n: files[n] for n in self.feats})
         self.folder.add_results(run.results)
-        scoring = tested_scoring(run)
+        scoring = scoring_as_tested(run)
         # a validation goes on without a preset whose F1 cut there is not
         presets = [p for p in self.presets if p.cut not in F1_RULES or p.cut in self.cuts]
         # disable=None: no bar where standard error is no terminal
         total = len(presets) * count_rows(run, scoring)
         with tqdm(total=total, desc="scores", leave=False, disable=None) as bar:
-            return [row for preset in presets for row in run_rows(run, preset, scoring, bar.update)]
+            tables = rows_by_preset(run, presets, scoring, bar.update)
+        return [row for table in tables for row in table]
 
     def _recorded(self) -> Recorded:
         """The boxes as the engine reads those of a finished test."""

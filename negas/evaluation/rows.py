@@ -205,20 +205,33 @@ def run_rows(
         ValueError: a score needs negatives, a bank or embeddings that the run lacks.
         FileNotFoundError: the preset needs annotations that do not exist.
     """
-    samples = take_samples(run, preset)
+    return rows_by_preset(run, [preset], scoring, on_row)[0]
+
+
+def rows_by_preset(
+    run: Recorded,
+    presets: Sequence[Preset],
+    scoring: Scoring,
+    on_row: Callable[[], None] = lambda: None,
+) -> list[list[dict]]:
+    """:func:`run_rows` of several presets; a bank is turned once for all of them."""
+    samples = [take_samples(run, preset) for preset in presets]
     jobs = [(score, bank) for score in scoring.scores for bank in banks_of(score, scoring.banks)]
 
-    def work(job: tuple[NamedScore, str]) -> list[dict]:
-        score, bank = job
-        return list(_rows(run, samples, score, bank, None, scoring, on_row))
+    def work(job: tuple[Samples, tuple[NamedScore, str]]) -> list[dict]:
+        taken, (score, bank) = job
+        return list(_rows(run, taken, score, bank, None, scoring, on_row))
 
     # numpy and torch release the interpreter lock: sorting a million scores fills both cores
     with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
-        rows = [row for made in pool.map(work, jobs) for row in made]
+        parts = [pool.map(work, [(taken, job) for job in jobs]) for taken in samples]
+        tables = [[row for made in part for row in made] for part in parts]
     with_negatives = [score for score in scoring.scores if score.needs_negatives]
     for bank in scoring.banks if with_negatives else ():
-        rows += _control_rows(run, samples, with_negatives, bank, scoring, on_row)
-    return rows
+        found = _control_rows(run, samples, with_negatives, bank, scoring, on_row)
+        for table, controls in zip(tables, found, strict=True):
+            table += controls
+    return tables
 
 
 def usable(
@@ -235,7 +248,7 @@ def usable(
     ]
 
 
-def tested_scoring(run: Recorded) -> Scoring:
+def scoring_as_tested(run: Recorded) -> Scoring:
     """What the test of a run scores under each preset, as its settings say."""
     settings, banks = run.results["settings"], tuple(run.results["banks"])
     scores = usable(run, name_scores(settings["scores"]), banks)
@@ -388,28 +401,33 @@ def _share(samples: Samples, name: str) -> float:
 
 def _control_rows(
     run: Recorded,
-    samples: Samples,
+    samples: Sequence[Samples],
     scores: Sequence[NamedScore],
     bank: str,
     scoring: Scoring,
     on_row: Callable[[], None],
-) -> list[dict]:
-    def rows(control: str, records: Mapping[str, BoxRecords], on_row) -> list[dict]:
+) -> list[list[dict]]:
+    """Rows of a bank's controls for each of the samples."""
+
+    def rows(control: str, records: Mapping[str, BoxRecords], on_row) -> list[list[dict]]:
         how = (bank, (control, records), scoring, on_row)
-        return [row for score in scores for row in _rows(run, samples, score, *how)]
+        return [
+            [row for score in scores for row in _rows(run, taken, score, *how)] for taken in samples
+        ]
 
     draws = []
     for i in range(count_rotations(run, scoring)):
         feats = rotated_bank(run.feats[bank], scoring.seed + i)
         turned = run.rescore(bank, feats, [ID, *run.ood_sets])
         draws.append(rows("rotated", turned, on_row))
-    made = mean_rows(draws)
+    made = [mean_rows([draw[i] for draw in draws]) for i in range(len(samples))]
     records, labels = run.with_bank(bank), run.bank_labels(bank) or []
     for name, words in leaking(run, bank).items() if scoring.no_leaks else ():
         keep = [i for i, label in enumerate(labels) if label not in words]
         if 0 < len(keep) < len(labels) == records[ID].neg_logits.shape[1]:
             clean = {each: records[each].select_negatives(keep) for each in (ID, name)}
-            made += rows("no_leaks", clean, lambda: None)
+            for table, more in zip(made, rows("no_leaks", clean, lambda: None), strict=True):
+                table += more
     return made
 
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from negas.evaluation.provenance import MAPS, complete, leaks_of
 from negas.evaluation.recorded import MODEL_BANK
 from negas.evaluation.result_files import results_file
-from negas.evaluation.rows import run_rows, tested_scoring
+from negas.evaluation.rows import rows_by_preset, scoring_as_tested
 from negas.evaluation.run import Run
 from negas.files import write_json, write_text
 from negas.metrics import PRESETS
@@ -347,8 +347,9 @@ def rows_at(run: Run, cut: float) -> list[dict]:
     """
     presets = [PRESETS["fixed"]]
     presets += [PRESETS["matched"]] if "matched" in run.results["settings"]["presets"] else []
-    scoring = tested_scoring(run)
-    return [row for preset in presets for row in run_rows(run, replace(preset, cut=cut), scoring)]
+    scoring = scoring_as_tested(run)
+    tables = rows_by_preset(run, [replace(preset, cut=cut) for preset in presets], scoring)
+    return [row for table in tables for row in table]
 
 
 def make_report(
