@@ -128,12 +128,14 @@ class Samples:
         cut: least confidence, and where it comes from.
         rows: by set, rows of its records; a row occurs once per sample.
         over_cut: by set, boxes over the cut.
+        images: by set, images with a sample.
     """
 
     preset: Preset
     cut: Cut
     rows: Mapping[str, np.ndarray]
     over_cut: Mapping[str, int]
+    images: Mapping[str, int]
 
 
 def take_samples(run: Recorded, preset: Preset) -> Samples:
@@ -141,7 +143,7 @@ def take_samples(run: Recorded, preset: Preset) -> Samples:
     if preset in run.samples:
         return run.samples[preset]
     cut = find_cut(run, preset)
-    rows, over = {}, {}
+    rows, over, images = {}, {}, {}
     for name in (ID, *run.ood_sets):
         records = run.records[name]
         truth = run.truth(name) if preset.protocol == "matched" else None
@@ -149,7 +151,8 @@ def take_samples(run: Recorded, preset: Preset) -> Samples:
         how = (cut.value, preset.protocol, truth, role, preset.pair_floor)
         rows[name] = sample_rows(records, *how)
         over[name] = int((records.scores >= np.float32(cut.value)).sum())
-    run.samples[preset] = Samples(preset, cut, rows, over)
+        images[name] = len(np.unique(records.image_ids[rows[name]]))
+    run.samples[preset] = Samples(preset, cut, rows, over, images)
     return run.samples[preset]
 
 
@@ -301,11 +304,11 @@ def bank_records(run: Recorded, score: NamedScore, bank: str) -> dict[str, BoxRe
             f"{run.path}: the score {score.label!r} needs negative labels and the run has none; "
             "leave it out, or test again with model.neg_labels"
         )
-    return _as_read(records, score)
+    return _as_read(records, score.cosine)
 
 
-def _as_read(records: Mapping[str, BoxRecords], score: NamedScore) -> dict[str, BoxRecords]:
-    return {n: r.as_cosines() if score.cosine else r for n, r in records.items()}
+def _as_read(records: Mapping[str, BoxRecords], cosine: bool) -> dict[str, BoxRecords]:
+    return {n: r.as_cosines() if cosine else r for n, r in records.items()}
 
 
 def sample_values(
@@ -326,15 +329,14 @@ def _rows(
     scoring: Scoring,
     on_row: Callable[[], None],
 ) -> Iterator[dict]:
-    """Rows of one score and bank; of the records of a control, where ``turned`` names them."""
+    """Rows of one score and bank; of a control, where ``turned`` has its records as read."""
     control, draws = NO_CONTROL, scoring.draws
     if turned is None:
         values = sample_values(run, samples, score, bank)
     else:
         control, draws = turned[0], 0
         built = get_score(score.name, **score.options)
-        records = _as_read(turned[1], score)
-        values = {n: each.score_with(built, samples.rows[n]) for n, each in records.items()}
+        values = {n: each.score_with(built, samples.rows[n]) for n, each in turned[1].items()}
     logits = "cosine" if score.cosine else "head"
     about = dict(score=score.label, options=score.options, logits=logits)
     about |= dict(bank=bank, control=control)
@@ -355,12 +357,12 @@ def _numbers(
     seed: int,
 ) -> dict:
     """Numbers of one row, counts and what they hang on."""
-    groups = [run.records[n].image_ids[samples.rows[n]] for n in (ID, name)]
     interval = None
     if len(id_values) and len(ood_values):
         numbers = ood_metrics(id_values, ood_values).to_dict()
         if draws:
-            made = bootstrap(id_values, ood_values, draws, seed, tuple(groups)).to_dict()
+            groups = tuple(run.records[n].image_ids[samples.rows[n]] for n in (ID, name))
+            made = bootstrap(id_values, ood_values, draws, seed, groups).to_dict()
             interval = {key: made[key] for key in ("auroc", "fpr95", "level", "num_draws")}
     else:
         numbers = dict.fromkeys(OODResult.__dataclass_fields__, float("nan"))
@@ -386,8 +388,8 @@ def _numbers(
         images=dict(
             id=len(run.records[ID].images),
             ood=len(run.records[name].images),
-            id_with_samples=len(np.unique(groups[0])),
-            ood_with_samples=len(np.unique(groups[1])),
+            id_with_samples=samples.images[ID],
+            ood_with_samples=samples.images[name],
         ),
         interval=interval,
     )
@@ -410,9 +412,16 @@ def _control_rows(
     """Rows of a bank's controls for each of the samples."""
 
     def rows(control: str, records: Mapping[str, BoxRecords], on_row) -> list[list[dict]]:
-        how = (bank, (control, records), scoring, on_row)
+        views = {cosine: _as_read(records, cosine) for cosine in {s.cosine for s in scores}}
         return [
-            [row for score in scores for row in _rows(run, taken, score, *how)] for taken in samples
+            [
+                row
+                for score in scores
+                for row in _rows(
+                    run, taken, score, bank, (control, views[score.cosine]), scoring, on_row
+                )
+            ]
+            for taken in samples
         ]
 
     draws = []
