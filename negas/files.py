@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
 import os
 import re
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None
 
 _INT64 = 2**63 - 1
 
@@ -111,6 +119,93 @@ def write_npz(path: str | os.PathLike, arrays: Mapping[str, Any], compress: bool
 
     with whole_file(path) as partial, partial.open("wb") as file:
         (np.savez_compressed if compress else np.savez)(file, **arrays)
+
+
+_FREE, _RATIO = 2**28, 100  # an npz may unpack to 256 MiB, or to 100 times its own size
+
+
+def read_npz(path: str | os.PathLike) -> dict[str, Any]:
+    """Arrays of an npz file by name; no code runs, and a small file cannot fill the memory.
+
+    A file may unpack to 256 MiB or to 100 times its size, whichever is more; recorded floats shrink
+    to half or a quarter.
+
+    Raises:
+        ValueError: it is no npz file, it is damaged, it holds Python objects, or it would unpack to
+            more; half a sentence that says why.
+        OSError: it cannot be read.
+    """
+    import numpy as np
+
+    try:
+        with zipfile.ZipFile(path) as archive:  # np.load takes other files too, and guesses
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+            if unpacked > max(_FREE, _RATIO * os.path.getsize(path)):
+                raise ValueError(f"it would unpack to {unpacked / 1e9:.1f} GB")
+            for entry in archive.infolist():
+                _check_entry(archive, entry)
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(str(error) or type(error).__name__) from error
+
+
+def _check_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+    """An array is as large as its header says: numpy makes room for that before it reads."""
+    from numpy.lib import format as npy
+
+    with archive.open(entry) as file:
+        version = npy.read_magic(file)
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = read(file)
+        size = entry.file_size - file.tell()
+    if not dtype.hasobject and math.prod(shape) * dtype.itemsize != size:
+        raise ValueError(f"{entry.filename} is not as large as it says")
+
+
+_locks: dict[Path, IO[str]] = {}
+
+
+def lock_file(path: str | os.PathLike, doing: str) -> None:
+    """Hold a file until :func:`unlock_file` or the end of this process, however that comes.
+
+    A lock belongs to the process: within it, a second call does nothing. Where the file system has
+    no locks, neither.
+
+    Args:
+        path: the file; its folder is made.
+        doing: what the holder does, for the other's error: ``"a test writes to out"``.
+
+    Raises:
+        BlockingIOError: another process holds it.
+    """
+    path = Path(path).resolve()
+    if fcntl is None or path in _locks:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("a+", encoding="utf-8")
+    try:
+        # not flock, which worker processes would inherit and keep when this one is killed
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.seek(0)
+        holder = file.read(20).strip()
+        file.close()
+        if error.errno not in (errno.EACCES, errno.EAGAIN):
+            return
+        raise BlockingIOError(
+            f"{doing} already (process {holder or 'unknown'}); wait for it or name another folder"
+        ) from error
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    _locks[path] = file
+
+
+def unlock_file(path: str | os.PathLike) -> None:
+    """Let go of a file of :func:`lock_file`."""
+    if file := _locks.pop(Path(path).resolve(), None):
+        file.close()
 
 
 def plain(value: Any) -> Any:

@@ -6,18 +6,18 @@ model. Shapes (numpy): N boxes, K ID labels, M negative labels, E embedding size
 
 from __future__ import annotations
 
+import copy
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from negas.files import write_npz
+from negas.files import parse_json, read_npz, write_npz
 from negas.token_labels import against_tokens
 
 ID, ID_VAL = "id", "id_val"  # names of the ID test set and the ID validation set in a run
@@ -106,14 +106,11 @@ class BoxRecords:
         if not Path(path).is_file():
             raise FileNotFoundError(f"{path}: no such record file; write one with BoxRecords.save.")
         try:
-            with zipfile.ZipFile(path):  # np.load takes other files too, and guesses
-                pass
-            with np.load(path, allow_pickle=False) as archive:
-                data = {name: archive[name] for name in archive.files}
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            data = read_npz(path)
+        except (ValueError, OSError) as error:
             raise ValueError(f"{path}: not a readable record file (.npz): {error}.") from error
-        version = data.pop("version", None)
-        if version is None or int(version) != VERSION:
+        version = str(data.pop("version", None))[:20]
+        if version != str(VERSION):
             raise ValueError(
                 f"{path}: record format version {version}, this code reads version {VERSION}; "
                 f"write the file again."
@@ -122,7 +119,7 @@ class BoxRecords:
         if missing := sorted(required - set(data)):
             raise ValueError(f"{path}: the field {missing[0]!r} is missing; write the file again.")
         try:
-            meta = json.loads(str(data.pop("meta")))
+            meta = parse_json(str(data.pop("meta")), "its meta")
             return cls(**{name: data.get(name) for name in _ARRAYS}, meta=meta)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
@@ -143,7 +140,7 @@ class BoxRecords:
         meta = {key: value for key, value in self.meta.items() if key != "neg_labels"}
         if neg_labels is not None:
             meta["neg_labels"] = list(neg_labels)
-        return replace(self, neg_logits=neg_logits, neg_cosines=None, meta=meta)
+        return self._but(neg_logits=neg_logits, neg_cosines=None, meta=meta)
 
     def select_negatives(self, keep: Sequence[int]) -> BoxRecords:
         """The same boxes with some of the negative labels only, by column."""
@@ -151,9 +148,7 @@ class BoxRecords:
         labels = self.meta.get("neg_labels")
         names = None if labels is None else [labels[i] for i in columns]
         cosines = None if self.neg_cosines is None else self.neg_cosines[:, columns]
-        return replace(
-            self.with_neg_logits(self.neg_logits[:, columns], names), neg_cosines=cosines
-        )
+        return self.with_neg_logits(self.neg_logits[:, columns], names)._but(neg_cosines=cosines)
 
     def rescore(
         self, neg_text_feats: np.ndarray, neg_labels: Sequence[str] | None = None
@@ -177,10 +172,10 @@ class BoxRecords:
                 f"neg_text_feats must have the shape [M, {size}] or [M, T, {size}], "
                 f"got {feats.shape}."
             )
-        embeddings = self.embeddings.astype(np.float32)
+        embeddings = self.embeddings.astype(np.float32, copy=False)
         if feats.ndim == 3:
             logits, cosines = against_tokens(embeddings, feats, self.meta.get("token_reduce"))
-            return replace(self.with_neg_logits(logits, neg_labels), neg_cosines=cosines)
+            return self.with_neg_logits(logits, neg_labels)._but(neg_cosines=cosines)
         logits = embeddings[:, :-1] @ feats.T + embeddings[:, -1:]
         return self.with_neg_logits(logits, neg_labels)
 
@@ -198,12 +193,11 @@ class BoxRecords:
         if self.id_cosines is not None:
             if self.neg_cosines is None and self.neg_logits is not None:
                 raise ValueError("negative logits without cosines: rescore the records first")
-            return replace(self, id_logits=self.id_cosines, neg_logits=self.neg_cosines)
-        embeddings = self.embeddings.astype(np.float32)
-        length = np.linalg.norm(embeddings[:, :-1], axis=1, keepdims=True).clip(min=1e-12)
-        bias = embeddings[:, -1:]
+            return self._but(id_logits=self.id_cosines, neg_logits=self.neg_cosines)
+        length = self._lengths
+        bias = self.embeddings[:, -1:].astype(np.float32)
         neg = None if self.neg_logits is None else (self.neg_logits - bias) / length
-        return replace(self, id_logits=(self.id_logits - bias) / length, neg_logits=neg)
+        return self._but(id_logits=(self.id_logits - bias) / length, neg_logits=neg)
 
     def score_with(
         self,
@@ -221,27 +215,62 @@ class BoxRecords:
         """
         rows = np.arange(len(self)) if rows is None else rows
         values = np.empty(len(rows))
+        embeddings = self.embeddings if getattr(score, "needs_embeddings", True) else None
         for start in range(0, len(rows), CHUNK):
             part = rows[start : start + CHUNK]
-            inputs = (self.id_logits, self.neg_logits, self.embeddings)
+            inputs = (self.id_logits, self.neg_logits, embeddings)
             cut = [None if each is None else each[part] for each in inputs]
             values[start : start + CHUNK] = score(*cut)
         return values
 
+    @cached_property
+    def _lengths(self) -> np.ndarray:
+        """Of the region embeddings, ``[N, 1]``."""
+        regions = self.embeddings[:, :-1].astype(np.float32)
+        return np.linalg.norm(regions, axis=1, keepdims=True).clip(min=1e-12)
+
+    def _but(self, **changes: Any) -> BoxRecords:
+        """As ``replace``, for logits and meta of the same boxes, which are not checked again."""
+        made = copy.copy(self)
+        for name, value in changes.items():
+            if name in _AXES and value is not None:
+                value = _array(name, value, _kind(name, value), _AXES[name])
+            object.__setattr__(made, name, value)
+        made._check_columns()
+        return made
+
     def _validate(self) -> None:
+        self._check_columns()
+        if self.bboxes.shape[1] != 4:
+            raise ValueError(f"records: bboxes must be [N, 4] xyxy, got {self.bboxes.shape}.")
+        for name, wrong in (
+            ("scores must lie in [0, 1]", (self.scores < 0) | (self.scores > 1)),
+            ("bboxes must be xyxy", (self.bboxes[:, 2:] < self.bboxes[:, :2]).any(1)),
+        ):
+            if wrong.any():
+                row = int(wrong.argmax())
+                value = getattr(self, name.split()[0])[row].tolist()
+                raise ValueError(f"records: {name}, got {value} in row {row}.")
+        if len(self) and not (0 <= self.labels.min() and self.labels.max() < self.num_ids):
+            raise ValueError(
+                f"records: labels must lie in 0..{self.num_ids - 1} (id_logits has {self.num_ids} "
+                f"columns), got {self.labels.min()}..{self.labels.max()}."
+            )
+        if self.image_ids.dtype.kind != self.images.dtype.kind:
+            raise ValueError("records: image_ids and images must both be integers or both strings.")
+        unlisted = np.setdiff1d(self.image_ids, self.images)
+        if len(unlisted):
+            raise ValueError(f"records: image {unlisted[0]!r} has boxes but is not in images.")
+
+    def _check_columns(self) -> None:
+        """Rows by boxes, columns by labels."""
         for name in _ARRAYS:
             value = getattr(self, name)
             if value is not None and name != "images" and len(value) != len(self):
                 raise ValueError(
                     f"records: {name} has {len(value)} rows, expected {len(self)} as in scores."
                 )
-        if self.bboxes.shape[1] != 4:
-            raise ValueError(f"records: bboxes must be [N, 4] xyxy, got {self.bboxes.shape}.")
-        if len(self) and not (0 <= self.labels.min() and self.labels.max() < self.num_ids):
-            raise ValueError(
-                f"records: labels must lie in 0..{self.num_ids - 1} (id_logits has {self.num_ids} "
-                f"columns), got {self.labels.min()}..{self.labels.max()}."
-            )
+        self._check_meta()
         for key, logits in (("id_labels", self.id_logits), ("neg_labels", self.neg_logits)):
             names = self.meta.get(key)
             if names is not None and logits is not None and len(names) != logits.shape[1]:
@@ -249,11 +278,23 @@ class BoxRecords:
                     f"records: meta[{key!r}] has {len(names)} names for {logits.shape[1]} columns "
                     f"of logits."
                 )
-        if self.image_ids.dtype.kind != self.images.dtype.kind:
-            raise ValueError("records: image_ids and images must both be integers or both strings.")
-        unlisted = np.setdiff1d(self.image_ids, self.images)
-        if len(unlisted):
-            raise ValueError(f"records: image {unlisted[0]!r} has boxes but is not in images.")
+
+    def _check_meta(self) -> None:
+        """What scoring and reports rely on: lists of names, texts."""
+        if not isinstance(self.meta, dict):
+            raise ValueError(
+                f"its meta cannot be read: it must be an object, got {self.meta!r:.60}"
+            )
+        for key in ("id_labels", "neg_labels", "set", "ann_file", "img_dir"):
+            value, many = self.meta.get(key), key.endswith("labels")
+            if value is None:
+                continue
+            names = value if many else [value]
+            if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
+                raise ValueError(
+                    f"its meta cannot be read: meta[{key!r}] must be "
+                    f"{'a list of names' if many else 'a text'}, got {value!r:.60}"
+                )
 
 
 def _ids(name: str, values: object) -> np.ndarray:
@@ -278,7 +319,11 @@ def _array(name: str, values: object, dtype: type, ndim: int) -> np.ndarray:
     array = np.asarray(values)
     if array.ndim != ndim:
         raise ValueError(f"records: {name} must have {ndim} axes, got the shape {array.shape}.")
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"records: {name} must hold numbers, got {array.dtype}.")
+    with np.errstate(over="ignore"):
+        array = np.ascontiguousarray(array, dtype=dtype)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         row = np.argwhere(~np.isfinite(array))[0][0]
         raise ValueError(f"records: {name} holds NaN or infinity in row {row}.")
-    return np.ascontiguousarray(array, dtype=dtype)
+    return array

@@ -16,7 +16,7 @@ def make(n=5, strings=False, **changes):
     values = {
         "image_ids": np.array([f"{i:06d}" for i in ids]) if strings else ids,
         "images": np.array(["000000", "000001", "000002", "hex9"]) if strings else np.arange(4),
-        "bboxes": rng.uniform(0, 99, (n, 4)),
+        "bboxes": np.sort(rng.uniform(0, 99, (n, 4)), axis=1),
         "labels": rng.integers(0, 2, n),
         "scores": rng.uniform(0, 1, n),
         "id_logits": rng.normal(size=(n, 2)),

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from negas.evaluation.collect import files_of, read_truths, to_arrays, to_coco_results, to_records
 from negas.evaluation.cuts import deployed_tau
-from negas.evaluation.result_files import results_beside
+from negas.evaluation.result_files import read_set
 from negas.experiments.preflight import check_data
 from negas.metrics import f1_threshold, records_to_coco
 from negas.metrics.coco import category_ids
@@ -59,7 +59,7 @@ def calibrate(
         raise ValueError(f"tpr must be a share in (0, 1], got {tpr}")
     if cut is not None and not 0 <= cut <= 1:
         raise ValueError(f"cut must be a confidence in [0, 1], got {cut}")
-    recorded = BoxRecords.load(records) if records is not None else None
+    recorded, tested = (None, {}) if records is None else read_set(records)
     loader = validation_loader(cfg) if recorded is None else None
     if loader is not None:
         check_data(Config(dict(model=cfg.model, val_dataloader=loader)), ("val_dataloader",))
@@ -77,8 +77,8 @@ def calibrate(
     if recorded is None:
         recorded, found = _run(model, loader, cut)
     else:
-        _check_records(recorded, fitted_for, Path(records))
-        found = _cut_of_records(recorded, Path(records)) if cut is None else cut
+        _check_records(recorded, tested, fitted_for, Path(records))
+        found = _cut_of_records(recorded, tested, Path(records)) if cut is None else cut
     tau, reached, count = fit_tau(recorded, score, found, tpr)
     source = dict(
         ann_file=recorded.meta.get("ann_file"),
@@ -175,7 +175,7 @@ def _checked(cut: float) -> float:
     return cut
 
 
-def _check_records(records: BoxRecords, fitted_for: dict, path: Path) -> None:
+def _check_records(records: BoxRecords, results: dict, fitted_for: dict, path: Path) -> None:
     """Records must be of ID validation, the same labels and, if known, the same checkpoint."""
     kind = records.meta.get("set", ID_VAL)
     if kind != ID_VAL:
@@ -190,7 +190,7 @@ def _check_records(records: BoxRecords, fitted_for: dict, path: Path) -> None:
                 f"records {str(path)!r} were made with other {name} than the config's; test again "
                 "with this config, or leave --records out"
             )
-    run = results_beside(path).get("run", {})
+    run = results.get("run", {})
     for key in ("checkpoint_sha256", "base_sha256"):
         if run.get(key) and fitted_for[key] and run[key] != fitted_for[key]:
             raise ValueError(
@@ -199,9 +199,9 @@ def _check_records(records: BoxRecords, fitted_for: dict, path: Path) -> None:
             )
 
 
-def _cut_of_records(records: BoxRecords, path: Path) -> float:
+def _cut_of_records(records: BoxRecords, results: dict, path: Path) -> float:
     """The cut that the test found on these records; else the best F1 of one label per box."""
-    cut = results_beside(path).get("cuts", {}).get("val_f1", {})
+    cut = results.get("cuts", {}).get("val_f1", {})
     if path.stem == ID_VAL and cut.get("source") == ID_VAL:
         return _checked(cut["value"])
     truth = records.meta.get("ann_file")

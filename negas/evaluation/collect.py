@@ -1,6 +1,6 @@
 """From MMDetection's predictions to :class:`~negas.records.BoxRecords`.
 
-Records on disk: set by set while a run goes on, in their place when all sets are through.
+A run on disk: set by set while it goes on, in its place when all is through and scored.
 
 The data sets of a run, looked at before any inference.
 """
@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 from pycocotools.coco import COCO
 
+from negas.files import file_sha256, lock_file, unlock_file, write_json, write_npz
 from negas.metrics.coco import category_ids, load_coco
 from negas.records import ID, ID_VAL, BoxRecords
 
-from .result_files import TEXT_FEATS_FILE
+from .result_files import OLD, PART, RECORDS, RESULTS_FILE, TEXT_FEATS_FILE
 
 
 def to_arrays(sample: dict, min_score: float, one_per_box: bool = True) -> dict[str, np.ndarray]:
@@ -92,31 +93,85 @@ def to_coco_results(sample: dict, category_ids: Sequence[int]) -> list[dict]:
     ]
 
 
-class RecordDump:
-    """Writes ``<out_dir>/records``; until :meth:`finish` the files lie in ``records.part``.
+class RunFolder:
+    """Writes ``ood_results.json`` and ``records`` of a test as one thing.
 
-    So a run that fails halfway loses no inference, and never mixes its files with an older run's.
+    Until :meth:`finish` all files lie in ``records.part``, the results among them. Then the folders
+    change places and the results move up. A run that fails halfway loses no inference and leaves
+    an older run as it was; cut off at any moment, readers find one of the two whole
+    (:func:`~.result_files.find_results`), and the next run ends what was begun. The results list
+    all files by SHA-256, so that nothing of another test is taken for this one's.
+
+    Args:
+        home: work dir. It is locked, so that two tests never write to it.
+        dump: keep records; else the results only.
+
+    Raises:
+        BlockingIOError: another process tests there.
     """
 
-    def __init__(self, out_dir: Path) -> None:
-        self.part, self.final = out_dir / "records.part", out_dir / "records"
-        self.names: list[str] = []
+    def __init__(self, home: Path, dump: bool = True) -> None:
+        self.home, self.dump, self.names = home, dump, []
+        self.part, self.final, self._old = (home / name for name in (PART, RECORDS, OLD))
+        self._lock = home / ".test.lock"
+        lock_file(self._lock, f"another test writes to {str(home)!r}")
+        self._settle()
 
     def add(self, name: str, records: BoxRecords) -> None:
         """Keep the boxes of one finished set."""
+        if not self.dump:
+            return
         if not self.names:
             shutil.rmtree(self.part, ignore_errors=True)  # of a run that failed
         records.save(self.part / f"{name}.npz")
         self.names.append(name)
 
-    def finish(self, feats: Mapping[str, np.ndarray]) -> None:
-        """Put all sets in their place, with the text embeddings [M, D] of every bank."""
+    def add_feats(self, feats: Mapping[str, np.ndarray]) -> None:
+        """Keep the text embeddings ``[M, D]`` of every bank, after the last set."""
+        if self.names:
+            write_npz(self.part / TEXT_FEATS_FILE, feats, compress=True)
+
+    def add_results(self, results: dict) -> None:
+        """Keep all but the rows: with it ``records.part`` can be scored as it is."""
+        if self.names:
+            self._write(dict(rows=[], unscored=True) | results)
+
+    def finish(self, results: dict | None) -> None:
+        """Put the run in its place, in that of an older one.
+
+        Args:
+            results: content of ``ood_results.json``; ``None``: no cut was found, records only.
+        """
+        if not self.names:
+            shutil.rmtree(self.part, ignore_errors=True)
         self.part.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(self.part / TEXT_FEATS_FILE, **feats)
-        self.final.mkdir(parents=True, exist_ok=True)
-        for file in (*[f"{name}.npz" for name in self.names], TEXT_FEATS_FILE):
-            os.replace(self.part / file, self.final / file)
-        shutil.rmtree(self.part, ignore_errors=True)
+        if results is not None:
+            self._write(results)
+        if self.final.is_dir():
+            os.rename(self.final, self._old)
+        if results is None:
+            (self.home / RESULTS_FILE).unlink(missing_ok=True)
+        os.rename(self.part, self.final)
+        self._settle()
+
+    def release(self) -> None:
+        """Let others test here."""
+        unlock_file(self._lock)
+
+    def _write(self, results: dict) -> None:
+        files = [*(f"{name}.npz" for name in self.names), *([TEXT_FEATS_FILE] * bool(self.names))]
+        listed = {file: file_sha256(self.part / file) for file in files}
+        write_json(self.part / RESULTS_FILE, results | dict(files=listed))
+
+    def _settle(self) -> None:
+        """The second half of a swap, perhaps of a run that was killed."""
+        if self._old.is_dir() and not self.final.is_dir():
+            os.rename(self._old, self.final)
+        if (self.final / RESULTS_FILE).is_file():
+            os.replace(self.final / RESULTS_FILE, self.home / RESULTS_FILE)
+        if self.final.is_dir() and not any(self.final.iterdir()):  # a run that keeps no records
+            self.final.rmdir()
+        shutil.rmtree(self._old, ignore_errors=True)
 
 
 def read_truths(datasets: Mapping[str, object], class_names: Sequence[str]) -> dict[str, COCO]:

@@ -39,7 +39,7 @@ from .num_labels import (
     make_folds,
 )
 from .recorded import Recorded
-from .result_files import TEXT_FEATS_FILE, load_records, read_feats, results_beside
+from .result_files import TEXT_FEATS_FILE, read_feats, read_set, records_folder
 from .rows import NamedScore, Scoring, name_scores, parse_value, run_rows
 
 DEFAULT_MS = (5, 10, 20, 30, 50, 100, 200)
@@ -235,13 +235,13 @@ def load_validation(run: str, ann_file: str | None = None, cut: float | None = N
     """
     path = Path(run)
     if path.is_dir():
-        path = path / "records" / f"{ID_VAL}.npz"
+        path = records_folder(path) / f"{ID_VAL}.npz"
         if not path.is_file():
             raise FileNotFoundError(
                 f"{path}: the run has no records of an ID validation set; give its test loop an "
                 "id_val_dataloader, or name a records file."
             )
-    records = load_records(path)
+    records, results = read_set(path)
     if records.embeddings is None:
         raise ValueError(
             f"{path}: these records hold no embeddings, so other labels cannot be read off them; "
@@ -256,7 +256,6 @@ def load_validation(run: str, ann_file: str | None = None, cut: float | None = N
             f"ran in, or give the file with --ann."
         )
     truth = load_coco(ann_file)
-    results = results_beside(path)
     source = "given"
     if cut is None and results:
         cut, source = float(results["cuts"]["run"]["value"]), "the run's own"
@@ -324,11 +323,8 @@ def bank_feats(
 
 def _known_words(run: Validation) -> dict[str, np.ndarray]:
     """Every label the run has an embedding of."""
-    path = run.path.parent / TEXT_FEATS_FILE
     banks = run.results.get("banks", {})
-    if not path.is_file() or not banks:
-        return {}
-    feats = read_feats(path)
+    feats = read_feats(run.path.parent / TEXT_FEATS_FILE, run.results) if banks else {}
     known: dict[str, np.ndarray] = {}
     for name, bank in banks.items():
         if name in feats and len(feats[name]) == len(bank["labels"]):
@@ -441,7 +437,7 @@ def _test_curves(
         FileNotFoundError: the records are no part of a test run with test sets.
     """
     try:
-        tested = Recorded.load(run.path.parent.parent)
+        tested = Recorded.load(run.path.parent)
         sets = {n: one for n, one in tested.records.items() if n != ID_VAL}
         truths = {name: tested.truth(name) for name in sets}
     except FileNotFoundError as error:

@@ -9,13 +9,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmengine.registry import METRICS
 from mmengine.runner import Runner
 from tqdm import tqdm
 
-from negas.files import write_json
 from negas.labels.bank import NegativeLabelBank
 from negas.metrics import (
     PRESETS,
@@ -31,20 +31,18 @@ from negas.metrics.coco import category_ids
 from negas.records import ID, ID_VAL, BoxRecords
 from negas.scores import get_score
 
-from .collect import RecordDump, files_of, read_truths, to_arrays, to_coco_results, to_records
+from .collect import RunFolder, files_of, read_truths, to_arrays, to_coco_results, to_records
 from .cuts import F1_RULES, f1_rule_cut
 from .provenance import describe_sets, run_info
 from .recorded import MODEL_BANK, RESERVED_BANKS, Recorded
-from .result_files import RESULTS_FILE
 from .rows import (
     NamedScore,
-    Scoring,
     count_rows,
     describe_banks,
     leakage_lines,
     name_scores,
-    run_rows,
-    usable,
+    rows_by_preset,
+    scoring_as_tested,
 )
 
 if TYPE_CHECKING:
@@ -169,9 +167,11 @@ class OODMetric(BaseMetric):
             ValueError: the jsons of the sets do not fit, see :func:`~.collect.read_truths`, or the
                 model keeps no embeddings although banks, rotations or cosines need them.
             FileNotFoundError: a json does not exist.
+            BlockingIOError: another process tests in this work dir.
         """
         self.stage = stage
         self.out_dir = Path(runner.work_dir) / ("val" if stage == "val" else "")
+        self.folder = RunFolder(self.out_dir, self.dump) if is_main_process() else None
         self.records: dict[str, BoxRecords] = {}
         self.maps: dict[str, float] = {}
         self.cuts: dict[str, Cut] = {}  # by rule: "run", "val_f1", "test_f1"
@@ -182,7 +182,6 @@ class OODMetric(BaseMetric):
         self.token_reduce = model.token_reduce
         self.truths = read_truths(datasets, self.class_names)
         self.files = {name: files_of(dataset) for name, dataset in datasets.items()}
-        self.dumped = RecordDump(self.out_dir) if self.dump else None
         test_cfg = model.bbox_head.test_cfg
         if self.needs_embeddings and test_cfg and not test_cfg.get("keep_embeddings"):
             raise ValueError(
@@ -223,8 +222,7 @@ class OODMetric(BaseMetric):
         if self.token_reduce:  # labels are sets of tokens
             meta["token_reduce"] = self.token_reduce
         self.records[self.set_name] = to_records(parts, ids, meta)
-        if self.dumped:
-            self.dumped.add(self.set_name, self.records[self.set_name])
+        self.folder.add(self.set_name, self.records[self.set_name])
         if self.set_name not in (ID, ID_VAL):
             return {}
         truth = self.truths[self.set_name]
@@ -273,48 +271,60 @@ class OODMetric(BaseMetric):
         if self.stage == "val":
             print_log(f"no OOD numbers in this validation: {problem}", "current", logging.WARNING)
             return
-        kept = f" The boxes are kept in {self.dumped.part}." if self.dumped else ""
+        kept = f" The boxes are kept in {self.folder.part}." if self.dump else ""
         raise ValueError(problem + kept)
 
     # --- summary ------------------------------------------------------------------------------
     def summarize(self) -> dict[str, float]:
         """Score all sets, write ``ood_results.json``, the records and the plots."""
-        from mmengine.dist import broadcast_object_list, is_main_process
-
         metrics: list[dict | None] = [None]
         if is_main_process():
-            metrics = [self._summarize()]
+            try:
+                metrics = [self._summarize()]
+            finally:
+                self.folder.release()
         broadcast_object_list(metrics)
         return metrics[0]
 
     def _summarize(self) -> dict[str, float]:
-        if self.dumped:  # first: whatever fails later, the inference is not lost
-            self.dumped.finish(self.feats)
+        from negas.visualization.curves import PLOTS
+
+        self.folder.add_feats(self.feats)
         if self.cut is None:
+            self.folder.finish(None)
             return {}
-        run = self._recorded()
-        files = {MODEL_BANK: self.run_info["neg_labels"]} | self.bank_files
-        run.results["banks"] = describe_banks(run, {n: files[n] for n in self.feats})
-        scoring = Scoring(
-            usable(run, self.named_scores, tuple(self.feats)),
-            tuple(self.feats),
-            self.rotations,
-            seed=self.seed,
-        )
-        # a validation goes on without a preset whose F1 cut there is not
-        presets = [p for p in self.presets if p.cut not in F1_RULES or p.cut in self.cuts]
-        # disable=None: no bar where standard error is no terminal
-        total = len(presets) * count_rows(run, scoring)
-        with tqdm(total=total, desc="scores", leave=False, disable=None) as bar:
-            rows = [row for preset in presets for row in run_rows(run, preset, scoring, bar.update)]
+        try:
+            run = self._recorded()
+            rows = self._score(run)
+        except Exception:
+            if self.dump:
+                part = self.folder.part
+                text = f"scoring failed; the boxes are kept: python tools/score.py {part}"
+                print_log(text, "current", logging.WARNING)
+            raise
         report = dict(rows=rows) | run.results
-        write_json(self.out_dir / RESULTS_FILE, report)
+        for name in PLOTS:  # of an older run
+            (self.out_dir / name).unlink(missing_ok=True)
+        self.folder.finish(report)
         if self.plots:
             self._plot()
         for line in leakage_lines(report):
             print_log(line, "current")
         print_log(f"OOD results, records and plots are in {self.out_dir}", "current")
         return {"id/cut": self.cut} | logged_numbers(rows, self.presets)
+
+    def _score(self, run: Recorded) -> list[dict]:
+        files = {MODEL_BANK: self.run_info["neg_labels"]} | self.bank_files
+        run.results["banks"] = describe_banks(run, {n: files[n] for n in self.feats})
+        self.folder.add_results(run.results)
+        scoring = scoring_as_tested(run)
+        # a validation goes on without a preset whose F1 cut there is not
+        presets = [p for p in self.presets if p.cut not in F1_RULES or p.cut in self.cuts]
+        # disable=None: no bar where standard error is no terminal
+        total = len(presets) * count_rows(run, scoring)
+        with tqdm(total=total, desc="scores", leave=False, disable=None) as bar:
+            tables = rows_by_preset(run, presets, scoring, bar.update)
+        return [row for table in tables for row in table]
 
     def _recorded(self) -> Recorded:
         """The boxes as the engine reads those of a finished test."""
@@ -328,7 +338,7 @@ class OODMetric(BaseMetric):
             seeds=dict(run=self.run_info["seed"], rotations=self.seed),
             settings=dict(  # what repeats this evaluation from the records
                 scores=self.scores,
-                presets=[preset.name for preset in self.presets],
+                presets=list(dict.fromkeys(preset.name for preset in self.presets)),
                 rotations=self.rotations,
                 seed=self.seed,
                 min_score=self.min_score,

@@ -48,6 +48,7 @@ def paired_rows(
                     rows.append(
                         dict(score=score.label, bank=bank, ood_set=name, preset=preset.name)
                         | dict(cut=mine.cut.value, other_cut=theirs.cut.value)
+                        | dict(cut_rule=mine.cut.rule, cut_source=mine.cut.source)
                         | dict(run=run.name, other=other.name)
                         | dict(run_path=str(run.path), other_path=str(other.path))
                         | result.to_dict()

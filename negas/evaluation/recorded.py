@@ -23,11 +23,15 @@ from negas.metrics.protocol import ROW_METRICS
 from negas.records import ID, ID_VAL, BoxRecords
 
 from .result_files import (
-    RESULTS_FILE,
     TEXT_FEATS_FILE,
+    check_labels,
+    find_results,
     load_records,
     read_feats,
     read_results,
+    records_folder,
+    same_labels,
+    unfinished,
 )
 
 if TYPE_CHECKING:
@@ -71,16 +75,12 @@ class Recorded:
             ValueError: the results cannot be read, or ``annotations`` name a set that is not there.
         """
         path = Path(path)
-        folder = _records_folder(path)
         if not path.is_dir():
             raise FileNotFoundError(
                 f"{path}: no such folder; give the work dir of tools/test.py or its records folder"
             )
-        results = None
-        for home in (path, path.parent):
-            if _records_folder(home) == folder and (home / RESULTS_FILE).is_file():
-                results = read_results(home)
-                break
+        found = find_results(path, above=True)
+        results = read_results(found.parent) if found else None
         run = cls(path, results, annotations or {})
         if results is None:
             run._files()  # there must be something
@@ -151,13 +151,14 @@ class Recorded:
         ]
 
     def _files(self) -> dict[str, Path]:
-        folder = _records_folder(self.path)
+        folder = records_folder(self.path)
         files = [file for file in sorted(folder.glob("*.npz")) if file.name != TEXT_FEATS_FILE]
         found = {file.stem: file for file in files}
         if ID not in found or not set(found) - {ID, ID_VAL}:
             raise FileNotFoundError(
                 f"{self.path}: expected id.npz and one file per OOD set, found "
                 f"{', '.join(found) or 'no records'}; run tools/test.py with OOD sets"
+                + unfinished(self.path)
             )
         return found
 
@@ -176,8 +177,9 @@ class Recorded:
                 f"{self.path}: the records of the set {lost[0]!r} are missing; run tools/test.py "
                 "again"
             )
-        records = {name: load_records(files[name]) for name in self.sets}
+        records = {name: load_records(files[name], self.results) for name in self.sets}
         check_sets(self.path, records)
+        check_labels(f"{self.path}: the records", records[ID], self.results or {})
         return records
 
     @property
@@ -210,8 +212,7 @@ class Recorded:
     @cached_property
     def feats(self) -> dict[str, np.ndarray]:
         """Text embeddings by bank, as the test left them; empty without its file."""
-        file = _records_folder(self.path) / TEXT_FEATS_FILE
-        return read_feats(file) if file.is_file() else {}
+        return read_feats(records_folder(self.path) / TEXT_FEATS_FILE, self.results)
 
     def bank_labels(self, bank: str) -> list[str] | None:
         """The words of a bank, where the run names them."""
@@ -267,7 +268,7 @@ def check_sets(path: Path, sets: Mapping[str, BoxRecords]) -> None:
     for name, records in sets.items():
         where = f"{path}: the sets 'id' and {name!r}"
         for key, what in (("id_labels", "ID labels"), ("neg_labels", "negative labels")):
-            _same_labels(where, what, first.meta.get(key), records.meta.get(key))
+            same_labels(where, what, first.meta.get(key), records.meta.get(key))
         if records.num_ids != first.num_ids:
             raise ValueError(
                 f"{where} have {first.num_ids} and {records.num_ids} ID labels; all sets must come "
@@ -287,7 +288,7 @@ def check_pair(run: Recorded, other: Recorded) -> list[str]:
     Raises:
         ValueError: other ID labels or images, so the runs cannot be compared.
     """
-    _same_labels(f"{run.path} and {other.path}", "ID labels", run.id_labels, other.id_labels)
+    same_labels(f"{run.path} and {other.path}", "ID labels", run.id_labels, other.id_labels)
     shared = [name for name in run.ood_sets if name in other.ood_sets]
     if not shared:
         raise ValueError(
@@ -302,22 +303,3 @@ def check_pair(run: Recorded, other: Recorded) -> list[str]:
                 f"{len(theirs)}); a paired comparison needs the same ones"
             )
     return shared
-
-
-def _same_labels(where: str, what: str, first: Iterable | None, second: Iterable | None) -> None:
-    if first is None or second is None or list(first) == list(second):
-        return
-    if sorted(first) == sorted(second):
-        raise ValueError(
-            f"{where} have the same {what} in different orders, so their columns of logits do not "
-            "agree; test again with one order"
-        )
-    lost = sorted(set(first) ^ set(second))[0]
-    raise ValueError(
-        f"{where} have different {what} ({lost!r} is in one of them only); they must come from one "
-        "vocabulary"
-    )
-
-
-def _records_folder(path: Path) -> Path:
-    return path / "records" if (path / "records").is_dir() else path

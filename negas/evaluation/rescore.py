@@ -27,7 +27,7 @@ from .rows import (
     count_rows,
     name_scores,
     parse_score,
-    run_rows,
+    rows_by_preset,
     take_samples,
     usable,
 )
@@ -136,19 +136,18 @@ def score_runs(
         )
         for run in runs
     ]
-    presets = options.presets
+    presets = [_distinct(run, options.presets) for run in runs]
     total = 0
-    for run, plan in zip(runs, plans, strict=True):
+    for run, plan, chosen in zip(runs, plans, presets, strict=True):
         plain = sum(len(banks_of(score, plan.banks)) for score in plan.scores) * len(run.ood_sets)
         more = plain * ((other is not None) + options.open_set)
-        total += len(presets) * (count_rows(run, plan) + more)
+        total += len(chosen) * (count_rows(run, plan) + more)
     # disable=None: no bar where standard error is no terminal
     bar = tqdm(total=total, desc="scores", leave=False, disable=None if progress else True)
     described, paired = [], []
-    for run, plan in zip(runs, plans, strict=True):
+    for run, plan, chosen in zip(runs, plans, presets, strict=True):
         rows = []
-        for preset in presets:
-            made = run_rows(run, preset, plan, bar.update)
+        for preset, made in zip(chosen, rows_by_preset(run, chosen, plan, bar.update), strict=True):
             if options.open_set:
                 _add_open_set(run, preset, plan.scores, made, bar.update)
             rows += made
@@ -156,15 +155,23 @@ def score_runs(
             describe_run(run, rows, dict.fromkeys(("bootstrap", "rotations"), plan.seed))
         )
         if other is not None:
-            again = (run, other, presets, plan.scores, plan.banks, plan.draws, plan.seed)
+            again = (run, other, chosen, plan.scores, plan.banks, plan.draws, plan.seed)
             paired += paired_rows(*again, bar.update)
     bar.close()
     settings = options.record() | dict(
-        preset=[preset.name for preset in presets], id_is_positive=True
+        preset=[preset.name for preset in options.presets], id_is_positive=True
     )
     return dict(
         kind=KIND, runs=described, paired=paired, settings=settings, versions=package_versions()
     )
+
+
+def _distinct(run: Recorded, presets: Sequence[Preset]) -> list[Preset]:
+    """Without a preset at a cut that another one has, too: its rows would stand there twice."""
+    found: dict[tuple, Preset] = {}
+    for preset in presets:
+        found.setdefault((preset.name, take_samples(run, preset).cut), preset)
+    return list(found.values())
 
 
 def scores_of(run: Recorded) -> list[NamedScore]:
@@ -221,6 +228,7 @@ def describe_run(run: Recorded, rows: list[dict], seeds: dict[str, int]) -> dict
             id_labels=run.id_labels,
             neg_labels=words,
             sets=_sets(run),
+            files=results.get("files"),
             records_sha256={name: _digest(each) for name, each in run.records.items()},
             map=maps | computed,
             map_from_records=list(computed),

@@ -1,16 +1,19 @@
 """Are result files what they claim to be? Looked at before any number is taken from them.
 
-``ood_results.json`` comes from a test, ``ood_scores.json`` from re-scoring.
+``ood_results.json`` comes from a test, ``ood_scores.json`` from re-scoring. A test's results list
+the files of its ``records`` by their SHA-256 (``files``): whatever else lies there is another
+test's. A test without that list (an older one, or records without results) is read as it is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from negas.files import read_json
+from negas.files import file_sha256, read_json, read_npz
 from negas.metrics import PRESETS
 from negas.metrics.protocol import ROW_METRICS
 from negas.options import shown
@@ -19,6 +22,7 @@ from negas.records import BoxRecords
 RESULTS_FILE = "ood_results.json"
 SCORES_FILE = "ood_scores.json"
 TEXT_FEATS_FILE = "text_feats.npz"  # beside the records: embeddings [M, D] of every bank
+RECORDS, PART, OLD = "records", "records.part", "records.old"  # see collect.RunFolder
 
 _TEXT, _NUMBER, _COUNT = {"type": "string"}, {"type": "number"}, {"type": "integer", "minimum": 0}
 _NUMBER_OR_NONE, _TEXT_OR_NONE = {"type": ["number", "null"]}, {"type": ["string", "null"]}
@@ -89,28 +93,62 @@ TEST_RESULTS = _object(
         settings=_SETTINGS,
     ),
     seeds={"type": "object"},
+    files=_values(_TEXT),
+    unscored={"type": "boolean"},
 )
 _SCORED_RUN = _object(
     dict(name=_TEXT, rows=_ROWS, map=_MAP, sets=_SETS, id_labels=_TEXTS),
     run=_RUN,
     banks=_values({"type": "object"}),
     seeds={"type": "object"},
+    path=_TEXT,
+    files={"type": ["object", "null"], "additionalProperties": _TEXT},
 )
 SCORES = _object(dict(runs={"type": "array", "items": _SCORED_RUN, "minItems": 1}))
 
 
+def records_folder(path: str | Path) -> Path:
+    """Where the records of a work dir are; the folder itself if it has no such folder."""
+    found = (Path(path) / name for name in (RECORDS, OLD))  # the latter: a swap was cut off
+    return next((folder for folder in found if folder.is_dir()), Path(path))
+
+
+def find_results(path: str | Path, above: bool = False) -> Path | None:
+    """``ood_results.json`` of a work dir; ``None``: it has none.
+
+    Args:
+        path: the work dir.
+        above: ``path`` may also be its folder of records.
+    """
+    path = Path(path)
+    folder = records_folder(path)
+    homes = [folder, path]  # those among the records are newer, where a swap was cut off
+    if above and records_folder(path.parent) == folder:
+        homes.append(path.parent)
+    return next((home / RESULTS_FILE for home in homes if (home / RESULTS_FILE).is_file()), None)
+
+
 def results_file(folder: str | Path) -> Path:
-    """A work dir's ``ood_results.json``.
+    """:func:`find_results`, which must be there.
 
     Raises:
-        FileNotFoundError: it has none.
+        FileNotFoundError: there are none.
     """
-    file = Path(folder) / RESULTS_FILE
-    if not file.is_file():
+    file = find_results(folder)
+    if file is None:
         raise FileNotFoundError(
             f"{folder}: no {RESULTS_FILE} in this folder; give the work dir of tools/test.py"
+            + unfinished(Path(folder))
         )
     return file
+
+
+def unfinished(folder: Path) -> str:
+    """Where the boxes of a test lie that did not come to its end."""
+    part = folder / PART
+    if not (part / RESULTS_FILE).is_file():
+        return ""
+    return f" (a test was cut off; python tools/score.py {part} reads its boxes)"
 
 
 def read_results(folder: str | Path) -> dict:
@@ -130,23 +168,72 @@ def read_results(folder: str | Path) -> dict:
     return results
 
 
-def results_beside(records_file: str | Path) -> dict:
-    """``ood_results.json`` of the test that wrote a record file; empty if it is not there.
+def read_set(file: str | Path) -> tuple[BoxRecords, dict]:
+    """One set of a run by its file, and the results of the run; empty if there are none.
 
     Raises:
-        ValueError: as :func:`read_results`.
+        FileNotFoundError: there is no such file.
+        ValueError: as :func:`load_records` and :func:`read_results`.
     """
-    home = Path(records_file).resolve().parent.parent
-    return read_results(home) if (home / RESULTS_FILE).is_file() else {}
+    found = find_results(Path(file).resolve().parent, above=True)
+    results = read_results(found.parent) if found else {}
+    records = load_records(Path(file), results)
+    check_labels(str(file), records, results)
+    return records, results
+
+
+def check_labels(where: str, records: BoxRecords, results: dict) -> None:
+    """Refuse records of other labels than those of the results.
+
+    Raises:
+        ValueError: in one sentence that begins with ``where``.
+    """
+    banks = results.get("banks", {})
+    for key, what, tested in (
+        ("id_labels", "ID labels", results.get("run", {}).get("class_names")),
+        ("neg_labels", "negative labels", banks.get("model", {}).get("labels")),
+    ):
+        same_labels(f"{where} and {RESULTS_FILE}", what, records.meta.get(key), tested)
+
+
+def check_listed(file: Path, results: dict) -> None:
+    """Refuse a file of another test than the one that the results tell of.
+
+    Raises:
+        ValueError: in one sentence.
+    """
+    listed = results.get("files")
+    if listed is None:
+        return
+    if file.name not in listed:
+        raise ValueError(
+            f"{file}: not of the test that {RESULTS_FILE} tells of, which has no such file; name "
+            "one of its sets, or move the file to a folder of its own"
+        )
+    if file_sha256(file) != listed[file.name]:
+        raise ValueError(
+            f"{file}: not as the test left it that {RESULTS_FILE} tells of (it is another test's, "
+            f"or was changed); run tools/test.py again, or read the records without {RESULTS_FILE}"
+        )
 
 
 def check_scores(file: Path, scores: object) -> None:
-    """Refuse content that is not of the form that ``tools/score.py`` writes.
+    """Refuse content that is not of the form that ``tools/score.py`` writes, or out of date.
 
     Raises:
-        ValueError: naming the place in the file.
+        ValueError: naming the place in the file, or the work dir that was tested again since.
     """
     _check(file, scores, _validator("score"), "run tools/score.py again")
+    for home in file.resolve().parents[:2]:  # the work dir, or a folder in it
+        results = read_json(found) if (found := find_results(home)) else {}
+        for run in scores["runs"]:
+            folder = Path(run.get("path", "")).resolve()
+            same = folder in (home, home / RECORDS)
+            if same and None not in (pair := (run.get("files"), results.get("files"))):
+                if pair[0] != pair[1]:
+                    raise ValueError(
+                        f"{file}: scores of an earlier test in {home}; run tools/score.py again"
+                    )
 
 
 @cache
@@ -172,34 +259,52 @@ def _check(file: Path, content: object, validator, advice: str) -> None:
     )
 
 
-def load_records(file: Path) -> BoxRecords:
-    """Read one set of a run, with the ``meta`` that scoring and reports rely on.
+def load_records(file: Path, results: dict | None = None) -> BoxRecords:
+    """Read one set of a run.
+
+    Args:
+        file: of the set.
+        results: of its test; ``None`` or empty: there are none.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no record file, or its ``meta`` holds something else than it should.
+        ValueError: it is no record file, or another test's than the results.
     """
-    try:
-        records = BoxRecords.load(file)
-    except (TypeError, AttributeError) as error:  # meta that is no dict, labels that are no list
-        raise ValueError(f"{file}: its meta cannot be read ({error}); test again") from error
-    for key, kind in (("id_labels", list), ("neg_labels", list), ("ann_file", str)):
-        value = records.meta.get(key)
-        wrong = value is not None and not isinstance(value, kind)
-        if wrong or (kind is list and not all(isinstance(name, str) for name in value or ())):
-            what = "a text" if kind is str else "a list of names"
-            raise ValueError(f"{file}: meta[{key!r}] must be {what}, got {value!r}; test again")
-    return records
+    if results and file.is_file():
+        check_listed(file, results)
+    return BoxRecords.load(file)
 
 
-def read_feats(file: Path) -> dict[str, np.ndarray]:
-    """Text embeddings by bank, as a test left them beside the records.
+def read_feats(file: Path, results: dict | None = None) -> dict[str, np.ndarray]:
+    """Text embeddings by bank, as a test left them beside the records; empty without the file.
 
     Raises:
-        ValueError: the file cannot be read.
+        ValueError: the file cannot be read, or is another test's.
     """
+    if not file.is_file():
+        return {}
+    check_listed(file, results or {})
     try:
-        with np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except Exception as error:  # zip, zlib and numpy each have their own
+        return read_npz(file)
+    except (ValueError, OSError) as error:
         raise ValueError(f"{file}: not a readable npz file ({error}); test again") from error
+
+
+def same_labels(where: str, what: str, first: Iterable | None, second: Iterable | None) -> None:
+    """Refuse two lists of labels that differ, in words or order; ``None``: not known.
+
+    Raises:
+        ValueError: in one sentence that begins with ``where``.
+    """
+    if first is None or second is None or list(first) == list(second):
+        return
+    if sorted(first) == sorted(second):
+        raise ValueError(
+            f"{where} have the same {what} in different orders, so their columns of logits do not "
+            "agree; test again with one order"
+        )
+    lost = sorted(set(first) ^ set(second))[0]
+    raise ValueError(
+        f"{where} have different {what} ({lost!r} is in one of them only); they must come from one "
+        "vocabulary"
+    )

@@ -128,12 +128,14 @@ class Samples:
         cut: least confidence, and where it comes from.
         rows: by set, rows of its records; a row occurs once per sample.
         over_cut: by set, boxes over the cut.
+        images: by set, images with a sample.
     """
 
     preset: Preset
     cut: Cut
     rows: Mapping[str, np.ndarray]
     over_cut: Mapping[str, int]
+    images: Mapping[str, int]
 
 
 def take_samples(run: Recorded, preset: Preset) -> Samples:
@@ -141,7 +143,7 @@ def take_samples(run: Recorded, preset: Preset) -> Samples:
     if preset in run.samples:
         return run.samples[preset]
     cut = find_cut(run, preset)
-    rows, over = {}, {}
+    rows, over, images = {}, {}, {}
     for name in (ID, *run.ood_sets):
         records = run.records[name]
         truth = run.truth(name) if preset.protocol == "matched" else None
@@ -149,7 +151,8 @@ def take_samples(run: Recorded, preset: Preset) -> Samples:
         how = (cut.value, preset.protocol, truth, role, preset.pair_floor)
         rows[name] = sample_rows(records, *how)
         over[name] = int((records.scores >= np.float32(cut.value)).sum())
-    run.samples[preset] = Samples(preset, cut, rows, over)
+        images[name] = len(np.unique(records.image_ids[rows[name]]))
+    run.samples[preset] = Samples(preset, cut, rows, over, images)
     return run.samples[preset]
 
 
@@ -205,20 +208,33 @@ def run_rows(
         ValueError: a score needs negatives, a bank or embeddings that the run lacks.
         FileNotFoundError: the preset needs annotations that do not exist.
     """
-    samples = take_samples(run, preset)
+    return rows_by_preset(run, [preset], scoring, on_row)[0]
+
+
+def rows_by_preset(
+    run: Recorded,
+    presets: Sequence[Preset],
+    scoring: Scoring,
+    on_row: Callable[[], None] = lambda: None,
+) -> list[list[dict]]:
+    """:func:`run_rows` of several presets; a bank is turned once for all of them."""
+    samples = [take_samples(run, preset) for preset in presets]
     jobs = [(score, bank) for score in scoring.scores for bank in banks_of(score, scoring.banks)]
 
-    def work(job: tuple[NamedScore, str]) -> list[dict]:
-        score, bank = job
-        return list(_rows(run, samples, score, bank, None, scoring, on_row))
+    def work(job: tuple[Samples, tuple[NamedScore, str]]) -> list[dict]:
+        taken, (score, bank) = job
+        return list(_rows(run, taken, score, bank, None, scoring, on_row))
 
     # numpy and torch release the interpreter lock: sorting a million scores fills both cores
     with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
-        rows = [row for made in pool.map(work, jobs) for row in made]
+        parts = [pool.map(work, [(taken, job) for job in jobs]) for taken in samples]
+        tables = [[row for made in part for row in made] for part in parts]
     with_negatives = [score for score in scoring.scores if score.needs_negatives]
     for bank in scoring.banks if with_negatives else ():
-        rows += _control_rows(run, samples, with_negatives, bank, scoring, on_row)
-    return rows
+        found = _control_rows(run, samples, with_negatives, bank, scoring, on_row)
+        for table, controls in zip(tables, found, strict=True):
+            table += controls
+    return tables
 
 
 def usable(
@@ -233,6 +249,13 @@ def usable(
         if (has_negatives or not score.needs_negatives)
         and (has_embeddings or not score.needs_embeddings)
     ]
+
+
+def scoring_as_tested(run: Recorded) -> Scoring:
+    """What the test of a run scores under each preset, as its settings say."""
+    settings, banks = run.results["settings"], tuple(run.results["banks"])
+    scores = usable(run, name_scores(settings["scores"]), banks)
+    return Scoring(scores, banks, settings["rotations"], seed=settings["seed"])
 
 
 def count_rows(run: Recorded, scoring: Scoring) -> int:
@@ -281,11 +304,11 @@ def bank_records(run: Recorded, score: NamedScore, bank: str) -> dict[str, BoxRe
             f"{run.path}: the score {score.label!r} needs negative labels and the run has none; "
             "leave it out, or test again with model.neg_labels"
         )
-    return _as_read(records, score)
+    return _as_read(records, score.cosine)
 
 
-def _as_read(records: Mapping[str, BoxRecords], score: NamedScore) -> dict[str, BoxRecords]:
-    return {n: r.as_cosines() if score.cosine else r for n, r in records.items()}
+def _as_read(records: Mapping[str, BoxRecords], cosine: bool) -> dict[str, BoxRecords]:
+    return {n: r.as_cosines() if cosine else r for n, r in records.items()}
 
 
 def sample_values(
@@ -306,15 +329,14 @@ def _rows(
     scoring: Scoring,
     on_row: Callable[[], None],
 ) -> Iterator[dict]:
-    """Rows of one score and bank; of the records of a control, where ``turned`` names them."""
+    """Rows of one score and bank; of a control, where ``turned`` has its records as read."""
     control, draws = NO_CONTROL, scoring.draws
     if turned is None:
         values = sample_values(run, samples, score, bank)
     else:
         control, draws = turned[0], 0
         built = get_score(score.name, **score.options)
-        records = _as_read(turned[1], score)
-        values = {n: each.score_with(built, samples.rows[n]) for n, each in records.items()}
+        values = {n: each.score_with(built, samples.rows[n]) for n, each in turned[1].items()}
     logits = "cosine" if score.cosine else "head"
     about = dict(score=score.label, options=score.options, logits=logits)
     about |= dict(bank=bank, control=control)
@@ -335,12 +357,12 @@ def _numbers(
     seed: int,
 ) -> dict:
     """Numbers of one row, counts and what they hang on."""
-    groups = [run.records[n].image_ids[samples.rows[n]] for n in (ID, name)]
     interval = None
     if len(id_values) and len(ood_values):
         numbers = ood_metrics(id_values, ood_values).to_dict()
         if draws:
-            made = bootstrap(id_values, ood_values, draws, seed, tuple(groups)).to_dict()
+            groups = tuple(run.records[n].image_ids[samples.rows[n]] for n in (ID, name))
+            made = bootstrap(id_values, ood_values, draws, seed, groups).to_dict()
             interval = {key: made[key] for key in ("auroc", "fpr95", "level", "num_draws")}
     else:
         numbers = dict.fromkeys(OODResult.__dataclass_fields__, float("nan"))
@@ -366,8 +388,8 @@ def _numbers(
         images=dict(
             id=len(run.records[ID].images),
             ood=len(run.records[name].images),
-            id_with_samples=len(np.unique(groups[0])),
-            ood_with_samples=len(np.unique(groups[1])),
+            id_with_samples=samples.images[ID],
+            ood_with_samples=samples.images[name],
         ),
         interval=interval,
     )
@@ -381,28 +403,40 @@ def _share(samples: Samples, name: str) -> float:
 
 def _control_rows(
     run: Recorded,
-    samples: Samples,
+    samples: Sequence[Samples],
     scores: Sequence[NamedScore],
     bank: str,
     scoring: Scoring,
     on_row: Callable[[], None],
-) -> list[dict]:
-    def rows(control: str, records: Mapping[str, BoxRecords], on_row) -> list[dict]:
-        how = (bank, (control, records), scoring, on_row)
-        return [row for score in scores for row in _rows(run, samples, score, *how)]
+) -> list[list[dict]]:
+    """Rows of a bank's controls for each of the samples."""
+
+    def rows(control: str, records: Mapping[str, BoxRecords], on_row) -> list[list[dict]]:
+        views = {cosine: _as_read(records, cosine) for cosine in {s.cosine for s in scores}}
+        return [
+            [
+                row
+                for score in scores
+                for row in _rows(
+                    run, taken, score, bank, (control, views[score.cosine]), scoring, on_row
+                )
+            ]
+            for taken in samples
+        ]
 
     draws = []
     for i in range(count_rotations(run, scoring)):
         feats = rotated_bank(run.feats[bank], scoring.seed + i)
         turned = run.rescore(bank, feats, [ID, *run.ood_sets])
         draws.append(rows("rotated", turned, on_row))
-    made = mean_rows(draws)
+    made = [mean_rows([draw[i] for draw in draws]) for i in range(len(samples))]
     records, labels = run.with_bank(bank), run.bank_labels(bank) or []
     for name, words in leaking(run, bank).items() if scoring.no_leaks else ():
         keep = [i for i, label in enumerate(labels) if label not in words]
         if 0 < len(keep) < len(labels) == records[ID].neg_logits.shape[1]:
             clean = {each: records[each].select_negatives(keep) for each in (ID, name)}
-            made += rows("no_leaks", clean, lambda: None)
+            for table, more in zip(made, rows("no_leaks", clean, lambda: None), strict=True):
+                table += more
     return made
 
 

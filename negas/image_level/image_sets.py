@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from negas.embeddings.images import ImageItem, annotated_crops
-from negas.evaluation.result_files import results_beside
+from negas.evaluation.result_files import read_set
 from negas.files import read_json
 from negas.labels.names import name_forms, name_key
 from negas.metrics.coco import load_coco
-from negas.records import BoxRecords
 
 from . import View
 
@@ -48,9 +47,9 @@ def detected_crops(
         )
     from_records = Path(detections).suffix == ".npz"
     if from_records:
-        records = BoxRecords.load(detections)
+        records, tested = read_set(detections)
         rows = zip(records.image_ids.tolist(), records.bboxes.tolist(), records.scores, strict=True)
-        if min_score is None and (tested := results_beside(detections)):
+        if min_score is None and tested:
             min_score = float(tested["cuts"]["run"]["value"])
     else:
         rows = _from_results(detections)

@@ -6,6 +6,7 @@ that survives the rotation does not come from what the negatives say.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -27,11 +28,15 @@ def rotated_bank(neg_text_feats: Features, seed: int) -> Features:
         raise ValueError(
             f"neg_text_feats must be [M, D] or [M, T, D], got {tuple(neg_text_feats.shape)}."
         )
-    size = neg_text_feats.shape[-1]
-    gaussian = np.random.default_rng(seed).standard_normal((size, size))
-    rotation, upper = np.linalg.qr(gaussian)
-    rotation = rotation * np.sign(np.diag(upper))
+    rotation = _rotation(neg_text_feats.shape[-1], seed)
     if isinstance(neg_text_feats, Tensor):
         matrix = torch.from_numpy(rotation).to(neg_text_feats.device)
         return (neg_text_feats.double() @ matrix).to(neg_text_feats.dtype)
     return (neg_text_feats.astype(np.float64) @ rotation).astype(neg_text_feats.dtype)
+
+
+@lru_cache(maxsize=16)  # the same few for every bank of every run; 2 MB each at 512 channels
+def _rotation(size: int, seed: int) -> np.ndarray:
+    gaussian = np.random.default_rng(seed).standard_normal((size, size))
+    rotation, upper = np.linalg.qr(gaussian)
+    return rotation * np.sign(np.diag(upper))

@@ -10,7 +10,13 @@ from pathlib import Path
 from negas.evaluation.provenance import PUBLISHED_MAPS, complete
 from negas.evaluation.recorded import MODEL_BANK
 from negas.evaluation.rescore import KIND
-from negas.evaluation.result_files import RESULTS_FILE, SCORES_FILE, check_scores
+from negas.evaluation.result_files import (
+    RESULTS_FILE,
+    SCORES_FILE,
+    check_scores,
+    find_results,
+    unfinished,
+)
 from negas.files import file_sha256, read_json, write_json, write_text
 from negas.metrics import PRESETS
 from negas.records import ID_VAL
@@ -57,12 +63,14 @@ def result_file(path: Path) -> Path:
     """
     file = path
     if path.is_dir():
-        files = [path / each for each in (RESULTS_FILE, SCORES_FILE) if (path / each).is_file()]
+        kinds = (find_results(path), path / SCORES_FILE)
+        files = [each for each in kinds if each and each.is_file()]
         if len(files) != 1:
             found = "both" if files else "none of them"
             raise FileNotFoundError(
                 f"{path}: expected {RESULTS_FILE} or {SCORES_FILE} in this folder, found {found}; "
                 "give the work dir of tools/test.py, the --out of tools/score.py, or a file"
+                + unfinished(path)
             )
         file = files[0]
     if not file.is_file():

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from negas.evaluation.provenance import MAPS, complete, leaks_of
 from negas.evaluation.recorded import MODEL_BANK
 from negas.evaluation.result_files import results_file
-from negas.evaluation.rows import Scoring, name_scores, run_rows, usable
+from negas.evaluation.rows import rows_by_preset, scoring_as_tested
 from negas.evaluation.run import Run
 from negas.files import write_json, write_text
 from negas.metrics import PRESETS
@@ -345,13 +345,11 @@ def rows_at(run: Run, cut: float) -> list[dict]:
         ValueError: the records do not reach down to the cut, or lack embeddings.
         FileNotFoundError: records or annotations are missing.
     """
-    settings = run.results["settings"]
     presets = [PRESETS["fixed"]]
-    presets += [PRESETS["matched"]] if "matched" in settings["presets"] else []
-    banks = tuple(run.results["banks"])
-    scores = usable(run, name_scores(settings["scores"]), banks)
-    scoring = Scoring(scores, banks, settings["rotations"], seed=settings["seed"])
-    return [row for preset in presets for row in run_rows(run, replace(preset, cut=cut), scoring)]
+    presets += [PRESETS["matched"]] if "matched" in run.results["settings"]["presets"] else []
+    scoring = scoring_as_tested(run)
+    tables = rows_by_preset(run, [replace(preset, cut=cut) for preset in presets], scoring)
+    return [row for table in tables for row in table]
 
 
 def make_report(
@@ -405,10 +403,16 @@ def load_tested(path: str | Path, annotations: Mapping[str, str] | None = None) 
 
     Raises:
         FileNotFoundError: it has none.
-        ValueError: they cannot be read.
+        ValueError: they cannot be read, or the test came to no numbers.
     """
     results_file(path)  # first: records may be missing, too
-    return Run.load(path, annotations)
+    run = Run.load(path, annotations)
+    if run.results.get("unscored"):
+        raise ValueError(
+            f"{path}: these boxes are not scored yet, as the test did not come to its end; run "
+            f"python tools/score.py {path}, or tools/test.py again"
+        )
+    return run
 
 
 def write_report(out: Path, methods: Sequence[Method], tables: Sequence[Table]) -> None:

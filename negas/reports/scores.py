@@ -15,16 +15,18 @@ from .columns import COLUMNS, CONTROLS, OF_SET, OPEN_SET, Block, score_title
 from .methods import same_boxes
 from .table import Column, Row, Section, Stat, Table, to_markdown
 
+_CUT = ("cut", "cut_rule", "cut_source")  # two rules may give one number
+
 
 def score_tables(report: dict) -> list[Table]:
     """One table per run, preset and cut; open-set and paired tables where there are any."""
     tables = []
     for run in report["runs"]:
-        for rows in _grouped(run["rows"], ("preset", "cut")):
+        for rows in _grouped(run["rows"], ("preset", *_CUT)):
             tables.append(_main(run, rows))
             if any("open_set" in row for row in rows):
                 tables.append(_open_set(run, rows))
-    for rows in _grouped(report["paired"], ("run", "other", "preset", "cut")):
+    for rows in _grouped(report["paired"], ("run", "other", "preset", *_CUT)):
         tables.append(_paired(rows))
     return tables
 

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.metrics import roc_curve
 
+from negas.files import whole_file
 from negas.metrics import ood_metrics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+PLOTS = ("scores.png", "roc.png")  # of a test
 
 
 def draw_histogram(
@@ -74,7 +77,7 @@ def plot_scores(
     main: str,
     out_dir: Path,
 ) -> list[Path]:
-    """Both pictures of a run: ``scores.png`` and ``roc.png``.
+    """Both pictures of a run, :data:`PLOTS`.
 
     Args:
         id_scores: [n] per score name.
@@ -85,7 +88,7 @@ def plot_scores(
     filled = {name: by for name, by in ood_scores.items() if all(len(v) for v in by.values())}
     if not filled or not all(len(values) for values in id_scores.values()):
         return []
-    paths = [out_dir / "scores.png", out_dir / "roc.png"]
+    paths = [out_dir / name for name in PLOTS]
     plot_histogram(id_scores[main], {n: by[main] for n, by in filled.items()}, main, paths[0])
     curves = {
         name: {score: (id_scores[score], values) for score, values in by.items()}
@@ -105,6 +108,6 @@ def new_figure(panels: int, width: float) -> tuple[Figure, np.ndarray]:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write an image file; its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    """Write an image file, whole or not at all; its folder is made."""
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=110, format=path.suffix[1:])

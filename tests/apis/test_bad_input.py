@@ -309,6 +309,7 @@ def test_unknown_score(project, capsys):
 # --- recorded boxes -------------------------------------------------------------------------------
 def test_a_run_of_another_vocabulary(tmp_path, capsys, monkeypatch):
     one, other = fake_run(tmp_path / "one", "one.py"), fake_run(tmp_path / "other", "two.py", 1)
+    (other / "ood_results.json").unlink()
     for file in (other / "records").glob("*.npz"):
         if file.name != "text_feats.npz":
             part = BoxRecords.load(file)

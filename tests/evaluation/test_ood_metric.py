@@ -173,13 +173,13 @@ def test_boxes_are_kept_when_scoring_fails(tmp_path, runner, sets, monkeypatch):
     def fail(*how):
         raise RuntimeError("scoring")
 
-    monkeypatch.setattr("negas.evaluation.ood_metric.run_rows", fail)
+    monkeypatch.setattr("negas.evaluation.ood_metric.rows_by_preset", fail)
     with pytest.raises(RuntimeError, match="scoring"):
         metric.summarize()
     for name in ("id", "near"):
-        assert len(BoxRecords.load(tmp_path / f"records/{name}.npz")) == 2
-    assert (tmp_path / "records/text_feats.npz").is_file()
-    assert not (tmp_path / "records.part").exists()
+        assert len(BoxRecords.load(tmp_path / f"records.part/{name}.npz")) == 2
+    assert (tmp_path / "records.part/text_feats.npz").is_file()
+    assert not (tmp_path / "records").exists()
 
 
 def test_a_run_that_fails_leaves_an_older_runs_records_alone(tmp_path, runner, sets):
@@ -257,7 +257,7 @@ def test_presets_are_those_of_scoring_again(tested):
         ("fixed", 0.3, "fixed", "fixed", "at_least"),
         ("matched", 0.3, "fixed", "fixed", "at_least"),
     ]
-    assert report["settings"]["presets"] == [row[0] for row in found]
+    assert report["settings"]["presets"] == ["val_f1", "vos", "siren", "matched", "fixed"]
     counts = {r["preset"]: (r["num_id"], r["over_cut_id"], r["num_ood"]) for r in rows}
     assert counts["vos"] == (4, 4, 6), "every box"
     assert counts["siren"] == (8, 4, 12), "each box over both labels: the other's logit is 0"

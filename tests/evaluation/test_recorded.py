@@ -40,7 +40,7 @@ def test_nothing_but_the_results_is_read_before_it_is_asked_for(folder, monkeypa
 
     def watch(name):
         read = getattr(recorded, name)
-        monkeypatch.setattr(recorded, name, lambda file: opened.append(file) or read(file))
+        monkeypatch.setattr(recorded, name, lambda *what: opened.append(what) or read(*what))
 
     for name in ("load_records", "read_feats", "load_coco"):
         watch(name)

@@ -18,6 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from negas.embeddings.encoders import build_encoder
+from negas.evaluation.result_files import read_set
 from negas.image_level.image_sets import ImageSet
 from negas.image_level.method import Inputs, Method
 from negas.image_level.online import StreamResult, score_pair
@@ -25,7 +26,6 @@ from negas.image_level.registry import find_method
 from negas.labels.bank import NegativeLabelBank
 from negas.metrics import ood_metrics
 from negas.metrics.controls import rotated_bank
-from negas.records import BoxRecords
 from negas.scores import get_score
 
 from .captioner import RunCaptions, check_captioner
@@ -226,7 +226,7 @@ def _score_boxes(run: ImageOodRun, notify: Callable[[str], None]) -> None:
     if any(item.record is None for one in sets for item in one.items):
         return
     files = [one.source["detections"] for one in sets]
-    records = [BoxRecords.load(file) for file in files]
+    records = [read_set(file)[0] for file in files]
     records = [
         r.select(np.array([i.record for i in one.items]))
         for r, one in zip(records, sets, strict=True)

@@ -13,6 +13,7 @@ from pycocotools.coco import COCO
 from negas.evaluation.cuts import tau_of, validation_tau
 from negas.evaluation.provenance import complete
 from negas.evaluation.recorded import MODEL_BANK
+from negas.evaluation.result_files import records_folder
 from negas.evaluation.rows import (
     NamedScore,
     Samples,
@@ -140,7 +141,7 @@ def load_report_run(
         ValueError: a file cannot be read, is of another version, or the score was not tested.
     """
     run = load_tested(path, annotations)
-    if not (run.path / "records").is_dir():
+    if records_folder(run.path) == run.path:
         raise FileNotFoundError(
             f"{path}: there are results but no folder 'records', so there are no boxes to draw; "
             "run tools/test.py again with test_evaluator.dump=True"
