@@ -17,6 +17,7 @@ from tqdm import tqdm
 from negas.evaluation.collect import files_of, read_truths, to_arrays, to_coco_results, to_records
 from negas.evaluation.cuts import deployed_tau
 from negas.evaluation.result_files import results_beside
+from negas.experiments.config_check import check_config
 from negas.experiments.preflight import check_data
 from negas.metrics import f1_threshold, records_to_coco
 from negas.metrics.coco import category_ids
@@ -59,6 +60,7 @@ def calibrate(
         raise ValueError(f"tpr must be a share in (0, 1], got {tpr}")
     if cut is not None and not 0 <= cut <= 1:
         raise ValueError(f"cut must be a confidence in [0, 1], got {cut}")
+    check_config(cfg)
     recorded = BoxRecords.load(records) if records is not None else None
     loader = validation_loader(cfg) if recorded is None else None
     if loader is not None:
