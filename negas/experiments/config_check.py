@@ -12,7 +12,7 @@ import negas.register  # noqa: F401 - first of all: mmdet can be imported after 
 # isort: split
 import inspect
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_type_hints
@@ -32,45 +32,26 @@ from negas.options import (
     option,
     refuse_misspelt,
     refuse_unknown,
-    shown,
 )
 
 _SEED = dict(ge=0, le=2**32 - 1)  # what numpy takes
 _SHARE = dict(ge=0, le=1)
-# Range of every number that a constructor of negas takes from a config, by parameter; with the
-# class in front where one name means two things.
+_SHARES = ("cut", "shared_cut", "iou_thr", "focal_alpha", "prefix_prob", "first_weight")
+_SHARES += ("dense_prob",)
+_AMOUNTS = ("rotations", "sigma", "alpha", "loss_weight", "gamma")
+_COUNTS = ("num_ctx", "epoch_length", "num_texts", "length", "size", "prior_size", "embed_dims")
+_COUNTS += ("num_classes", "max_tokens", "num_layers_of_embedded", "num_csp_blocks", "num_heads")
+_COUNTS += ("in_channels", "out_channels", "embed_channels", "guide_channels")
+# Range of every number that a constructor of negas takes from a config, by parameter.
 RANGES: dict[str, dict[str, float]] = {
-    "cut": _SHARE,
-    "shared_cut": _SHARE,
+    **dict.fromkeys(_SHARES, _SHARE),
+    **dict.fromkeys(_AMOUNTS, dict(ge=0)),
+    **dict.fromkeys(_COUNTS, dict(ge=1)),
+    **dict.fromkeys(("id_oversample", "deepen_factor", "widen_factor"), dict(gt=0)),
     "min_score": dict(ge=0, lt=1),
-    "rotations": dict(ge=0),
     "seed": _SEED,
-    "sigma": dict(ge=0),
-    "alpha": dict(ge=0),
-    "loss_weight": dict(ge=0),
-    "gamma": dict(ge=0),
-    "focal_alpha": _SHARE,
-    "iou_thr": _SHARE,
-    "prefix_prob": _SHARE,
     "soft_target_thr": dict(ge=-1, lt=1),
-    "num_ctx": dict(ge=1),
-    "epoch_length": dict(ge=1),
-    "num_texts": dict(ge=1),
-    "first_weight": _SHARE,
-    "length": dict(ge=1),
-    "dense_prob": _SHARE,
-    "id_oversample": dict(gt=0),
-    "size": dict(ge=1),
     "tau": {},  # scores of any kind: finite is all that can be asked
-    "embed_dims": dict(ge=1),
-    "num_classes": dict(ge=1),
-    "prior_size": dict(ge=1),
-    "guide_channels": dict(ge=1),
-    "deepen_factor": dict(gt=0),
-    "widen_factor": dict(gt=0),
-    "num_csp_blocks": dict(ge=1),
-    "max_tokens": dict(ge=1),
-    "num_layers_of_embedded": dict(ge=1),
 }
 
 
@@ -224,15 +205,16 @@ def _check_top(content: dict) -> None:
     known = _TOP | set(inspect.signature(Runner.__init__).parameters) - {"self"}
     for key, value in content.items():
         rest = {other: one for other, one in content.items() if other != key}
-        if key not in known and not (value and _holds(rest, value)):
+        serves = isinstance(value, Mapping | list | tuple) and value and _holds(rest, value)
+        if key not in known and not serves:
             refuse_misspelt([key], known)
 
 
 def _holds(tree: Any, value: Any) -> bool:
     if isinstance(tree, Mapping):
-        tree = list(tree.values())
-    inner = isinstance(tree, list | tuple)
-    return tree == value or (inner and any(_holds(one, value) for one in tree))
+        return tree == value or any(_holds(one, value) for one in tree.values())
+    inner = tree if isinstance(tree, list | tuple) else ()
+    return tree == value or any(_holds(one, value) for one in inner)
 
 
 def _refuse_nan(key: str, value: Any) -> None:
