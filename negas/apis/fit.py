@@ -64,7 +64,8 @@ def calibrate(
     recorded = BoxRecords.load(records) if records is not None else None
     loader = validation_loader(cfg) if recorded is None else None
     if loader is not None:
-        check_data(Config(dict(model=cfg.model, val_dataloader=loader)), ("val_dataloader",))
+        read = dict(val_dataloader=loader, val_evaluator=dict(type="OODMetric"))
+        check_data(Config(dict(model=cfg.model) | read), ("val_dataloader",))
     detector = Inferencer(cfg, checkpoint, device, negatives=negatives, calibration=None)
     model = detector.model
     fitted_for = identity(model, checkpoint)
