@@ -132,6 +132,8 @@ def test_the_record_is_json_without_secrets():
 # What has no range in its declaration, and who looks at it instead.
 FREE = {
     "limits": "two numbers that rise; PageOptions asks for that",
+    "tau": "scores have no common range",
+    "counts": "Calibration: for people",
     # options of a score, which its own class looks at
     **dict.fromkeys(("temperature", "beta", "groups", "group_length"), "the score"),
     **dict.fromkeys(("generator", "permutation"), "no numbers, but arrays"),
