@@ -1,12 +1,11 @@
 """What a sound COCO json is: the one place that refuses what is not.
 
 Strict where training, tests and metrics would else count wrongly or fail much later; fields that
-nobody here reads may hold anything.
+nobody reads may hold anything.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Sequence
 from numbers import Integral, Real
 
@@ -15,6 +14,9 @@ import numpy as np
 LISTS = ("images", "annotations", "categories")
 _IDS = (int, str, Integral)  # the abstract ones, slow to ask, are those of numpy
 _NUMBERS = (float, int, Real)
+_LARGEST = 2**63 - 1  # of ids and of numbers in general
+_CROWD = (None, 0, 1)
+_MANY = 0.25  # share of boxes over the edge from which on their form is doubted
 
 
 def check_coco(
@@ -27,8 +29,10 @@ def check_coco(
 ) -> dict:
     """Refuse a COCO dict that is not sound, at its first fault.
 
-    Ids and names stand there once, annotations belong to an image and a category that are listed,
-    and boxes are ``[x, y, width, height]``, finite and of no negative size.
+    Ids and names stand there once, the ids of a list are of one kind, annotations belong to an
+    image and a category that are listed, and boxes are ``[x, y, width, height]`` in pixels, finite
+    and of no negative size. ``area`` and ``iscrowd`` may be missing or null, see
+    :func:`completed`.
 
     Args:
         data: content of the json.
@@ -36,7 +40,7 @@ def check_coco(
         ids: whether annotations need ids.
         files: whether images need a ``file_name``; one that is there is checked in any case.
         sizes: whether images need ``width`` and ``height``.
-        numbers: further fields that annotations need: ``area``, ``iscrowd``.
+        numbers: fields that annotations need, as MMDetection reads them: ``area``, ``iscrowd``.
 
     Returns:
         ``data``.
@@ -47,7 +51,10 @@ def check_coco(
     for key in LISTS:
         rows = data.get(key) if isinstance(data, dict) else None
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise ValueError(f"{where} has no list {key!r} of objects; expected a COCO json")
+            advice = "; it may be empty in an OOD set" if key == "annotations" else ""
+            raise ValueError(
+                f"{where} has no list {key!r} of objects; expected a COCO json{advice}"
+            )
         if ids or key != "annotations":
             _check_ids(rows, where, key)
     _check_names(data["categories"], where)
@@ -57,8 +64,15 @@ def check_coco(
     for index, ann in enumerate(data["annotations"]):
         fault = _fault_of(ann, images, categories, numbers)
         if fault:
-            raise ValueError(f"{where}: annotation {ann.get('id', index)!r} {fault}")
+            raise ValueError(f"{where}: annotation {_short(ann.get('id', index))} {fault}")
+    _check_form(data, where)
     return data
+
+
+def completed(ann: dict) -> dict:
+    """A sound annotation with ``area`` and ``iscrowd``, which many tools leave out or null."""
+    usual = dict(area=round(float(ann["bbox"][2] * ann["bbox"][3]), 4), iscrowd=0)
+    return {**ann, **{key: value for key, value in usual.items() if ann.get(key) is None}}
 
 
 def check_classes(data: dict, where: str, classes: Sequence[str]) -> list[str]:
@@ -90,11 +104,17 @@ def _check_ids(rows: list[dict], where: str, key: str) -> None:
         id_ = row.get("id")
         if not _is_id(id_):
             raise ValueError(
-                f"{where}: an entry of {key!r} has the id {id_!r}; expected a number or a text"
+                f"{where}: an entry of {key!r} has the id {_short(id_)}; expected a whole number "
+                "of at most 63 bits or a text"
             )
         if id_ in seen:
             raise ValueError(
-                f"{where}: two entries of {key!r} have the id {id_!r}; give each its own"
+                f"{where}: two entries of {key!r} have the id {_short(id_)}; give each its own"
+            )
+        if isinstance(id_, str) != isinstance(rows[0]["id"], str):
+            raise ValueError(
+                f"{where}: the ids of {key!r} are numbers and texts ({_short(rows[0]['id'])}, "
+                f"{_short(id_)}); write all of them as one kind"
             )
         seen.add(id_)
 
@@ -105,20 +125,24 @@ def _check_names(categories: list[dict], where: str) -> None:
         name = category.get("name")
         if not isinstance(name, str) or not name:
             raise ValueError(
-                f"{where}: category {category['id']!r} has the name {name!r}; expected a text"
+                f"{where}: category {_short(category['id'])} has the name {_short(name)}; expected "
+                "a text"
             )
         if name in seen:
-            raise ValueError(f"{where}: two categories are named {name!r}; join or rename them")
+            raise ValueError(
+                f"{where}: two categories are named {_short(name)}; join or rename them"
+            )
         seen.add(name)
 
 
 def _check_images(images: list[dict], where: str, files: bool, sizes: bool) -> None:
     listed: dict[str, object] = {}
     for image in images:
-        for side in ("width", "height") if sizes else ():
-            if not _is_number(image.get(side)) or image[side] <= 0:
+        for side in ("width", "height"):
+            size = image.get(side)
+            if (sizes or size is not None) and not (_is_number(size) and size > 0):
                 raise ValueError(
-                    f"{where}: image {image['id']!r} has the {side} {image.get(side)!r}; expected "
+                    f"{where}: image {_short(image['id'])} has the {side} {_short(size)}; expected "
                     "its size in pixels"
                 )
         if "file_name" not in image and not files:  # some sets name urls
@@ -126,7 +150,8 @@ def _check_images(images: list[dict], where: str, files: bool, sizes: bool) -> N
         name = image.get("file_name")
         if not isinstance(name, str) or not name:
             raise ValueError(
-                f"{where}: image {image['id']!r} has the file_name {name!r}; expected a path"
+                f"{where}: image {_short(image['id'])} has the file_name {_short(name)}; expected "
+                "a path"
             )
         if name in listed:
             raise ValueError(
@@ -140,27 +165,75 @@ def _fault_of(ann: dict, images: set, categories: set, numbers: Sequence[str]) -
     """What is wrong with an annotation; empty if nothing is."""
     image, category, box = (ann.get(key) for key in ("image_id", "category_id", "bbox"))
     if not _is_id(image) or image not in images:
-        return f"belongs to image {image!r}, which is not listed"
+        return f"belongs to image {_short(image)}, which is not listed"
     if not _is_id(category) or category not in categories:
         listed = sorted(categories, key=str)[:8]
-        return f"has the unknown category_id {category!r}; the categories have ids {listed}..."
+        return (
+            f"has the unknown category_id {_short(category)}; the categories have ids {listed}..."
+        )
     boxed = isinstance(box, list | tuple | np.ndarray) and len(box) == 4
     if not boxed or not all(map(_is_number, box)):
-        return f"has no finite bbox [x, y, width, height], but {box!r}; correct or remove it"
+        return f"has no finite bbox [x, y, width, height], but {_short(box)}; correct or remove it"
     if box[2] < 0 or box[3] < 0:
         return (
-            f"has the bbox {box!r} of negative size; expected [x, y, width, height] (are these two "
-            "corners?)"
+            f"has the bbox {_short(box)} of negative size; expected [x, y, width, height] (are "
+            "these two corners?)"
         )
+    area, crowd = ann.get("area"), ann.get("iscrowd")
+    if not (area is None or _is_number(area)):
+        return f"has area={_short(area)}, expected a number of square pixels"
+    if isinstance(crowd, str | list | dict) or crowd not in _CROWD:
+        return f"has iscrowd={_short(crowd)}, expected 0 or 1"
     for field in numbers:
-        if not _is_number(ann.get(field)):
-            return f"has {field}={ann.get(field)!r}, expected a number; MMDetection reads it"
+        if ann.get(field) is None:
+            return (
+                f"has {field}=None, expected a number; MMDetection reads it (write the boxes' area "
+                "and iscrowd=0, or let `tools/prepare_data.py custom` do it)"
+            )
     return ""
 
 
+def _check_form(data: dict, where: str) -> None:
+    """Refuse boxes that are shares of the image, or two corners."""
+    sizes = {image["id"]: (image.get("width"), image.get("height")) for image in data["images"]}
+    count = over = 0
+    shares = corners = True
+    for ann in data["annotations"]:
+        (x, y, w, h), (width, height) = ann["bbox"], sizes[ann["image_id"]]
+        if width is None or height is None:
+            return
+        count += 1
+        shares = shares and max(x, y, w, h) <= 1 < min(width, height)
+        corners = corners and x < w <= width + 1 and y < h <= height + 1
+        over += x + w > 1.05 * width or y + h > 1.05 * height
+        if not (shares or corners):
+            return
+    if count and shares:
+        raise ValueError(
+            f"{where}: no number of any bbox is above 1, so the boxes are shares of the image; "
+            "expected [x, y, width, height] in pixels"
+        )
+    if count and over >= _MANY * count:
+        raise ValueError(
+            f"{where}: {over} of {count} boxes reach beyond their image, and all of them can be "
+            "read as two corners; expected [x, y, width, height]"
+        )
+
+
+def _short(value: object) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # of thousands of digits
+        text = "a huge number"
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
 def _is_id(value: object) -> bool:
-    return isinstance(value, _IDS) and not isinstance(value, bool)
+    if isinstance(value, str):
+        return True
+    return isinstance(value, _IDS) and not isinstance(value, bool) and abs(value) <= _LARGEST
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, _NUMBERS) and not isinstance(value, bool) and math.isfinite(value)
+    """Neither NaN nor infinite, and of a size that can be squared."""
+    return isinstance(value, _NUMBERS) and not isinstance(value, bool) and abs(value) <= _LARGEST

@@ -51,7 +51,10 @@ def parse_json(text: str | bytes, name: str, advice: str = "") -> Any:
         if isinstance(text, bytes):
             text = text.decode("utf-8")
         return json.loads(
-            text.removeprefix("\ufeff"), parse_constant=_refuse, parse_int=_whole_number
+            text.removeprefix("\ufeff"),
+            parse_constant=_refuse,
+            parse_int=_whole_number,
+            parse_float=_finite_number,
         )
     except _Constant as error:
         place = re.search(rf"[^\n]{{0,40}}(?<=[\s:,[]){error}", text)
@@ -79,6 +82,13 @@ def _whole_number(digits: str) -> int:
     if -_INT64 <= number <= _INT64:
         return number
     raise ValueError(f"it holds the number {digits[:20]}..., which needs more than 64 bits")
+
+
+def _finite_number(text: str) -> float:
+    number = float(text)  # 1e999 is infinite
+    if math.isfinite(number):
+        return number
+    raise ValueError(f"it holds the number {text[:20]}, which is too large")
 
 
 def _sentence(fault: str, advice: str) -> str:

@@ -2,7 +2,7 @@
 
 A command's options are a frozen dataclass that inherits :class:`Options`; each field is an
 :func:`option`. From it follow the command line (:meth:`Options.add_to`), its defaults and help, the
-checks (types, choices, ranges, finite numbers), reading a settings file
+checks (types, choices, ranges, finite numbers), reading a settings file or a section of a config
 (:meth:`Options.from_settings`) and what the result file records (:meth:`Options.record`).
 
 >>> @dataclass(frozen=True)
@@ -46,10 +46,14 @@ _WORDS = {
     bool: "true or false",
     dict: "an object",
     tuple: "a list",
+    list: "a list",
+    Mapping: "an object",
     Path: "a path",
 }
 _INT64 = 2**63 - 1
+_LIMITS = ("ge", "gt", "le", "lt")
 _as_flags: ContextVar[bool] = ContextVar("as_flags", default=False)
+_at: ContextVar[str] = ContextVar("at", default="")  # in front of names: "test_evaluator."
 
 
 def option(
@@ -112,12 +116,14 @@ class Options:
                 value = tuple(value)
                 object.__setattr__(self, each.name, value)
             if each.metadata:
-                _check(self._name(each), each, _kind(type(self), each.name), value)
+                limits = {key: each.metadata[key] for key in _LIMITS}
+                hint = _hints(type(self))[each.name]
+                check_value(self._name(each), value, hint, each.metadata["choices"], **limits)
 
     @staticmethod
     def _name(each: Field) -> str:
         positional = each.metadata["positional"] or not each.metadata["cli"]
-        return flag_of(each) if _as_flags.get() and not positional else each.name
+        return flag_of(each) if _as_flags.get() and not positional else _at.get() + each.name
 
     @classmethod
     def add_to(cls, parser: ArgumentParser, only_given: bool = False) -> None:
@@ -168,12 +174,17 @@ class Options:
         return cls.from_args(parser.parse_args(argv))
 
     @classmethod
-    def from_settings(cls, settings: Any, where: str) -> Self:
-        """Options from a settings file's content.
+    def from_settings(
+        cls, settings: Any, where: str, more: Collection[str] | None = (), section: bool = False
+    ) -> Self:
+        """Options from a settings file's content, or from a section of a config.
 
         Args:
             settings: a mapping of fields.
             where: what the file is, for errors: ``the preset 'voc.json'``.
+            more: further keys that may be there and are not looked at; ``None``: any that is not
+                within a letter or two of a field.
+            section: whether ``where`` is a dotted key, and errors name all keys in full.
 
         Raises:
             ValueError: an unknown key (the nearest known one is named), one that is missing, or a
@@ -181,15 +192,22 @@ class Options:
         """
         if not isinstance(settings, Mapping):
             raise ValueError(f"{where} must be an object, got {shown(settings)}")
-        refuse_unknown(settings, [each.name for each in fields(cls)], where)
+        names = [each.name for each in fields(cls)]
+        if more is None:
+            refuse_misspelt(settings, names, where)
+        else:
+            refuse_unknown(settings, [*names, *more], where)
         for each in fields(cls):
             required = each.default is MISSING and each.default_factory is MISSING
             if required and each.name not in settings:
                 raise ValueError(f"{where} lacks the key {each.name!r}")
+        token = _at.set(f"{where}." if section else "")
         try:
-            return cls(**settings)
+            return cls(**{name: settings[name] for name in names if name in settings})
         except ValueError as error:
-            raise ValueError(f"{where}: {error}") from error
+            raise error if section else ValueError(f"{where}: {error}") from error
+        finally:
+            _at.reset(token)
 
     def record(self) -> dict[str, Any]:
         """All options as JSON can hold them, without secrets."""
@@ -210,6 +228,25 @@ def refuse_unknown(given: Collection[str], known: Collection[str], where: str) -
             raise ValueError(f"{where} has the unknown key {key!r}; {hint}")
 
 
+def refuse_misspelt(given: Collection[str], known: Collection[str], where: str = "") -> None:
+    """Refuse a key that is not known, but nearly.
+
+    ``_train_loader`` and ``train_loader_2`` beside ``train_loader`` are a user's own, and so is
+    what is far from all.
+
+    Raises:
+        ValueError: naming it and the known one.
+    """
+    for key in given:
+        if key in known or not isinstance(key, str):
+            continue
+        for near in get_close_matches(key, known, 3, cutoff=0.85):
+            own = key.startswith("_") or (key.startswith(near) and not key[len(near) :].isalpha())
+            if not own and abs(len(key) - len(near)) <= 2:
+                name = f"{where}.{key}" if where else key
+                raise ValueError(f"{name}: there is no such key; did you mean {near!r}?")
+
+
 def flag_of(each: Field) -> str:
     """``--the-name`` of an option."""
     return each.metadata["flag"] or "--" + each.name.replace("_", "-")
@@ -226,17 +263,24 @@ def _hints(cls: type) -> dict[str, Any]:
     return get_type_hints(cls)
 
 
-def _kind(cls: type, name: str) -> tuple[tuple[type, ...], tuple[type, ...] | None, tuple | None]:
+def _parts(hint: Any) -> tuple:
+    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+
+
+_Kind = tuple[tuple[type, ...], tuple[type, ...] | None, tuple | None]
+
+
+@cache
+def _kind(hint: Any) -> _Kind:
     """(types it may be of, types of a list's entries or None, choices of a Literal or None)."""
-    hint = _hints(cls)[name]
-    parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     allowed: list[type] = []
     entries, choices = None, None
-    for part in parts:
+    for part in _parts(hint):
         origin = get_origin(part)
-        if origin is tuple:
-            allowed.append(tuple)
-            entries = tuple(get_origin(a) or a for a in get_args(part) if a is not Ellipsis)
+        if origin in (tuple, list, Sequence):
+            allowed += [tuple, list]
+            inner = [one for a in get_args(part) if a is not Ellipsis for one in _kind(a)[0]]
+            entries = tuple(inner) or None
         elif origin is Literal:
             choices = get_args(part)
             allowed += [type(choice) for choice in choices]
@@ -253,28 +297,52 @@ def _is_of(value: Any, allowed: tuple[type, ...]) -> bool:
     return isinstance(value, allowed) or (isinstance(value, int) and float in allowed)
 
 
-def _check(name: str, each: Field, kind: tuple, value: Any) -> None:
-    allowed, entries, literal = kind
+def _words(kinds: Collection[type]) -> str:
+    names = [_WORDS.get(k, f"a {k.__name__}") for k in kinds if k is not type(None)]
+    return " or ".join(dict.fromkeys(names))
+
+
+def check_value(
+    name: str, value: Any, hint: Any, choices: Collection[Any] | None = None, **limits: float | None
+) -> None:
+    """Refuse a value that is of another type, no choice, out of range or not finite.
+
+    Args:
+        name: what it is, for the error.
+        value: the value.
+        hint: type that it is declared with.
+        choices: values it may have (each entry, of a list).
+        **limits: ``ge``, ``gt``, ``le`` and ``lt``, see :func:`option`.
+
+    Raises:
+        ValueError: naming it, and what is expected.
+    """
+    allowed, entries, literal = _kind(hint)
     if not _is_of(value, allowed):
-        kinds = [_WORDS.get(k, f"a {k.__name__}") for k in allowed if k is not type(None)]
-        raise ValueError(f"{name} must be {' or '.join(dict.fromkeys(kinds))}, got {shown(value)}")
+        raise ValueError(f"{name} must be {_words(allowed)}, got {shown(value)}")
     if value is None:
         return
-    ones = value if isinstance(value, tuple) else (value,)
-    if isinstance(value, tuple) and entries:
+    if isinstance(value, Mapping):
+        for part in _parts(hint):
+            if get_origin(part) is dict:
+                for key, one in value.items():
+                    check_value(f"{name}.{key}", one, get_args(part)[1])
+    is_list = isinstance(value, tuple | list)
+    ones = value if is_list else (value,)
+    if is_list and entries:
         for one in ones:
             if not _is_of(one, entries):
-                kinds = " or ".join(_WORDS.get(k, f"a {k.__name__}") for k in entries)
-                raise ValueError(f"{name} must be a list, each entry {kinds}, got {shown(one)}")
-    choices = each.metadata["choices"] or literal
+                words = f"a list, each entry {_words(entries)}"
+                raise ValueError(f"{name} must be {words}, got {shown(one)}")
+    choices = choices or literal
     for one in ones:
         if choices is not None and one not in choices:
             near = get_close_matches(str(one), [str(c) for c in choices], 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            advice = f"; did you mean {near[0]!r}?" if near else ""
             listed = ", ".join(map(str, choices))
-            raise ValueError(f"{name} must be one of {listed}; got {shown(one)}{hint}")
+            raise ValueError(f"{name} must be one of {listed}; got {shown(one)}{advice}")
         if isinstance(one, int | float) and not isinstance(one, bool):
-            check_number(name, one, **{k: each.metadata[k] for k in ("ge", "gt", "le", "lt")})
+            check_number(name, one, **limits)
 
 
 def check_number(
@@ -299,7 +367,7 @@ def check_number(
     if fits and (le is None or value <= le) and (lt is None or value < lt):
         return
     if low is not None and high is not None:
-        ends = f"{'[' if gt is None else '('}{low:g}, {high:g}{']' if lt is None else ')'}"
+        ends = f"{'[' if gt is None else '('}{low}, {high}{']' if lt is None else ')'}"
         rule = f"must lie in {ends}"
     elif low is not None:
         rule = f"must be at least {low:g}" if gt is None else f"must be greater than {low:g}"
@@ -311,7 +379,7 @@ def check_number(
 def _argument(cls: type, each: Field, only_given: bool) -> tuple[list[str], dict[str, Any]]:
     """Names and keywords of ``add_argument``."""
     about = each.metadata
-    allowed, entries, literal = _kind(cls, each.name)
+    allowed, entries, literal = _kind(_hints(cls)[each.name])
     if str in allowed:
         entries = None  # a text or a list: on the command line it is one text
     default = each.default if each.default_factory is MISSING else each.default_factory()

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from negas.coco_json import check_classes, check_coco
+from negas.coco_json import check_classes, check_coco, completed
 from tests.datasets.prepare.official_files import coco
 
 DATA = coco({3: ["cat", "dog"], 9: ["cat"], 4: []}, ["cat", "dog"])
@@ -26,7 +26,7 @@ def test_a_sound_one_is_given_back():
     check_coco(data, "here", ids=False)
     ann(data).update(bbox=tuple(np.float32([1, 2, 0, 3])), image_id=np.int64(3))
     check_coco(data, "here", ids=False)
-    ann(data).update(bbox=np.ones(4), area="any")
+    ann(data).update(bbox=np.ones(4), area=None, iscrowd=None, segmentation="any")
     check_coco(data, "here", ids=False)
 
 
@@ -74,3 +74,78 @@ def test_classes_of_an_id_set():
         check_classes(DATA, "here", ["cat", "fox"])
     with pytest.raises(ValueError, match="here has no annotation of its classes"):
         check_classes(DATA | dict(annotations=[]), "here", ["cat"])
+
+
+HUGE = 10**400
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda d: ann(d).update(image_id="3"), "belongs to image '3', which"),
+        (lambda d: d["images"][1].update(id="9"), "'images' are numbers and texts (3, '9')"),
+        (lambda d: d["categories"][1].update(id="b"), "'categories' are numbers and texts"),
+        (lambda d: d["annotations"][1].update(id="b"), "'annotations' are numbers and texts"),
+        (lambda d: image(d).update(id=2**63), "has the id 9223372036854775808; expected a whole"),
+        (lambda d: image(d).update(id=1.0), "has the id 1.0; expected a whole number"),
+        (lambda d: ann(d).update(id=HUGE), "has the id 1000"),
+        (lambda d: ann(d).update(image_id=HUGE), "belongs to image 1000"),
+        (lambda d: ann(d).update(category_id=-HUGE), "has the unknown category_id -1000"),
+        (lambda d: ann(d).update(bbox=[0, 0, HUGE, 1]), "has no finite bbox"),
+        (lambda d: ann(d).update(bbox=[0, 0, 1e200, 1]), "has no finite bbox"),
+        (lambda d: ann(d).update(area="7"), "has area='7', expected a number"),
+        (lambda d: ann(d).update(area=HUGE), "has area=1000"),
+        (lambda d: ann(d).update(iscrowd="0"), "has iscrowd='0', expected 0 or 1"),
+        (lambda d: ann(d).update(iscrowd=[0]), "has iscrowd=[0], expected 0 or 1"),
+        (lambda d: ann(d).update(iscrowd=7), "has iscrowd=7, expected 0 or 1"),
+        (lambda d: image(d).update(width="640"), "image 3 has the width '640'"),
+        (lambda d: image(d).update(height=HUGE), "image 3 has the height 1000"),
+        (lambda d: d.pop("annotations"), "it may be empty"),
+    ],
+)
+def test_faults_that_would_show_after_the_inference(spoil, words):
+    data = copy.deepcopy(DATA)
+    spoil(data)
+    with pytest.raises(ValueError) as caught:
+        check_coco(data, "here")
+    assert str(caught.value).startswith("here") and words in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def boxes(*found, size=(100, 80)):
+    data = coco({1: ["cat"] * len(found)}, ["cat"])
+    image(data).update(width=size[0], height=size[1])
+    for row, box in zip(data["annotations"], found, strict=True):
+        row.update(bbox=list(box))
+    return data
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ([(5, 5, 60, 50), (50, 40, 90, 70), (0, 3, 100, 80)], "two corners"),
+        ([(0.2, 0.2, 0.5, 0.1), (0, 0, 1, 1)], "shares of the image"),
+    ],
+)
+def test_boxes_of_another_form_are_refused(found, words):
+    with pytest.raises(ValueError, match=words):
+        check_coco(boxes(*found), "here")
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        [(5, 5, 55, 45), (50, 40, 40, 30)],  # as sizes
+        [(5, 5, 60, 50), (60, 40, 50, 30), (1, 2, 30, 40)],  # one reaches beyond the image
+        [(0, 0, 1, 1), (50, 40, 20, 20)],
+        [],
+    ],
+)
+def test_sizes_are_not_taken_for_another_form(found):
+    check_coco(boxes(*found), "here")
+
+
+def test_what_tools_leave_out_is_completed():
+    row = dict(bbox=[1, 2, 3.5, 4], iscrowd=None, category_id=1)
+    assert completed(row) == row | dict(area=14.0, iscrowd=0)
+    assert completed(row | dict(area=3, iscrowd=1)) == row | dict(area=3, iscrowd=1)

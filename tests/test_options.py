@@ -1,13 +1,19 @@
 """Options said once: the command line, checks, settings files and records that follow."""
 
+import importlib
+import pkgutil
+import re
+import runpy
 from argparse import ArgumentParser
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
+import negas
 from negas.options import Options, option
+from tests.helpers.yolo_world import ROOT
 
 
 @dataclass(frozen=True)
@@ -120,3 +126,45 @@ def test_only_what_was_given():
 def test_the_record_is_json_without_secrets():
     record = Fit("a", Path("b"), scores=["msp"], api_key="hush").record()
     assert record["out"] == "b" and record["scores"] == ["msp"] and "api_key" not in record
+
+
+# --- every command --------------------------------------------------------------------------------
+# What has no range in its declaration, and who looks at it instead.
+FREE = {
+    "limits": "two numbers that rise; PageOptions asks for that",
+    "tau": "scores have no common range",
+    "counts": "Calibration: for people",
+    # options of a score, which its own class looks at
+    **dict.fromkeys(("temperature", "beta", "groups", "group_length"), "the score"),
+    **dict.fromkeys(("generator", "permutation"), "no numbers, but arrays"),
+}
+
+
+def every_options():
+    """All dataclasses of options of the package and of tools/."""
+    for module in pkgutil.walk_packages(negas.__path__, "negas."):
+        if not module.name.startswith("negas.compat"):
+            importlib.import_module(module.name)
+    scripts = sorted((ROOT / "tools").rglob("*.py"))
+    kept = [runpy.run_path(str(path), run_name="not_main") for path in scripts]
+    found, queue = [], [Options]
+    while queue:
+        below = queue.pop().__subclasses__()
+        found, queue = found + below, queue + below
+    assert len(kept) > 20
+    return [cls for cls in found if not cls.__module__.startswith("tests")]
+
+
+def test_every_number_of_every_command_has_a_range(monkeypatch):
+    for folder in ("tools/dev", "tools/emoji_world"):
+        monkeypatch.syspath_prepend(str(ROOT / folder))
+    free = set()
+    for cls in every_options():
+        for each in fields(cls):
+            about, text = each.metadata, str(each.type)
+            number = re.search(r"\b(int|float)\b", text) and "Literal" not in text
+            bound = not {about.get(key) for key in ("ge", "gt", "le", "lt")} <= {None}
+            if number and not bound and about.get("choices") is None:
+                free.add((cls.__name__, each.name))
+    assert "limits" in {name for _, name in free}
+    assert {one for one in free if one[1] not in FREE} == set()

@@ -58,7 +58,9 @@ class _Bdd100k(_Prepare):
 
     labels: str = option(help="folder with the label files")
     out: str = option("data/bdd100k/annotations", help="folder")
-    holdout: int = option(5000, help="images of train to watch the training with", metavar="N")
+    holdout: int = option(
+        5000, help="images of train to watch the training with", ge=0, metavar="N"
+    )
 
     def run(self) -> list:
         from negas.datasets.prepare.bdd100k import prepare_bdd100k

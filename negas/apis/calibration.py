@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ from typing import Any
 from negas.files import check_file, file_sha256, read_json, write_json
 from negas.models.base import detector_names
 from negas.models.interface import OODDetector
+from negas.options import Options, option, shown
 
 VERSION = 1
 SUFFIX = ".calibration.json"
@@ -73,7 +73,7 @@ def identity(model: OODDetector, checkpoint: str | os.PathLike) -> dict[str, Any
 
 
 @dataclass(frozen=True)
-class Calibration:
+class Calibration(Options):
     """A confidence cut and tau, and what they were fitted on.
 
     Attributes:
@@ -86,13 +86,13 @@ class Calibration:
         source: set, bank, post-processing; for people.
     """
 
-    cut: float
-    tau: float
-    wanted_tpr: float
-    reached_tpr: float
-    counts: dict[str, int]
-    fitted_for: dict[str, Any]
-    source: dict[str, Any]
+    cut: float = option(help="least confidence of a detection", ge=0, le=1)
+    tau: float = option(help="least score of what is known, of any score's range")
+    wanted_tpr: float = option(help="share that was to be known", gt=0, le=1)
+    reached_tpr: float = option(help="share that is known", ge=0, le=1)
+    counts: dict[str, int] = option(help="of the fit")
+    fitted_for: dict[str, Any] = option(help="whom it belongs to")
+    source: dict[str, Any] = option(help="what it was fitted on")
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write readable JSON, whole or not at all.
@@ -122,19 +122,15 @@ class Calibration:
         if missing:
             raise ValueError(f"{where} has no {missing[0]!r}, so it is no calibration; {again}")
         if data["version"] != VERSION:
-            raise ValueError(f"{where} is of version {data['version']}, not {VERSION}; {again}")
-        for key in ("cut", "tau"):
-            value = data[key]
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not math.isfinite(value):
-                raise ValueError(f"{where}: {key} is {value!r}, expected a number; {again}")
-        if not 0 <= data["cut"] <= 1:
-            raise ValueError(f"{where}: cut is {data['cut']}, no confidence in [0, 1]; {again}")
-        fitted_for = data["fitted_for"]
-        lost = set(_IDENTITY) - set(fitted_for if isinstance(fitted_for, dict) else {})
-        if lost:
+            version = shown(data["version"])
+            raise ValueError(f"{where} is of version {version}, not {VERSION}; {again}")
+        try:
+            found = cls.from_settings(data, where, ("version",))
+        except ValueError as error:
+            raise ValueError(f"{error}; {again}") from error
+        if lost := set(_IDENTITY) - set(found.fitted_for):
             raise ValueError(f"{where}: fitted_for has no {sorted(lost)[0]!r}; {again}")
-        return cls(**{name: data[name] for name in names})
+        return found
 
     def check(self, current: Mapping[str, Any], where: str = "the calibration") -> None:
         """Make sure that it was fitted for this detector.

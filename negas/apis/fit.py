@@ -17,6 +17,7 @@ from tqdm import tqdm
 from negas.evaluation.collect import files_of, read_truths, to_arrays, to_coco_results, to_records
 from negas.evaluation.cuts import deployed_tau
 from negas.evaluation.result_files import read_set
+from negas.experiments.config_check import check_config
 from negas.experiments.preflight import check_data
 from negas.metrics import f1_threshold, records_to_coco
 from negas.metrics.coco import category_ids
@@ -59,10 +60,12 @@ def calibrate(
         raise ValueError(f"tpr must be a share in (0, 1], got {tpr}")
     if cut is not None and not 0 <= cut <= 1:
         raise ValueError(f"cut must be a confidence in [0, 1], got {cut}")
+    check_config(cfg)
     recorded, tested = (None, {}) if records is None else read_set(records)
     loader = validation_loader(cfg) if recorded is None else None
     if loader is not None:
-        check_data(Config(dict(model=cfg.model, val_dataloader=loader)), ("val_dataloader",))
+        read = dict(val_dataloader=loader, val_evaluator=dict(type="OODMetric"))
+        check_data(Config(dict(model=cfg.model) | read), ("val_dataloader",))
     detector = Inferencer(cfg, checkpoint, device, negatives=negatives, calibration=None)
     model = detector.model
     fitted_for = identity(model, checkpoint)

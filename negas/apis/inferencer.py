@@ -20,6 +20,7 @@ from mmengine.logging import print_log
 from tqdm import tqdm
 
 from negas.cli import load_config
+from negas.experiments.config_check import check_config
 from negas.experiments.preflight import (
     check_bank,
     check_checkpoint,
@@ -75,6 +76,7 @@ class Inferencer(DetInferencer):
     ) -> None:
         given = isinstance(model, str | os.PathLike)
         cfg = load_config(str(model)) if given else copy.deepcopy(model)
+        check_config(cfg)
         check_checkpoint(str(weights))
         check_test_pipeline(cfg)
         check_device(device)

@@ -54,7 +54,9 @@ class NumLabelsOptions(Options):
     )
     bank: str = option(help="json of the bank, labels best first")
     ms: tuple[int, ...] | None = option(
-        None, help="numbers to try (default: those of 5 10 20 30 50 100 200 that the bank has)"
+        None,
+        help="numbers to try (default: those of 5 10 20 30 50 100 200 that the bank has)",
+        ge=1,
     )
     score: str = option("negs", help="score that reads negatives")
     score_options: tuple[str, ...] = option(

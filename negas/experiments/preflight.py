@@ -5,20 +5,42 @@ from __future__ import annotations
 import negas.compat.mm  # noqa: F401 - mmdet can be imported after it
 
 # isort: split
+import filecmp
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 from mmdet.datasets import CocoDataset
-from mmdet.registry import DATASETS
+from mmdet.datasets.api_wrappers import COCO
+from mmdet.evaluation import CocoMetric
+from mmdet.registry import DATASETS, METRICS
 from mmengine.config import Config
 from mmengine.dist import all_gather_object
 from mmengine.logging import print_log
 
-from negas.datasets.coco_check import check_set
+from negas.datasets.coco_check import OTHER_SIZE, WITHOUT_END, check_set
 from negas.labels.bank import NegativeLabelBank
-from negas.labels.names import read_names
+from negas.labels.names import first_difference, read_names
+from negas.options import check_value, shown
+
+
+def _loaders(cfg: Config, dataloaders: Sequence[str]) -> Iterator[tuple[str, str, dict]]:
+    """(key, short key, config) of every dataloader that the run will use.
+
+    The OOD sets and the set of the cut belong to the loop that follows the ID set.
+    """
+    for name in dataloaders:
+        if cfg.get(name) is not None:
+            yield name, name, cfg[name]
+        loop_key = name.replace("_dataloader", "_cfg")
+        loop = cfg.get(loop_key) or {}
+        if loop.get("id_val_dataloader"):
+            yield f"{loop_key}.id_val_dataloader", "id_val_dataloader", loop["id_val_dataloader"]
+        for ood, loader in (loop.get("ood_dataloaders") or {}).items():
+            key = f"ood_dataloaders.{ood}"
+            yield f"{loop_key}.{key}", key, loader
 
 
 def _datasets(cfg: Config, dataloaders: Sequence[str]) -> Iterator[tuple[str, dict]]:
@@ -33,20 +55,14 @@ def _datasets(cfg: Config, dataloaders: Sequence[str]) -> Iterator[tuple[str, di
         else:
             yield key, dataset
 
-    for name in dataloaders:
-        loader = cfg.get(name)
-        if loader is not None:
-            yield from walk(f"{name}.dataset", loader["dataset"])
-        # The OOD sets and the set of the cut belong to the loop that follows the ID set.
-        loop = cfg.get(name.replace("_dataloader", "_cfg")) or {}
-        if loop.get("id_val_dataloader"):
-            yield from walk("id_val_dataloader.dataset", loop["id_val_dataloader"]["dataset"])
-        for ood, ood_loader in (loop.get("ood_dataloaders") or {}).items():
-            yield from walk(f"ood_dataloaders.{ood}.dataset", ood_loader["dataset"])
+    for _, key, loader in _loaders(cfg, dataloaders):
+        yield from walk(f"{key}.dataset", loader["dataset"])
 
 
 def check_data(cfg: Config, dataloaders: Sequence[str]) -> None:
     """Check annotation files and images of COCO-format datasets; others are let through.
+
+    What is evaluated has to be one json, read whole, and the evaluators must name the same.
 
     In a distributed run each process looks at its share of the images, and all of them fail with
     the first error that any has found.
@@ -54,43 +70,125 @@ def check_data(cfg: Config, dataloaders: Sequence[str]) -> None:
     Raises:
         FileNotFoundError: an annotation file or an image does not exist.
         ValueError: a file is no COCO json, its categories or boxes do not make sense, or lack a
-            class of the config; an image cannot be read.
+            class of the config; an image cannot be read; an evaluation would count wrongly.
     """
-    error, cut_off = None, {}
+    error, odd = None, {}
     try:
-        cut_off = _check_sets(cfg, dataloaders)
+        _check_evaluations(cfg, dataloaders)
+        odd = _check_sets(cfg, dataloaders)
     except (ValueError, OSError) as found:
         error = found
-    outcomes = all_gather_object((error, cut_off))
+    outcomes = all_gather_object((error, odd))
     for found, _ in outcomes:
         if found is not None:
             raise found
-    for where in cut_off:
-        images = [path for _, by_set in outcomes for path in by_set[where]]
-        if images:
-            print_log(
-                f"{where}: {len(images)} JPEG files do not end with an end mark, the first is "
-                f"{images[0]!r}; they can be decoded, but what may be missing of them is grey",
-                "current",
-                logging.WARNING,
-            )
+    for where in odd:
+        for kind, says in _ODD.items():
+            images = [path for _, by_set in outcomes for path in by_set[where].get(kind, ())]
+            if images:
+                text = f"{where}: {says.format(len(images), images[0])}"
+                print_log(text, "current", logging.WARNING)
 
 
-def _check_sets(cfg: Config, dataloaders: Sequence[str]) -> dict[str, list[str]]:
-    """Check every set once; returns the JPEGs without end mark by config key."""
-    seen, cut_off = set(), {}
+_ODD = {
+    WITHOUT_END: "{} JPEG files do not end with an end mark, the first is {!r}; they can be "
+    "decoded, but what may be missing of them is grey",
+    OTHER_SIZE: "{} images have another size than their json says, the first is {}; boxes that "
+    "were made for that size lie elsewhere, and training leaves out those outside of it (were "
+    "images resized, or turned by their EXIF tag?)",
+}
+
+
+def _check_evaluations(cfg: Config, dataloaders: Sequence[str]) -> None:
+    """Refuse what MMDetection would evaluate against other objects than the detector saw."""
+    for name in dataloaders:
+        split = name.removesuffix("_dataloader")
+        evaluators = _evaluators(cfg, split)
+        reads = [one for one in evaluators if one.get("ann_file") or one.get("type") == "OODMetric"]
+        if not reads or split == "train":
+            continue
+        for key, _, loader in _loaders(cfg, [name]):
+            _check_one_json(key, loader)
+        if cfg.get(name) is None:
+            continue
+        dataset = cfg[name]["dataset"]
+        for i, one in enumerate(evaluators):
+            key = f"{split}_evaluator" + (f"[{i}]" if len(evaluators) > 1 else "")
+            if one.get("ann_file"):
+                _check_evaluator(f"{key}.ann_file", one, f"{name}.dataset", dataset)
+
+
+def _evaluators(cfg: Config, split: str) -> list[dict]:
+    given = cfg.get(f"{split}_evaluator") or []
+    return list(given) if isinstance(given, list | tuple) else [given]
+
+
+def _check_one_json(key: str, loader: dict) -> None:
+    """Refuse a dataloader that does not give the images of one json, all of them."""
+    dataset = loader["dataset"]
+    inner = "datasets" in dataset or isinstance(dataset.get("dataset"), dict)
+    reason = ""
+    if inner:
+        reason = (
+            f"dataset: {dataset['type']} gives images that the evaluator's json lacks, or twice"
+        )
+    elif dataset.get("indices") is not None:
+        reason = "dataset.indices leaves images out that the evaluator counts as missed"
+    elif not dataset.get("test_mode") and any((dataset.get("filter_cfg") or {}).values()):
+        reason = (
+            "dataset.filter_cfg leaves images out that the evaluator counts as missed (with "
+            "test_mode=True it does not)"
+        )
+    elif loader.get("drop_last"):
+        reason = "drop_last leaves images out that the evaluator counts as missed"
+    if reason:
+        raise ValueError(f"{key}.{reason}; give one data set with one json, read whole")
+
+
+def _check_evaluator(key: str, evaluator: dict, loaded: str, dataset: dict) -> None:
+    """Refuse an evaluator that reads another json than the images come from."""
+    mine, theirs = evaluator["ann_file"], dataset.get("ann_file")
+    texts = isinstance(mine, str) and isinstance(theirs, str)
+    if not texts or any("://" in str(one) for one in (mine, theirs, dataset.get("data_root"))):
+        return
+    loaded_file = _path(dataset, theirs)
+    for where, path in ((key, Path(mine)), (f"{loaded}.ann_file", loaded_file)):
+        if not os.path.isfile(path):
+            raise FileNotFoundError(f"{where}: {str(path)!r}: there is no such file; correct it")
+    if not os.path.samefile(mine, loaded_file) and not filecmp.cmp(mine, loaded_file, False):
+        raise ValueError(
+            f"{key}={mine!r} is another json than {loaded}.ann_file={str(loaded_file)!r}, so "
+            "detections would be compared with other objects; name the same file in both"
+        )
+
+
+def _path(dataset: dict, name: str) -> Path:
+    """A file or folder of a dataset, as MMEngine joins it."""
+    return Path(dataset.get("data_root") or "") / name
+
+
+def _check_sets(cfg: Config, dataloaders: Sequence[str]) -> dict[str, dict[str, list[str]]]:
+    """Check every set once; returns images that are odd by config key, see ``check_set``."""
+    seen, odd = [], {}
     for key, dataset in _datasets(cfg, dataloaders):
         ann = dataset.get("ann_file")
         if not ann:
             continue
-        root = Path(dataset.get("data_root") or "")
-        prefix = (dataset.get("data_prefix") or {}).get("img", "")
+        if not isinstance(ann, str):
+            raise ValueError(
+                f"{key}.ann_file must be one path, got {shown(ann)}; join the jsons, or train on a "
+                "ConcatDataset of several data sets"
+            )
+        prefix = _path(dataset, (dataset.get("data_prefix") or {}).get("img", ""))
         is_id = not key.startswith("ood")
-        identity = (str(root / ann), str(root / prefix), is_id)
+        classes = _classes(f"{key}.metainfo.classes", dataset) if is_id else None
+        split = key.partition("_dataloader")[0]
+        rules = dict(stock=_stock_readers(cfg, split, dataset) if is_id else ())
+        rules["in_order"] = bool(cfg.model.get("class_names"))
+        identity = (str(_path(dataset, ann)), str(prefix), classes, rules)
         if identity in seen:
             continue
-        seen.add(identity)
-        classes = _classes(dataset)
+        seen.append(identity)
         if is_id:
             _check_model_classes(cfg, key, dataset, classes)
         if not _is_local_coco(dataset):
@@ -99,8 +197,8 @@ def _check_sets(cfg: Config, dataloaders: Sequence[str]) -> dict[str, list[str]]
                 f"{key} ({kind}): no local COCO json, so its files are not checked", "current"
             )
             continue
-        cut_off[key] = check_set(root / ann, root / prefix, key, classes if is_id else None)
-    return cut_off
+        odd[key] = check_set(_path(dataset, ann), prefix, key, classes, **rules)
+    return odd
 
 
 def _type_of(dataset: dict) -> type | None:
@@ -114,12 +212,26 @@ def _is_local_coco(dataset: dict) -> bool:
     return isinstance(kind, type) and issubclass(kind, CocoDataset) and not remote
 
 
-def _classes(dataset: dict) -> list[str] | None:
+def _stock_readers(cfg: Config, split: str, dataset: dict) -> tuple[str, ...]:
+    """MMDetection's own dataset and metric among those that read a split's json."""
+    if not _is_local_coco(dataset):
+        return ()
+    api = getattr(_type_of(dataset), "COCOAPI", COCO)
+    readers = ["CocoDataset"] if api.get_cat_ids is COCO.get_cat_ids else []
+    kinds = [one.get("type") for one in _evaluators(cfg, split)]
+    found = [METRICS.get(kind) if isinstance(kind, str) else kind for kind in kinds]
+    return (*readers, *(["CocoMetric"] if CocoMetric in found else []))
+
+
+def _classes(key: str, dataset: dict) -> list[str] | None:
     """Classes of a dataset: its ``metainfo``'s, or those that its type brings along."""
     given = (dataset.get("metainfo") or {}).get("classes")
     if given is None:
         given = getattr(_type_of(dataset), "METAINFO", {}).get("classes")
-    return list(given) if given is not None else None
+    if given is None:
+        return None
+    check_value(key, given, str | list | tuple)
+    return list(read_names(given, key))
 
 
 def _check_model_classes(cfg: Config, key: str, dataset: dict, classes: list[str] | None) -> None:
@@ -131,8 +243,8 @@ def _check_model_classes(cfg: Config, key: str, dataset: dict, classes: list[str
     names = list(read_names(names, "model.class_names"))
     if names != classes:
         raise ValueError(
-            f"{key}: its classes {classes[:5]}... ({len(classes)}) are not model.class_names "
-            f"{names[:5]}... ({len(names)}); give both the same names in the same order"
+            f"{key}: its classes are not model.class_names ({first_difference(names, classes)}); "
+            "give both the same names in the same order"
         )
 
 

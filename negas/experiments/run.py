@@ -23,6 +23,7 @@ from negas.files import check_folder
 from negas.models.checkpoint import check_base
 from negas.visualization.painting import paint_sets
 
+from .config_check import check_config
 from .preflight import check_bank, check_checkpoint, check_data
 
 
@@ -114,6 +115,7 @@ def train(
         raise ValueError(
             f"config {str(cfg.filename)!r} has train_cfg=None: it is for tools/test.py only"
         )
+    check_config(cfg)
     check_bank(cfg)
     if base := (cfg.get("model") or {}).get("base_checkpoint"):
         check_base(base)
@@ -144,6 +146,7 @@ def test(cfg: Config, checkpoint: str | Path, show_dir: str | None = None) -> di
         show_dir: folder below the work dir for painted images: of all sets, known and unknown boxes
             apart, with ``OODTestLoop``; else what MMDetection's hook paints.
     """
+    check_config(cfg)
     check_checkpoint(str(checkpoint))
     check_bank(cfg)
     join_processes(cfg)

@@ -30,6 +30,7 @@ from negas.cli import load_config, prepare_work_dir
 from negas.evaluation.result_files import RESULTS_FILE
 from negas.files import read_json, write_json
 
+from .config_check import check_config
 from .run import test, train
 
 
@@ -202,12 +203,14 @@ def run_all(
         log: called with progress lines; by default they are printed, with the time and a count.
 
     Raises:
-        ValueError: an override fits none of the configs.
+        ValueError: an override fits none of the configs, or a value in one cannot be.
         FileNotFoundError: see :func:`train_and_test`.
     """
     if overrides:
         configs = dict.fromkeys(run.config for run in runs)
         check_overrides([load_config(str(config)) for config in configs], overrides)
+    for run in {(run.config, repr(run.settings)): run for run in runs}.values():
+        check_config(run.load(overrides))
     clock = Clock(5)
     for i, run in enumerate(runs, 1):
         count = f"({i}/{len(runs)}) "

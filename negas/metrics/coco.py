@@ -12,7 +12,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from negas.coco_json import check_coco
+from negas.coco_json import check_coco, completed
 from negas.files import read_json
 from negas.records import BoxRecords
 
@@ -109,11 +109,7 @@ def load_coco(source: CocoSource) -> COCO:
         data, where = read_json(source), str(source)
     if not getattr(source, "is_sound", False):
         check_coco(data, where, ids=False)
-    annotations = []
-    for index, annotation in enumerate(data["annotations"]):
-        _, _, width, height = annotation["bbox"]
-        defaults = {"iscrowd": 0, "area": width * height}
-        annotations.append({**defaults, **annotation, "id": index + 1})
+    annotations = [{**completed(ann), "id": i} for i, ann in enumerate(data["annotations"], 1)]
     coco = COCO()
     coco.is_sound = True  # not to be checked again
     coco.dataset = {**data, "annotations": annotations}

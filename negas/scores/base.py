@@ -6,7 +6,8 @@ E embedding size.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 from typing import ClassVar, TypeVar
 
 import numpy as np
@@ -43,6 +44,10 @@ class Score:
     needs_embeddings: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"score '{self.name}': {each.name} must be finite, got {value}.")
         if not self.temperature > 0:
             raise ValueError(
                 f"score '{self.name}': temperature must be a positive number, "

@@ -95,6 +95,8 @@ def test_the_crowd_flag_is_needed_only_where_it_is_read(data, said):
     cfg = config(data)
     check(cfg)
     cfg.val_dataloader = cfg.train_dataloader
+    preflight.check_data(cfg, ("val_dataloader",))
+    cfg.val_evaluator = dict(type="mmdet.CocoMetric")
     with pytest.raises(ValueError, match="val_dataloader.*iscrowd=None"):
         preflight.check_data(cfg, ("val_dataloader",))
 
@@ -201,7 +203,7 @@ def test_each_process_looks_at_its_share(data, said, monkeypatch, rank):
     look = coco_check._look_at
     monkeypatch.setattr(coco_check, "_look_at", lambda path: looked.append(path) or look(path))
     images(data)[rank].write_bytes(images(data)[rank].read_bytes() + bytes(10_000))
-    as_process(monkeypatch, rank, (None, {key: ["other.jpg"]}))
+    as_process(monkeypatch, rank, (None, {key: {coco_check.WITHOUT_END: ["other.jpg"]}}))
     check(config(data))
     assert looked == images(data)[rank::2]
     assert len(said) == 1 and "2 JPEG files" in said[0], "what the other process found counts"
@@ -211,3 +213,122 @@ def test_an_error_of_another_process_ends_this_one(data, monkeypatch):
     as_process(monkeypatch, 0, (FileNotFoundError("image 7 does not exist"), {}))
     with pytest.raises(FileNotFoundError, match="image 7"):
         check(config(data))
+
+
+# --- what would count wrongly -------------------------------------------------------------------
+def change(data, spoil, name="a.json"):
+    content = json.loads((data / name).read_text())
+    spoil(content)
+    (data / name).write_text(json.dumps(content))
+
+
+def validation(data, evaluator="CocoByNameMetric", kind="CocoByNameDataset", **changes):
+    cfg = config(data, kind, test_mode=True)
+    loader = dict(dataset=dict(cfg.train_dataloader.dataset) | changes)
+    more = dict(val_evaluator=dict(type=evaluator, ann_file=str(data / "a.json")))
+    cfg.merge_from_dict(dict(val_dataloader=loader) | more)
+    cfg.model.class_names = NAMES
+    return cfg
+
+
+def check_val(cfg):
+    preflight.check_data(cfg, ("val_dataloader",))
+
+
+def test_an_evaluator_reads_the_json_of_its_images(data, said):
+    cfg = validation(data)
+    check_val(cfg)
+    (data / "copy.json").write_bytes((data / "a.json").read_bytes())
+    cfg.val_evaluator.ann_file = str(data / "copy.json")
+    check_val(cfg)
+    change(data, lambda d: d["annotations"].pop(), "copy.json")
+    with pytest.raises(ValueError, match=r"val_evaluator\.ann_file=.*copy\.json.*a\.json"):
+        check_val(cfg)
+    cfg.val_evaluator = [dict(type="SomeMetric"), cfg.val_evaluator]
+    with pytest.raises(ValueError, match=r"val_evaluator\[1\]\.ann_file"):
+        check_val(cfg)
+    (data / "copy.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"copy\.json"):
+        check_val(cfg)
+
+
+@pytest.mark.parametrize(
+    ("wrap", "words"),
+    [
+        (lambda one: dict(type="ConcatDataset", datasets=[one, one]), "dataset: ConcatDataset"),
+        (lambda one: dict(type="RepeatDataset", times=2, dataset=one), "dataset: RepeatDataset"),
+        (lambda one: dict(one, indices=2), "indices leaves images out"),
+        (
+            lambda one: dict(one, test_mode=False, filter_cfg=dict(min_size=9)),
+            "filter_cfg leaves images out",
+        ),
+        (lambda one: dict(one, ann_file=["a.json"]), "ann_file must be one path"),
+    ],
+)
+def test_what_is_evaluated_is_one_json_read_whole(data, said, wrap, words):
+    cfg = validation(data)
+    whole = dict(cfg.val_dataloader.dataset)
+    cfg.val_dataloader.dataset = wrap(whole)
+    with pytest.raises(ValueError, match=f"^val_dataloader.*{words}"):
+        check_val(cfg)
+    ood = dict(test_dataloader=dict(dataset=whole), test_evaluator=dict(type="OODMetric"))
+    loop = dict(ood_dataloaders=dict(near=dict(dataset=wrap(whole))))
+    cfg.merge_from_dict(ood | dict(test_cfg=loop))
+    with pytest.raises(ValueError, match=f"ood_dataloaders.near.*{words}"):
+        preflight.check_data(cfg, ("test_dataloader",))
+    if "path" not in words:  # training may do so
+        check(Config(dict(model=dict(), train_dataloader=dict(dataset=wrap(whole)))))
+
+
+def test_the_last_images_are_not_dropped(data):
+    cfg = validation(data)
+    cfg.val_dataloader.drop_last = True
+    with pytest.raises(ValueError, match="drop_last leaves images out"):
+        check_val(cfg)
+
+
+def swap(content):
+    content["categories"].reverse()
+
+
+def test_mmdetections_own_classes_need_the_order_of_the_names(data, said):
+    change(data, swap)
+    check_val(validation(data))
+    with pytest.raises(ValueError, match=r"order.*'cat' there, 'dog' here.*CocoByNameDataset"):
+        check_val(validation(data, kind="mmdet.CocoDataset"))
+    with pytest.raises(ValueError, match="order.*CocoByNameMetric"):
+        check_val(validation(data, "mmdet.CocoMetric"))
+    cfg = validation(data, "mmdet.CocoMetric", "mmdet.CocoDataset")
+    cfg.model.pop("class_names")  # a detector that has no names: the json's order is its own
+    check_val(cfg)
+
+
+def test_mmdetections_metric_and_annotations_that_it_cannot_match(data, said):
+    change(data, lambda d: d["annotations"][0].update(id=0))
+    check_val(validation(data))
+    with pytest.raises(ValueError, match="id 0.*CocoByNameMetric"):
+        check_val(validation(data, "mmdet.CocoMetric"))
+
+
+def test_images_of_another_size_are_counted(data, said):
+    turned = Image.new("RGB", (72, 96))
+    exif = turned.getexif()
+    exif[0x0112] = 6  # stands upright only after a turn: 96 x 72, as the json says
+    turned.save(images(data)[0], exif=exif)
+    check(config(data))
+    assert said == []
+    turned.save(images(data)[0])
+    check(config(data))
+    assert len(said) == 1 and "1 images have another size" in said[0]
+    assert str(images(data)[0]) in said[0] and "72 x 96" in said[0] and "96 x 72" in said[0]
+
+
+def test_class_lists_that_differ_far_behind(data):
+    names = [f"c{i}" for i in range(9)]
+    cfg = config(data, metainfo=dict(classes=names))
+    cfg.model.class_names = [*names[:8], "z"]
+    with pytest.raises(ValueError, match="number 9 is 'z' there, 'c8' here"):
+        check(cfg)
+    cfg.train_dataloader.dataset.metainfo = dict(classes=5)
+    with pytest.raises(ValueError, match=r"metainfo\.classes must be"):
+        check(cfg)

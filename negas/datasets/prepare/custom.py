@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
+from negas.coco_json import completed
+
 from .coco_json import make_categories, read_coco, write_coco
 from .coco_ood import images_without, write_subset
 from .outcome import Prepared
@@ -40,7 +42,7 @@ def prepare_custom(
         ValueError: the json is not sound, has no category of an ID name, or no ID object.
     """
     coco = read_coco(annotations, "annotations", "the maker of your data set")
-    coco["annotations"] = [_completed(row) for row in coco["annotations"]]
+    coco["annotations"] = [completed(row) for row in coco["annotations"]]
     names = {category["name"]: category["id"] for category in coco["categories"]}
     _check_names(id_names, list(names), str(annotations))
     number = {names[name]: i for i, name in enumerate(id_names, 1)}
@@ -70,12 +72,6 @@ def prepare_custom(
     else:
         results[0].notes.append("every image shows an ID object: there is no OOD set.")
     return results
-
-
-def _completed(row: dict) -> dict:
-    """An annotation with the fields that many tools leave out."""
-    usual = dict(area=round(row["bbox"][2] * row["bbox"][3], 4), iscrowd=0)
-    return row | {key: value for key, value in usual.items() if row.get(key) is None}
 
 
 def _check_names(id_names: Sequence[str], categories: list[str], where: str) -> None:

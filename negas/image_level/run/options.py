@@ -133,7 +133,7 @@ class Captioner(Options):
         group="captions",
     )
     requests_per_minute: float | None = option(
-        None, help="at most so many requests start in a minute", group="captions"
+        None, help="at most so many requests start in a minute", gt=0, group="captions"
     )
     prompt: str | None = option(
         None, help="the question about each image", flag="--caption-prompt", group="captions"
@@ -143,16 +143,18 @@ class Captioner(Options):
     )
     sentence: str | None = option(None, help="names: of a caption, with {}", cli=False)
     template: str | None = option(None, help="names: around the words", cli=False)
-    temperature: float | None = option(None, help="of the sampling", cli=False)
-    top_p: float | None = option(None, help="of the sampling", cli=False)
-    timeout: float | None = option(None, help="server: seconds for an answer", cli=False)
-    max_retries: int | None = option(None, help="server: of a request that fails", cli=False)
-    max_new_tokens: int | None = option(None, help="local: of an answer", cli=False)
+    temperature: float | None = option(None, help="of the sampling", ge=0, cli=False)
+    top_p: float | None = option(None, help="of the sampling", gt=0, le=1, cli=False)
+    timeout: float | None = option(
+        None, help="server: seconds for an answer", gt=0, le=86_400, cli=False
+    )
+    max_retries: int | None = option(None, help="server: of a request that fails", ge=0, cli=False)
+    max_new_tokens: int | None = option(None, help="local: of an answer", ge=1, cli=False)
     dtype: str | None = option(None, help="local: of the weights", cli=False)
     max_side: int | None = option(
         None, help="longer side of what it sees, in pixels", ge=1, cli=False
     )
-    seed: int | None = option(None, help="of the sampling", cli=False)
+    seed: int | None = option(None, help="of the sampling", ge=0, cli=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -199,7 +201,11 @@ class ImageOodOptions(Options):
     )
     view: View = option("images", help="whole images, or crops (COCO sets only)", cli=False)
     min_score: float | None = option(
-        None, help="least confidence of detected boxes (default: run's cut)", group="data"
+        None,
+        help="least confidence of detected boxes (default: run's cut)",
+        ge=0,
+        le=1,
+        group="data",
     )
     min_size: float = option(16, help="least side of a crop in pixels", ge=1, group="data")
     methods: tuple[str, ...] = option(
@@ -216,6 +222,7 @@ class ImageOodOptions(Options):
     scale: str | float | None = option(
         None,
         help="multiple of the cosine: a number, or encoder for its own (default: 100)",
+        gt=0,
         group="methods",
     )
     batch_size: int = option(256, help="images per step of online methods", ge=1, group="methods")
@@ -233,7 +240,7 @@ class ImageOodOptions(Options):
         None, help="of the encoder only", group="encoder"
     )
     encoder_batch: int = option(64, help="images per forward pass", ge=1, group="encoder")
-    workers: int = option(4, help="threads that read images", group="encoder")
+    workers: int = option(4, help="threads that read images", ge=0, group="encoder")
     cache: str = option(
         "work_dirs/image_features", help="folder of features and captions", group="encoder"
     )

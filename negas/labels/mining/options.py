@@ -58,14 +58,15 @@ class MiningOptions(Options):
         None,
         help="how many to generate (default: 200, or one pass over the classes for prompts that go "
         "class by class)",
+        ge=1,
     )
     prompt: str = _candidates("complex", help="simple, complex, eoe-far, eoe-near or eoe-fine")
     context: str = _candidates("", help="where the detector works: voc, bdd100k or your own words")
     per_turn: int | None = _candidates(
-        None, help="how many to ask for at once (default: 50; eoe-near: 3)"
+        None, help="how many to ask for at once (default: 50; eoe-near: 3)", ge=1
     )
-    patience: int = _candidates(3, help="stop after so many turns without a new word")
-    retries: int = _candidates(2, help="how often a useless answer is asked for again")
+    patience: int = _candidates(3, help="stop after so many turns without a new word", ge=1)
+    retries: int = _candidates(2, help="how often a useless answer is asked for again", ge=0)
 
     parts: tuple[str, ...] = _corpus(("noun", "adj"), help="of speech", choices=("noun", "adj"))
     all_files: bool = _corpus(False, help="animals, food and all else that methods leave out")
@@ -80,14 +81,14 @@ class MiningOptions(Options):
     api_key_file: str | None = _model(
         None, help="file with the key (or the key in environment OPENAI_API_KEY)", secret=True
     )
-    temperature: float | None = _model(None, help="of the sampling (local: 0.7)")
-    top_p: float | None = _model(None, help="of the sampling (local: 0.8)")
-    timeout: float = _model(120, help="seconds a request may take")
-    max_retries: int = _model(5, help="after failures of the server")
+    temperature: float | None = _model(None, help="of the sampling (local: 0.7)", ge=0)
+    top_p: float | None = _model(None, help="of the sampling (local: 0.8)", gt=0, le=1)
+    timeout: float = _model(120, help="seconds a request may take", gt=0, le=86_400)
+    max_retries: int = _model(5, help="after failures of the server", ge=0)
     requests_per_minute: float | None = _model(
-        None, help="at most so many requests start in a minute"
+        None, help="at most so many requests start in a minute", gt=0
     )
-    max_new_tokens: int = _model(2048, help="length of a local model's answer")
+    max_new_tokens: int = _model(2048, help="length of a local model's answer", ge=1)
     thinking: bool = _model(False, help="let a local model think first")
 
     refine: str = _selection("none", help="drop names, synonyms, sub-classes", choices=REFINEMENTS)
@@ -106,7 +107,7 @@ class MiningOptions(Options):
     )
     prototypes: bool = _selection(True, help="compare with the images; without: no visual filter")
     max_per_class: int | None = _selection(None, help="at most so many crops per class", ge=1)
-    min_similarity: float = _selection(0.5, help="of the visual filter, on --scale")
+    min_similarity: float = _selection(0.5, help="of the visual filter, on --scale", ge=-1, le=100)
     scale: str = _selection(
         "clip_score", help="of --min-similarity", choices=("clip_score", "cosine")
     )

@@ -1,0 +1,129 @@
+"""Every number and key of a config is looked at before anything is built from it."""
+
+import pytest
+from mmengine.config import Config
+
+from negas.embeddings.prompt import PromptLearner
+from negas.experiments.config_check import RANGES, _owned, check_config, parameters
+from negas.models.nega_noise import StepNoise
+from negas.options import _kind
+from tests.helpers.tiny_coco import EMOJI, EMOJI_GROUNDING_DINO
+from tests.helpers.yolo_world import ROOT
+
+NAN, INF = float("nan"), float("inf")
+CONFIGS = sorted((ROOT / "configs/negas").glob("*.py"))
+YOLO, DINO = (Config.fromfile(path) for path in (EMOJI, EMOJI_GROUNDING_DINO))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=[path.stem for path in CONFIGS])
+def test_shipped_configs_pass(path):
+    check_config(Config.fromfile(path))
+
+
+def refused(settings, base=YOLO):
+    cfg = base.copy()
+    cfg.merge_from_dict(settings)
+    with pytest.raises(ValueError) as caught:
+        check_config(cfg)
+    assert str(base.filename) in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("test_evaluator.cut", [NAN, 2, -0.1]),
+        ("test_evaluator.min_score", [NAN, INF, -1, "low", None]),
+        ("test_evaluator.shared_cut", [NAN, 1.5]),
+        ("test_evaluator.rotations", [-1, 1.5, "5"]),
+        ("test_evaluator.seed", [-1, 2**40]),
+        ("test_evaluator.scores", [5, "negs", ["negs", 5]]),
+        ("test_evaluator.presets", [5, "val_f1"]),
+        ("test_evaluator.plots", ["no"]),
+        ("model.postprocessor.tau", [NAN, "abc"]),
+        ("model.postprocessor.weight", [NAN, INF]),
+        ("model.test_cfg.max_per_img", [-5, 0, 1.5]),
+        ("model.test_cfg.score_thr", [NAN, 1, -0.1]),
+        ("model.test_cfg.nms_pre", [-1]),
+        ("model.test_cfg.multi_label", ["yes"]),
+        ("model.test_cfg.nms.iou_threshold", [NAN, 1.1]),
+        ("model.loss_ood.alpha", [NAN, -1, "x"]),
+        ("model.neck.sigma", [NAN, -0.1]),
+        ("model.background.enabled", ["no"]),
+        ("model.prompt.num_ctx", [0]),
+        ("model.bbox_head.loss_cls.loss_weight", [NAN]),  # of a part that is not ours
+        ("model.class_names", [5]),
+        ("train_cfg.max_epochs", [0, -1, 1.5, "two"]),
+        ("train_cfg.val_interval", [0]),
+        ("optim_wrapper.optimizer.lr", [NAN, -1, "fast"]),
+        ("optim_wrapper.clip_grad.max_norm", [NAN]),
+        ("randomness.seed", ["abc", -1, 1.5]),
+        ("train_dataloader.batch_size", [0, 1.5]),
+        ("val_dataloader.num_workers", [-1]),
+        ("test_cfg.ood_dataloaders.near", [None, 5]),
+        ("test_cfg.ood_dataloaders.near.batch_size", [0]),
+        ("test_cfg.id_val_dataloader.batch_size", [0]),
+        ("default_hooks.checkpoint.interval", [NAN, "x"]),
+    ],
+)
+def test_a_value_that_cannot_be_is_named_by_its_full_key(key, values):
+    for value in values:
+        assert f"{key} must be" in (text := refused({key: value})) or f"{key} must lie in" in text
+
+
+def test_parts_without_a_type_are_looked_at():
+    assert "model.noise.sigma must be finite" in refused({"model.noise.sigma": NAN}, DINO)
+    assert "'sigm'; did you mean 'sigma'" in refused({"model.noise.sigm": 1}, DINO)
+
+
+@pytest.mark.parametrize(
+    ("key", "right"),
+    [
+        ("test_evalutor", "test_evaluator"),
+        ("custom_hook", "custom_hooks"),
+        ("ood_dataloader", "ood_dataloaders"),
+        ("model.use_nego", "use_nega"),
+        ("model.test_cfg.score_th", "score_thr"),
+        ("model.test_cfg.nms.iou_treshold", "iou_threshold"),
+        ("model.loss_ood.alhpa", "alpha"),
+        ("test_evaluator.cutt", "cut"),
+        ("val_evaluator.ann_fille", "ann_file"),
+        ("test_cfg.ood_dataloader", "ood_dataloaders"),
+        ("test_dataloader.batchsize", "batch_size"),
+        ("test_dataloader.dataset.annfile", "ann_file"),
+        ("train_cfg.max_epoch", "max_epochs"),
+        ("randomness.sed", "seed"),
+    ],
+)
+def test_the_right_key_is_named_for_a_misspelt_one(key, right):
+    text = refused({key: 1})
+    assert key.rpartition(".")[2] in text and f"did you mean {right!r}?" in text
+
+
+def test_variables_of_users_pass():
+    own = dict(near=dict(type="CocoDataset"))
+    more = dict(
+        _test_evaluator=1, test_evaluator_2=dict(a=1), model_name="x", ood_dataloader=own, lr=1
+    )
+    cfg = YOLO.copy()
+    cfg.merge_from_dict(more | dict(train_dataset=own, my_sets=[own], img_scale=(640, 640)))
+    check_config(cfg)
+
+
+def test_parts_of_other_projects_may_take_anything():
+    cfg = YOLO.copy()
+    hook = dict(type="SomebodysHook", cut=7, alpha=-3, momentum=INF)
+    cfg.merge_from_dict(dict(custom_hooks=[hook]))
+    check_config(cfg)
+
+
+def test_every_number_of_our_parts_has_its_range():
+    parts = [*_owned().values(), StepNoise, PromptLearner]
+    numbers = {
+        name
+        for part in parts
+        for name, hint in parameters(part)[0].items()
+        if {int, float} & {*_kind(hint)[0], *(_kind(hint)[1] or ())}
+    }
+    assert len(parts) > 20 and {"cut", "alpha", "sigma"} <= numbers
+    assert sorted(numbers - set(RANGES)) == []
