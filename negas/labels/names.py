@@ -37,6 +37,18 @@ def refuse_repeated(names: Iterable[str], where: str) -> None:
         seen.add(name_key(name))
 
 
+def first_difference(before: Sequence[str], now: Sequence[str]) -> str:
+    """Where two lists of names part, for an error: counts and the first place that differs."""
+    place = next(
+        (i for i, pair in enumerate(zip(before, now, strict=False)) if pair[0] != pair[1]),
+        min(len(before), len(now)),
+    )
+    first, second = (
+        repr(names[place]) if place < len(names) else "none" for names in (before, now)
+    )
+    return f"{len(before)} and {len(now)}; number {place + 1} is {first} there, {second} here"
+
+
 def read_names(source: Sequence[str] | str, key: str = "names") -> tuple[str, ...]:
     """Class names as a tuple.
 
