@@ -27,7 +27,7 @@ import torch
 TRUST_VARIABLE = "NEGAS_TRUST_CHECKPOINT"
 FILE, TRAINED = "negas.file", "negas.trained"  # keys of the state dict's metadata
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
-_PREFIXES = re.compile(r"(?:module\.|_orig_mod\.)+")  # of wrapped and of compiled models
+_PREFIXES = re.compile(r"^(?:module\.|_orig_mod\.)+")  # of wrapped and of compiled models
 _DTYPES = "? S U i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8".split()
 
 
@@ -92,7 +92,7 @@ def _with_weights(checkpoint: Any, path: Path) -> dict:
     for key, value in weights.items():
         if not isinstance(key, str):
             raise ValueError(f"{where}{place} has the key {str(key)[:60]}, expected names; {save}")
-        key = _PREFIXES.sub("", key) if _PREFIXES.match(key) else key
+        key = _PREFIXES.sub("", key)
         if key in state:
             raise ValueError(f"{where}{place} holds {key!r} with and without 'module.'; {save}")
         state[key] = _tensor(value, f"{where}{place}[{key[:100]!r}]")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from negas.labels.names import first_difference
 if TYPE_CHECKING:
     from .interface import OODDetector
 
+_BASE = "negas.base"  # in the metadata of base weights, which nobody takes for trained ones
 # Buffers that older transformers versions saved and newer ones do not have.
 _IGNORED_SUFFIXES = (".position_ids",)
 
@@ -63,7 +65,7 @@ def fit_state_dict(
     _check_names(model, given, model.optional_keys(), which)
     expected = model.state_dict()
     if not partial:
-        _tell_missing(given, expected, model.optional_keys())
+        _tell_missing(given, expected, model.optional_keys(), bool(metadata.get(_BASE)))
     for key, value in expected.items():  # or MMEngine warns of hundreds of missing keys
         state_dict.setdefault(prefix + key, value)
 
@@ -94,12 +96,14 @@ def _check_identity(model: OODDetector, saved: Mapping[str, Any]) -> None:
         )
 
 
-def _tell_missing(given: Mapping, expected: Mapping, optional: tuple[str, ...]) -> None:
+def _tell_missing(
+    given: Mapping, expected: Mapping, optional: tuple[str, ...], is_base: bool
+) -> None:
     """Say which parts full weights lack, which stay as they are."""
     for prefix in optional:
         if _has(given, prefix) or not _has(expected, prefix):
             continue
-        if prefix == "prompt.":
+        if prefix == "prompt." and not is_base:
             print_log(
                 "the checkpoint holds no trained prompt: the prompt is as it starts a training. "
                 "Give a checkpoint of this training (epoch_N.pth) to test what was learned",
@@ -186,12 +190,13 @@ def load_base_weights(model: nn.Module, path: str) -> str:
         checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location="cpu")
     except ValueError as error:
         raise ValueError(f"model.base_checkpoint: {error}") from error
-    state_dict = checkpoint["state_dict"]
+    state_dict = OrderedDict(checkpoint.get("state_dict", checkpoint))
     if is_partial(state_dict):
         raise RuntimeError(
             f"base_checkpoint={str(path)!r} holds no detector (only trained parameters); "
             "give the full weights it was trained on"
         )
+    state_dict._metadata = {"": {FILE: str(path), _BASE: True}}
     model.load_state_dict(state_dict, strict=False)
     print_log(f"Loaded base weights from {path}", "current")
     return hashlib.sha256(str(path).encode()).hexdigest() if remote else file_sha256(path)

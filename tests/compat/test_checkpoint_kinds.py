@@ -37,6 +37,11 @@ def test_weights_are_found_under_any_usual_name(tmp_path, content):
     assert state["a"].tolist() == [0, 1, 2]
 
 
+def test_only_the_beginning_of_a_name_is_a_prefix(tmp_path):
+    torch.save({"module.head_module.a": A}, tmp_path / "file.pth")
+    assert list(load_checkpoint(tmp_path / "file.pth")["state_dict"]) == ["head_module.a"]
+
+
 def test_the_state_dict_knows_its_file_and_its_training(tmp_path):
     meta = dict(negas=dict(base_sha256="ab"))
     weights = OrderedDict(a=A)
