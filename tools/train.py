@@ -21,6 +21,9 @@ def parse_args() -> argparse.Namespace:
         const="auto",
         help="resume from this checkpoint, or from the last one in the work dir",
     )
+    parser.add_argument(
+        "--allow-nan", action="store_true", help="go on after a loss that is NaN or infinite"
+    )
     add_config_options(parser)
     args = parser.parse_args()
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
@@ -35,7 +38,7 @@ def main() -> int:
 
     from negas.experiments.run import train
 
-    train(cfg, amp=args.amp, auto_scale_lr=args.auto_scale_lr, resume=args.resume)
+    train(cfg, args.amp, args.auto_scale_lr, args.resume, args.allow_nan)
     return 0
 
 

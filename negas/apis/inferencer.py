@@ -84,6 +84,7 @@ class Inferencer(DetInferencer):
         check_bank(cfg)
         cfg.model.setdefault("test_cfg", {}).update(keep_logits=True, keep_embeddings=False)
         cfg.visualizer = dict(type=VerdictVisualizer)
+        self._relabelled = classes is not None or negatives is not None
         super().__init__(
             cfg, str(weights), device=device, palette=palette, show_progress=show_progress
         )
@@ -92,23 +93,21 @@ class Inferencer(DetInferencer):
         self.decoder: str | None = decoders[0] if decoders else None
         self.weights = str(weights)
         self.calibration: Calibration | None = None
-        relabelled = classes is not None or negatives is not None
-        self._calibrate(calibration, relabelled)
+        self._calibrate(calibration)
 
     # --- construction -------------------------------------------------------------------------
     def _load_weights_to_model(self, model: OODDetector, checkpoint: dict, cfg: Config) -> None:
         # Based on DetInferencer's; names come from the model, not from the checkpoint or COCO, and
         # the detector itself refuses weights that do not fit.
-        weights = checkpoint.get("state_dict", checkpoint)
-        weights = {key.removeprefix("module."): value for key, value in weights.items()}
-        model.load_state_dict(weights, strict=False)
+        model.relabelled = self._relabelled
+        model.load_state_dict(checkpoint["state_dict"], strict=False)
         palette = "random" if self.palette == "none" else self.palette
         model.dataset_meta = dict(classes=tuple(model.class_names), palette=palette)
 
     def _init_collate(self, cfg: Config) -> Callable:
         return pseudo_collate
 
-    def _calibrate(self, source: str | os.PathLike | Calibration | None, relabelled: bool) -> None:
+    def _calibrate(self, source: str | os.PathLike | Calibration | None) -> None:
         """Find, check and apply a calibration."""
         found = default_path(self.weights)
         if source is None or (source == "auto" and not found.is_file()):
@@ -121,7 +120,7 @@ class Inferencer(DetInferencer):
         try:
             calibration.check(identity(self.model, self.weights), where)
         except ValueError as error:
-            if source != "auto" or not relabelled:
+            if source != "auto" or not self._relabelled:
                 raise
             # Labels given at run time are a choice; the file beside the checkpoint is not.
             print_log(f"not used: {error}", "current")

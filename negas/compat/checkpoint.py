@@ -1,5 +1,6 @@
 """Checkpoint files without running code from them: MMEngine's loader, made safe and repaired.
 
+Every command reads weights here, so a file loads in all of them or in none, with one sentence.
 Since PyTorch 2.6 ``torch.load`` refuses what MMEngine stores beside the weights (log history,
 NumPy scalars). The loader here allows just those classes, so that resuming works and a file from
 elsewhere still cannot run code.
@@ -11,8 +12,10 @@ import codecs
 import os
 import pickle
 import re
+import tarfile
 import zipfile
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +25,9 @@ import numpy as np
 import torch
 
 TRUST_VARIABLE = "NEGAS_TRUST_CHECKPOINT"
+FILE, TRAINED = "negas.file", "negas.trained"  # keys of the state dict's metadata
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
+_PREFIXES = re.compile(r"^(?:module\.|_orig_mod\.)+")  # of wrapped and of compiled models
 _DTYPES = "? S U i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8".split()
 
 
@@ -36,11 +42,13 @@ def load_checkpoint(filename: str | os.PathLike, map_location: Any = None) -> di
         map_location: as for ``torch.load``.
 
     Returns:
-        the stored dict; for safetensors ``{"state_dict": ...}``.
+        the stored dict; its ``state_dict`` holds tensors by name, also if the file has them under
+        ``model``, as arrays, without a name around them or with ``module.`` before every key.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a checkpoint, truncated, or it holds objects that are not allowed.
+        ValueError: not a checkpoint, truncated, it holds objects that are not allowed, or weights
+            that are none.
     """
     path = Path(filename).expanduser()
     if path.is_dir():
@@ -49,15 +57,90 @@ def load_checkpoint(filename: str | os.PathLike, map_location: Any = None) -> di
         raise FileNotFoundError(f"checkpoint {str(path)!r} does not exist; correct the path")
     if path.stat().st_size == 0:
         raise ValueError(f"checkpoint {str(path)!r} is empty; copy or download it again")
-    if path.suffix == ".safetensors":
-        return {"state_dict": _load_safetensors(path, map_location)}
-    checkpoint = _load_pickle(path, map_location)
+    if path.suffix.lower() == ".safetensors":
+        return _with_weights({"state_dict": _load_safetensors(path, map_location)}, path)
+    _refuse_other_formats(path)
+    return _with_weights(_load_pickle(path, map_location), path)
+
+
+def first_not_finite(state_dict: Mapping[str, torch.Tensor]) -> tuple[str, int] | None:
+    """The first key whose tensor holds NaN or infinity, and how many keys do; ``None``: none."""
+    bad = [
+        key
+        for key, value in state_dict.items()
+        if value.is_floating_point() and not torch.isfinite(value).all()
+    ]
+    return (bad[0], len(bad)) if bad else None
+
+
+def _with_weights(checkpoint: Any, path: Path) -> dict:
+    """The checkpoint with its weights as tensors under ``state_dict``, whatever it calls them."""
+    where = f"checkpoint {str(path)!r}"
+    save = "save `{'state_dict': model.state_dict()}`"
     if not isinstance(checkpoint, dict):
+        kind = type(checkpoint).__name__
+        raise ValueError(f"{where} holds a {kind}, expected a dict with 'state_dict'; {save}")
+    name = next((key for key in _WRAPPERS if key in checkpoint), None)
+    weights = checkpoint if name is None else checkpoint[name]
+    place = "" if name is None else f"[{name!r}]"
+    if not isinstance(weights, dict):
+        kind = type(weights).__name__
+        raise ValueError(f"{where}{place} has the type {kind}, expected tensors by name; {save}")
+    if not weights:
+        raise ValueError(f"{where} holds no weights; give the file that the training wrote")
+    state: OrderedDict[str, torch.Tensor] = OrderedDict()
+    for key, value in weights.items():
+        if not isinstance(key, str):
+            raise ValueError(f"{where}{place} has the key {str(key)[:60]}, expected names; {save}")
+        key = _PREFIXES.sub("", key)
+        if key in state:
+            raise ValueError(f"{where}{place} holds {key!r} with and without 'module.'; {save}")
+        state[key] = _tensor(value, f"{where}{place}[{key[:100]!r}]")
+    if found := first_not_finite(state):
         raise ValueError(
-            f"checkpoint {str(path)!r} holds a {type(checkpoint).__name__}, expected a dict with "
-            "'state_dict'; save `{'state_dict': model.state_dict()}`"
+            f"{where} holds weights that are NaN or infinite: {found[0]!r}, {found[1]} of "
+            f"{len(state)} tensors in all; give a checkpoint from before the training diverged"
         )
-    return checkpoint
+    meta = checkpoint.get("meta")
+    trained = meta.get("negas") if isinstance(meta, dict) else None
+    state._metadata = {"": {FILE: str(path), TRAINED: trained}}
+    rest = {} if name is None else {key: item for key, item in checkpoint.items() if key != name}
+    return rest | {"state_dict": state}
+
+
+def _tensor(value: Any, where: str) -> torch.Tensor:
+    if isinstance(value, np.ndarray | np.generic):
+        try:
+            return torch.from_numpy(np.array(value))
+        except TypeError as error:
+            raise ValueError(f"{where} is an array of {value.dtype}, expected numbers") from error
+    if not isinstance(value, torch.Tensor):
+        raise ValueError(
+            f"{where} has the type {type(value).__name__}, expected a tensor; give a file with the "
+            "weights of a detector"
+        )
+    return value
+
+
+def _refuse_other_formats(path: Path) -> None:
+    """Name what is taken for a checkpoint, in place of what the unpickler would trip over."""
+    other, remedy = None, "give the file with the weights"
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            names = {name.rpartition("/")[2] for name in archive.namelist()}
+        if "constants.pkl" in names:
+            other, remedy = "a TorchScript archive", "save the `state_dict()` of what it holds"
+        elif "data.pkl" not in names:
+            other = "a zip archive without weights"
+    elif tarfile.is_tarfile(path):
+        other, remedy = "a tar archive", "unpack it, or save the weights again with torch.save"
+    else:
+        with path.open("rb") as file:
+            start = file.read(80)
+        if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start):
+            other = f"a text file that begins with {start.decode()!r}"
+    if other:
+        raise ValueError(f"checkpoint {str(path)!r} is {other}; {remedy}")
 
 
 def install() -> None:
@@ -130,7 +213,7 @@ def _load_pickle(path: Path, map_location: Any) -> Any:
             ) from error
         if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
             raise
-        if _looks_whole(path) and not isinstance(error, pickle.UnpicklingError | EOFError):
+        if zipfile.is_zipfile(path) and not isinstance(error, pickle.UnpicklingError | EOFError):
             raise  # a sound archive: a device that is not there, say, in torch's own words
         # torch wraps its reason into a page of advice that ends in "load with weights_only=False".
         reason = str(error).rpartition("WeightsUnpickler error: ")[2].strip()
@@ -139,13 +222,6 @@ def _load_pickle(path: Path, map_location: Any) -> Any:
             f"checkpoint {str(path)!r} is truncated or not a checkpoint ({reason}); expected a "
             "file written by torch.save, copy or download it again"
         ) from error
-
-
-def _looks_whole(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("data.pkl") for name in archive.namelist())
 
 
 def _foreign_global(message: str) -> str | None:

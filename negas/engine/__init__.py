@@ -1,14 +1,20 @@
-"""MMEngine loops, hooks and optimiser wrappers of negas."""
+"""MMEngine loops, hooks and wrappers of negas."""
 
 from .autocast_optim import AutocastOptimWrapper
 from .epoch_seed import EpochSeedHook
+from .finite import FiniteHook
+from .missed_validation import MissedValidationHook
 from .ood_loop import OODTestLoop, OODValLoop
 from .trained_only import TrainedOnlyCheckpointHook
+from .unwrapped import Unwrapped
 
 __all__ = [
     "AutocastOptimWrapper",
     "EpochSeedHook",
+    "FiniteHook",
+    "MissedValidationHook",
     "OODTestLoop",
     "OODValLoop",
     "TrainedOnlyCheckpointHook",
+    "Unwrapped",
 ]

@@ -23,6 +23,7 @@ from negas.files import check_folder
 from negas.models.checkpoint import check_base
 from negas.visualization.painting import paint_sets
 
+from .checkpoints import check_resumable, newest_checkpoint
 from .config_check import check_config
 from .preflight import check_bank, check_checkpoint, check_data
 
@@ -101,7 +102,11 @@ def use_amp(cfg: Config) -> None:
 
 
 def train(
-    cfg: Config, amp: bool = False, auto_scale_lr: bool = False, resume: str | None = None
+    cfg: Config,
+    amp: bool = False,
+    auto_scale_lr: bool = False,
+    resume: str | None = None,
+    allow_nan: bool = False,
 ) -> Runner:
     """Check the data, then train.
 
@@ -110,6 +115,12 @@ def train(
         amp: mixed precision.
         auto_scale_lr: scale the learning rate to the batch size.
         resume: ``auto`` (last checkpoint of the work dir) or a file.
+        allow_nan: go on after a loss that is NaN or infinite.
+
+    Raises:
+        ValueError: the config, its data or a checkpoint cannot be used.
+        FileNotFoundError: a file does not exist.
+        RuntimeError: the weights do not fit, or the training diverged.
     """
     if cfg.get("train_cfg") is None:
         raise ValueError(
@@ -127,14 +138,33 @@ def train(
         if "base_batch_size" not in cfg.get("auto_scale_lr", {}):
             raise ValueError("--auto-scale-lr needs auto_scale_lr.base_batch_size in the config")
         cfg.auto_scale_lr.enable = True
-    if resume == "auto":
-        cfg.resume, cfg.load_from = True, None
-    elif resume is not None:
-        check_checkpoint(resume)
-        cfg.resume, cfg.load_from = True, resume
+    if resume is None and cfg.get("resume"):
+        resume = cfg.get("load_from") or "auto"
+    if resume is not None:
+        _resume(cfg, resume)
+    cfg.custom_hooks = [
+        *(cfg.get("custom_hooks") or []),
+        dict(type="FiniteHook", allow_nan=allow_nan),
+        dict(type="MissedValidationHook"),
+    ]
     runner = build_runner(cfg)
     runner.train()
     return runner
+
+
+def _resume(cfg: Config, source: str) -> None:
+    """Choose the checkpoint to go on from; without one in the work dir training starts anew."""
+    if source == "auto":
+        found = newest_checkpoint(cfg.work_dir)
+        if found is None:
+            print_log(
+                f"{cfg.work_dir}: no checkpoint to resume, so training starts anew", "current"
+            )
+        cfg.resume, cfg.load_from = found is not None, found or cfg.get("load_from")
+        return
+    check_checkpoint(source)
+    check_resumable(source)
+    cfg.resume, cfg.load_from = True, source
 
 
 def test(cfg: Config, checkpoint: str | Path, show_dir: str | None = None) -> dict:
@@ -152,6 +182,7 @@ def test(cfg: Config, checkpoint: str | Path, show_dir: str | None = None) -> di
     join_processes(cfg)
     check_data(cfg, ("test_dataloader",))
     cfg.load_from = str(checkpoint)
+    cfg.model_wrapper_cfg = dict(type="Unwrapped")
     paints = show_dir and cfg.test_cfg.get("type") == "OODTestLoop"
     folder = Path(cfg.work_dir).resolve() / (show_dir or "")
     if show_dir:

@@ -30,6 +30,7 @@ from negas.cli import load_config, prepare_work_dir
 from negas.evaluation.result_files import RESULTS_FILE
 from negas.files import read_json, write_json
 
+from .checkpoints import newest_checkpoint
 from .config_check import check_config
 from .run import test, train
 
@@ -168,8 +169,8 @@ class PlannedRun:
     def checkpoint(self, cfg: Config) -> str | None:
         """What it tests; ``None``: not there yet."""
         if self.weights_of is not None:
-            return _last_checkpoint(self.weights_of)
-        return _last_checkpoint(self.folder) if self.trains(cfg) else cfg.model.base_checkpoint
+            return newest_checkpoint(self.weights_of)
+        return newest_checkpoint(self.folder) if self.trains(cfg) else cfg.model.base_checkpoint
 
     def trains(self, cfg: Config) -> bool:
         """Whether there is anything to train."""
@@ -264,7 +265,7 @@ def train_and_test(
         log(f"{run.name}: done already ({folder})")
         return folder
     if run.trains(cfg) and not test_only and state not in (TRAINED, TESTED):
-        resume = "auto" if state == TRAINING and _last_checkpoint(folder) else None
+        resume = "auto" if state == TRAINING and newest_checkpoint(folder) else None
         log(f"{run.name}: {'resuming' if resume else 'training'} in {folder}")
         stamp.write(TRAINING)
         with quiet(folder / "console.log"):
@@ -365,17 +366,6 @@ class Stamp:
     def write(self, state: str) -> None:
         """Record a state, whole or not at all."""
         write_json(self.path, dict(hash=self.digest, state=state))
-
-
-def _last_checkpoint(folder: Path) -> str | None:
-    from mmengine.runner import find_latest_checkpoint
-
-    found = None
-    if (folder / "last_checkpoint").is_file():
-        found = find_latest_checkpoint(str(folder))
-    if found and not Path(found).is_file():  # the folder was moved
-        found = str(folder / Path(found).name)
-    return found if found and Path(found).is_file() else None
 
 
 def _prepared(cfg: Config, desc: str, step: str) -> Config:

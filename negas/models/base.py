@@ -14,7 +14,7 @@ from torch import nn
 from negas.embeddings.prompt import PromptLearner
 from negas.labels.names import read_names
 
-from .checkpoint import check_state_dict, is_partial, load_base_weights
+from .checkpoint import fit_state_dict, load_base_weights
 from .interface import OODDetector
 from .postprocess import OODPostProcessor
 
@@ -38,6 +38,7 @@ class BaseDetector:
     use_nega = False
     postprocessor: OODPostProcessor | None = None
     base_sha256: str | None = None
+    relabelled = False
 
     def __init__(
         self,
@@ -86,20 +87,14 @@ class BaseDetector:
         """Prefixes of parameters that a checkpoint may lack as a whole."""
         return ()
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, local_metadata: dict, *args, **kwargs
+    ) -> None:
         # MMEngine loads with strict=False and merely logs what is missing: a detector with half
         # its weights random would run and report AP 0. Check here, where every loader passes.
-        if not prefix:
-            if is_partial(state_dict) and not self.base_checkpoint:
-                raise RuntimeError(
-                    "the checkpoint holds only trained parameters and the config has no "
-                    "model.base_checkpoint to put them on; set it to the weights it was trained on"
-                )
-            if is_partial(state_dict):
-                self.load_base()
-            check_state_dict(self, state_dict, self.optional_keys())
-            self.forget_texts()
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        fit_state_dict(self, state_dict, prefix, local_metadata or {})
+        self.forget_texts()
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args, **kwargs)
 
     # --- labels -------------------------------------------------------------------------------
     @classmethod

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
+from negas.compat.checkpoint import FILE, TRAINED
 from negas.files import file_sha256
+from negas.labels.names import first_difference
 
+if TYPE_CHECKING:
+    from .interface import OODDetector
+
+_BASE = "negas.base"  # in the metadata of base weights, which nobody takes for trained ones
 # Buffers that older transformers versions saved and newer ones do not have.
 _IGNORED_SUFFIXES = (".position_ids",)
 
@@ -20,37 +30,111 @@ def is_partial(state_dict: dict[str, Tensor]) -> bool:
     return not any(key.startswith("bbox_head.") for key in state_dict)
 
 
-def check_state_dict(
-    model: nn.Module, state_dict: dict[str, Tensor], optional: tuple[str, ...] = ()
+def fit_state_dict(
+    model: OODDetector, state_dict: dict[str, Tensor], prefix: str, metadata: Mapping[str, Any]
 ) -> None:
-    """Report names and shapes that do not fit, and refuse them.
+    """Check that weights are this detector's, and fill in those that may be missing.
+
+    All loaders pass here: of training, resuming, testing, inference and averaged copies.
 
     Args:
         model: the detector that is about to load.
-        state_dict: what it is given; a partial one (see :func:`is_partial`) may lack everything but
-            must not bring anything unknown.
-        optional: prefixes that may be missing, each as a whole.
+        state_dict: what it is given, completed in place; a partial one (see :func:`is_partial`) is
+            put on the detector's base weights.
+        prefix: of the detector's names in it.
+        metadata: what :func:`negas.compat.checkpoint.load_checkpoint` knows of the file.
 
     Raises:
-        RuntimeError: naming missing and unexpected keys and wrong shapes; or there are no weights
-            at all, which a partial one could otherwise pass for.
+        RuntimeError: naming missing and unexpected keys and wrong shapes; or the weights belong on
+            other base weights or to other classes; or there are none.
     """
+    given = {key[len(prefix) :]: v for key, v in state_dict.items() if key.startswith(prefix)}
+    partial = is_partial(given)
+    if partial and given and not model.base_checkpoint:
+        raise RuntimeError(
+            "the checkpoint holds only trained parameters and the config has no "
+            "model.base_checkpoint to put them on; set it to the weights it was trained on"
+        )
+    if partial and given:
+        model.load_base()
+    if isinstance(saved := metadata.get(TRAINED), Mapping):
+        model.load_base()
+        _check_identity(model, saved)
+    name = metadata.get(FILE)
+    which = f"checkpoint {name!r}" if name else "checkpoint"
+    _check_names(model, given, model.optional_keys(), which)
+    expected = model.state_dict()
+    if not partial:
+        _tell_missing(given, expected, model.optional_keys(), bool(metadata.get(_BASE)))
+    for key, value in expected.items():  # or MMEngine warns of hundreds of missing keys
+        state_dict.setdefault(prefix + key, value)
+
+
+def _check_identity(model: OODDetector, saved: Mapping[str, Any]) -> None:
+    """Compare with what :class:`~negas.engine.TrainedOnlyCheckpointHook` wrote of the training."""
+    if saved.get("base_sha256") != model.base_sha256:
+        raise RuntimeError(
+            f"the checkpoint was trained on base weights {saved.get('base_checkpoint')!r} with "
+            f"SHA-256 {str(saved.get('base_sha256'))[:12]}..., but model.base_checkpoint is "
+            f"{model.base_checkpoint!r} ({str(model.base_sha256)[:12]}...); use the same file"
+        )
+    classes, names = list(saved.get("class_names") or ()), list(model.class_names)
+    if classes != names and not model.relabelled:
+        raise RuntimeError(
+            f"the checkpoint was trained for other classes than the config's ("
+            f"{first_difference(classes, names)}); use the config it was trained with"
+        )
+    before, labels = list(saved.get("neg_labels") or ()), list(model.neg_labels)
+    if before != labels and not model.relabelled:
+        print_log(
+            f"the checkpoint was trained with {len(before)} other negative labels than the "
+            f"{len(labels)} of the config, which are used now "
+            f"({first_difference(before, labels)}); to test with those it was trained with, set "
+            "model.neg_labels as in the training",
+            "current",
+            logging.WARNING,
+        )
+
+
+def _tell_missing(
+    given: Mapping, expected: Mapping, optional: tuple[str, ...], is_base: bool
+) -> None:
+    """Say which parts full weights lack, which stay as they are."""
+    for prefix in optional:
+        if _has(given, prefix) or not _has(expected, prefix):
+            continue
+        if prefix == "prompt." and not is_base:
+            print_log(
+                "the checkpoint holds no trained prompt: the prompt is as it starts a training. "
+                "Give a checkpoint of this training (epoch_N.pth) to test what was learned",
+                "current",
+                logging.WARNING,
+            )
+        else:
+            print_log(f"Checkpoint has no {prefix}*: kept as they are.", "current")
+
+
+def _has(state_dict: Mapping, prefix: str) -> bool:
+    return any(key.startswith(prefix) for key in state_dict)
+
+
+def _check_names(
+    model: nn.Module, state_dict: dict[str, Tensor], optional: tuple[str, ...], which: str
+) -> None:
     if not state_dict:
         raise RuntimeError(
-            f"the checkpoint of {type(model).__name__} holds no weights (its state_dict is empty); "
+            f"the {which} of {type(model).__name__} holds no weights (its state_dict is empty); "
             "give the file that the training wrote"
         )
     expected = model.state_dict()
     partial = is_partial(state_dict)
-    lacking = [
-        prefix for prefix in optional if not any(key.startswith(prefix) for key in state_dict)
-    ]
+    lacking = tuple(prefix for prefix in optional if not _has(state_dict, prefix))
     missing = [
         key
         for key in expected
         if not partial
         and key not in state_dict
-        and not key.startswith(tuple(lacking))
+        and not key.startswith(lacking)
         and not key.endswith((*_IGNORED_SUFFIXES, "num_batches_tracked"))
     ]
     unexpected = [
@@ -61,9 +145,6 @@ def check_state_dict(
         for key in expected
         if key in state_dict and state_dict[key].shape != expected[key].shape
     ]
-    lacking = [f"{name}*" for name in lacking if any(key.startswith(name) for key in expected)]
-    if lacking and not partial:
-        print_log(f"Checkpoint has no {', '.join(lacking)}: kept as they are.", "current")
     if missing or unexpected or shapes:
         parts = []
         found = {"missing": missing, "unexpected": unexpected, "wrong shapes": shapes}
@@ -72,7 +153,7 @@ def check_state_dict(
                 more = f" and {len(keys) - 5} more" if len(keys) > 5 else ""
                 parts.append(f"{len(keys)} {what}: {', '.join(keys[:5])}{more}")
         raise RuntimeError(
-            f"the checkpoint does not fit {type(model).__name__} ({'; '.join(parts)}); "
+            f"the {which} does not fit {type(model).__name__} ({'; '.join(parts)}); "
             "check that config and checkpoint are of the same size and version"
         )
 
@@ -101,16 +182,21 @@ def load_base_weights(model: nn.Module, path: str) -> str:
 
     Raises:
         RuntimeError: if the weights do not fit or are themselves partial.
+        ValueError: it is no file of weights.
         FileNotFoundError: if a local file does not exist.
     """
     remote = check_base(path)
-    checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location="cpu")
-    state_dict = checkpoint.get("state_dict", checkpoint)
+    try:
+        checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location="cpu")
+    except ValueError as error:
+        raise ValueError(f"model.base_checkpoint: {error}") from error
+    state_dict = OrderedDict(checkpoint.get("state_dict", checkpoint))
     if is_partial(state_dict):
         raise RuntimeError(
             f"base_checkpoint={str(path)!r} holds no detector (only trained parameters); "
             "give the full weights it was trained on"
         )
+    state_dict._metadata = {"": {FILE: str(path), _BASE: True}}
     model.load_state_dict(state_dict, strict=False)
     print_log(f"Loaded base weights from {path}", "current")
     return hashlib.sha256(str(path).encode()).hexdigest() if remote else file_sha256(path)

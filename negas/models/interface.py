@@ -39,6 +39,8 @@ class OODDetector(Protocol):
         postprocessor: the OOD score and tau of every box; ``None``: boxes get none.
         base_checkpoint: full weights under those that are trained.
         base_sha256: of that file, once it is loaded.
+        relabelled: whether its labels were given at run time, so that they may differ from those
+            its checkpoint was trained for.
         bbox_head: with a dict ``test_cfg``. With ``keep_logits`` predictions carry ``id_logits``
             [n, K] and ``neg_logits`` [n, M], with ``keep_embeddings`` ``embeddings`` [n, D+1], too:
             what records are made of. What the postprocessor's score reads is computed anyway.
@@ -55,6 +57,7 @@ class OODDetector(Protocol):
     postprocessor: OODPostProcessor | None
     base_checkpoint: str | None
     base_sha256: str | None
+    relabelled: bool
     bbox_head: nn.Module
 
     def text_feats(self) -> tuple[Tensor, Tensor | None]:

@@ -166,7 +166,7 @@ class Extra:
 
 def test_trust_is_an_explicit_choice(tmp_path, monkeypatch):
     path = tmp_path / "extra.pth"
-    torch.save(dict(state_dict={}, extra=Extra()), path)
+    torch.save(dict(state_dict=dict(a=torch.zeros(1)), extra=Extra()), path)
     with pytest.raises(ValueError, match="Extra"):
         checkpoint.load_checkpoint(path)
     monkeypatch.setenv(checkpoint.TRUST_VARIABLE, "1")
@@ -202,7 +202,7 @@ def truncated_old_format(path):
         (truncated, "is truncated or not a checkpoint"),
         (truncated_old_format, "is truncated or not a checkpoint"),
         (lambda path: path.write_bytes(b""), "is empty"),
-        (lambda path: path.write_text("<html>404 Not Found</html>"), "is truncated or not"),
+        (lambda path: path.write_text("<html>404 Not Found</html>"), "is a text file"),
         (lambda path: path.write_bytes(pickle.dumps({"a": 1}, 2)), "is truncated or not"),
         (lambda path: torch.save([1, 2], path), "holds a list, expected a dict"),
         (lambda path: path.mkdir(), "is a directory"),
@@ -226,12 +226,14 @@ def test_downloads_go_through_the_same_check(tmp_path, monkeypatch):
 
     def download(url, target, progress):
         calls[url] += 1
-        torch.save(dict(extra=Extra()) if "evil" in url else dict(state_dict={}), target)
+        weights = dict(a=torch.zeros(1))
+        torch.save(dict(extra=Extra()) if "evil" in url else dict(state_dict=weights), target)
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     for _ in range(2):
-        assert CheckpointLoader.load_checkpoint("https://x.org/w/a.pth?v=1") == dict(state_dict={})
+        loaded = CheckpointLoader.load_checkpoint("https://x.org/w/a.pth?v=1")
+        assert list(loaded["state_dict"]) == ["a"]
     assert calls == {"https://x.org/w/a.pth?v=1": 1}
     with pytest.raises(ValueError, match="is refused"):
         CheckpointLoader.load_checkpoint("https://x.org/evil.pth")

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from mmengine.dataset import DefaultSampler
+from mmengine.dataset import DefaultSampler, InfiniteSampler
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -67,15 +67,14 @@ def test_data_workers_draw_anew_in_each_epoch():
     assert drawn(0, 1, num_workers=1)[1] == seen[1]
 
 
-def test_processes_share_the_order_and_draw_differently(monkeypatch):
-    orders, numbers = [], []
+def test_processes_share_order_and_samples_and_draw_differently_beside(monkeypatch):
+    epochs, beside = [], []
     for rank in range(2):
         monkeypatch.setattr("negas.engine.epoch_seed.get_rank", lambda rank=rank: rank)
-        order, draws = drawn(0, 2)
-        orders.append(order)
-        numbers.append(draws)
-    assert orders[0] == orders[1], "each process takes every second sample of one common order"
-    assert not set(numbers[0]) & set(numbers[1])
+        epochs.append(drawn(0, 2))
+        beside.append(random.random())
+    assert epochs[0] == epochs[1], "each process takes every second sample of one common epoch"
+    assert beside[0] != beside[1]
 
 
 def test_seeds_are_spread():
@@ -118,3 +117,36 @@ def test_noise_of_seeds_and_steps_never_repeats():
     for module.seed in (0, 1, 2, 10**15):
         seen |= {tuple(module(feats, step)[0, 0].tolist()) for step in range(20)}
     assert len(seen) == 80
+
+
+@pytest.mark.parametrize("num_workers", [1, 3])
+def test_the_number_of_workers_changes_nothing(num_workers):
+    assert drawn(0, 1, num_workers=num_workers) == drawn(0, 1)
+
+
+def test_a_sample_draws_the_same_in_any_process_and_order():
+    runner = run(0, 1)
+    EpochSeedHook().before_train_epoch(runner)
+    fetch = runner.train_dataloader.dataset.__getitems__
+    assert fetch([3, 5]) == fetch([5, 3])[::-1] == [fetch([3])[0], fetch([5])[0]]
+
+
+def test_loading_leaves_the_streams_of_the_process():
+    runner = run(0, 1)
+    EpochSeedHook().before_train_epoch(runner)
+    before = (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state())
+    runner.train_dataloader.dataset.__getitems__([0, 1])
+    after = (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state())
+    assert before[:2] == after[:2] and torch.equal(before[2], after[2])
+
+
+def test_endless_samplers_keep_drawing_anew():
+    """They come to a sample again within the one epoch they know."""
+    runner = run(0, 0)
+    data = runner.train_dataloader.dataset
+    sampler = InfiniteSampler(data, seed=0)
+    runner.train_dataloader = DataLoader(data, sampler=sampler, collate_fn=list)
+    EpochSeedHook().before_train_epoch(runner)
+    batches = iter(runner.train_dataloader)
+    draws = [next(batches)[0] for _ in range(2 * len(data))]
+    assert len({item[1:] for item in draws}) == len(draws)

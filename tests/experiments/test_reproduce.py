@@ -14,6 +14,7 @@ from negas.experiments import train_and_test as machinery
 from negas.experiments.plan import model_of, plan_table, runs_of
 from negas.experiments.tables import TABLES, read_table
 from negas.reports.table import to_markdown
+from tests.helpers.checkpoints import fake_checkpoint
 from tests.helpers.commands import ROOT, run_tool
 from tests.helpers.fake_runs import fake_run
 from tests.helpers.workplace import SHORT, make_workplace
@@ -72,7 +73,7 @@ def calls(monkeypatch):
     def train(cfg, resume=None):
         folder = Path(cfg.work_dir)
         calls.append(f"train {folder.parent.name.removeprefix(EMOJI)} {folder.name} {resume}")
-        (folder / "epoch_8.pth").write_text(str(folder))
+        fake_checkpoint(folder / "epoch_8.pth", epoch=8)
         (folder / "last_checkpoint").write_text(str(folder / "epoch_8.pth"))
 
     def test(cfg, checkpoint):
@@ -144,7 +145,7 @@ def test_another_checkpoint_is_tested_again(place, calls):
     run = ["train  seed0 None", "test  seed0", "test ,prompt_negatives=False seed0"]
     doors.reproduce(table, rows, "emoji-world", "yolo-world-tiny")
     assert calls == run
-    Path(f"w/{EMOJI}/seed0/epoch_8.pth").write_text("trained anew")
+    fake_checkpoint(Path(f"w/{EMOJI}/seed0/epoch_8.pth"), epoch=9)
     doors.reproduce(table, rows, "emoji-world", "yolo-world-tiny")
     assert calls == [*run, run[-1]]
     doors.reproduce(table, rows, "emoji-world", "yolo-world-tiny", fresh=True)

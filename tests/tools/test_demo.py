@@ -17,6 +17,7 @@ from negas.experiments import train_and_test as demo_run
 from negas.experiments.seeds import plan_seeds
 from negas.experiments.train_and_test import PlannedRun
 from negas.reports.methods import make_report, print_report, role_of
+from tests.helpers.checkpoints import fake_checkpoint
 from tests.helpers.workplace import SHORT, make_workplace
 
 ROOT = Path(__file__).parents[2]
@@ -205,7 +206,7 @@ def test_interrupted_runs_go_on_where_they_were(
     cfg.merge_from_dict({"randomness.seed": 1 if other_settings else 0})
     if state:
         demo_run.Stamp(tmp_path / "stamp.json", demo_run.fingerprint(cfg)).write(state)
-    (tmp_path / "epoch_3.pth").touch()
+    fake_checkpoint(tmp_path / "epoch_3.pth", epoch=3)
     (tmp_path / "last_checkpoint").write_text("/moved/away/epoch_3.pth")
     calls = []
     monkeypatch.setattr(demo_run, "train", lambda cfg, resume: calls.append(f"train {resume}"))

@@ -1,0 +1,57 @@
+"""A training that has diverged ends at once, before it writes a checkpoint of it."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.dist import all_gather_object, all_reduce, get_world_size
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from torch import Tensor
+
+
+@HOOKS.register_module()
+class FiniteHook(Hook):
+    """End the training in all processes when a loss or a trained weight is NaN or infinite.
+
+    Args:
+        allow_nan: go on after such a loss, as long as the weights are finite (a loss scaler leaves
+            steps out); weights never come back.
+
+    Raises:
+        RuntimeError: naming the iteration, the terms and likely causes.
+    """
+
+    priority = "BELOW_NORMAL"  # before the CheckpointHook, which removes old files first
+
+    def __init__(self, allow_nan: bool = False) -> None:
+        self.allow_nan = allow_nan
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch=None, outputs: dict | None = None
+    ) -> None:
+        """Look at the losses of this step and at the weights after it."""
+        losses = {} if self.allow_nan else outputs or {}
+        terms = {k: v.detach() for k, v in losses.items() if isinstance(v, Tensor)}
+        terms |= {k: p.detach() for k, p in runner.model.named_parameters() if p.requires_grad}
+        if not terms:
+            return
+        device = next(iter(terms.values())).device
+        finite = torch.stack([value.isfinite().all().to(device) for value in terms.values()])
+        bad = (~finite.all()).float()
+        if get_world_size() > 1:
+            all_reduce(bad, "max")  # gradients are shared: the others would follow a step later
+        if not bad:
+            return
+        names = [name for name, good in zip(terms, finite.tolist(), strict=True) if not good]
+        found = list(dict.fromkeys(name for part in all_gather_object(names) for name in part))
+        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+        rate = max(rate for rates in runner.optim_wrapper.get_lr().values() for rate in rates)
+        again = "" if set(found) - set(losses) else ", or go on with --allow-nan"
+        raise RuntimeError(
+            f"iteration {runner.iter + 1} (epoch {runner.epoch + 1}): NaN or infinite "
+            f"{', '.join(found[:5])}{more}; the training ends and the checkpoints before stay. "
+            f"Likely causes: a learning rate that is too high (it is {rate:g}; "
+            "optim_wrapper.optimizer.lr), half precision (--amp) or broken boxes. Mend it and "
+            f"resume from the last checkpoint with --resume{again}"
+        )

@@ -1,0 +1,82 @@
+"""Which checkpoint of a training a run goes on from, or is tested with."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+
+from mmengine.logging import print_log
+from mmengine.runner.checkpoint import CheckpointLoader
+
+from negas.compat.checkpoint import load_checkpoint
+
+_MARKER = "last_checkpoint"  # MMEngine's file with the path of the newest checkpoint
+_NUMBERED = re.compile(r"(?!best_).*?(\d+)\.pth")
+
+
+def newest_checkpoint(folder: str | Path) -> str | None:
+    """The newest whole checkpoint in the work dir of a training; ``None``: there is none.
+
+    The file that ``last_checkpoint`` names is taken also after the folder was moved, and a newer
+    one if the run ended before it could be named there. What an interruption left half-written is
+    skipped, with a warning.
+    """
+    for path in _candidates(Path(folder)):
+        try:
+            check_resumable(str(path))
+            return str(path)
+        except (ValueError, RuntimeError, OSError) as error:
+            print_log(f"not used: {error}", "current", logging.WARNING)
+    return None
+
+
+def check_resumable(path: str) -> None:
+    """Check that a file holds the state of a training.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it cannot be read, or holds weights alone.
+    """
+    remote = "://" in path
+    checkpoint = (CheckpointLoader.load_checkpoint if remote else load_checkpoint)(
+        path, map_location="cpu"
+    )
+    meta, hub = checkpoint.get("meta"), checkpoint.get("message_hub")
+    meta = meta if isinstance(meta, dict) else {}
+    if not isinstance(hub, dict) or not all(
+        isinstance(meta.get(k), int) for k in ("epoch", "iter")
+    ):
+        raise ValueError(
+            f"checkpoint {path!r} holds weights without the state of a training, so it cannot be "
+            "resumed; give an epoch_N.pth, or start a training from these weights with "
+            "--cfg-options load_from=..."
+        )
+
+
+def _candidates(folder: Path) -> list[Path]:
+    """Checkpoints of a work dir, the most likely one first."""
+    try:
+        text = (folder / _MARKER).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    named = Path(text) if text and "\0" not in text else folder
+    if not named.is_file():  # the folder was moved
+        named = folder / named.name
+    numbers = {
+        path: int(found[1])
+        for path in (named.parent if named.is_file() else folder).glob("*.pth")
+        if (found := _NUMBERED.fullmatch(path.name))
+    }
+    ordered = sorted(numbers, key=numbers.get, reverse=True)
+    if not named.is_file():
+        return ordered
+    # A higher number alone may be left from an earlier run in this folder.
+    since = named.stat().st_mtime
+    newer = [
+        path
+        for path in ordered
+        if numbers[path] > numbers.get(named, numbers[path]) and path.stat().st_mtime >= since
+    ]
+    older = [path for path in ordered if numbers[path] < numbers.get(named, numbers[path] + 1)]
+    return [*newer, named, *(path for path in older if path != named)]
