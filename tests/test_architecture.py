@@ -19,11 +19,12 @@ PURE = {
     "token_labels",
     "boxes",
     "files",
+    "pictures",
 }
 # Imports point downwards: a room may import its own level (without a circle) and lower ones.
 LEVELS = [
     {"boxes", "records", "token_labels", "compat", "files", "cli", "options", "coco_json"},
-    {"scores", "metrics"},
+    {"scores", "metrics", "pictures"},
     {"embeddings"},
     {"labels"},
     {"models", "datasets", "visualization"},
@@ -39,11 +40,12 @@ ONLY = {  # rooms with a shorter list than their level gives
     "records": {"files", "token_labels"},
     "token_labels": set(),
     "files": set(),
+    "pictures": set(),
     "coco_json": set(),
     "cli": {"files", "options"},
     "options": set(),
     "scores": {"boxes", "records"},
-    "visualization": {"boxes", "files", "records", "scores", "metrics"},
+    "visualization": {"boxes", "files", "pictures", "records", "scores", "metrics"},
 }
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 TOP = len(LEVELS)  # any other module of the package: imports what it likes, imported by none below
