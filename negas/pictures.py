@@ -55,7 +55,9 @@ def read_picture(
         raise _unreadable(path, error) from error
     try:
         pixels = (decode or _decode)(data)
-    except (cv2.error, *_PILLOW_ERRORS) as error:
+    except cv2.error:  # its text names lines of C++
+        pixels = None
+    except _PILLOW_ERRORS as error:
         raise _unreadable(path, error) from error
     if pixels is None:
         raise PictureError(path, "OpenCV cannot decode it")

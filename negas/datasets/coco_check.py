@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import mmcv
 from mmengine.dist import get_rank, get_world_size
 from mmengine.logging import print_log
-from PIL import Image
 from tqdm import tqdm
 
 from negas.coco_json import check_classes, check_coco
 from negas.files import read_json
+from negas.pictures import PictureError, picture_size
 
 
 def read_coco_json(path: Path, key: str, classes: Sequence[str] | None = None) -> dict:
@@ -56,7 +55,7 @@ def _count_unseen(data: dict) -> int:
     return count
 
 
-_END_MARKS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
+_END_MARKS = {b"\xff\xd8": b"\xff\xd9", b"\x89PNG": b"IEND"}  # JPEG, PNG: by their first bytes
 _TAIL = 1 << 12  # some cameras and tools write bytes after the end mark
 
 
@@ -95,33 +94,35 @@ def check_set(
     bar = tqdm(share, f"checking {ann_file.name}", leave=False, delay=2, disable=get_rank() > 0)
     without_end = []
     for path in bar:
-        state = _look_at(path)
-        if state == "broken":
+        try:
+            picture_size(path)
+            without_end += [] if _has_end(path) else [str(path)]
+        except PictureError as error:
             raise ValueError(
-                f"{where}: image {str(path)!r} cannot be read (damaged or no image); replace it or "
-                "take it out of the json"
-            )
-        if state == "without end":
-            without_end.append(str(path))
+                f"{where}: image {str(path)!r} cannot be read ({error.reason}); replace it or take "
+                "it out of the json"
+            ) from error
     return without_end
 
 
-def _look_at(path: Path) -> Literal["whole", "without end", "broken"]:
-    """State of an image file, from its header and a JPEG's or PNG's last bytes.
+def _has_end(path: Path) -> bool:
+    """Whether a JPEG or PNG is whole, from its last bytes; other formats have no mark.
 
     Cheap enough for a hundred thousand files; damage in between shows only when it is decoded.
+
+    Returns:
+        False for a JPEG without the mark that can be decoded all the same.
+
+    Raises:
+        PictureError: the mark is missing and it cannot be decoded.
     """
-    try:
-        with Image.open(path) as image:
-            kind = image.format
-    except (OSError, SyntaxError, ValueError):
-        return "broken"
-    if kind not in _END_MARKS:
-        return "whole"
     with path.open("rb") as file:
+        head = file.read(8)
+        mark = next((mark for start, mark in _END_MARKS.items() if head.startswith(start)), None)
         file.seek(max(0, path.stat().st_size - _TAIL))
-        if _END_MARKS[kind] in file.read():
-            return "whole"
+        if mark is None or mark in file.read():
+            return True
     # JPEGs without the mark, or with much behind it, may be fine: ask the pipelines' decoder.
-    readable = kind == "JPEG" and mmcv.imfrombytes(path.read_bytes()) is not None
-    return "without end" if readable else "broken"
+    if mark == b"IEND" or mmcv.imfrombytes(path.read_bytes()) is None:
+        raise PictureError(path, "the file is truncated")
+    return False
