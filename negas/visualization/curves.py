@@ -11,6 +11,8 @@ from sklearn.metrics import roc_curve
 
 from negas.metrics import ood_metrics
 
+from .text import plain_figure
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -37,6 +39,7 @@ def draw_histogram(
         axis.set_xlabel(score)
         axis.legend(fontsize=8)
     axes[0].set_ylabel("density")
+    plain_figure(figure)
     return figure
 
 
@@ -105,6 +108,7 @@ def new_figure(panels: int, width: float) -> tuple[Figure, np.ndarray]:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write an image file; its folder is made."""
+    """Write an image file, texts as they stand; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    plain_figure(figure)
     figure.savefig(path, dpi=110)
