@@ -13,6 +13,7 @@ from tqdm import tqdm
 from negas.coco_json import check_classes, check_coco
 from negas.files import read_json
 from negas.pictures import PictureError, picture_size
+from negas.text import listed
 
 
 def read_coco_json(path: Path, key: str, classes: Sequence[str] | None = None) -> dict:
@@ -36,7 +37,7 @@ def read_coco_json(path: Path, key: str, classes: Sequence[str] | None = None) -
     if not data["images"]:
         raise ValueError(f"{where} lists no images")
     if classes and (extra := check_classes(data, where, classes)):
-        print_log(f"{where}: ignoring categories that are no class: {extra[:8]}", "current")
+        print_log(f"{where}: ignoring categories that are no class: {listed(extra, 8)}", "current")
     if unseen := _count_unseen(data):
         print_log(
             f"{where}: {unseen} boxes have no size or lie outside of their image; MMDetection "

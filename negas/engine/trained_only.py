@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 
 from negas.models.base import as_detector
 from negas.models.interface import OODDetector
+from negas.text import listed
 
 _LOG_WINDOW = 100  # iterations
 
@@ -78,8 +79,8 @@ class TrainedOnlyCheckpointHook(Hook):
         if saved["neg_labels"] != labels:
             print_log(
                 f"the checkpoint was trained with {len(saved['neg_labels'])} other negative labels "
-                f"({', '.join(saved['neg_labels'][:3])}, ...) than the {len(labels)} of the config "
-                f"({', '.join(labels[:3])}, ...), which are used now; to test with those it was "
+                f"({listed(saved['neg_labels'], 3)}) than the {len(labels)} of the config "
+                f"({listed(labels, 3)}), which are used now; to test with those it was "
                 "trained with, set model.neg_labels as in the training",
                 "current",
                 logging.WARNING,

@@ -10,6 +10,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
 from negas.files import file_sha256
+from negas.text import listed
 
 # Buffers that older transformers versions saved and newer ones do not have.
 _IGNORED_SUFFIXES = (".position_ids",)
@@ -70,7 +71,7 @@ def check_state_dict(
         for what, keys in found.items():
             if keys:
                 more = f" and {len(keys) - 5} more" if len(keys) > 5 else ""
-                parts.append(f"{len(keys)} {what}: {', '.join(keys[:5])}{more}")
+                parts.append(f"{len(keys)} {what}: {listed(keys, 5)}{more}")
         raise RuntimeError(
             f"the checkpoint does not fit {type(model).__name__} ({'; '.join(parts)}); "
             "check that config and checkpoint are of the same size and version"
