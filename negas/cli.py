@@ -9,11 +9,13 @@ import sys
 import traceback
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TextIO, TypeVar
 
 from negas.files import check_folder
 from negas.options import Options
+from negas.text import escaped, visible
 
 T = TypeVar("T", bound=Options)
 
@@ -23,6 +25,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # MMEngine prefixes errors of constructors with where the class was registered.
 _BUILD_PREFIX = re.compile(r"^(class `\w+` in [\w/.\\-]+: )+")
+_LONGEST = 1600  # characters of an error
 _READER_LEFT = 141  # what shells report when a closed pipe ends a command
 _USER_ERRORS = (ValueError, KeyError, OSError, RuntimeError, ImportError, TypeError, AssertionError)
 
@@ -30,11 +33,16 @@ _USER_ERRORS = (ValueError, KeyError, OSError, RuntimeError, ImportError, TypeEr
 def user_errors(main: Callable[[], int | None]) -> Callable[[], int]:
     """Run a command; print errors as one sentence and return 2.
 
-    The traceback is shown when the environment variable ``NEGAS_DEBUG`` is set.
+    The traceback is shown when the environment variable ``NEGAS_DEBUG`` is set. Names from outside
+    may hold control characters; whatever the command prints, a terminal does not obey them.
     """
 
     @functools.wraps(main)
     def wrapped() -> int:
+        with redirect_stdout(_Visible(sys.stdout)), redirect_stderr(_Visible(sys.stderr)):
+            return run()
+
+    def run() -> int:
         try:
             code = main() or 0
             return _READER_LEFT if stdout_is_closed() else code
@@ -48,7 +56,7 @@ def user_errors(main: Callable[[], int | None]) -> Callable[[], int]:
             if os.environ.get("NEGAS_DEBUG"):
                 traceback.print_exc()
             text = error.args[0] if isinstance(error, KeyError) and error.args else error
-            message = " ".join(_BUILD_PREFIX.sub("", str(text)).split())
+            message = _readable(" ".join(_BUILD_PREFIX.sub("", str(text)).split()))
             # In one piece: the processes of a distributed run share one standard error.
             sys.stderr.write(
                 f"error: {message or type(error).__name__}\n(NEGAS_DEBUG=1 shows the traceback)\n"
@@ -57,6 +65,31 @@ def user_errors(main: Callable[[], int | None]) -> Callable[[], int]:
             return 2
 
     return wrapped
+
+
+class _Visible:
+    """A text stream that shows control characters; all else is the stream's."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(visible(text, terminal=self._stream.isatty()))
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _readable(message: str) -> str:
+    """A message that can be read at a glance: of a very long one its start and its end."""
+    if len(message) > _LONGEST:
+        half = _LONGEST // 2
+        message = f"{message[:half]} … ({len(message) - 2 * half} characters) … {message[-half:]}"
+    return escaped(message)
 
 
 def stdout_is_closed(ending: str = "") -> bool:

@@ -36,6 +36,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from negas.text import shown
+
 if TYPE_CHECKING:
     from typing import Self
 
@@ -250,12 +252,6 @@ def refuse_misspelt(given: Collection[str], known: Collection[str], where: str =
 def flag_of(each: Field) -> str:
     """``--the-name`` of an option."""
     return each.metadata["flag"] or "--" + each.name.replace("_", "-")
-
-
-def shown(value: Any, length: int = 60) -> str:
-    """A value as a message shows it, cut where it is long."""
-    text = repr(list(value) if isinstance(value, tuple) else value)
-    return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 @cache

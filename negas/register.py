@@ -14,4 +14,5 @@ import negas.datasets.transforms.random_texts
 import negas.engine
 import negas.evaluation.coco_by_name
 import negas.evaluation.ood_metric
-import negas.models  # noqa: F401
+import negas.models
+import negas.visualization.visualizer  # noqa: F401

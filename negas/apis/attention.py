@@ -278,9 +278,10 @@ def draw_page(picture: Picture, maps: list[AttentionMap], path: Path, options: P
     height, width = picture.pixels.shape[:2]
     shrink = min(1.0, _LARGEST / max(height, width))
     size = (max(1, round(height * shrink)), max(1, round(width * shrink)))
-    image = picture.pixels[..., ::-1]
+    image = picture.pixels
     if shrink < 1:
         image = cv2.resize(np.ascontiguousarray(image), size[::-1], interpolation=cv2.INTER_AREA)
+    image = image[..., ::-1]
     branches: dict[str, list[HeatMap]] = {}
     for one in maps:
         branches.setdefault(one.branch, []).append(_heat(one, size, options))

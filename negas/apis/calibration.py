@@ -12,7 +12,8 @@ from typing import Any
 from negas.files import check_file, file_sha256, read_json, write_json
 from negas.models.base import detector_names
 from negas.models.interface import OODDetector
-from negas.options import Options, option, shown
+from negas.options import Options, option
+from negas.text import shown
 
 VERSION = 1
 SUFFIX = ".calibration.json"
@@ -161,6 +162,6 @@ def _short(value: object, other: object) -> str:
     """A value so far as it tells it from the other."""
     if isinstance(value, list) and isinstance(other, list):
         only = [name for name in value if name not in other]
-        return f"{len(value)} with {only[0]!r}" if only else f"{len(value)} in their order"
+        return f"{len(value)} with {shown(only[0])}" if only else f"{len(value)} in their order"
     text = str(value)
     return f"{text[:12]}..." if len(text) > 60 else repr(value)

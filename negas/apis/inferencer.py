@@ -30,10 +30,11 @@ from negas.experiments.preflight import (
 from negas.files import check_folder
 from negas.models.base import detector_class
 from negas.models.interface import OODDetector
+from negas.visualization.visualizer import VerdictVisualizer
 
 from .calibration import Calibration, default_path, identity
 from .inputs import Input, Picture, Pictures
-from .outputs import CocoResults, Painted, VerdictVisualizer
+from .outputs import CocoResults, Painted
 
 UNCALIBRATED_CUT = 0.3  # what MMDetection's inferencer draws from
 
@@ -276,7 +277,7 @@ class Inferencer(DetInferencer):
             wait_time=wait_time,
             pred_score_thr=-1,  # the cut is made already
         )
-        return self.visualizer.get_image()
+        return self.visualizer.drawn
 
     def _info(self, threshold: float) -> dict:
         """What stands in ``predictions.json`` beside the boxes."""

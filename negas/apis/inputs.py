@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import cv2
 import mmcv
 import numpy as np
-from PIL import Image
+
+from negas.pictures import read_picture
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff")
 VIDEO_EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
@@ -186,7 +187,8 @@ class Pictures:
                 self.unreadable.append(dict(path=path, reason=reason))
 
     def _refuse(self, path: Path, error: Exception) -> None:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        known = getattr(error, "reason", None) or getattr(error, "strerror", None)
+        reason = known or str(error).removeprefix(f"{path}: ") or type(error).__name__
         self.unreadable.append(dict(path=str(path), reason=" ".join(reason.split())))
 
     def _unique(self, path: Path) -> str:
@@ -207,23 +209,10 @@ def read_image(path: Path, decoder: str | None = None) -> np.ndarray:
         decoder: ``imdecode_backend`` of the pipeline; ``None``: OpenCV, MMDetection's default.
 
     Raises:
-        OSError: the file does not exist or is cut off.
-        ValueError: it is no image.
+        OSError: the file does not exist or cannot be opened.
+        PictureError: it is no image, or cut off.
     """
-    data = path.read_bytes()
-    # OpenCV fills what is missing of a cut file with grey and says nothing; Pillow refuses it.
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            image.load()
-    except (SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(str(error)) from error
-    except OSError as error:  # its text would name a buffer in memory
-        cut = "truncated" in str(error)
-        raise ValueError("the file is truncated" if cut else "no readable image") from error
-    pixels = mmcv.imfrombytes(data, backend=decoder)
-    if pixels is None:
-        raise ValueError("OpenCV cannot decode it")
-    return pixels
+    return read_picture(path, partial(mmcv.imfrombytes, backend=decoder))
 
 
 def _of_folder(folder: Path) -> list[Input]:

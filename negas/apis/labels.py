@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from negas.labels.mining.classes import read_classes
+from negas.labels.names import is_file_of_names
 from negas.options import Options, option
 
 
@@ -49,7 +49,7 @@ def read_negatives(given: Sequence[str] | None) -> list[str] | str | None:
     """
     if given is None:
         return None
-    if len(given) == 1 and Path(given[0]).suffix.lower() in (".json", ".txt"):
+    if is_file_of_names(given):
         return given[0]
     words = [word.strip() for text in given for word in text.split(",") if word.strip()]
     return [] if words == ["none"] else words

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import mmcv
 from mmengine.dist import get_rank, get_world_size
 from mmengine.logging import print_log
-from PIL import Image
 from tqdm import tqdm
 
 from negas.coco_json import check_classes, check_coco
 from negas.files import read_json
 from negas.labels.names import first_difference
+from negas.pictures import PictureError, picture_size
+from negas.text import listed
 
 
 def read_coco_json(
@@ -50,7 +50,7 @@ def read_coco_json(
     if not data["images"]:
         raise ValueError(f"{where} lists no images")
     if classes and (extra := check_classes(data, where, classes)):
-        print_log(f"{where}: ignoring categories that are no class: {extra[:8]}", "current")
+        print_log(f"{where}: ignoring categories that are no class: {listed(extra, 8)}", "current")
     order = [row["name"] for row in data["categories"] if row["name"] in (classes or ())]
     if in_order and stock and order != list(classes or ()):
         raise ValueError(
@@ -82,7 +82,7 @@ def _count_unseen(data: dict) -> int:
     return count
 
 
-_END_MARKS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
+_END_MARKS = {b"\xff\xd8": b"\xff\xd9", b"\x89PNG": b"IEND"}  # JPEG, PNG: by their first bytes
 _TAIL = 1 << 12  # some cameras and tools write bytes after the end mark
 
 
@@ -126,50 +126,39 @@ def check_set(
     bar = tqdm(share, f"checking {ann_file.name}", leave=False, delay=2, disable=get_rank() > 0)
     found: dict[str, list[str]] = {WITHOUT_END: [], OTHER_SIZE: []}
     for image, path in zip(images, bar, strict=True):
-        state = _look_at(path)
-        if state == "broken":
+        try:
+            size = picture_size(path)
+            found[WITHOUT_END] += [] if _has_end(path) else [str(path)]
+        except PictureError as error:
             raise ValueError(
-                f"{where}: image {str(path)!r} cannot be read (damaged or no image); replace it or "
-                "take it out of the json"
-            )
-        if state == "without end":
-            found[WITHOUT_END].append(str(path))
-        listed, seen = (image["width"], image["height"]), _size(path)
-        if seen is not None and listed != seen:
-            sizes = " x ".join(map(str, listed)), " x ".join(map(str, seen))
+                f"{where}: image {str(path)!r} cannot be read ({error.reason}); replace it or take "
+                "it out of the json"
+            ) from error
+        told = (image["width"], image["height"])
+        if told != size:
+            sizes = " x ".join(map(str, told)), " x ".join(map(str, size))
             found[OTHER_SIZE].append(f"{str(path)!r} ({sizes[1]} pixels, the json says {sizes[0]})")
     return found
 
 
-_ORIENTATION = 0x0112  # of EXIF; from 5 on width and height are swapped
-
-
-def _size(path: Path) -> tuple[int, int] | None:
-    """Width and height as the pipelines' decoder gives them, from the file's header."""
-    try:
-        with Image.open(path) as image:
-            turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-            return image.size[::-1] if turned else image.size
-    except (OSError, SyntaxError, ValueError):
-        return None
-
-
-def _look_at(path: Path) -> Literal["whole", "without end", "broken"]:
-    """State of an image file, from its header and a JPEG's or PNG's last bytes.
+def _has_end(path: Path) -> bool:
+    """Whether a JPEG or PNG is whole, from its last bytes; other formats have no mark.
 
     Cheap enough for a hundred thousand files; damage in between shows only when it is decoded.
+
+    Returns:
+        False for a JPEG without the mark that can be decoded all the same.
+
+    Raises:
+        PictureError: the mark is missing and it cannot be decoded.
     """
-    try:
-        with Image.open(path) as image:
-            kind = image.format
-    except (OSError, SyntaxError, ValueError):
-        return "broken"
-    if kind not in _END_MARKS:
-        return "whole"
     with path.open("rb") as file:
+        head = file.read(8)
+        mark = next((mark for start, mark in _END_MARKS.items() if head.startswith(start)), None)
         file.seek(max(0, path.stat().st_size - _TAIL))
-        if _END_MARKS[kind] in file.read():
-            return "whole"
+        if mark is None or mark in file.read():
+            return True
     # JPEGs without the mark, or with much behind it, may be fine: ask the pipelines' decoder.
-    readable = kind == "JPEG" and mmcv.imfrombytes(path.read_bytes()) is not None
-    return "without end" if readable else "broken"
+    if mark == b"IEND" or mmcv.imfrombytes(path.read_bytes()) is None:
+        raise PictureError(path, "the file is truncated")
+    return False

@@ -22,6 +22,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from negas.text import shown
+
 from .cache import fingerprint
 from .images import ImageSource, load_image
 from .preprocess import Preprocess
@@ -315,7 +317,7 @@ class Encoder:
         for sentence, ids in zip(sentences, rows["input_ids"], strict=True):
             if len(ids) > limit:
                 raise ValueError(
-                    f"the text {_short(sentence)!r} needs {len(ids)} tokens, the text encoder of "
+                    f"the text {shown(sentence)} needs {len(ids)} tokens, the text encoder of "
                     f"{self.name} takes {limit}; shorten it, or pass truncate=True."
                 )
         # SigLIP was trained on texts padded to full length, without a mask
@@ -378,10 +380,6 @@ def _pooled(output: object) -> Tensor:
 
 def _unit(feats: Tensor) -> Tensor:
     return torch.nn.functional.normalize(feats, dim=-1)
-
-
-def _short(text: str, most: int = 60) -> str:
-    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 Features = Tensor | np.ndarray

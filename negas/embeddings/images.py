@@ -10,29 +10,21 @@ from typing import Any
 
 from PIL import Image
 
+from negas.pictures import read_rgb
+
 ImageSource = Image.Image | str | os.PathLike
 
 
 def load_image(source: ImageSource) -> Image.Image:
-    """Open an image and decode it whole; a Pillow image comes back as it is.
+    """An image file in RGB as a detector sees it; a Pillow image comes back as it is.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no image, or a damaged one; the message starts with the path.
+        PictureError: it is no image, or a damaged one; the message starts with the path.
     """
     if isinstance(source, Image.Image):
         return source
-    if not Path(source).is_file():
-        raise FileNotFoundError(f"{source}: no such image file; check the folder or list it is in.")
-    try:
-        with Image.open(source) as image:
-            image.load()
-            return image
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        reason = (" ".join(str(error).split()) or type(error).__name__).rstrip(".")
-        raise ValueError(
-            f"{source}: not a readable image ({reason}); replace or remove the file."
-        ) from error
+    return read_rgb(source)
 
 
 def crop_box(image: Image.Image, box: Sequence[float], margin: float = 0.0) -> Image.Image:
@@ -68,6 +60,7 @@ def crop_box(image: Image.Image, box: Sequence[float], margin: float = 0.0) -> I
 
 
 MARGIN = 0.05  # of a crop
+DECODER = "opencv"  # what read the pixels of stored features
 _LEFT_OUT = ("iscrowd", "difficult", "ignore")
 
 

@@ -27,7 +27,7 @@ from negas.files import whole_file
 
 from .cache import fingerprint
 from .encoders import Encoder
-from .images import MARGIN, ImageItem, load_image
+from .images import DECODER, MARGIN, ImageItem, load_image
 
 T = TypeVar("T")
 CHUNK = 2048  # items per file: 4 MB at 512 channels, a minute of ViT-B/16 on a CPU core
@@ -284,7 +284,11 @@ def encode_images(
 def _state(items: Sequence[ImageItem]) -> Hashable:
     """Files as they are now and the boxes in them; each file is looked up once."""
     groups = groupby(items, key=lambda item: item.path)
-    return MARGIN, [(_file_state(path), [item.box for item in group]) for path, group in groups]
+    return (
+        DECODER,
+        MARGIN,
+        [(_file_state(path), [item.box for item in group]) for path, group in groups],
+    )
 
 
 def _file_state(path: str) -> tuple[str, int | None, int | None]:

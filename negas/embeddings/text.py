@@ -4,6 +4,7 @@ Shapes: L labels or texts, T tokens of the longest, D channels of the projection
 transformer).
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
+
+from negas.text import listed
 
 if TYPE_CHECKING:
     from .prompt import PromptLearner
@@ -71,9 +74,29 @@ def tokenize_labels(
                 f"tokenize_labels: label {label!r} needs {len(row)} tokens with template "
                 f"{template!r}, the text encoder takes {limit}; shorten the label."
             )
+    warn_of_equal_tokens(labels, rows)
     input_ids = pad_sequence([torch.tensor(row) for row in rows], True, tokenizer.pad_token_id)
     mask = pad_sequence([torch.ones(len(row), dtype=torch.long) for row in rows], True)
     return TokenBatch(input_ids, mask)
+
+
+def warn_of_equal_tokens(labels: Sequence[str], rows: Sequence[Sequence[int]]) -> None:
+    """Warn of labels that are one text to a tokenizer, as those without a word that it knows.
+
+    Args:
+        labels: L names.
+        rows: tokens of each.
+    """
+    by_tokens: dict[tuple[int, ...], list[str]] = {}
+    for label, row in zip(labels, rows, strict=True):
+        by_tokens.setdefault(tuple(row), []).append(label)
+    for same in by_tokens.values():
+        if len(same) > 1:
+            warnings.warn(
+                f"the tokenizer makes the same tokens of {len(same)} labels ({listed(same)}), so "
+                "no score can tell them apart; use words that it knows",
+                stacklevel=3,
+            )
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from negas.metrics.protocol import ROW_METRICS, ScoreSpec, score_label
 from negas.metrics.roc import threshold_at_recall
 from negas.records import ID, BoxRecords
 from negas.scores import get_score
+from negas.text import listed, shown_text
 
 from .cuts import find_cut
 from .provenance import describe_bank, leaks_of
@@ -492,9 +493,10 @@ def leakage_lines(report: dict) -> list[str]:
     lines = []
     for bank, about in report["banks"].items():
         for name, found in about["leakage"].items():
-            words = ", ".join(found["leaks"][:8]) + (", ..." if len(found["leaks"]) > 8 else "")
+            words = listed(found["leaks"], 8)
             lines.append(
-                f"{name}: {len(found['leaks'])} of {about['size']} negative labels (bank {bank}) "
+                f"{shown_text(name)}: {len(found['leaks'])} of {about['size']} negative labels "
+                f"(bank {shown_text(bank)}) "
                 "name an OOD class" + (f": {words}" if words else "")
             )
     return lines

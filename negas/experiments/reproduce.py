@@ -15,6 +15,7 @@ from negas.reports import columns
 from negas.reports import table as tables
 from negas.reports.columns import COLUMNS
 from negas.reports.table import Column, Row, Section, Stat, to_markdown
+from negas.text import listed, shown_text
 
 from .plan import PlannedRow, runs_of
 from .tables import Number, Table
@@ -73,8 +74,8 @@ def _state(run: PlannedRun, overrides: Mapping | None, fresh: bool) -> str:
 
 def _short(value: object) -> str:
     if isinstance(value, list):
-        return f"{len(value)} words: {', '.join(map(str, value[:6]))}" + ", ..." * (len(value) > 6)
-    return str(value)
+        return f"{len(value)} words: {listed(value)}"
+    return shown_text(value)
 
 
 def refuse_problems(rows: Sequence[PlannedRow]) -> None:

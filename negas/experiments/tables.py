@@ -28,6 +28,7 @@ import yaml
 
 from negas.evaluation.provenance import PUBLISHED_MAPS
 from negas.options import Options, option, refuse_unknown, shown
+from negas.text import read_text
 
 TABLES = Path(__file__).parents[2] / "configs" / "tables"
 DATA = ("voc", "bdd100k", "emoji-world")
@@ -135,7 +136,7 @@ def read_table(path: str | Path) -> Table:
         known = ", ".join(sorted(each.name for each in TABLES.glob("*.yaml")))
         raise FileNotFoundError(f"table {str(path)!r} does not exist; configs/tables has {known}")
     try:
-        settings = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a SafeLoader)
+        settings = yaml.load(read_text(path, repr(str(path))), _Loader)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not valid YAML: {error}") from error
     given = settings.get("rows") if isinstance(settings, Mapping) else None

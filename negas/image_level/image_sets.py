@@ -16,6 +16,7 @@ from negas.evaluation.result_files import read_set
 from negas.files import read_json
 from negas.labels.names import name_forms, name_key
 from negas.metrics.coco import load_coco
+from negas.text import read_text
 
 from . import View
 
@@ -182,10 +183,7 @@ def read_list(
     path = Path(list_file)
     if not path.is_file():
         raise FileNotFoundError(f"the list {str(list_file)!r} of the set {name!r} does not exist.")
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{list_file}: not a text file with 'path label' per line.") from error
+    lines = read_text(path, f"the list {str(list_file)!r} of the set {name!r}").split("\n")
     base, items = Path(root) if root is not None else path.parent, []
     for line in filter(None, map(str.strip, lines)):
         file, _, label = line.rpartition(" ")

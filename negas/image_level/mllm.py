@@ -16,6 +16,7 @@ from PIL import Image
 from negas.embeddings.preprocess import to_rgb
 from negas.labels.generate.chat import ChatError, Message
 from negas.labels.generate.local_chat import LocalChat
+from negas.text import shown_text
 
 MAX_SIDE = 448  # pixels: two tiles of what these models look at, and small to send
 _PREFIX = "data:image/png;base64,"
@@ -100,7 +101,7 @@ class LocalVisionChat(LocalChat):
                 text=[text], **options, return_tensors="pt", add_special_tokens=not doubled
             )
         except (ValueError, RuntimeError) as error:  # such as an image without its place in text
-            reason = " ".join(str(error).split())[:200]
+            reason = shown_text(" ".join(str(error).split()), 200)
             raise ChatError(f"the model cannot take this image or question ({reason})") from error
         inputs = inputs.to(self._network.device)
         if "pixel_values" in inputs:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from negas.files import read_json
+from negas.labels.names import is_file_of_names
 from negas.options import Options, option
+from negas.text import shown_text
 
 from .bank import NegativeLabelBank
 from .candidates import read_candidates
@@ -19,8 +21,6 @@ from .nearness import Encode, Nearness, measure_nearness
 
 if TYPE_CHECKING:
     from negas.embeddings.encoders import Encoder
-
-_FILES = (".json", ".txt")
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def read_labels(path: str) -> tuple[str, ...]:
 
 def given_names(given: Sequence[str]) -> str | list[str]:
     """What stands behind ``--ood``: the path of a file, or names with or without commas."""
-    if len(given) == 1 and (Path(given[0]).suffix in _FILES or Path(given[0]).is_file()):
+    if is_file_of_names(given):
         return given[0]
     return [name.strip() for text in given for name in text.split(",") if name.strip()]
 
@@ -203,7 +203,7 @@ def print_report(report: AuditReport, console=None) -> None:
         for finding in sorted(report.findings, key=lambda f: KINDS.index(f.kind)):
             style = "red" if finding.is_leak else ""
             cells = (finding.label, finding.ood_name, finding.kind, finding.detail)
-            table.add_row(*(Text(cell, style=style) for cell in cells))
+            table.add_row(*(Text(shown_text(cell), style=style) for cell in cells))
         console.print(table)
     if report.nearness is not None:
         near = report.nearness
@@ -213,7 +213,7 @@ def print_report(report: AuditReport, console=None) -> None:
             else f"{near.quantile:.0%} of the labels have no other label so near"
         )
         console.print(Text(f"similar: cosine of {near.threshold:.3f} or more ({source})"))
-    console.print(Text(report.sentence()), soft_wrap=True)
+    console.print(Text(shown_text(report.sentence(), 1000)), soft_wrap=True)
 
 
 def _is_bank(path: str) -> bool:

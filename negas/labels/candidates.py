@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from negas.files import parse_json
+from negas.text import read_text, shown_text
 
 from .names import name_forms, name_words
 
@@ -94,7 +95,7 @@ class Candidates:
                 for form in name_forms(name):
                     self._seen.setdefault(form, name)
             else:
-                refused[_shown(raw)] = reason
+                refused[shown_text(raw, 60)] = reason
         self.names += added
         return added, refused
 
@@ -135,11 +136,8 @@ def read_candidates(path: str | Path) -> list[str]:
         )
     if path.stat().st_size > _MAX_FILE:
         raise ValueError(f"{where} is over {_MAX_FILE // 10**6} MB")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{where} is not UTF-8 text") from error
-    names = _from_json(text, where) if path.suffix == ".json" else _lines(text)
+    text = read_text(path, where)
+    names = _from_json(text, where) if path.suffix.lower() == ".json" else _lines(text)
     if not names:
         raise ValueError(f"{where} holds no candidate")
     return names
@@ -163,9 +161,3 @@ def _from_json(text: str, where: str) -> list[str]:
 def _lines(text: str) -> list[str]:
     lines = (line.strip() for line in text.splitlines())
     return [line for line in lines if line and not line.startswith("#")]
-
-
-def _shown(raw: str) -> str:
-    """A raw name that is safe to print and to store."""
-    text = "".join(c if c.isprintable() else " " for c in raw)
-    return text if len(text) <= 60 else text[:57] + "..."

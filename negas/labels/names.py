@@ -13,6 +13,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from negas.files import read_json
+from negas.text import read_text, shown
+
+# Files of names by their suffix, also where there is none of that name.
+_LISTS = (".txt", ".json", ".lst", ".list", ".names", ".csv", ".tsv")
+# What separates names where a detector takes all of them as one text.
+_CAPTION = re.compile(r"\s\.(\s|$)")
 
 
 def name_key(name: str) -> str:
@@ -33,7 +39,7 @@ def refuse_repeated(names: Iterable[str], where: str) -> None:
     seen: set[str] = set()
     for name in names:
         if name_key(name) in seen:
-            raise ValueError(f"{where}: the class {name!r} stands there twice; remove one.")
+            raise ValueError(f"{where}: the class {shown(name)} stands there twice; remove one.")
         seen.add(name_key(name))
 
 
@@ -69,7 +75,7 @@ def read_names(source: Sequence[str] | str, key: str = "names") -> tuple[str, ..
         if not path.is_file():
             raise FileNotFoundError(f"{key}={source!r}: no such file; give names or a file")
         where = f"{key}={source!r}"
-        if path.suffix == ".json":
+        if path.suffix.lower() == ".json":
             data = read_json(path, name=where)
             if isinstance(data, dict) and isinstance(data.get("categories"), list):
                 rows = data["categories"]
@@ -78,15 +84,43 @@ def read_names(source: Sequence[str] | str, key: str = "names") -> tuple[str, ..
                 raise ValueError(f"{where}: expected a list of names or a COCO json")
             names = [entry[0] if isinstance(entry, list) and entry else entry for entry in data]
         else:
-            try:
-                text = path.read_text(encoding="utf-8-sig")
-            except UnicodeDecodeError as error:
-                raise ValueError(f"{where}: not UTF-8 text; save it as UTF-8") from error
-            names = [line.strip() for line in text.splitlines() if line.strip()]
+            lines = map(str.strip, read_text(path, where).split("\n"))
+            names = [line for line in lines if line]
     for i, name in enumerate(names):
         if not isinstance(name, str) or not name.strip():
-            raise ValueError(f"{where}: entry {i} is {name!r}, expected a non-empty name")
+            raise ValueError(f"{where}: entry {i} is {shown(name)}, expected a non-empty name")
+        if _CAPTION.search(name):
+            raise ValueError(
+                f"{where}: entry {i} is {shown(name)}, which looks like a caption of several "
+                "names ('cat . dog .'); give each name on its own"
+            )
     return tuple(names)
+
+
+def is_file_of_names(given: Sequence[str]) -> bool:
+    """Whether words of a command line are the path of one file, rather than names.
+
+    It is a file if there is one, whatever its suffix, or if it ends like a list (``.txt``).
+
+    Raises:
+        ValueError: a list stands among names.
+    """
+    files = [one for one in given if Path(one).suffix.lower() in _LISTS or _exists(one)]
+    if files and len(given) > 1:
+        lists = [one for one in files if Path(one).suffix]  # a name without may be a file by chance
+        if lists:
+            raise ValueError(
+                f"{shown(lists[0], 200)} is a file among names; give one file alone, or names alone"
+            )
+        return False
+    return bool(files)
+
+
+def _exists(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # too long for a path, say
+        return False
 
 
 def used_categories(truth: dict) -> list[str]:
@@ -114,7 +148,7 @@ def read_ood_names(source: str | os.PathLike | Sequence[str]) -> list[tuple[str,
     where = "OOD names"
     if isinstance(source, str | os.PathLike):
         where = str(source)
-        is_json = Path(where).suffix == ".json"
+        is_json = Path(where).suffix.lower() == ".json"
         classes = _from_json(where) if is_json else _from_text(where)
     else:
         classes = [(name,) for name in read_names(source, where)]

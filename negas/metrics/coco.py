@@ -15,6 +15,7 @@ from pycocotools.cocoeval import COCOeval
 from negas.coco_json import check_coco, completed
 from negas.files import read_json
 from negas.records import BoxRecords
+from negas.text import listed, shown
 
 CocoSource = dict | COCO | str | os.PathLike
 
@@ -159,9 +160,8 @@ def category_ids(truth: COCO | dict, names: Sequence[str]) -> list[int]:
     if lost:
         known = list(by_name)
         raise ValueError(
-            f"the ID label {lost[0]!r} is no category of the ground truth "
-            f"({', '.join(known[:8])}{', ...' if len(known) > 8 else ''}); names must agree letter "
-            f"by letter."
+            f"the ID label {shown(lost[0])} is no category of the ground truth "
+            f"({listed(known, 8)}); names must agree letter by letter."
         )
     return [by_name[name] for name in names]
 

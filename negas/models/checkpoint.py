@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from negas.compat.checkpoint import FILE, TRAINED
 from negas.files import file_sha256
 from negas.labels.names import first_difference
+from negas.text import listed
 
 if TYPE_CHECKING:
     from .interface import OODDetector
@@ -151,7 +152,7 @@ def _check_names(
         for what, keys in found.items():
             if keys:
                 more = f" and {len(keys) - 5} more" if len(keys) > 5 else ""
-                parts.append(f"{len(keys)} {what}: {', '.join(keys[:5])}{more}")
+                parts.append(f"{len(keys)} {what}: {listed(keys, 5)}{more}")
         raise RuntimeError(
             f"the {which} does not fit {type(model).__name__} ({'; '.join(parts)}); "
             "check that config and checkpoint are of the same size and version"

@@ -132,7 +132,7 @@ class NegASParts:
 
     @staticmethod
     def _set_negatives(cfg: ConfigDict, negatives: Sequence[str] | str) -> None:
-        if isinstance(negatives, str) and Path(negatives).suffix == ".json":
+        if isinstance(negatives, str) and Path(negatives).suffix.lower() == ".json":
             bank = NegativeLabelBank.load(negatives)
             bank.check_id_labels(read_names(cfg.class_names, "model.class_names"))
             cfg.neg_labels = negatives

@@ -18,6 +18,7 @@ from negas.image_level.registry import find_method
 from negas.image_level.run.options import GROUPS
 from negas.image_level.run.run import DETECTOR, ImageOodRun, kind_of
 from negas.labels.leakage import leakage
+from negas.text import listed
 from negas.visualization.curves import plot_histogram
 
 from .columns import BY_RULE, per_set
@@ -140,10 +141,9 @@ def _notes(runs: Sequence[ImageOodRun]) -> list[str]:
     for one in run.ood_sets:
         if one.class_names:
             found = _leaks(run.bank.neg_labels, one.class_names)["leaks"]
-            words = ", ".join(found[:6]) + (", ..." if len(found) > 6 else "")
             notes.append(
                 f"{len(found)} of {len(run.bank)} negatives name a class of {one.name}"
-                + (f" ({words})." if found else ".")
+                + (f" ({listed(found)})." if found else ".")
             )
     left_out = [s for one in runs for x in (one.id_set, *one.ood_sets) for s in x.left_out]
     if left_out:

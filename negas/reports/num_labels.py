@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from negas.evaluation.num_labels import METRICS, Curve
 from negas.evaluation.num_labels_run import Outcome
+from negas.text import shown_text
 
 from .columns import COLUMNS
 
@@ -23,8 +25,9 @@ def print_outcome(outcome: Outcome, console: Console | None = None) -> None:
     console.print(
         f"{settings['score']} on held-out ID classes: {len(outcome.counts)} classes, {boxes} "
         f"pseudo-OOD boxes, cut {settings['cut']:.3f} ({settings['cut_source']}), protocol "
-        f"{settings['protocol']}; embeddings from {outcome.embeddings}",
+        f"{settings['protocol']}; embeddings from {shown_text(outcome.embeddings)}",
         highlight=False,
+        markup=False,
     )
     for curve in outcome.curves:
         console.print(_table(outcome, curve))
@@ -34,9 +37,10 @@ def print_outcome(outcome: Outcome, console: Console | None = None) -> None:
         f"{100 * choice.value:.1f})",
         style="bold",
         highlight=False,
+        markup=False,
     )
     for note in [*outcome.notes, *_comparison(outcome)]:
-        console.print(f"- {note}", highlight=False)
+        console.print(f"- {shown_text(note, 400)}", highlight=False, markup=False)
 
 
 def _table(outcome: Outcome, curve: Curve) -> Table:
@@ -46,7 +50,8 @@ def _table(outcome: Outcome, curve: Curve) -> Table:
     for metric in METRICS:
         table.add_column(f"{_NAMES[metric]} held-out", justify="right")
     for name in tests:
-        table.add_column(f"AUROC / FPR95 test {name}\n(comparison only)", justify="right")
+        heading = Text(f"AUROC / FPR95 test {shown_text(name)}\n(comparison only)")
+        table.add_column(heading, justify="right")
     rows = [("none", None, 0), *((str(m), i, i + 1) for i, m in enumerate(curve.ms))]
     for label, column, place in rows:
         cells = []

@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from negas.text import in_markdown, shown_text
+
 Better = Literal["lower", "higher"] | None
+_NOTE = 1000  # characters of a note
 
 
 @dataclass(frozen=True)
@@ -116,20 +119,20 @@ def best_rows(section: Section, column: Column) -> set[int]:
 
 def to_markdown(table: Table) -> str:
     """The table in Markdown."""
-    lines = [f"### {table.title}", ""]
-    lines.append("| | " + " | ".join(column.title for column in table.columns) + " |")
+    lines = [f"### {in_markdown(table.title)}", ""]
+    lines.append("| | " + " | ".join(in_markdown(column.title) for column in table.columns) + " |")
     lines.append("|---|" + "---:|" * len(table.columns))
     for section in table.sections:
         best = {column.key: best_rows(section, column) for column in table.columns}
-        lines.append(f"| *{section.title}* |" + " |" * len(table.columns))
+        lines.append(f"| *{in_markdown(section.title)}* |" + " |" * len(table.columns))
         for i, row in enumerate(section.rows):
             cells = [column.text(row.values) for column in table.columns]
             cells = [
                 f"**{cell}**" if i in best[column.key] else cell
                 for cell, column in zip(cells, table.columns, strict=True)
             ]
-            lines.append(f"| {row.label} | " + " | ".join(cells) + " |")
-    lines += ["", *[f"{note}  " for note in table.notes]]
+            lines.append(f"| {in_markdown(row.label)} | " + " | ".join(cells) + " |")
+    lines += ["", *[f"{shown_text(note, _NOTE)}  " for note in table.notes]]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -146,7 +149,7 @@ def print_table(table: Table, console=None) -> None:
     from rich.text import Text
 
     rich_table = RichTable(
-        title=Text(table.title, style="bold"),
+        title=Text(shown_text(table.title), style="bold"),
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
@@ -154,10 +157,11 @@ def print_table(table: Table, console=None) -> None:
     )
     rich_table.add_column("", no_wrap=True)
     for column in table.columns:
-        rich_table.add_column(column.title.replace(" ", "\n", 1), justify="right", no_wrap=True)
+        title = shown_text(column.title).replace(" ", "\n", 1)
+        rich_table.add_column(Text(title), justify="right", no_wrap=True)
     for section in table.sections:
         best = {column.key: best_rows(section, column) for column in table.columns}
-        rich_table.add_row(Text(section.title, style="italic dim"))
+        rich_table.add_row(Text(shown_text(section.title), style="italic dim"))
         for i, row in enumerate(section.rows):
             cells = [
                 Text(
@@ -166,7 +170,7 @@ def print_table(table: Table, console=None) -> None:
                 )
                 for column in table.columns
             ]
-            rich_table.add_row(Text("  " + row.label), *cells)
+            rich_table.add_row(Text("  " + shown_text(row.label)), *cells)
         rich_table.add_section()
     if console is None:
         console = Console()
@@ -174,5 +178,5 @@ def print_table(table: Table, console=None) -> None:
             console = Console(width=200)
     console.print(rich_table)
     for note in table.notes:
-        console.print(Text(note, style="dim"))
+        console.print(Text(shown_text(note, _NOTE), style="dim"))
     console.print()

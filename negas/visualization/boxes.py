@@ -6,17 +6,24 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from negas.files import read_json
+from negas.pictures import read_picture
 from negas.records import SET_TITLES, BoxRecords
 from negas.scores import get_score
+from negas.text import shown_text
+
+from .text import NAME, drawable, image_font
 
 KNOWN = (27, 150, 60)
 UNKNOWN = (215, 25, 40)
 _DASH, _GAP = 9, 5  # pixels
 _MARGIN, _FONT = 8, 15
+_HUGE = 50_000_000  # pixels over which a reduced copy is painted: painting takes many times a copy
+_REDUCED = 4096  # pixels of that copy's longer side
 
 
 def draw_scene(
@@ -38,7 +45,6 @@ def draw_scene(
     size = (round(image.width * scale), round(image.height * scale))
     page = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
     draw = ImageDraw.Draw(page)
-    font = ImageFont.load_default(size=_FONT)
     # Unknown boxes last: they are the fewer and the more important ones.
     for i in sorted(range(len(bboxes)), key=lambda i: not known[i]):
         box = [
@@ -47,8 +53,25 @@ def draw_scene(
         ]
         _rectangle(draw, box, KNOWN if known[i] else UNKNOWN, dashed=not known[i])
     for i in range(len(bboxes)):  # captions over all boxes
-        _caption(draw, bboxes[i] * scale, captions[i], KNOWN if known[i] else UNKNOWN, font, size)
+        _caption(draw, bboxes[i] * scale, captions[i], KNOWN if known[i] else UNKNOWN, size)
     return page
+
+
+def paintable(pixels: np.ndarray) -> tuple[np.ndarray, float]:
+    """A picture [H, W, 3] to paint on and its scale: one of over 50 megapixels is reduced."""
+    height, width = pixels.shape[:2]
+    if height * width <= _HUGE:
+        return pixels, 1.0
+    scale = _REDUCED / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), scale
+
+
+def mark_scale(page: Image.Image, scale: float, width: int, height: int) -> None:
+    """Say at the lower edge that a page shows a reduced copy; see :func:`paintable`."""
+    if scale < 1:
+        text = f"reduced to {100 * scale:.0f}% of {width}x{height} pixels"
+        _caption(ImageDraw.Draw(page), np.array([0, page.height]), text, (60, 60, 60), page.size)
 
 
 def detections_page(
@@ -90,8 +113,8 @@ def detections_page(
         for image_id in scenes:
             rows = np.flatnonzero(kept.image_ids == image_id)
             texts = captions(kept, rows, values)
-            with open_image(files, image_id) as image:
-                tiles.append(draw_scene(image, kept.bboxes[rows], known[rows], texts, scale))
+            image = Image.fromarray(open_image(files, image_id)[..., ::-1])
+            tiles.append(draw_scene(image, kept.bboxes[rows], known[rows], texts, scale))
         share = f"{int(known.sum())} of {len(known)} boxes known"
         strips.append((f"{SET_TITLES.get(name, name + '-OOD')}: {share}", tiles))
     if not strips:
@@ -115,7 +138,7 @@ def _some_scenes(kept: BoxRecords, count: int) -> list:
 def captions(records: BoxRecords, rows: np.ndarray, values: np.ndarray) -> list[str]:
     """``label score`` for some rows; ``values`` [N] are the scores of all records."""
     names = records.meta["id_labels"]
-    return [f"{names[records.labels[i]]} {float(values[i]):.2f}" for i in rows]
+    return [f"{shown_text(names[records.labels[i]], NAME)} {float(values[i]):.2f}" for i in rows]
 
 
 def image_files(records: BoxRecords) -> dict[int | str, Path]:
@@ -129,18 +152,19 @@ def image_files(records: BoxRecords) -> dict[int | str, Path]:
     return {image["id"]: folder / image["file_name"] for image in images}
 
 
-def open_image(files: Mapping, image_id: int | str) -> Image.Image:
-    """Open an image of :func:`image_files`.
+def open_image(files: Mapping, image_id: int | str) -> np.ndarray:
+    """Pixels [H, W, 3], uint8, BGR, of an image of :func:`image_files`.
 
     Raises:
         FileNotFoundError: it does not exist.
+        PictureError: it cannot be read.
     """
     file = files.get(image_id)
     if file is None or not file.is_file():
         raise FileNotFoundError(
             f"image {image_id!r} ({str(file)!r}) does not exist; prepare the data set again"
         )
-    return Image.open(file)
+    return read_picture(file)
 
 
 def _rectangle(draw: ImageDraw.ImageDraw, box: list[float], colour: tuple, dashed: bool) -> None:
@@ -164,10 +188,11 @@ def _caption(
     box: np.ndarray,
     text: str,
     colour: tuple,
-    font: ImageFont.ImageFont,
     size: tuple[int, int],
 ) -> None:
     """White text on the box's colour: above the box, or inside it at the image's upper edge."""
+    text = drawable(text)
+    font = image_font(text, _FONT)
     width, height = math.ceil(draw.textlength(text, font=font)) + 4, _FONT + 3
     left = int(np.clip(box[0], 0, max(size[0] - width, 0)))
     top = int(box[1]) - height if box[1] >= height else int(max(box[1], 0)) + 3
@@ -182,15 +207,19 @@ def _page(title: str, strips: Sequence[tuple[str, list[Image.Image]]]) -> Image.
     width = max(sum(tile.width + _MARGIN for tile in tiles) for _, tiles in strips) + _MARGIN
     heights = [max(tile.height for tile in tiles) for _, tiles in strips]
     page = Image.new("RGB", (width, heading + sum(h + heading for h in heights)), "white")
-    draw = ImageDraw.Draw(page)
-    font = ImageFont.load_default(size=_FONT + 1)
-    draw.text((_MARGIN, heading / 2), title, fill="black", font=font, anchor="lm")
+    _heading(page, title, heading / 2)
     top = heading
     for (text, tiles), height in zip(strips, heights, strict=True):
-        draw.text((_MARGIN, top + heading / 2), text, fill="black", font=font, anchor="lm")
+        _heading(page, text, top + heading / 2)
         left = _MARGIN
         for tile in tiles:
             page.paste(tile, (left, top + heading))
             left += tile.width + _MARGIN
         top += heading + height
     return page
+
+
+def _heading(page: Image.Image, text: str, middle: float) -> None:
+    text = drawable(text, 200)
+    place, font = (_MARGIN, middle), image_font(text, _FONT + 1)
+    ImageDraw.Draw(page).text(place, text, fill="black", font=font, anchor="lm")

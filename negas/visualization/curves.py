@@ -12,6 +12,8 @@ from sklearn.metrics import roc_curve
 from negas.files import whole_file
 from negas.metrics import ood_metrics
 
+from .text import plain_figure
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -40,6 +42,7 @@ def draw_histogram(
         axis.set_xlabel(score)
         axis.legend(fontsize=8)
     axes[0].set_ylabel("density")
+    plain_figure(figure)
     return figure
 
 
@@ -108,6 +111,7 @@ def new_figure(panels: int, width: float) -> tuple[Figure, np.ndarray]:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write an image file, whole or not at all; its folder is made."""
+    """Write an image file, texts as they stand, whole or not at all; its folder is made."""
+    plain_figure(figure)
     with whole_file(path) as partial:
         figure.savefig(partial, dpi=110, format=path.suffix[1:])

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .text import drawable, plain_figure
+
 _TILE, _BAR = 2.9, 0.75  # inches: width of a map, and what its colour bar takes
 _SMALL, _LARGE = 0.45, 2.2  # least and largest height of a map in widths
 _HEAT, _SIGNED = "inferno", "RdBu_r"
@@ -72,7 +74,7 @@ def paint_heat(
     # Figure without pyplot: no global state, no display.
     size = (_TILE + count * (_TILE + _BAR), 0.4 + len(rows) * (tile + 0.45))
     figure = Figure(figsize=size, layout="constrained")
-    figure.suptitle(title, fontsize=11, parse_math=False)
+    figure.suptitle(title, fontsize=11)
     axes = figure.subplots(len(rows), count + 1, squeeze=False)
     grey = np.asarray(image, dtype=np.float64) @ (0.299, 0.587, 0.114) / 255
     for number, (line, row) in enumerate(zip(axes, rows, strict=True)):
@@ -97,11 +99,12 @@ def paint_heat(
             )
             bar = figure.colorbar(shown, ax=axis, shrink=0.9, ticks=[low, (low + high) / 2, high])
             bar.ax.set_yticklabels(_ticks(low, high, row.signed), fontsize=7)
-            axis.set_title(heat.title, fontsize=9, parse_math=False)
-            axis.set_xlabel(_short(heat.note), fontsize=8, parse_math=False)
+            axis.set_title(heat.title, fontsize=9)
+            axis.set_xlabel(drawable(heat.note, _LETTERS), fontsize=8)
             if heat.mark is not None:
                 axis.plot(*heat.mark, "x", color="cyan", markersize=8, markeredgewidth=2)
-        line[1].set_ylabel(row.title, fontsize=10, parse_math=False)
+        line[1].set_ylabel(row.title, fontsize=10)
+    plain_figure(figure)
     figure.savefig(path, dpi=100, format="png")
     return path
 
@@ -124,7 +127,3 @@ def _ticks(low: float, high: float, signed: bool) -> list[str]:
     digits = int(np.clip(2 - np.floor(np.log10(high - low)), 2, 6))
     sign = "+" if signed else ""
     return [f"{value:{sign if value else ''}.{digits}f}" for value in (low, (low + high) / 2, high)]
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _LETTERS else f"{text[: _LETTERS - 3]}..."

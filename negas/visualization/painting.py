@@ -12,7 +12,7 @@ from tqdm import tqdm
 from negas.records import BoxRecords
 from negas.scores import Score
 
-from .boxes import captions, draw_scene, image_files, open_image
+from .boxes import captions, draw_scene, image_files, mark_scale, open_image, paintable
 
 _LEGIBLE = 320  # pixels of the longer side: smaller images are enlarged for the captions' sake
 
@@ -38,6 +38,7 @@ def paint_sets(
 
     Raises:
         FileNotFoundError: an image or annotation file is missing.
+        PictureError: an image cannot be read.
     """
     total = sum(len(part.images) for part in records.values())
     # disable=None: no bar where standard error is no terminal
@@ -48,10 +49,14 @@ def paint_sets(
         files = image_files(part)
         for image_id in part.images.tolist():
             rows = np.flatnonzero(kept.image_ids == image_id)
-            with open_image(files, image_id) as image:
-                scale = max(1.0, _LEGIBLE / max(image.size))
-                texts = captions(kept, rows, values)
-                page = draw_scene(image, kept.bboxes[rows], values[rows] >= tau, texts, scale)
+            pixels = open_image(files, image_id)
+            height, width = pixels.shape[:2]
+            pixels, shrink = paintable(pixels)
+            image = Image.fromarray(np.ascontiguousarray(pixels[..., ::-1]))
+            scale = max(1.0, _LEGIBLE / max(image.size))
+            texts, boxes = captions(kept, rows, values), kept.bboxes[rows] * shrink
+            page = draw_scene(image, boxes, values[rows] >= tau, texts, scale)
+            mark_scale(page, shrink, width, height)
             target = folder / name / _place(files[image_id], Path(part.meta["img_dir"]))
             target.parent.mkdir(parents=True, exist_ok=True)
             page.save(target)

@@ -10,11 +10,11 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from negas.apis import Inferencer
-from negas.apis import outputs as inferencer_visualizer
 from negas.apis.calibration import Calibration, default_path, identity
 from negas.apis.labels import read_negatives
 from negas.cli import load_config
 from negas.models.base import detector_class
+from negas.visualization import visualizer
 from negas.visualization.boxes import KNOWN, UNKNOWN
 from tests.helpers.shipped_emoji import CONFIG, WEIGHTS, copy_weights, draw_scenes
 from tests.helpers.yolo_world import ROOT
@@ -153,7 +153,7 @@ def test_captions_name_the_class_of_known_boxes_alone(judge, images, monkeypatch
         drawn.append((known, captions))
         return image
 
-    monkeypatch.setattr(inferencer_visualizer, "draw_scene", spy)
+    monkeypatch.setattr(visualizer, "draw_scene", spy)
     found = judge(str(images), return_vis=True)["predictions"]
     for one, (known, captions) in zip(found, drawn, strict=True):
         assert known == one["known"]

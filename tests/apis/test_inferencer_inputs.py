@@ -123,15 +123,15 @@ def test_a_truncated_image_is_reported_and_the_rest_goes_on(tmp_path, suffix):
     reasons = {entry["path"]: entry["reason"] for entry in pictures.unreadable}
     assert reasons == {
         str(broken): "the file is truncated",
-        str(tmp_path / "c.png"): "no readable image",
-        str(tmp_path / "d.png"): "no readable image",
+        str(tmp_path / "c.png"): "OpenCV cannot decode it",
+        str(tmp_path / "d.png"): "OpenCV cannot decode it",
     }
 
 
 def test_a_missing_file_of_a_list_is_reported(tmp_path):
     pictures = Pictures.of([write(tmp_path / "a.png"), tmp_path / "lost.png"])
     assert len(list(pictures)) == 1
-    assert pictures.unreadable[0]["reason"] == "No such file or directory"
+    assert pictures.unreadable[0]["reason"].startswith("no such image file")
 
 
 def test_frames_of_a_video_are_numbered(tmp_path):

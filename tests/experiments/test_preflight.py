@@ -200,8 +200,8 @@ def as_process(monkeypatch, rank, others):
 def test_each_process_looks_at_its_share(data, said, monkeypatch, rank):
     key = "train_dataloader.dataset"
     looked = []
-    look = coco_check._look_at
-    monkeypatch.setattr(coco_check, "_look_at", lambda path: looked.append(path) or look(path))
+    look = coco_check.picture_size
+    monkeypatch.setattr(coco_check, "picture_size", lambda path: looked.append(path) or look(path))
     images(data)[rank].write_bytes(images(data)[rank].read_bytes() + bytes(10_000))
     as_process(monkeypatch, rank, (None, {key: {coco_check.WITHOUT_END: ["other.jpg"]}}))
     check(config(data))

@@ -18,8 +18,9 @@ from negas.reports.html.page import (
     Tile,
     render_page,
 )
-from negas.reports.html.plots import plain_text, svg_uri
+from negas.reports.html.plots import svg_uri
 from negas.reports.table import Column, Row, Section, Stat, Table
+from negas.visualization.curves import save_figure
 
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>"
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="
@@ -156,8 +157,8 @@ def test_plots_take_any_name_and_are_the_same_every_time(name):
 
     def draw(path):
         figure = Figure()
-        figure.subplots().set_title(plain_text(name))
-        figure.savefig(path)
+        figure.subplots().set_title(name)
+        save_figure(figure, path)
 
     first = svg_uri(draw)
     assert first.startswith("data:image/svg+xml;base64,") and first == svg_uri(draw)

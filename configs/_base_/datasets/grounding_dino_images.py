@@ -1,6 +1,8 @@
 # How MMDetection's Grounding DINO sees images, for any data set: with a short side of 480 to 800
-# in training and 800 in tests, and a long side up to 1333. Tests decode and resize with Pillow, as
-# for the published numbers. The random crops of MMDetection's fine-tuning are left out.
+# in training and 800 in tests, and a long side up to 1333. Tests resize with Pillow, as for the
+# published numbers. MMDetection decodes with Pillow, too, which gives the same pixels of a JPEG but
+# others of 16-bit and transparent pictures; here one decoder serves all. The random crops of
+# MMDetection's fine-tuning are left out.
 grounding_dino_meta_keys = (
     "img_id",
     "img_path",
@@ -23,7 +25,7 @@ grounding_dino_train_pipeline = [
     dict(type="mmdet.PackDetInputs", meta_keys=grounding_dino_meta_keys),
 ]
 grounding_dino_test_pipeline = [
-    dict(type="LoadImageFromFile", backend_args=None, imdecode_backend="pillow"),
+    dict(type="LoadImageFromFile", backend_args=None),
     dict(type="mmdet.FixScaleResize", scale=(800, 1333), keep_ratio=True, backend="pillow"),
     dict(type="mmdet.LoadAnnotations", with_bbox=True),
     dict(type="mmdet.PackDetInputs", meta_keys=grounding_dino_meta_keys),

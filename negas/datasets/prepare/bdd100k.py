@@ -1,7 +1,8 @@
 """BDD100K detection labels to COCO json, from the files of 2018 or those of 2020.
 
 The 2018 files are a gigabyte of JSON with lanes and areas in between; they are read as a stream.
-Boxes are (x1, y1, x2 - x1, y2 - y1).
+Boxes are (x1, y1, x2 - x1, y2 - y1). Of the attributes ``crowd`` becomes ``iscrowd``, as in the
+official converter; that a box is occluded or truncated changes nothing in COCO's evaluation.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from negas.files import not_json
+from negas.text import shown
 
 from .coco_json import make_annotation, make_categories, write_coco
 from .files import CUT_SHORT, first_repeated, need_file
@@ -100,8 +102,8 @@ def read_frames(path: str | Path) -> tuple[list[dict], Counter]:
     """Frames with their boxes, in the file's order.
 
     Returns:
-        Dicts with ``name`` and ``boxes`` (class name, [x, y, width, height]), and how many objects
-        of which category were left out.
+        Dicts with ``name`` and ``boxes`` (class name, [x, y, width, height], 1 for a crowd or 0),
+        and how many objects of which category were left out.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -148,8 +150,8 @@ def _stream(path: Path) -> Iterator[dict]:
                 raise not_json(path, error, CUT_SHORT) from error
 
 
-def _read_label(label: object, where: str, left_out: Counter) -> tuple[str, list] | None:
-    """Class and box of a label; None if it is none of the ten classes."""
+def _read_label(label: object, where: str, left_out: Counter) -> tuple[str, list, int] | None:
+    """Class, box and crowd mark of a label; None if it is none of the ten classes."""
     category = label.get("category") if isinstance(label, dict) else None
     if not isinstance(category, str):
         raise ValueError(f"{where} has a label without a category.")
@@ -170,7 +172,13 @@ def _read_label(label: object, where: str, left_out: Counter) -> tuple[str, list
             f"{where} has a {category!r} with box2d {box!r}; expected finite x1 <= x2, y1 <= y2."
         )
     x1, y1, x2, y2 = corners
-    return name, [x1, y1, x2 - x1, y2 - y1]
+    crowd = (label.get("attributes") or {}).get("crowd") or 0
+    if crowd not in (0, 1):
+        raise ValueError(
+            f"{where} has a {category!r} with attributes.crowd={shown(crowd)}; expected true or "
+            "false."
+        )
+    return name, [x1, y1, x2 - x1, y2 - y1], int(crowd)
 
 
 def _write(
@@ -184,8 +192,9 @@ def _write(
     ]
     pairs = [(i, *box) for i, frame in enumerate(frames, 1) for box in frame["boxes"]]
     annotations = (
-        make_annotation(id_, image_id, number[name], box)
-        for id_, (image_id, name, box) in enumerate(pairs, 1)
+        # As in the official converter: evaluation ignores a box of many objects.
+        make_annotation(id_, image_id, number[name], box, iscrowd=crowd)
+        for id_, (image_id, name, box, crowd) in enumerate(pairs, 1)
     )
     info = dict(description=f"BDD100K detection, {path.stem}")
     is_new = write_coco(path, info, images, annotations, make_categories(BDD100K), overwrite)
@@ -194,4 +203,6 @@ def _write(
         gone = ", ".join(f"{count} {name}" for name, count in sorted(left_out.items()))
         notes.append(f"labels of the source file that are no class of the benchmark: {gone}.")
     counts = {"images": len(images), "objects": len(pairs)}
+    if crowds := sum(crowd for *_, crowd in pairs):
+        counts["crowds among them"] = crowds
     return Prepared(path, is_new, counts, checks, notes)

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from negas.text import read_text
+
 from .coco_json import read_coco, write_coco
 from .files import first_repeated, ids_sha256, need_file
 from .id_classes import IN_COCO, VOC, categories_of
@@ -128,7 +130,7 @@ def write_subset(
 def _read_ids(path: str | Path) -> list[int]:
     file = need_file(path, "image ids", "whoever published the subset (one id per line)")
     try:
-        ids = [int(word) for word in file.read_text(encoding="utf-8").split()]
+        ids = [int(word) for word in read_text(file, repr(str(path))).split()]
     except ValueError as error:
         raise ValueError(f"{str(path)!r}: expected one image id per line ({error}).") from error
     repeated = first_repeated(ids)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from negas.labels.names import name_forms, name_key, read_names, refuse_repeated
+from negas.labels.names import is_file_of_names, name_forms, name_key, read_names, refuse_repeated
 
 # In the order of VOS, whose json files number them 1..20.
 VOC = (
@@ -64,8 +64,9 @@ def read_id_names(source: Sequence[str]) -> tuple[str, ...]:
         only = source[0]
         if only in PRESETS:
             return PRESETS[only]
-        if Path(only).is_file() or Path(only).suffix in (".txt", ".json"):
-            names = read_names(only, "ID classes")
+        if is_file_of_names(source):
+            names = only
+    names = read_names(names, "ID classes")
     if not names:
         raise ValueError("ID classes: no names; give voc, bdd100k, a file or names.")
     refuse_repeated(names, "ID classes")

@@ -15,8 +15,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
 from tqdm import tqdm
+
+from negas.pictures import PictureError, picture_size
 
 from .coco_json import make_annotation, make_categories, write_coco
 from .files import ids_sha256, need_file, need_folder, write_if_different
@@ -245,10 +246,11 @@ def _read_sizes(kept: list[int], folder: Path) -> dict[int, tuple[int, int]]:
     for key in tqdm(kept, "image sizes", leave=False, delay=2):
         path = folder / f"{image_name(key)}.jpg"
         try:
-            with Image.open(path) as image:
-                sizes[key] = image.size
-        except (OSError, SyntaxError, ValueError) as error:
-            raise ValueError(f"{str(path)!r} is no readable image; download it again.") from error
+            sizes[key] = picture_size(path)
+        except PictureError as error:
+            raise ValueError(
+                f"{str(path)!r} is no readable image ({error.reason}); download it again."
+            ) from error
     return sizes
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from negas.files import file_sha256
 from negas.labels.leakage import LEAKS, Finding, audit
+from negas.text import shown_text
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def print_prepared(results: Sequence[Prepared]) -> bool:
                 verdict = f"fits the known lower bound {check.known}"
             print(f"  {check.what}: {check.got}, {verdict}")
         for note in result.notes:
-            print(f"  note: {note}")
+            print(f"  note: {shown_text(note, 400)}")
         if result.overlap is not None:
             _print_overlap(result.overlap)
     if not any(result.is_new for result in results):
@@ -99,5 +100,6 @@ def _print_overlap(overlap: Sequence[Finding]) -> None:
     print(f"  overlap by class name: {len(leaks)} OOD classes name an ID class")
     for finding in leaks + near:
         mark = "" if finding.is_leak else " (listed only)"
-        detail = f": {finding.detail}" if finding.detail else ""
-        print(f"    {finding.label} ~ {finding.ood_name}, {finding.kind}{mark}{detail}")
+        detail = f": {shown_text(finding.detail)}" if finding.detail else ""
+        names = f"{shown_text(finding.label)} ~ {shown_text(finding.ood_name)}"
+        print(f"    {names}, {finding.kind}{mark}{detail}")

@@ -12,6 +12,8 @@ from xml.etree import ElementTree
 
 from tqdm import tqdm
 
+from negas.text import read_text
+
 from .coco_json import make_annotation, make_categories, write_coco
 from .files import first_repeated, need_file, need_folder
 from .id_classes import VOC, VOC_WORDS
@@ -105,7 +107,7 @@ def _read_list(root: Path, year: str, split: str) -> tuple[Path, list[str]]:
     folder = root / f"VOC{year}"
     path = folder / "ImageSets" / "Main" / f"{split}.txt"
     need_file(path, f"VOC {year} {split} list", source)
-    stems = path.read_text(encoding="utf-8").split()
+    stems = read_text(path, repr(str(path))).split()
     if not stems:
         raise ValueError(f"{str(path)!r} is empty; get {source} again.")
     repeated = first_repeated(stems)

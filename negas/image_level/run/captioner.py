@@ -14,6 +14,7 @@ from negas.image_level.mllm import LocalVisionChat
 from negas.labels.candidates import read_candidates
 from negas.labels.generate import ChatModel, LazyChat, OpenAIChat
 from negas.labels.generate.openai_chat import read_key
+from negas.text import shown_text
 
 from .data import Features, SetFeatures
 from .options import Captioner
@@ -96,7 +97,7 @@ def _check_local(model: str) -> None:
     try:
         AutoConfig.from_pretrained(model)
     except (OSError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = shown_text(" ".join(str(error).split()), 200)
         raise ValueError(
             f"the captioner {model!r} cannot be read ({reason}); give a directory in transformers' "
             f"format or a name on the model hub."

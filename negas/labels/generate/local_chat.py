@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from negas.text import shown_text
+
 from .chat import ChatError, Message
 from .parse import strip_thinking
 
@@ -53,7 +55,7 @@ class LocalChat:
         try:
             network = self._load(model, dtype)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = shown_text(" ".join(str(error).split()), 200)
             raise ValueError(
                 f"the language model {model!r} cannot be loaded ({reason}); give a directory with "
                 f"safetensors weights and a tokenizer, or a name on the model hub"

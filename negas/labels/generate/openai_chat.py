@@ -9,9 +9,10 @@ import re
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
+
+from negas.text import read_text, shown_text
 
 from .chat import ChatError, Message
 from .parse import strip_thinking
@@ -29,9 +30,7 @@ def read_key(file: str | os.PathLike) -> str:
     """
     where = f"the key file {str(file)!r}"
     try:
-        return Path(file).read_text(encoding="utf-8").strip()
-    except UnicodeDecodeError:
-        raise ValueError(f"{where} is not text") from None
+        return read_text(file, where).strip()
     except OSError as error:
         raise FileNotFoundError(
             f"{where} cannot be read ({error.strerror}); check --api-key-file"
@@ -191,7 +190,7 @@ class OpenAIChat:
 
     def _status_problem(self, error: Any) -> tuple[str, float | None]:
         said = re.sub(r"^Error code: \d+ - ", "", str(error.message))
-        detail = " ".join(self._redact(said).split())[:_DETAIL]
+        detail = shown_text(" ".join(self._redact(said).split()), _DETAIL)
         wait = _retry_after(error.response.headers.get("retry-after"))
         return f"the server answered {error.status_code} ({detail})", wait
 

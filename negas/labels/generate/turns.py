@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from negas.labels.candidates import Candidates
+from negas.text import shown
 
 from .chat import ChatError, ChatModel
 from .parse import parse_names
@@ -168,8 +169,8 @@ class _State:
             return
         self._failures += 1
         if self._failures > self._plan.retries:
-            shown = " ".join(turn.answer.split())[:80]
+            answer = shown(" ".join(turn.answer.split()), 80)
             raise ChatError(
                 f"the model answered {self._failures} times in a row without a list of names "
-                f"(last: {shown!r}); try another model, or --prompt simple"
+                f"(last: {answer}); try another model, or --prompt simple"
             )

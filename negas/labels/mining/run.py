@@ -16,6 +16,7 @@ from negas.files import check_file, check_folder
 from negas.labels import NegativeLabelBank
 from negas.labels.generate.prompts import safe_name
 from negas.metrics.coco import category_ids, load_coco
+from negas.text import shown_text
 
 from .candidates import CandidateSet, candidates_stage, find_candidates
 from .options import MiningOptions, turn_plan
@@ -178,11 +179,11 @@ def print_report(report: MiningReport) -> None:
     for row in report.kept[:_SHOWN]:
         # Text, not str: names are data and may hold what rich reads as markup
         cells = [row[key] if isinstance(row[key], str) else f"{row[key]:.3f}" for key in scores]
-        labels.add_row(*map(Text, (row["label"], *cells)))
+        labels.add_row(*(Text(shown_text(cell)) for cell in (row["label"], *cells)))
     console.print(labels)
     if len(report.kept) > _SHOWN:
         console.print(Text(f"... and {len(report.kept) - _SHOWN} more"))
     for warning in report.warnings:
-        console.print(Text(f"note: {warning}", style="yellow"))
+        console.print(Text(f"note: {shown_text(warning, 400)}", style="yellow"))
     for file in report.files:
         console.print(Text(f"in {file}", style="dim"), soft_wrap=True)

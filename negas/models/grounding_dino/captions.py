@@ -13,6 +13,8 @@ import torch
 from mmdet.models.detectors.glip import clean_label_name
 from torch import Tensor
 
+from negas.embeddings.text import warn_of_equal_tokens
+
 from .language import BertTextModel
 
 SEPARATOR = ". "
@@ -100,6 +102,7 @@ def make_caption(
     if not name_map.any(1).all():
         row = int((~name_map.any(1)).nonzero()[0, 0])
         raise ValueError(f"the tokenizer makes no token of the label {names[row]!r}; rename it")
+    warn_of_equal_tokens(names, [input_ids[0][row].tolist() for row in name_map])
     first = name_map.int().argmax(1)
     columns = first[:, None] + torch.arange(-num_ctx, 0)
     masks, position_ids = language.phrase_masks(input_ids)

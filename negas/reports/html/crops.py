@@ -6,8 +6,9 @@ import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from negas.pictures import read_picture
 from negas.visualization.boxes import draw_scene
 
 from .page import Picture
@@ -36,16 +37,16 @@ def box_picture(
     if not file.is_file():
         return Picture(alt, None, caption, f"image not on disk: {file}")
     try:
-        with Image.open(file) as opened:
-            image = ImageOps.exif_transpose(opened).convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        return Picture(alt, None, caption, f"image cannot be read: {file} ({error})")
+        pixels = read_picture(file)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        return Picture(alt, None, caption, f"image cannot be read: {file} ({reason})")
     bbox = np.sort(bbox.reshape(2, 2), axis=0).ravel()  # a box with swapped corners can be drawn
-    region = _region(bbox, image.size)
+    left, top, right, bottom = region = _region(bbox, pixels.shape[1::-1])
     scale = _SIDE / max(region[2] - region[0], region[3] - region[1])
     origin = np.array([*region[:2], *region[:2]])
-    line = " ".join(text.split())  # the font draws single lines only
-    page = draw_scene(image.crop(region), [bbox - origin], [known], [line], scale)
+    crop = Image.fromarray(np.ascontiguousarray(pixels[top:bottom, left:right, ::-1]))
+    page = draw_scene(crop, [bbox - origin], [known], [text], scale)
     stream = io.BytesIO()
     page.save(stream, "JPEG", quality=85, optimize=True)
     return Picture(alt, data_uri(stream.getvalue(), "image/jpeg"), caption)

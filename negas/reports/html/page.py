@@ -11,7 +11,9 @@ from functools import cache
 from pathlib import Path
 
 from negas.reports.table import Table, best_rows
+from negas.text import cut, visible
 
+_LONGEST = 1000  # characters of a text on the page
 _TEMPLATE = "report.html.jinja"
 
 
@@ -135,6 +137,13 @@ def render_page(page: Page) -> str:
     return _environment().get_template(_TEMPLATE).render(page=page)
 
 
+def _in_page(value: object) -> object:
+    """Texts without control characters and of bounded length; not pictures and parts of pages."""
+    if not isinstance(value, str) or hasattr(value, "__html__") or value.startswith("data:"):
+        return value
+    return visible(cut(value, _LONGEST))
+
+
 @cache
 def _environment():
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -142,6 +151,7 @@ def _environment():
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
+        finalize=_in_page,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -28,8 +28,3 @@ def svg_uri(draw: Callable[[Path], None]) -> str:
         path = Path(folder) / "plot.svg"
         draw(path)
         return data_uri(_METADATA.sub(b"", path.read_bytes()), "image/svg+xml")
-
-
-def plain_text(text: str) -> str:
-    """Text that matplotlib does not read as a formula."""
-    return text.replace("$", r"\$")

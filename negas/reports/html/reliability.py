@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from negas.visualization.text import plain_figure
+
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
@@ -96,4 +98,5 @@ def plot_reliability(curve: Reliability, cut: float, path: Path) -> None:
     )
     lower.axvline(cut, color="black", linestyle="--")
     lower.set(xlabel="confidence", ylabel="boxes")
+    plain_figure(figure)
     figure.savefig(path)

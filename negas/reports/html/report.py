@@ -17,7 +17,7 @@ from negas.visualization.painting import paint_sets
 from ..columns import score_title
 from .mistakes import CONFUSION_NOTE, MISTAKES_NOTE, confusion, mistake_groups
 from .page import Confusion, Page, Picture, PictureGroup, render_page
-from .plots import plain_text, svg_uri
+from .plots import svg_uri
 from .reliability import plot_reliability, reliability
 from .run import ReportRun, load_report_run
 from .sections import (
@@ -118,17 +118,14 @@ def _plots(run: ReportRun, name: str) -> PictureGroup:
     values = {run.main.label: run.values, run.plain.label: run.plain_values}
     if not all(len(run.values[key]) for key in ("id", name)):
         return PictureGroup(name, (), "No box of this set is over the confidence cut.")
-    shown = plain_text(name)
     pictures = []
     for label, by_set in values.items():
-        draw = partial(
-            plot_histogram, by_set["id"], {shown: by_set[name]}, plain_text(score_title(label))
-        )
+        draw = partial(plot_histogram, by_set["id"], {name: by_set[name]}, score_title(label))
         alt = f"Histogram of {score_title(label)} on ID and {name} boxes with the 95% threshold"
         pictures.append(Picture(alt, svg_uri(draw)))
     curves = {score_title(label): (by["id"], by[name]) for label, by in values.items()}
     alt = f"ROC curves of {' and '.join(curves)} on {name}"
-    pictures.append(Picture(alt, svg_uri(partial(plot_roc, {shown: curves}))))
+    pictures.append(Picture(alt, svg_uri(partial(plot_roc, {name: curves}))))
     return PictureGroup(name, pictures)
 
 

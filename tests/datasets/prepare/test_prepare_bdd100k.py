@@ -101,3 +101,20 @@ def test_a_cut_file(tmp_path):
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(ValueError, match="cut short"):
         read_frames(path)
+
+
+@pytest.mark.parametrize("file", ["det_val.json", "bdd100k_labels_images_val.json"])
+def test_crowds_stay_crowds(tmp_path, file):
+    """As in the official converter; other attributes and labels without any say nothing."""
+    given = [dict(crowd=True), dict(crowd=False, occluded=True, truncated=True), {}, None]
+    frame = bdd_frame("v.jpg", *[("car", BOX)] * 4)
+    for label, attributes in zip(frame["labels"], given, strict=True):
+        label["attributes"] = attributes
+    write_json(tmp_path / file, [frame])
+    write_json(tmp_path / file.replace("val", "train"), [bdd_frame("t.jpg", ("car", BOX))])
+    *_, result = prepare_bdd100k(tmp_path, tmp_path / "out", holdout=0)
+    assert [row["iscrowd"] for row in load(result.path)["annotations"]] == [1, 0, 0, 0]
+    assert result.counts["crowds among them"] == 1
+    frame["labels"][0]["attributes"] = dict(crowd="maybe")
+    with pytest.raises(ValueError, match=r"v\.jpg.*attributes\.crowd='maybe'"):
+        read_frames(write_json(tmp_path / "other.json", [frame]))

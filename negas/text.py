@@ -1,0 +1,102 @@
+"""Text that came from outside: read as UTF-8 only, shown visible and cut.
+
+Names, file names, answers of servers and models may hold control characters, which a terminal
+obeys, and may be of any length.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+LENGTH = 80  # characters of one text in a message
+
+
+def read_text(path: str | os.PathLike, where: str) -> str:
+    """A text file in UTF-8, with or without a byte order mark; line ends become line feeds.
+
+    Args:
+        path: the file.
+        where: what to call it in errors.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is in another encoding, which is named as far as it can be known.
+    """
+    data = Path(path).read_bytes()
+    try:
+        text = data.decode("utf-8-sig")
+        kind = "UTF-16 or no text" if "\0" in text else ""
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        byte = data[error.start]
+        kind = f"perhaps Latin-1 or Windows-1252: line {line} holds the byte 0x{byte:02x}"
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            kind = "UTF-16, by its first bytes"
+        elif b"\0" in data:
+            kind = "UTF-16 or no text"
+    if kind:
+        raise ValueError(f"{where}: not UTF-8 text ({kind}); save it as UTF-8")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def shown(value: Any, length: int = 60) -> str:
+    """A value as a message shows it, in quotes if it is a text; cut where it is long."""
+    return cut(repr(list(value) if isinstance(value, tuple) else value), length)
+
+
+def shown_text(text: object, length: int = LENGTH) -> str:
+    """A text without quotes as a message shows it: one line, printable, cut where it is long."""
+    text = str(text)
+    return cut(escaped(text[: length + 1] if len(text) > length else text), length)
+
+
+def escaped(text: str) -> str:
+    r"""Escape what is not printed but obeyed or overlooked: ``\x1b``, ``\n``, ``\u202e``, ...
+
+    These are the control characters (C0, C1), line ends, marks of writing direction, invisible
+    and unassigned characters, and halves of surrogates. Letters of all scripts stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def listed(names: Sequence[object], most: int = 6, length: int = 40) -> str:
+    """The first names of a list, with commas; ``...`` stands for the others."""
+    some = ", ".join(shown_text(name, length) for name in names[:most])
+    return f"{some}, ..." if len(names) > most else some
+
+
+def in_markdown(text: object, length: int = 120) -> str:
+    """A text as a Markdown table shows it: it makes no cell, code, link or tag."""
+    return re.sub(r"[|`<\[\\]", r"\\\g<0>", shown_text(text, length))
+
+
+def cut(text: str, length: int = LENGTH) -> str:
+    """At most ``length`` characters; what is cut ends with an ellipsis."""
+    return text if len(text) <= length else f"{text[: max(length - 1, 0)]}…"
+
+
+# Colours, movements of the cursor and links, as rich and tqdm write them.
+_TERMINAL = r"\x1b\[[0-9;]*[A-HJKm]|\x1b\[\?25[hl]|\x1b\]8;[^\x1b\x07]*\x1b\\"
+_OBEYED = (
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
+    r"\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_ON_TERMINALS, _IN_FILES = re.compile(f"({_TERMINAL})|{_OBEYED}"), re.compile(f"(?!)()|{_OBEYED}")
+
+
+def visible(text: str, terminal: bool = False) -> str:
+    """Whole lines of output without what a terminal would obey, but tabs and line ends.
+
+    Args:
+        text: what is about to be written.
+        terminal: keep what colours and progress bars need.
+    """
+    pattern = _ON_TERMINALS if terminal else _IN_FILES
+    return pattern.sub(lambda found: found[1] or repr(found[0])[1:-1], text)
