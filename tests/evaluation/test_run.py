@@ -25,15 +25,6 @@ def pick(rows, **wanted):
     return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
 
 
-# --- rows -----------------------------------------------------------------------------------------
-@pytest.mark.parametrize("preset", ["val_f1", "matched"])
-def test_rows_are_those_of_the_test(made, preset):
-    run, results = Run.load(made), read_results(made)
-    scores = results["settings"]["scores"]
-    rows = run.rows(preset, scores, ["model", "oracle"], rotations=2)
-    assert rows == pick(results["rows"], preset=preset) and len(rows) > 20
-
-
 def test_scores_are_by_default_all_as_tested(made, tmp_path):
     folder = shutil.copytree(made, tmp_path / "one")
     results = read_results(folder)

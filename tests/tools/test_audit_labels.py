@@ -1,28 +1,19 @@
 """The audit command: what it prints, writes and returns."""
 
 import json
-import runpy
-import sys
 
 import pytest
 
+from tests.helpers.commands import tool_said
 from tests.helpers.yolo_world import ROOT
 
 TINY_CLIP = ROOT / "data" / "emoji_world" / "tiny_clip"
-TOOL = ROOT / "tools/audit_labels.py"
-
-
-@pytest.fixture(scope="module")
-def command():
-    return runpy.run_path(str(TOOL))["main"]
 
 
 @pytest.fixture
-def run(command, monkeypatch, capsys):
+def run(capsys):
     def call(*args):
-        monkeypatch.setattr(sys, "argv", [str(TOOL), *map(str, args)])
-        code = command()
-        out, err = capsys.readouterr()
+        code, out, err = tool_said(capsys, "audit_labels", *args)
         return code, " ".join(out.split()), err
 
     return call

@@ -1,6 +1,5 @@
 """The demo and the seeds command on a few scenes with a random detector."""
 
-import importlib.util
 import json
 import os
 from pathlib import Path
@@ -17,6 +16,7 @@ from negas.experiments import train_and_test as demo_run
 from negas.experiments.seeds import plan_seeds
 from negas.experiments.train_and_test import PlannedRun
 from negas.reports.methods import make_report, print_report, role_of
+from tests.helpers.commands import tool_said
 from tests.helpers.workplace import SHORT, make_workplace
 
 ROOT = Path(__file__).parents[2]
@@ -178,14 +178,10 @@ def test_fingerprint_sees_settings_and_files(tmp_path):
 
 @pytest.mark.parametrize("detector", list(demo.CONFIGS))
 def test_command_reports_missing_weights_in_one_sentence(capsys, monkeypatch, detector):
-    spec = importlib.util.spec_from_file_location("demo_tool", ROOT / "tools/demo.py")
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
     monkeypatch.chdir(ROOT)
     options = ["--cfg-options", "model.base_checkpoint=nowhere.safetensors"]
-    monkeypatch.setattr("sys.argv", ["demo.py", "--detector", detector, *options])
-    assert tool.main() == 2
-    error = capsys.readouterr().err
+    code, _, error = tool_said(capsys, "demo", "--detector", detector, *options)
+    assert code == 2
     assert "error: base_checkpoint='nowhere.safetensors' does not exist" in error
 
 
