@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from negas.image_level.scorers import OFFLINE, get_image_score
 from negas.scores import get_score
+from tests.helpers.memory import LargestTensor
 
 DATA = Path(__file__).parents[1] / "data" / "scores"
 GENERATOR = torch.Generator().manual_seed(0)
@@ -108,26 +108,13 @@ def test_a_generator_moves_on_once_per_call_and_not_per_chunk():
     assert not torch.allclose(calls[0][0], calls[0][1])
 
 
-class LargestTensor(TorchDispatchMode):
-    """Records the largest tensor that any operation makes."""
-
-    elements = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        for tensor in out if isinstance(out, tuple | list) else (out,):
-            if isinstance(tensor, torch.Tensor):
-                self.elements = max(self.elements, tensor.numel())
-        return out
-
-
 @pytest.mark.parametrize("method", ["neglabel", "eoe"])
 def test_no_tensor_of_images_times_labels_is_made(method):
     images, negatives = torch.randn(20_000, 4), torch.randn(3_000, 4)
     with LargestTensor() as largest:
         found = get_image_score(method)(images, IDS[:, :4], negatives)
     assert len(found) == 20_000
-    assert largest.elements <= 2**22  # 16 MB, where all logits are 240 MB
+    assert largest.numel <= 2**22  # 16 MB, where all logits are 240 MB
 
 
 @pytest.mark.parametrize(
