@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny_tokenizer import load_tokenizer
 
-from negas.embeddings import PromptLearner, encode_labels
+from negas.embeddings import encode_labels
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "emoji_world"
 
@@ -28,10 +28,6 @@ def clip():
 @pytest.fixture(scope="module")
 def class_names():
     return [row["name"] for row in json.loads((DATA / "classes.json").read_text())["classes"]]
-
-
-def test_two_loads_give_the_same_bits(clip, class_names):
-    assert torch.equal(encode_labels(*clip, class_names), encode_labels(*load(), class_names))
 
 
 def test_every_class_has_a_direction_of_its_own(clip, class_names):
@@ -55,17 +51,3 @@ def test_every_class_has_a_direction_of_its_own(clip, class_names):
 def test_relatives_are_closer_than_strangers(clip, name, near, far):
     anchor, close, distant = encode_labels(*clip, [name, near, far])
     assert anchor @ close > anchor @ distant + 0.2
-
-
-def test_words_of_the_template_matter_but_the_name_dominates(clip):
-    plain = encode_labels(*clip, ["cat", "dog"])
-    icon = encode_labels(*clip, ["cat", "dog"], template="an icon of {}")
-    same = (plain * icon).sum(-1)
-    assert (same < 0.99).all() and (same > 0.9).all()
-    assert (icon @ plain.T).argmax(-1).tolist() == [0, 1]
-
-
-def test_prompt_starts_at_a_photo_of(clip, class_names):
-    prompt = PromptLearner(*clip)
-    learned = encode_labels(*clip, class_names[:19], prompt=prompt)
-    assert torch.equal(learned, encode_labels(*clip, class_names[:19]))

@@ -90,29 +90,6 @@ def squeezed(cells):
     return " ".join(cells.text.split())
 
 
-def test_the_confusion(page, sets, tau):
-    for name, categories in OOD_NAMES.items():
-        boxes = sets[name]
-        known = boxes.score >= tau
-        assert 0 < known.sum() < len(known), "both verdicts must occur"
-        for index, category in enumerate(categories):
-            mine = boxes.on_object & (boxes.image % len(categories) == index)
-            (row,) = [row for row in page.rows if row[0] == category and len(row) > 3]
-            assert row[1:3] == ["6", str(mine.sum())]
-            assert row[3] == f"{100 * known[mine].mean():.0f}%"
-            shown = [cell for cell in row[4:] if cell]
-            expected = [
-                f"{picked.sum()}{100 * known[picked].mean():.0f}%"
-                for label in range(len(ID_NAMES))
-                if (picked := mine & (boxes.label == label)).any()
-            ]
-            assert sorted(shown) == sorted(expected)
-        others = ~boxes.on_object
-        text = f"{boxes.on_object.sum()} of {len(known)} boxes lie on an annotated object; "
-        text += f"{(others & known).sum()} of the {others.sum()} others are called known."
-        assert text in squeezed(page)
-
-
 def test_counts_above_the_pictures(page, sets, tau):
     for name in OOD_NAMES:
         known = sets[name].score >= tau

@@ -117,10 +117,3 @@ def test_command(runs, tmp_path, capsys):
     assert (tmp_path / "ood_scores.json").is_file()
     assert call_tool("score") == 2
     assert "no run given" in capsys.readouterr().err
-
-
-def test_costs(capsys):
-    assert call_tool("dev/score_costs", 400) == 0
-    assert f"400 boxes x 40 logits, {len(SCORES)} scores" in capsys.readouterr().out
-    assert call_tool("dev/score_costs", 10) == 2
-    assert "must be at least 40" in capsys.readouterr().err
