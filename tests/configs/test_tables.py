@@ -205,70 +205,49 @@ def test_numbers_of_labels_are_the_first_of_one_bank(planned):
     assert tuple(words[2]) == wide[:30]
 
 
-@pytest.mark.parametrize(
-    ("model", "name", "title", "part", "value"),
-    [
-        (YOLO_WORLD, "noise", "sigma 0.1", "neck.noise.sigma", 0.1),
-        (DINO, "noise", "sigma 0.1", "noise.sigma", 0.1),
-        (YOLO_WORLD, "alpha", "alpha 4", "loss_ood.alpha", 4),
-        (DINO, "alpha", "alpha 4", "loss_ood.alpha", 4),
-        (YOLO_WORLD, "mask", "without mask", "background.enabled", False),
-        (DINO, "mask", "without mask", "background.enabled", False),
-        (YOLO_WORLD, "number_of_labels", 'the word "object"', "neg_labels", ("object",)),
-        (
-            YOLO_WORLD,
-            "readings",
-            "background, no box over the cell's centre",
-            "background.rule",
-            "center",
-        ),
-        (
-            DINO,
-            "readings",
-            "background, all queries without a match",
-            "background.rule",
-            "unmatched",
-        ),
-        (
-            DINO,
-            "readings",
-            "background, by the proposal a query starts from",
-            "background.boxes",
-            "reference",
-        ),
-        (DINO, "readings", "loss at every decoder layer", "ood_layers", "all"),
-        (
-            DINO,
-            "readings",
-            "plain BCE, not the focal form",
-            "loss_ood.__class__.__name__",
-            "MaskedBCELoss",
-        ),
-        (
-            DINO,
-            "readings",
-            "negatives bypass the fusion by the text layers",
-            "neg_path",
-            "text_layers",
-        ),
-        *(
-            (model, "readings", *row)
-            for model in (YOLO_WORLD, DINO)
-            for row in (
-                ("prompt before ID labels only", "prompt_negatives", False),
-                ("fixed guide", "guide_grad", False),
-                ("random start of the prompt", "prompt.template", "x x x {}"),
-            )
-        ),
-    ],
-)
-def test_what_a_row_changes_reaches_the_model(
-    planned, build, build_dino, model, name, title, part, value
-):
-    rows, maker = planned(name, "voc", model), build_dino if model is DINO else build
-    assert attrgetter(part)(maker(*changes(rows, title))) == value
-    if name == "readings":
-        assert attrgetter(part)(maker(*changes(rows, "NegAS as it is here"))) != value
+CHANGED = {  # part of the model and its value, by detector, table and row
+    (YOLO_WORLD, "noise", "sigma 0.1"): ("neck.noise.sigma", 0.1),
+    (DINO, "noise", "sigma 0.1"): ("noise.sigma", 0.1),
+    (YOLO_WORLD, "alpha", "alpha 4"): ("loss_ood.alpha", 4),
+    (DINO, "alpha", "alpha 4"): ("loss_ood.alpha", 4),
+    (YOLO_WORLD, "mask", "without mask"): ("background.enabled", False),
+    (DINO, "mask", "without mask"): ("background.enabled", False),
+    (YOLO_WORLD, "number_of_labels", 'the word "object"'): ("neg_labels", ("object",)),
+}
+READINGS = {
+    "background, no box over the cell's centre": ("background.rule", "center"),
+    "background, all queries without a match": ("background.rule", "unmatched"),
+    "background, by the proposal a query starts from": ("background.boxes", "reference"),
+    "loss at every decoder layer": ("ood_layers", "all"),
+    "plain BCE, not the focal form": ("loss_ood.__class__.__name__", "MaskedBCELoss"),
+    "negatives bypass the fusion by the text layers": ("neg_path", "text_layers"),
+    "negatives bypass the fusion by projection alone": ("neg_path", "projected"),
+    "prompt before ID labels only": ("prompt_negatives", False),
+    "fixed guide": ("guide_grad", False),
+    "random start of the prompt": ("prompt.template", "x x x {}"),
+}
+
+
+def in_the_model(maker, rows, title, part):
+    return attrgetter(part)(maker(*changes(rows, title)))
+
+
+@pytest.mark.parametrize("row", CHANGED, ids="-".join)
+def test_what_a_row_changes_reaches_the_model(planned, build, build_dino, row):
+    (model, name, title), (part, value) = row, CHANGED[row]
+    maker = build_dino if model is DINO else build
+    assert in_the_model(maker, planned(name, "voc", model), title, part) == value
+
+
+@pytest.mark.parametrize("model", [YOLO_WORLD, DINO])
+def test_readings_reach_the_model(planned, build, build_dino, model):
+    rows, maker = planned("readings", "voc", model), build_dino if model is DINO else build
+    found = [title for title in READINGS if rows[title].cell]
+    assert len(found) == (9 if model is DINO else 4)
+    for title in found:
+        part, value = READINGS[title]
+        assert in_the_model(maker, rows, title, part) == value, title
+        assert in_the_model(maker, rows, "NegAS as it is here", part) != value, title
 
 
 @pytest.mark.parametrize("data", ["voc", "bdd100k"])

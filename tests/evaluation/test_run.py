@@ -70,13 +70,9 @@ def test_turned_banks_on_demand(made):
 @pytest.mark.parametrize(
     ("what", "error", "message"),
     [
-        (dict(preset="own"), ValueError, "there is no preset 'own'"),
-        (dict(preset="fixed"), ValueError, "needs a confidence cut"),
         (dict(scores=["nags"]), KeyError, "there is no score 'nags'"),
-        (dict(scores=["negs(wait=1)"]), ValueError, "no option 'wait'"),
         (dict(banks=["wide"]), ValueError, "there is no bank 'wide'; the run has: model, oracle"),
         (dict(cut=1.5), ValueError, r"a number in \[0, 1\), got '1.5'"),
-        (dict(cut=0.01), ValueError, "below the least confidence in its records"),
     ],
 )
 def test_rows_that_cannot_be(made, what, error, message):

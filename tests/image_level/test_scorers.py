@@ -18,18 +18,6 @@ NEGATIVES = torch.randn(23, 16, generator=GENERATOR)
 SCORE_OF = {method.name: method.name for method in OFFLINE} | {"csp": "neglabel"}
 
 
-def test_mcm_reference_vectors():
-    data = np.load(DATA / "mcm.npz")
-    for temperature, expected in zip(data["temperatures"], data["expected_scores"], strict=True):
-        score = get_image_score("mcm", temperature=float(temperature))
-        found = score(data["image_features"], data["text_features"])
-        np.testing.assert_allclose(found, expected, atol=2e-5, rtol=0)
-        # OpenOOD-VLM calls 100 * cosine with tau = 100 T the same
-        sharp = get_image_score("mcm", scale=100, temperature=100 * float(temperature))
-        same = sharp(data["image_features"], data["text_features"])
-        np.testing.assert_allclose(same, found, atol=1e-5, rtol=0)
-
-
 def test_eoe_reference_vectors():
     data = np.load(DATA / "eoe_score.npz")
     feats = [data[f"{name}_features"] for name in ("image", "id_text", "outlier_text")]
@@ -43,24 +31,6 @@ def test_eoe_reference_vectors():
         np.testing.assert_allclose(
             found, data["expected_scores_energy_variant"][t], atol=1e-4, rtol=0
         )
-
-
-@pytest.mark.parametrize(
-    ("options", "key"),
-    [
-        ({}, "nogroup"),
-        *[({"groups": g, "shuffle": False}, f"g{g}") for g in (4, 7, 12)],
-        *[({"groups": g}, f"g{g}_perm") for g in (4, 7, 12)],
-        *[({"group_length": n, "shuffle": False}, f"grouplen{n}") for n in (40, 96, 200)],
-        *[({"group_length": n}, f"grouplen{n}_perm") for n in (40, 96, 200)],
-    ],
-)
-@pytest.mark.parametrize("method", ["neglabel", "csp"])
-def test_neglabel_reference_vectors(method, options, key):
-    data = np.load(DATA / "neglabel_score.npz")
-    feats = [data[f"{name}_features"] for name in ("image", "id_text", "neg_text")]
-    found = get_image_score(method, float(data["logit_scale"]), **options)(*feats)
-    np.testing.assert_allclose(found, data[f"expected_score_{key}"], atol=2e-5, rtol=0)
 
 
 @pytest.mark.parametrize("name", [*SCORE_OF, "negs", "negs_product", "max_sigmoid"])

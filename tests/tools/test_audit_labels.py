@@ -68,22 +68,6 @@ def test_fail_on(run, bank, names, kind, code):
     assert run(bank, "--ood", names, "--fail-on", kind)[0] == code
 
 
-def test_a_coco_file_counts_the_classes_that_occur(run, bank, tmp_path):
-    path = tmp_path / "ood.json"
-    categories = [dict(id=1, name="fox"), dict(id=2, name="truck")]
-    path.write_text(json.dumps(dict(categories=categories, annotations=[dict(category_id=2)])))
-    assert "1 of 6 labels (16.7%) name one of the 1 OOD classes" in run(bank, "--ood", path)[1]
-
-
-def test_files_of_candidates(run, tmp_path):
-    text = tmp_path / "words.txt"
-    text.write_text("# found\nsofa\nmoon\nsofa\n")
-    assert "1 of 2 labels" in run(text, "--ood", "couch")[1]
-    grouped = tmp_path / "words.json"
-    grouped.write_text(json.dumps(dict(candidates=dict(a=["sofa"], b=["moon", "sun"]))))
-    assert "1 of 3 labels" in run(grouped, "--ood", "couch")[1]
-
-
 def test_senses(run, tmp_path):
     path = tmp_path / "words.txt"
     path.write_text("caterpillar\n")

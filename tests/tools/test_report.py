@@ -8,6 +8,7 @@ import pytest
 
 from negas.evaluation.run import Run
 from negas.files import write_json
+from negas.reports.columns import Block
 from negas.reports.methods import display_name, group_runs, make_report, print_report, rows_at
 from tests.helpers.commands import call_tool
 from tests.helpers.fake_runs import fake_run
@@ -52,16 +53,8 @@ def row_of(table, section, label):
 
 def test_one_table_and_one_bank_table_per_block(tables):
     titles = [table.title for table in tables]
-    heads = [
-        "val_f1: every box over the cut is a sample; FPR95 at a recall of at least 95%; "
-        "confidence cut: each run's own",
-        "matched: boxes on annotated objects only; FPR95 at a recall of at least 95%; "
-        "confidence cut: each run's own",
-        "fixed: every box over the cut is a sample; FPR95 at a recall of at least 95%; "
-        "confidence cut 0.2 for all",
-        "matched: boxes on annotated objects only; FPR95 at a recall of at least 95%; "
-        "confidence cut 0.2 for all",
-    ]
+    own = [Block("val_f1"), Block("matched")]
+    heads = [block.title for block in (*own, Block("fixed", 0.2), Block("matched", 0.2))]
     assert titles[::2] == heads
     assert titles[1::2] == [f"Label banks on the boxes of + NegAS. {head}" for head in heads]
 
