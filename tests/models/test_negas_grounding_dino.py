@@ -248,6 +248,7 @@ def test_query_background_by_hand():
     assert query_background(boxes, gt).tolist() == [False, True, True, True, False, True]
     assert query_background(boxes, gt, iou_thr=0.5).tolist() == [False, *[True] * 5]
     assert query_background(boxes, torch.zeros(0, 4)).all()
+    assert QueryBackground(enabled=False)(boxes, gt).all()
 
 
 # --- test time --------------------------------------------------------------------------------

@@ -72,6 +72,8 @@ def test_a_set_without_samples_leaves_the_others_their_intervals(runs, tmp_path)
     (run,) = report_of(folder, bootstrap=20)["runs"]
     columns = [column.key for column in score_tables(dict(runs=[run], paired=[]))[0].columns]
     assert "far/auroc_low" in columns and "near/auroc_low" not in columns
+    paired = report_of(folder, bootstrap=20, against=runs / "one")["paired"]
+    assert [row["ood_set"] for row in paired] == ["far"]
 
 
 def test_differences_of_runs_at_their_own_cuts(runs):
