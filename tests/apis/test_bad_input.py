@@ -1,21 +1,21 @@
 """Bad input ends a command with exit code 2 and one sentence, before any work is done."""
 
-import dataclasses
 import json
 import os
-import runpy
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
-from negas.records import BoxRecords
 from tests.helpers.commands import run_command, run_tool
-from tests.helpers.fake_runs import fake_run
 from tests.helpers.tiny_coco import EMOJI, emoji_project, user_config
 from tests.helpers.yolo_world import ROOT
+
+SCENES = "data/emoji_world/scenes"
+REGRESSION = "bbox_head.head_module.reg_preds.0.2.bias"
 
 
 class Bomb:
@@ -47,290 +47,193 @@ def project(trained, tmp_path, monkeypatch):
     return tmp_path
 
 
-def configure(folder: Path, **options: object) -> Path:
+def configure(project: Path, **options: object) -> None:
     options = dict(model__neg_labels=["deer", "goat", "tractor"]) | options
-    return user_config(EMOJI, folder, train_cfg__max_epochs=1, **options)
+    user_config(EMOJI, project, train_cfg__max_epochs=1, **options)
 
 
-def fails(capsys, tool: str, *args: object, says: tuple[str, ...]) -> None:
-    """The command returns 2, prints one sentence that names what is wrong, and has done nothing."""
-    capsys.readouterr()
-    work = Path(args[0]).parent / "work"
-    assert run_tool(tool, *args) == 2
-    captured = capsys.readouterr()
-    lines = [line for line in captured.err.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, captured.err
-    assert "Traceback" not in captured.err + captured.out
-    missing = [word for word in says if word not in lines[0]]
-    assert not missing, f"{missing} not in: {lines[0]}"
-    assert len(lines[0]) < 700, lines[0]
-    assert not list(work.glob("*.pth")) and not (work / "ood_results.json").exists()
-    assert "Epoch(" not in captured.out, "it failed after work had begun"
+# --- what breaks a project ------------------------------------------------------------------------
+def config(**options):
+    return lambda project: configure(project, **options)
 
 
-# --- config and work dir --------------------------------------------------------------------------
-def test_missing_config(project, capsys):
-    fails(capsys, "train", project / "none.py", says=("none.py", "does not exist"))
+def text(name, content):
+    return lambda project: (project / name).write_text(content)
 
 
-def test_broken_config(project, capsys):
-    path = project / "broken.py"
-    path.write_text("model = dict(\n")
-    fails(capsys, "train", path, says=("broken.py", "cannot be read"))
-    path.write_text('_base_ = "./nowhere.py"\n')
-    fails(capsys, "test", path, project / "epoch_1.pth", says=("broken.py", "nowhere.py"))
-    path.write_text("x = 1\n")
-    fails(capsys, "train", path, says=("broken.py", "model"))
+def lost(name):
+    return lambda project: (project / name).unlink()
 
 
-def test_config_with_a_misspelt_key(project, capsys):
-    config = configure(project, model__use_nego=True)
-    fails(capsys, "train", config, says=("use_nego",))
+def weights(name, change, out=None):
+    """Other content of a checkpoint."""
+
+    def spoil(project):
+        checkpoint = torch.load(project / name, weights_only=False)
+        change(checkpoint)
+        torch.save(checkpoint, project / (out or name))
+
+    return spoil
 
 
-def test_unwritable_work_dir(project, capsys):
-    (project / "file").write_text("")
-    inside = project / "file" / "work"
-    config = project / "mine.py"
-    fails(capsys, "train", config, "--work-dir", inside, says=(str(inside), "--work-dir"))
+def coco(split, change):
+    """Another COCO json of a set."""
+
+    def spoil(project):
+        path = project / SCENES / f"annotations/{split}.json"
+        data = json.loads(path.read_text())
+        change(data)
+        path.write_text(json.dumps(data))
+
+    return spoil
 
 
-# --- checkpoints ----------------------------------------------------------------------------------
-def save(path: Path, change) -> None:
-    checkpoint = torch.load(path, weights_only=False)
-    change(checkpoint)
-    torch.save(checkpoint, path)
+def first_image(split, change):
+    return lambda project: change(sorted((project / SCENES / split).iterdir())[0])
 
 
-def test_missing_checkpoint(project, capsys):
-    fails(capsys, "test", project / "mine.py", project / "no.pth", says=("no.pth", "not exist"))
-
-
-def test_truncated_checkpoint(project, capsys):
-    path = project / "epoch_1.pth"
-    path.write_bytes(path.read_bytes()[:2000])
-    fails(capsys, "test", project / "mine.py", path, says=("epoch_1.pth", "truncated"))
-
-
-def test_checkpoint_that_runs_code_is_refused(project, capsys):
-    path = project / "bomb.pth"
-    torch.save(dict(state_dict={}, extra=Bomb()), path)
-    fails(capsys, "test", project / "mine.py", path, says=("bomb.pth", "refused"))
-    assert not Path("boom").exists()
-
-
-def test_checkpoint_of_other_base_weights(project, capsys):
-    save(
-        project / "base.pth",
-        lambda c: c["state_dict"]["bbox_head.head_module.reg_preds.0.2.bias"].add_(1),
-    )
-    path = project / "epoch_1.pth"
-    fails(capsys, "test", project / "mine.py", path, says=("base.pth", "SHA-256"))
-
-
-def test_checkpoint_of_other_classes(project, capsys):
-    path = project / "epoch_1.pth"
-    save(path, lambda c: c["meta"]["negas"].update(class_names=["wombat", "yak"]))
-    fails(capsys, "test", project / "mine.py", path, says=("wombat", "classes"))
-
-
-def test_checkpoint_of_another_size(project, capsys):
-    def widen(checkpoint):
-        state = checkpoint["state_dict"]
-        for key in [key for key in state if key.startswith("neck.")]:
-            state[key] = torch.cat([state[key], state[key]]) if state[key].dim() else state[key]
-
-    path = project / "big.pth"
-    shutil.copy(project / "base.pth", path)
-    save(path, widen)
-    says = ("does not fit", "wrong shapes", "size")
-    fails(capsys, "test", project / "mine.py", path, says=says)
-    config = configure(project, model__base_checkpoint=str(path))
-    fails(capsys, "train", config, says=says)
-
-
-def test_missing_base_weights(project, capsys):
-    (project / "base.pth").unlink()
-    fails(capsys, "train", project / "mine.py", says=("base_checkpoint", "base.pth"))
-    path = project / "epoch_1.pth"
-    fails(capsys, "test", project / "mine.py", path, says=("base_checkpoint", "base.pth"))
-
-
-def test_trained_parameters_are_no_base_weights(project, capsys):
-    config = configure(project, model__base_checkpoint=f"{project}/epoch_1.pth")
-    fails(capsys, "train", config, says=("epoch_1.pth", "only trained parameters"))
-
-
-def test_resuming_from_nothing(project, capsys):
-    config = project / "mine.py"
-    fails(capsys, "train", config, "--resume", project / "x.pth", says=("x.pth", "not exist"))
-
-
-# --- data -----------------------------------------------------------------------------------------
-def annotations(project: Path, split: str) -> Path:
-    return project / f"data/emoji_world/scenes/annotations/{split}.json"
-
-
-def rewrite(path: Path, change) -> None:
-    data = json.loads(path.read_text())
-    change(data)
-    path.write_text(json.dumps(data))
-
-
-def test_missing_and_malformed_annotations(project, capsys):
-    path, config = annotations(project, "id_train"), project / "mine.py"
-    path.write_text("{not json")
-    fails(capsys, "train", config, says=("train_dataloader", str(path), "not valid JSON"))
-    path.write_text('{"images": []}')
-    fails(capsys, "train", config, says=("train_dataloader", str(path), "annotations"))
-    path.unlink()
-    fails(capsys, "train", config, says=("train_dataloader", str(path), "there is no such file"))
-
-
-def test_unknown_categories(project, capsys):
-    path, config = annotations(project, "id_val"), project / "mine.py"
-    rewrite(path, lambda data: data["annotations"][0].update(category_id=99))
-    fails(capsys, "train", config, says=("val_dataloader", str(path), "99"))
-    rewrite(path, lambda data: data["annotations"][0].update(category_id=1))
-    rewrite(path, lambda data: data["categories"][0].update(name="human"))
-    fails(capsys, "train", config, says=("val_dataloader", str(path), "'person'"))
-
-
-def test_boxes_that_make_no_sense(project, capsys):
-    config, checkpoint = project / "mine.py", project / "epoch_1.pth"
-    rewrite(
-        annotations(project, "id_train"),
-        lambda data: data["annotations"][0].update(bbox=[4, 5, None, 6]),
-    )
-    fails(capsys, "train", config, says=("train_dataloader", "annotation 1", "no finite bbox"))
-    rewrite(
-        annotations(project, "near_ood"),
-        lambda data: data["annotations"][0].update(bbox=[40, 50, -8, 6]),
-    )
-    fails(capsys, "test", config, checkpoint, says=("ood_dataloaders.near", "of negative size"))
-
-
-def test_an_image_listed_twice(project, capsys):
-    config, checkpoint = project / "mine.py", project / "epoch_1.pth"
-    path = annotations(project, "id_test")
-    whole = path.read_text()
-    rewrite(path, lambda data: data["images"].append(data["images"][0] | dict(id=7)))
-    says = ("test_dataloader", "is listed twice", "and 7")
-    fails(capsys, "test", config, checkpoint, says=says)
-    path.write_text(whole)
-    rewrite(path, lambda data: data["images"].append(data["images"][0]))
-    fails(capsys, "test", config, checkpoint, says=("test_dataloader", "two entries of 'images'"))
-
-
-def test_a_category_renamed_in_the_set_of_the_cut(project, capsys):
-    config, checkpoint = project / "mine.py", project / "epoch_1.pth"
-    path = annotations(project, "id_val")
-    rewrite(path, lambda data: data["categories"][0].update(name="human"))
-    fails(capsys, "test", config, checkpoint, says=("id_val_dataloader", str(path), "'person'"))
-
-
-def test_a_folder_for_painted_images_that_cannot_be_made(project, capsys):
-    config, checkpoint = project / "mine.py", project / "epoch_1.pth"
-    args = (config, checkpoint, "--show-dir", project / "base.pth")
-    fails(capsys, "test", *args, says=("--show-dir", "base.pth"))
-
-
-def test_classes_of_data_and_model_must_agree(project, capsys):
-    names = json.loads((ROOT / "data/labels/emoji_world/llm.json").read_text())["id_labels"]
-    config = configure(project, model__class_names=names[::-1])
-    fails(capsys, "train", config, says=("train_dataloader", "model.class_names"))
-
-
-def test_missing_images_of_every_set_are_found_before_testing(project, capsys):
-    for split, key in (
-        ("id_test", "test_dataloader"),
-        ("far_ood", "ood_dataloaders.far"),
-        ("id_val", "id_val_dataloader"),
-    ):
-        image = sorted((project / f"data/emoji_world/scenes/{split}").iterdir())[0]
-        content = image.read_bytes()
-        image.unlink()
-        config, checkpoint = project / "mine.py", project / "epoch_1.pth"
-        fails(capsys, "test", config, checkpoint, says=(key, str(image), "do not exist"))
-        image.write_bytes(content)
-
-
-def test_unreadable_images(project, capsys):
-    image = sorted((project / "data/emoji_world/scenes/id_train").iterdir())[0]
-    whole = image.read_bytes()
-    for content in (b"", b"<html>404</html>", whole[: len(whole) // 2]):
-        image.write_bytes(content)
-        fails(capsys, "train", project / "mine.py", says=(str(image), "cannot be read"))
-
-
-# --- label banks and scores -----------------------------------------------------------------------
-def bank(project: Path, **changes: object) -> Path:
+def bank(project, **changes):
     names = json.loads((ROOT / "data/labels/emoji_world/llm.json").read_text())["id_labels"]
     content = dict(id_labels=names, neg_labels=["deer", "goat"], provenance={}) | changes
     (project / "bank.json").write_text(json.dumps(content))
-    return configure(project, model__neg_labels=f"{project}/bank.json")
+    configure(project, model__neg_labels=f"{project}/bank.json")
 
 
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        (dict(neg_labels=["deer", "Deer"]), "twice"),
-        (dict(neg_labels=["deer", "dog"]), "'dog'"),
-        (dict(neg_labels=[]), "empty"),
-        (dict(id_labels=["dog", "wombat"]), "wombat"),
-    ],
-    ids=["duplicate", "id-label", "empty", "other-classes"],
-)
-def test_label_banks(project, capsys, changes, says):
-    fails(capsys, "train", bank(project, **changes), says=("bank.json", says))
+def widen(checkpoint):
+    state = checkpoint["state_dict"]
+    for key in [key for key in state if key.startswith("neck.")]:
+        state[key] = torch.cat([state[key], state[key]]) if state[key].dim() else state[key]
 
 
-def test_missing_label_bank(project, capsys):
-    config = bank(project)
-    (project / "bank.json").unlink()
-    fails(capsys, "train", config, says=("bank.json", "no such label bank"))
+def wide_base(project):
+    weights("base.pth", widen, "big.pth")(project)
+    configure(project, model__base_checkpoint=str(project / "big.pth"))
 
 
-def test_nega_without_negatives(project, capsys):
-    fails(capsys, "train", configure(project, model__neg_labels=[]), says=("neg_labels",))
+def own_weights_as_base(project):
+    configure(project, model__base_checkpoint=f"{project}/epoch_1.pth")
 
 
-def test_score_that_needs_negatives_without_them(project, capsys):
-    config = configure(project, model__neg_labels=[], model__use_nega=False)
-    says = ("postprocessor.score", "'negs'", "neg_labels")
-    fails(capsys, "test", config, project / "epoch_1.pth", says=says)
+def reversed_names(project):
+    names = json.loads((ROOT / "data/labels/emoji_world/llm.json").read_text())["id_labels"]
+    configure(project, model__class_names=names[::-1])
 
 
-def test_unknown_score(project, capsys):
-    config = configure(project, model__postprocessor=dict(type="NegSPostProcessor", score="nags"))
-    fails(capsys, "train", config, says=("nags",))
+def half(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-# --- recorded boxes -------------------------------------------------------------------------------
-def test_a_run_of_another_vocabulary(tmp_path, capsys, monkeypatch):
-    one, other = fake_run(tmp_path / "one", "one.py"), fake_run(tmp_path / "other", "two.py", 1)
-    (other / "ood_results.json").unlink()
-    for file in (other / "records").glob("*.npz"):
-        if file.name != "text_feats.npz":
-            part = BoxRecords.load(file)
-            names = ["cat", "dog", "wombat"]
-            dataclasses.replace(part, meta=part.meta | dict(id_labels=names)).save(file)
-    command = [str(ROOT / "tools/score.py"), str(one), "--against", str(other), "--bootstrap", "9"]
-    monkeypatch.setattr(sys, "argv", command)
-    assert runpy.run_path(command[0])["main"]() == 2
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith(f"error: {one} and {other} have different ID labels")
-    assert "Traceback" not in "".join(lines)
+def annotation(**changes):
+    return lambda data: data["annotations"][0].update(changes)
 
 
-# --- a process of its own -------------------------------------------------------------------------
+def renamed(data):
+    data["categories"][0].update(name="human")
+
+
+def twice(data):
+    data["images"].append(data["images"][0] | dict(id=7))
+
+
+TRAIN, TEST = ("train", "mine.py"), ("test", "mine.py", "epoch_1.pth")
+NONE = dict(model__neg_labels=[])
+NAGS = config(model__postprocessor=dict(type="NegSPostProcessor", score="nags"))
+CASES = {  # what breaks the project, the command, words of the sentence
+    "no config": (None, ("train", "none.py"), "none.py", "does not exist"),
+    "half a config": (text("mine.py", "model = dict(\n"), TRAIN, "mine.py", "cannot be read"),
+    "no base": (text("mine.py", '_base_ = "./nowhere.py"\n'), TEST, "mine.py", "nowhere.py"),
+    "no model": (text("mine.py", "x = 1\n"), TRAIN, "mine.py", "model"),
+    "misspelt key": (config(model__use_nego=True), TRAIN, "use_nego"),
+    "work dir": (None, (*TRAIN, "--work-dir", "base.pth/work"), "base.pth/work", "--work-dir"),
+    "show dir": (None, (*TEST, "--show-dir", "base.pth"), "--show-dir", "base.pth"),
+    # checkpoints
+    "no checkpoint": (None, ("test", "mine.py", "no.pth"), "no.pth", "not exist"),
+    "half a checkpoint": (lambda p: half(p / "epoch_1.pth"), TEST, "epoch_1.pth", "truncated"),
+    "code": (weights("epoch_1.pth", lambda c: c.update(x=Bomb())), TEST, "epoch_1.pth", "refused"),
+    "other base": (
+        weights("base.pth", lambda c: c["state_dict"][REGRESSION].add_(1)),
+        TEST, "base.pth", "SHA-256",
+    ),
+    "other classes": (
+        weights("epoch_1.pth", lambda c: c["meta"]["negas"].update(class_names=["wombat", "yak"])),
+        TEST, "wombat", "classes",
+    ),
+    "other size": (
+        weights("base.pth", widen, "big.pth"),
+        ("test", "mine.py", "big.pth"), "does not fit", "wrong shapes", "size",
+    ),
+    "base of another size": (wide_base, TRAIN, "does not fit", "wrong shapes", "size"),
+    "no base to train": (lost("base.pth"), TRAIN, "base_checkpoint", "base.pth"),
+    "no base to test": (lost("base.pth"), TEST, "base_checkpoint", "base.pth"),
+    "prompt as base": (own_weights_as_base, TRAIN, "epoch_1.pth", "only trained parameters"),
+    "resume": (None, (*TRAIN, "--resume", "x.pth"), "x.pth", "not exist"),
+    # data
+    "no json": (
+        text(f"{SCENES}/annotations/id_train.json", "{not json"),
+        TRAIN, "train_dataloader", "id_train.json", "not valid JSON",
+    ),
+    "lost json": (
+        lost(f"{SCENES}/annotations/id_train.json"),
+        TRAIN, "train_dataloader", "id_train.json", "there is no such file",
+    ),
+    "category": (coco("id_val", annotation(category_id=99)), TRAIN, "val_dataloader", "99"),
+    "name": (coco("id_val", renamed), TRAIN, "val_dataloader", "id_val.json", "'person'"),
+    "name, set of the cut": (coco("id_val", renamed), TEST, "id_val_dataloader", "'person'"),
+    "box": (
+        coco("near_ood", annotation(bbox=[40, 50, -8, 6])),
+        TEST, "ood_dataloaders.near", "annotation 1", "of negative size",
+    ),
+    "image twice": (coco("id_test", twice), TEST, "test_dataloader", "is listed twice", "and 7"),
+    "order of classes": (reversed_names, TRAIN, "train_dataloader", "model.class_names"),
+    "lost test image": (
+        first_image("id_test", Path.unlink), TEST, "test_dataloader", "id_test/", "do not exist",
+    ),
+    "lost OOD image": (
+        first_image("far_ood", Path.unlink), TEST, "ood_dataloaders.far", "do not exist",
+    ),
+    "lost image of the cut": (
+        first_image("id_val", Path.unlink), TEST, "id_val_dataloader", "do not exist",
+    ),
+    "half an image": (first_image("id_train", half), TRAIN, "id_train/", "cannot be read"),
+    "no image": (
+        first_image("id_train", lambda path: path.write_bytes(b"<html>404</html>")),
+        TRAIN, "id_train/", "cannot be read",
+    ),
+    # label banks and scores
+    "bank": (partial(bank, neg_labels=["deer", "dog"]), TRAIN, "bank.json", "'dog'"),
+    "bank of others": (partial(bank, id_labels=["dog", "wombat"]), TRAIN, "bank.json", "wombat"),
+    "lost bank": (config(model__neg_labels="no.json"), TRAIN, "no.json", "no such label bank"),
+    "NegA alone": (config(**NONE), TRAIN, "neg_labels"),
+    "NegS alone": (
+        config(**NONE, model__use_nega=False), TEST, "postprocessor.score", "'negs'", "neg_labels",
+    ),
+    "score": (NAGS, TRAIN, "nags"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_sentence_before_any_work(project, capsys, case):
+    spoil, (tool, *args), *words = CASES[case]
+    if spoil:
+        spoil(project)
+    capsys.readouterr()
+    assert run_tool(tool, *(a if a.startswith("--") else project / a for a in args)) == 2
+    captured = capsys.readouterr()
+    (said,) = [line for line in captured.err.splitlines() if line.startswith("error: ")]
+    assert "Traceback" not in captured.err + captured.out
+    assert [word for word in words if word not in said] == [], said
+    assert len(said) < 700, said
+    work = project / "work"
+    assert not list(work.glob("*.pth")) and not (work / "ood_results.json").exists()
+    assert "Epoch(" not in captured.out, "it failed after work had begun"
+    assert not Path("boom").exists()
+
+
 @pytest.mark.slow
 def test_no_traceback_in_a_real_process(project):
-    done = run_command(
-        sys.executable, ROOT / "tools/train.py", bank(project, neg_labels=["deer", "dog"]), cwd=ROOT
-    )
+    bank(project, neg_labels=["deer", "dog"])
+    done = run_command(sys.executable, ROOT / "tools/train.py", project / "mine.py", cwd=ROOT)
     assert done.returncode == 2
     assert "Traceback" not in done.stdout + done.stderr
-    assert [line for line in done.stderr.splitlines() if line.startswith("error: ")] == [
-        line for line in done.stderr.splitlines() if "'dog'" in line
-    ]
+    (said,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "'dog'" in said

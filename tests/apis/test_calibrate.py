@@ -75,11 +75,6 @@ def test_tau_keeps_the_wanted_share_of_the_boxes_over_the_cut():
     assert reached == 1.0 and tau == pytest.approx(0.2, abs=1e-3)
 
 
-def test_without_a_detection_there_is_no_tau():
-    with pytest.raises(ValueError, match="no ID validation box is over the confidence cut"):
-        fit_tau(records([0.1, 0.2]), get_score("max_sigmoid"), 0.5, 0.95)
-
-
 def test_a_saved_calibration_reads_back_the_same(tmp_path):
     path = fitted().save(tmp_path / "deep" / "c.json")
     assert Calibration.load(path) == fitted()

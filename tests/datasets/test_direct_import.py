@@ -1,11 +1,10 @@
 """Registered modules can be imported on their own, before anything else of negas."""
 
-import subprocess
 import sys
 
 import pytest
 
-from tests.helpers.commands import environment
+from tests.helpers.commands import run_command
 from tests.helpers.yolo_world import ROOT
 
 
@@ -20,12 +19,5 @@ from tests.helpers.yolo_world import ROOT
 )
 def test_a_module_that_needs_mmdet_comes_first(module, name):
     code = f"from mmengine.registry import DATASETS; import {module}; assert {name!r} in DATASETS"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_command(sys.executable, "-c", code, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-500:]

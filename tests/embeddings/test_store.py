@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,7 +22,6 @@ from negas.embeddings.store import (
 )
 from tests.helpers.memory import PEAK_KIB
 
-CLIP = Path(__file__).parents[2] / "data" / "emoji_world" / "tiny_clip"
 WORDS = [f"word {i}" for i in range(23)]
 
 
@@ -156,24 +154,6 @@ def test_bad_input(tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             words(tmp_path, **options)
-
-
-def test_with_the_tiny_clip(tmp_path):
-    from transformers import AutoTokenizer, CLIPTextModelWithProjection
-
-    from negas.embeddings import encode_labels
-
-    tower = CLIPTextModelWithProjection.from_pretrained(CLIP).float().eval()
-    tokenizer = AutoTokenizer.from_pretrained(CLIP)
-
-    def encode(texts):
-        return encode_labels(tower, tokenizer, texts, template="a photo of {}", normalize=False)
-
-    names = ["dog", "wolf", "teapot", "red apple"]
-    found = words(tmp_path, encode, names, batch_size=2)
-    with torch.no_grad():
-        expected = encode_labels(tower, tokenizer, names, template="a photo of {}")
-    np.testing.assert_allclose(found, expected, 0, 1e-5)
 
 
 _CORPUS_RUN = f"""{PEAK_KIB}

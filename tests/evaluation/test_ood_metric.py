@@ -13,7 +13,6 @@ from mmengine.config import Config
 from negas.evaluation.ood_metric import OODMetric, logged_numbers
 from negas.evaluation.provenance import missing_keys
 from negas.evaluation.result_files import read_results
-from negas.evaluation.run import Run
 from negas.files import file_sha256
 from negas.labels.bank import NegativeLabelBank
 from negas.metrics import PRESETS
@@ -265,15 +264,6 @@ def test_presets_are_those_of_scoring_again(tested):
     assert {"id/coco_ap", "id/coco_ap50", "id/voc07_ap50"} <= logged.keys()
     assert "vos/near/negs_fpr95" in logged and "near/negs_auroc" in logged
     assert report["map"]["voc07_ap50"] == logged["id/voc07_ap50"]
-
-
-def test_the_file_of_a_test_is_a_run_with_its_rows(tested, tmp_path):
-    """Scored again from the records, every row of the test is the same."""
-    run, (_, report) = Run.load(tmp_path), tested
-    for preset, cut in (("val_f1", None), ("vos", None), ("siren", None), ("matched", 0.3)):
-        wanted = [r for r in report["rows"] if r["preset"] == preset and cut in (None, r["cut"])]
-        scores, banks = ["max_sigmoid", "negs"], ["model", "second"]
-        assert run.rows(preset, scores, banks, cut) == wanted
 
 
 def test_with_a_validation_set_the_vos_cut_alone_reads_the_test_set(tmp_path, runner, sets):

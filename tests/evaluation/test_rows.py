@@ -152,6 +152,7 @@ def test_matched_rows_use_each_sets_ground_truth(run):
     over = near.scores >= np.float32(CUT)
     assert row["num_ood"] == int((over & (near.image_ids < 10)).sum()), "objects of ten images"
     assert row["share_ood"] == row["num_ood"] / over.sum()
+    assert row["share_id"] == row["num_id"] / (known.scores >= np.float32(CUT)).sum()
     assert row["protocol"] == "matched"
 
 

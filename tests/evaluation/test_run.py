@@ -25,15 +25,6 @@ def pick(rows, **wanted):
     return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
 
 
-# --- rows -----------------------------------------------------------------------------------------
-@pytest.mark.parametrize("preset", ["val_f1", "matched"])
-def test_rows_are_those_of_the_test(made, preset):
-    run, results = Run.load(made), read_results(made)
-    scores = results["settings"]["scores"]
-    rows = run.rows(preset, scores, ["model", "oracle"], rotations=2)
-    assert rows == pick(results["rows"], preset=preset) and len(rows) > 20
-
-
 def test_scores_are_by_default_all_as_tested(made, tmp_path):
     folder = shutil.copytree(made, tmp_path / "one")
     results = read_results(folder)
@@ -79,13 +70,9 @@ def test_turned_banks_on_demand(made):
 @pytest.mark.parametrize(
     ("what", "error", "message"),
     [
-        (dict(preset="own"), ValueError, "there is no preset 'own'"),
-        (dict(preset="fixed"), ValueError, "needs a confidence cut"),
         (dict(scores=["nags"]), KeyError, "there is no score 'nags'"),
-        (dict(scores=["negs(wait=1)"]), ValueError, "no option 'wait'"),
         (dict(banks=["wide"]), ValueError, "there is no bank 'wide'; the run has: model, oracle"),
         (dict(cut=1.5), ValueError, r"a number in \[0, 1\), got '1.5'"),
-        (dict(cut=0.01), ValueError, "below the least confidence in its records"),
     ],
 )
 def test_rows_that_cannot_be(made, what, error, message):

@@ -24,6 +24,12 @@ def call_tool(tool: str, *args: object) -> int:
         return main()
 
 
+def tool_said(capsys, tool: str, *args: object) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of :func:`call_tool`."""
+    capsys.readouterr()
+    return call_tool(tool, *args), *capsys.readouterr()
+
+
 def run_tool(tool: str, *args: object, options: dict[str, object] | None = None) -> int:
     """Exit code of ``tools/<tool>.py ARGS --cfg-options OPTIONS`` called in this process."""
     # MMEngine names loggers and message hubs after the experiment and the second it started in.

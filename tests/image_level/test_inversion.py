@@ -1,17 +1,14 @@
 """Modality inversion through the shipped tiny CLIP: it must come nearer to real images."""
 
-import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from negas.datasets.emoji_world.crops import GlyphCrops
 from negas.embeddings.encoders import build_encoder
-from negas.image_level.interneg import InterNeg, ModalityInversion
-from negas.image_level.online import score_stream
+from negas.image_level.interneg import ModalityInversion
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "emoji_world"
 
@@ -34,13 +31,6 @@ def test_cosine_to_every_image_rises_and_more_steps_raise_it_more(clip, feats):
     assert long.cosine.mean() > short.cosine.mean() + 0.05
     torch.testing.assert_close(short.cosine, (short.feats * feats).sum(dim=1))
     torch.testing.assert_close(short.feats.norm(dim=1), torch.ones(len(feats)))
-
-
-def test_nearer_than_the_text_of_any_class(clip, feats):
-    names = [row["name"] for row in json.loads((DATA / "classes.json").read_text())["classes"]]
-    texts = clip.text(names, "negas", progress=False)
-    inverted = ModalityInversion.of_encoder(clip)(feats)
-    assert (inverted.cosine > (feats @ texts.T).amax(dim=1)).float().mean() > 0.9
 
 
 def test_the_seed_decides_and_the_neighbours_do_not(clip, feats):
@@ -86,24 +76,6 @@ def test_the_embedding_is_that_of_the_words_when_the_tokens_are_words(clip):
     torch.testing.assert_close(
         found, clip.text(["a photo of cat"], progress=False), atol=1e-5, rtol=0
     )
-
-
-def test_interneg_through_it(clip, feats):
-    """A short stream of crops: texts are inverted, kept, and the scores change."""
-    names = (DATA / "id_names.txt").read_text().split("\n")
-    names = [name for name in names if name.strip()]
-    ids = clip.text(names, "negas", progress=False)
-    negatives = clip.text(["stapler", "anchor", "violin", "snowman"], "negas", progress=False)
-    generator = np.random.default_rng(0)
-    proxies = ids.numpy() + 0.08 * generator.standard_normal(ids.shape)  # near the texts
-    scorer = InterNeg(
-        ids, negatives, proxies, ModalityInversion.of_encoder(clip), 38.0, threshold=0.9
-    )
-    result = score_stream(scorer, feats[:16], batch_size=4)
-    assert sum(step["accepted"] for step in result.log) > 0
-    assert (result.scores <= result.initial + 1e-9).all()
-    assert (result.scores < result.initial - 1e-6).any()
-    assert result.record["settings"]["inversion"]["steps"] == 10
 
 
 def test_bad_input_is_one_sentence(clip, feats):

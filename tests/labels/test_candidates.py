@@ -5,7 +5,6 @@ import json
 import pytest
 
 from negas.labels.candidates import Candidates, clean_name, read_candidates
-from negas.labels.names import name_forms
 
 
 @pytest.mark.parametrize(
@@ -58,14 +57,6 @@ def test_shared_words_are_dropped_on_demand():
     added, refused = Candidates(["bus", "potted plant"], drop_shared_words=True).add(names)
     assert added == ["flower pot", "busbar"]
     assert refused["Plants pot"] == "shares the word 'plants' with an ID label"
-
-
-def test_name_forms_meet_where_names_are_the_same():
-    assert name_forms("Wine_Glasses") & name_forms("wineglass")
-    assert name_forms("knives block") & name_forms("knife block")
-    assert not name_forms("glass") & name_forms("wine glass")
-    assert not name_forms("teddy bear") & name_forms("bear")
-    assert len(name_forms("buses " * 30)) < 10
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,6 @@ from negas.labels import NegativeLabelBank, overlap
 from negas.labels import leakage as audit_module
 from negas.labels.candidates import Candidates, read_candidates
 from negas.labels.leakage import (
-    KINDS,
-    LEAKS,
-    Finding,
     audit,
     default_wordnet,
     leakage,
@@ -290,8 +287,3 @@ def test_shipped_ood_names(name):
     assert not {names[0] for names in classes} & set(bank.id_labels)
     for names in classes:  # every class can be looked up under one of its names
         assert any(name in default_wordnet() for name in names) or names == ("stop sign",)
-
-
-def test_kinds_are_ordered_from_strong_to_weak():
-    assert LEAKS == ("exact", "inflection", "synonym", "hyponym") and KINDS[:4] == LEAKS
-    assert Finding("a", "b", "hyponym").is_leak and not Finding("a", "b", "compound").is_leak

@@ -17,7 +17,11 @@ from negas.labels.names import name_forms, name_key, name_words, refuse_repeated
         ("the knives", "knife", False, True),
         ("person", "people", False, True),
         ("bus", "buses", False, True),
+        ("mouse", "mice", False, True),
+        ("strawberries", "strawberry", False, True),
+        ("fire_hydrant", "Fire Hydrants", False, True),
         ("kitten", "cat", False, False),
+        ("teddy bear", "bear", False, False),
         ("glass", "glas", False, False),
         ("bass", "ba", False, False),
     ],
@@ -31,6 +35,7 @@ def test_same_spelling_and_same_word(one, two, spelling, word):
 def test_words_of_a_name():
     assert name_words("The Driver's fire-hydrant_2") == ["drivers", "fire", "hydrant", "2"]
     assert name_words("a") == ["a"]
+    assert len(name_forms("buses " * 30)) < 10
 
 
 def test_a_list_holds_a_name_once():

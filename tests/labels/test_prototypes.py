@@ -7,12 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from negas.embeddings.encoders import build_encoder
 from negas.embeddings.images import crop_box, load_image
 from negas.labels import prototypes as room
-from negas.labels.names import read_names
 from negas.labels.prototypes import class_prototypes
-from tests.helpers.yolo_world import ROOT
 
 COLOURS = {"apple": (255, 0, 0), "leaf": (0, 255, 0), "sky": (0, 0, 255)}
 
@@ -181,34 +178,3 @@ def test_a_square_crop_holds_the_box():
     crop = np.asarray(crop_box(image, (30, 30, 48, 38)))
     assert crop.shape == (18, 18)
     np.testing.assert_array_equal(crop, whole[22:40, 30:48])
-
-
-def test_shipped_encoder_on_glyph_scenes(tmp_path):
-    """Real weights: most prototypes are closest to the name of their own class."""
-    from negas.datasets.emoji_world.crops import GlyphCrops
-
-    clip = ROOT / "data/emoji_world/tiny_clip"
-    source = GlyphCrops(str(clip.parent), seed=1)
-    names = list(read_names(str(clip.parent / "id_names.txt")))
-    data = dict(images=[], annotations=[], categories=[dict(id=i, name=n) for i, n in
-                                                       enumerate(names)])  # fmt: skip
-    (tmp_path / "images").mkdir()
-    for image, label in zip(*source.draw(220, step=0), strict=True):
-        name = source.names[label]
-        if name in names:
-            number = len(data["images"])
-            data["images"].append(dict(id=number, file_name=f"{number}.png"))
-            box = dict(image_id=number, category_id=names.index(name), bbox=[8, 8, 48, 48])
-            data["annotations"].append(box)
-            Image.fromarray(image).save(tmp_path / "images" / f"{number}.png")
-    shown = {names[ann["category_id"]] for ann in data["annotations"]}
-    names = [name for name in names if name in shown]
-    (tmp_path / "train.json").write_text(json.dumps(data))
-    encoder = build_encoder(clip)
-    found = class_prototypes(
-        tmp_path / "train.json", tmp_path / "images", names, encoder,
-        cache_dir=tmp_path / "cache", max_per_class=4,
-    )  # fmt: skip
-    texts = encoder.text(names, "a photo of {}").numpy()
-    own = (found @ texts.T).argmax(1) == np.arange(len(names))
-    assert len(names) > 12 and own.mean() > 0.6

@@ -1,14 +1,10 @@
 """The shipped lexicon: look-up, plurals, relations, names, damaged files."""
 
 import gzip
-import subprocess
-import sys
 
 import pytest
 
 from negas.labels.wordnet import FORMAT, WordNet
-from tests.helpers.commands import environment
-from tests.helpers.yolo_world import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -96,14 +92,3 @@ def test_missing_and_damaged_files(tmp_path):
         with pytest.raises(ValueError, match="not a WordNet lexicon of this version") as caught:
             WordNet.load(path)
         assert "\n" not in str(caught.value)
-
-
-def test_loads_without_torch():
-    code = (
-        "import sys, negas.labels.wordnet as w; w.WordNet.load(); "
-        "print(sorted({'torch', 'numpy', 'transformers'} & set(sys.modules)))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, text=True
-    )
-    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr

@@ -148,18 +148,8 @@ def test_foreign_detections(change, message):
 def test_bad_files(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nothing\.json: there is no such file"):
         f1_threshold(tmp_path / "nothing.json", [])
-    broken = tmp_path / "broken.json"
-    broken.write_text("{")
-    with pytest.raises(ValueError, match=r"broken\.json: not valid JSON"):
-        f1_threshold(broken, [])
-    broken.write_text('{"images": [], "annotations": []}')
-    with pytest.raises(ValueError, match=r"broken\.json has no list 'categories'"):
-        f1_threshold(broken, [])
     gt = {**CASE["gt"], "annotations": [{"image_id": 1, "bbox": [0, 0, 1, 1]}]}
     with pytest.raises(ValueError, match="annotation 0 has the unknown category_id None"):
-        f1_threshold(gt, [])
-    gt["annotations"][0] |= {"category_id": 1, "bbox": [1, 2]}
-    with pytest.raises(ValueError, match=r"annotation 0 has no finite bbox .*, but \[1, 2\]"):
         f1_threshold(gt, [])
     with pytest.raises(ValueError, match="list of COCO results"):
         f1_threshold(CASE["gt"], [3])

@@ -4,11 +4,9 @@ import pytest
 import torch
 from mmengine.logging import MessageHub
 from mmengine.registry import MODELS
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten
 
 from negas.models import query_background  # puts what mmdet needs in place
-from negas.models.grounding_dino.captions import chunk_names, make_caption
+from negas.models.grounding_dino.captions import make_caption
 from negas.models.grounding_dino.detector import GroundingDINO
 from negas.models.grounding_dino.label_logits import label_logits, tokens_by_label
 from negas.models.query_background import QueryBackground
@@ -20,6 +18,7 @@ from tests.helpers.grounding_dino import (
     build_grounding_dino,
     grounding_dino_config,
 )
+from tests.helpers.memory import LargestTensor
 
 
 @pytest.fixture(autouse=True)
@@ -41,23 +40,6 @@ def uneven_batch():
         sample.gt_instances.bboxes[:, 0::2].clamp_(max=width)
         sample.gt_instances.bboxes[:, 1::2].clamp_(max=height)
     return inputs, samples
-
-
-def total(losses):
-    return sum(value for key, value in losses.items() if "loss" in key)
-
-
-class LargestTensor(TorchDispatchMode):
-    """``numel`` of the largest tensor that an operator returns."""
-
-    numel = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        for value in tree_flatten(out)[0]:
-            if isinstance(value, torch.Tensor):
-                self.numel = max(self.numel, value.numel())
-        return out
 
 
 # --- captions ---------------------------------------------------------------------------------
@@ -107,14 +89,6 @@ def test_too_many_negatives_are_refused_for_training_only():
         model.train()
 
 
-def test_chunks_fit_and_keep_the_order(model):
-    names = [f"cat {a}{b}" for a in "abcdef" for b in "klmnopqr"]
-    parts = chunk_names(model.language_model, names, "a photo of")
-    assert [name for part in parts for name in part] == names and len(parts) > 1
-    for part in parts:
-        make_caption(model.language_model, part, "a photo of", 3)
-
-
 # --- prompt -----------------------------------------------------------------------------------
 def test_the_prompt_starts_as_its_words_and_enters_every_name(model):
     caption = model.caption(ID_NAMES)
@@ -151,19 +125,6 @@ def test_prompt_tokens_are_seen_but_not_scored(model):
     assert out["enc_outputs_class"][..., caption.name_map.any(0).nonzero()[:, 0]].isfinite().all()
 
 
-def test_one_step_moves_the_prompt_and_nothing_else():
-    model = build_grounding_dino().train()
-    before = {key: value.clone() for key, value in model.state_dict().items()}
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
-    inputs, samples = batch()
-    total(model.loss(inputs, samples)).backward()
-    optimizer.step()
-    moved = {
-        key for key, value in model.state_dict().items() if not torch.equal(value, before[key])
-    }
-    assert moved == {"prompt.ctx"} and model.trained == ["prompt.ctx"]
-
-
 # --- losses -----------------------------------------------------------------------------------
 def test_without_nega_the_losses_are_mmdetections_own():
     """Stock MMDetection on the words "a photo of X" as enhanced prompts has no score mask, so the
@@ -189,19 +150,6 @@ def _plain(model):
     """MMDetection's class itself on the same weights."""
     model.__class__ = type("Plain", (GroundingDINO,), dict(init_weights=GroundingDINO.init_weights))
     return model
-
-
-def test_nega_adds_loss_ood_and_leaves_the_rest():
-    model = build_grounding_dino().train()
-    inputs, samples = batch()
-    torch.manual_seed(1)
-    nega = model.loss(inputs, samples)
-    model.use_nega = False
-    torch.manual_seed(1)
-    coop = model.loss(inputs, samples)
-    assert set(nega) - set(coop) == {"loss_ood"} and float(nega["loss_ood"].detach()) > 0
-    for key, value in coop.items():
-        torch.testing.assert_close(value, nega[key], rtol=1e-4, atol=1e-5)
 
 
 def test_a_fixed_guide_gives_the_same_loss_without_a_graph_of_the_ood_branch(monkeypatch):
@@ -300,30 +248,7 @@ def test_query_background_by_hand():
     assert query_background(boxes, gt).tolist() == [False, True, True, True, False, True]
     assert query_background(boxes, gt, iou_thr=0.5).tolist() == [False, *[True] * 5]
     assert query_background(boxes, torch.zeros(0, 4)).all()
-
-
-def test_noise_is_put_on_negatives_in_training_only():
-    model = build_grounding_dino().train()
-    inputs, samples = batch()
-    losses = []
-    for seed in (0, 0, 1):
-        model.noise.seed = seed
-        model.noise.sigma = 2.0  # the loss of random weights hardly feels less
-        losses.append(float(model.loss(inputs, samples)["loss_ood"].detach()))
-    assert losses[0] == losses[1] != losses[2]
-    hub = MessageHub.get_current_instance()
-    for step in (0, 1, 1):
-        hub.update_info("iter", step)
-        losses.append(float(model.loss(inputs, samples)["loss_ood"].detach()))
-    hub.update_info("iter", 0)
-    assert losses[2] == losses[3] != losses[4] == losses[5], "fresh in each step"
-    model.eval()
-    with torch.no_grad():
-        first = model.predict(inputs, samples)[0].pred_instances.neg_logits
-        model.noise.seed = 5
-        torch.testing.assert_close(
-            model.predict(inputs, samples)[0].pred_instances.neg_logits, first
-        )
+    assert QueryBackground(enabled=False)(boxes, gt).all()
 
 
 # --- test time --------------------------------------------------------------------------------
@@ -345,18 +270,6 @@ def test_boxes_and_scores_are_mmdetections_own():
         torch.testing.assert_close(mine.scores, theirs.scores, rtol=1e-4, atol=1e-6)
         torch.testing.assert_close(mine.bboxes, theirs.bboxes, rtol=1e-4, atol=1e-3)
         assert torch.equal(mine.labels, theirs.labels)
-
-
-def test_negatives_do_not_touch_boxes_and_id_scores(model):
-    inputs, samples = batch()
-    with_neg = predictions(model, inputs, samples)
-    without = build_grounding_dino(
-        neg_labels=[], use_nega=False, postprocessor=dict(type="NegSPostProcessor", score="msp")
-    )
-    without.load_state_dict(model.state_dict())
-    for mine, theirs in zip(with_neg, predictions(without, inputs, samples), strict=True):
-        for key in ("bboxes", "scores", "labels", "query_inds", "id_logits"):
-            assert torch.equal(mine[key], theirs[key]), key
 
 
 def test_negs_is_the_direct_computation(model):

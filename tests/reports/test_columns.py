@@ -31,18 +31,9 @@ from negas.reports.html.run import load_report_run
 from negas.reports.methods import make_report
 from negas.reports.scores import score_tables
 from negas.reports.table import Column, Stat
-from negas.scores import SCORES
 from tests.helpers.fake_runs import fake_run, score_again
 
 OWN, SHARED = "confidence cut: each run's own", "confidence cut 0.25 for all"
-
-
-# --- scores and presets ---------------------------------------------------------------------------
-def test_every_score_has_a_title_of_its_own():
-    titles = {name: score_title(name) for name in SCORES}
-    assert all(titles.values()) and len(set(titles.values())) == len(SCORES)
-    assert titles["negs"] == "NegS" and titles["mcm"] == "MCM"
-    assert titles["max_sigmoid"] == "max sigmoid"
 
 
 @pytest.mark.parametrize(

@@ -1,28 +1,19 @@
 """The audit command: what it prints, writes and returns."""
 
 import json
-import runpy
-import sys
 
 import pytest
 
+from tests.helpers.commands import tool_said
 from tests.helpers.yolo_world import ROOT
 
 TINY_CLIP = ROOT / "data" / "emoji_world" / "tiny_clip"
-TOOL = ROOT / "tools/audit_labels.py"
-
-
-@pytest.fixture(scope="module")
-def command():
-    return runpy.run_path(str(TOOL))["main"]
 
 
 @pytest.fixture
-def run(command, monkeypatch, capsys):
+def run(capsys):
     def call(*args):
-        monkeypatch.setattr(sys, "argv", [str(TOOL), *map(str, args)])
-        code = command()
-        out, err = capsys.readouterr()
+        code, out, err = tool_said(capsys, "audit_labels", *args)
         return code, " ".join(out.split()), err
 
     return call
@@ -75,22 +66,6 @@ def test_table_sentence_and_json(run, bank, tmp_path):
 )
 def test_fail_on(run, bank, names, kind, code):
     assert run(bank, "--ood", names, "--fail-on", kind)[0] == code
-
-
-def test_a_coco_file_counts_the_classes_that_occur(run, bank, tmp_path):
-    path = tmp_path / "ood.json"
-    categories = [dict(id=1, name="fox"), dict(id=2, name="truck")]
-    path.write_text(json.dumps(dict(categories=categories, annotations=[dict(category_id=2)])))
-    assert "1 of 6 labels (16.7%) name one of the 1 OOD classes" in run(bank, "--ood", path)[1]
-
-
-def test_files_of_candidates(run, tmp_path):
-    text = tmp_path / "words.txt"
-    text.write_text("# found\nsofa\nmoon\nsofa\n")
-    assert "1 of 2 labels" in run(text, "--ood", "couch")[1]
-    grouped = tmp_path / "words.json"
-    grouped.write_text(json.dumps(dict(candidates=dict(a=["sofa"], b=["moon", "sun"]))))
-    assert "1 of 3 labels" in run(grouped, "--ood", "couch")[1]
 
 
 def test_senses(run, tmp_path):

@@ -1,8 +1,6 @@
 """The command on a made-up test run whose text space is the shipped tiny CLIP's."""
 
 import json
-import runpy
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +15,7 @@ from negas.labels import NegativeLabelBank
 from negas.metrics import ood_metrics, select_samples
 from negas.records import BoxRecords
 from negas.scores import get_score
+from tests.helpers.commands import call_tool
 from tests.helpers.fake_runs import bare_results
 from tests.helpers.yolo_world import ROOT
 
@@ -24,7 +23,6 @@ CLIP = str(ROOT / "data/emoji_world/tiny_clip")
 IDS = ["cat", "dog", "bus", "bottle"]
 BANK = ["zebra", "fox", "truck", "vase", "apple", "drum", "kite", "skull", "tent", "broom"]
 UNKNOWN = ["deer", "train", "cup"]
-MAIN = runpy.run_path(str(ROOT / "tools/choose_num_labels.py"))["main"]
 
 
 @pytest.fixture(scope="module")
@@ -84,12 +82,9 @@ def run(tmp_path_factory, words):
 def command(run, monkeypatch, capsys, tmp_path):
     """Call the command; returns exit code, output, report (if there is one)."""
     monkeypatch.setenv("COLUMNS", "160")
-    monkeypatch.delenv("NEGAS_DEBUG", raising=False)
 
     def call(*args, where=run, bank=run / "bank.json", out=tmp_path / "out"):
-        argv = ["choose_num_labels.py", where, "--bank", bank, "--out", out, *args]
-        monkeypatch.setattr(sys, "argv", [str(part) for part in argv])
-        code = MAIN()
+        code = call_tool("choose_num_labels", where, "--bank", bank, "--out", out, *args)
         text = capsys.readouterr()
         file = out / "num_labels.json"
         return code, text, json.loads(file.read_text()) if file.is_file() else None
@@ -199,10 +194,6 @@ def test_bad_input_is_one_sentence(command, run, words, tmp_path):
         ),
         (dict(out=bare / "out"), (), "cannot be written"),
         ({}, ("--save-bank", bare / "b.json"), "--save-bank"),
-        ({}, ("--ms", 2, 50), "every M must lie in 1..10"),
-        ({}, ("--score", "msp"), "reads no negatives"),
-        ({}, ("--score", "best"), "best"),
-        ({}, ("--score-options", "weight"), "expected KEY=VALUE"),
         ({}, ("--score-options", "logits=cos"), "must be 'head' or 'cosine', got 'cos'"),
         ({}, ("--orders", "random", "--seed", -1), "--seed must be at least 0, got -1"),
         ({}, ("--cut", 1.5), "must lie in [0, 1]"),

@@ -1,13 +1,10 @@
 """The demo and the seeds command on a few scenes with a random detector."""
 
-import importlib.util
 import json
 import os
 from pathlib import Path
 
 import pytest
-import torch
-from mmengine.registry import MODELS
 from PIL import Image
 
 import negas.register  # noqa: F401
@@ -18,6 +15,7 @@ from negas.experiments.seeds import plan_seeds
 from negas.experiments.train_and_test import PlannedRun
 from negas.reports.methods import make_report, print_report, role_of
 from tests.helpers.checkpoints import fake_checkpoint
+from tests.helpers.commands import tool_said
 from tests.helpers.workplace import SHORT, make_workplace
 
 ROOT = Path(__file__).parents[2]
@@ -140,18 +138,6 @@ def test_overrides_go_where_they_fit():
         demo_run.check_overrides([stock, full], {"optimwrapper.lr": 1})
 
 
-def test_seed_reaches_the_noise():
-    necks = []
-    for seed in (7, 8):
-        cfg = demo_run.load_config(str(NEGAS))
-        cfg.merge_from_dict({"randomness.seed": seed})
-        torch.manual_seed(cfg.randomness.seed)  # as Runner does before it builds the model
-        necks.append(MODELS.build(cfg.model.neck))
-    feats = torch.zeros(1, 3, 512)
-    assert [neck.noise.seed for neck in necks] == [7, 8]
-    assert not torch.equal(necks[0].noise(feats, 0), necks[1].noise(feats, 0))
-
-
 def test_stamp(tmp_path):
     stamp = demo_run.Stamp(tmp_path / "stamp.json", "abc")
     assert stamp.read() is None
@@ -179,14 +165,10 @@ def test_fingerprint_sees_settings_and_files(tmp_path):
 
 @pytest.mark.parametrize("detector", list(demo.CONFIGS))
 def test_command_reports_missing_weights_in_one_sentence(capsys, monkeypatch, detector):
-    spec = importlib.util.spec_from_file_location("demo_tool", ROOT / "tools/demo.py")
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
     monkeypatch.chdir(ROOT)
     options = ["--cfg-options", "model.base_checkpoint=nowhere.safetensors"]
-    monkeypatch.setattr("sys.argv", ["demo.py", "--detector", detector, *options])
-    assert tool.main() == 2
-    error = capsys.readouterr().err
+    code, _, error = tool_said(capsys, "demo", "--detector", detector, *options)
+    assert code == 2
     assert "error: base_checkpoint='nowhere.safetensors' does not exist" in error
 
 

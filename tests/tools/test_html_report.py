@@ -1,7 +1,6 @@
 """The HTML report of made-up runs: numbers, pictures, what is missing, errors."""
 
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -43,23 +42,14 @@ def html(shared_run, tmp_path_factory):
     return out.read_text()
 
 
-def test_the_tables_hold_the_rows_of_the_result_file(shared_run, html):
-    rows = json.loads((shared_run / "ood_results.json").read_text())["rows"]
-    shown = Cells(html).rows
-
-    def number(score, key, **wanted):
-        wanted = dict(ood_set="near", preset="val_f1", control="none", score=score) | wanted
-        (row,) = [r for r in rows if all(r[k] == v for k, v in wanted.items())]
-        return f"{100 * row[key]:.1f}"
-
-    (msp, negs) = (next(r for r in shown if r and r[0] == name) for name in ("MSP", "NegS"))
-    plain = [number("msp", k, bank="none") for k in ("fpr95", "fpr95_closest", "auroc", "tpr")]
-    assert msp[1:5] == plain and msp[6:] == [""] * 5
-    plain = [number("negs", k, bank="model") for k in ("fpr95", "fpr95_closest", "auroc", "tpr")]
-    assert negs[1:5] == plain
-    assert negs[6].startswith(number("negs", "fpr95", bank="model", control="rotated") + " ± ")
-    assert negs[8] == number("negs", "fpr95", bank="model", control="no_leaks")
-    assert negs[10] == "1"  # zebra
+def test_settings_stand_on_the_page(html):
+    facts = {row[0]: row[1] for row in Cells(html).rows if len(row) == 2}
+    assert facts["Confidence cut"] == "0.3000 (f1, source: id_val)"
+    assert "zebra, fork" in facts["Label bank"] and facts["Config SHA-256"] == "c" * 64
+    assert facts["NMS"] == "nms, IoU 0.7, per class" and facts["Boxes per image, at most"] == "300"
+    assert facts["run.seed"] == "0" and facts["settings.rotations"] == "2"
+    assert facts["map.coco_ap50"] == "0.5"
+    assert facts["Sets (recorded boxes)"].startswith("ID validation: 12 images, 24 boxes")
     for title in (
         " FPR95 (lower",
         " closest: ",
@@ -69,16 +59,6 @@ def test_the_tables_hold_the_rows_of_the_result_file(shared_run, html):
         "out leaks: ",
     ):
         assert title in Cells(html).text, "explained in the notes"
-
-
-def test_settings_stand_on_the_page(html):
-    facts = {row[0]: row[1] for row in Cells(html).rows if len(row) == 2}
-    assert facts["Confidence cut"] == "0.3000 (f1, source: id_val)"
-    assert "zebra, fork" in facts["Label bank"] and facts["Config SHA-256"] == "c" * 64
-    assert facts["NMS"] == "nms, IoU 0.7, per class" and facts["Boxes per image, at most"] == "300"
-    assert facts["run.seed"] == "0" and facts["settings.rotations"] == "2"
-    assert facts["map.coco_ap50"] == "0.5"
-    assert facts["Sets (recorded boxes)"].startswith("ID validation: 12 images, 24 boxes")
 
 
 def test_the_page_is_whole_small_and_the_same_every_time(shared_run, html, tmp_path):
@@ -220,44 +200,12 @@ def test_sets_without_annotations_or_boxes(work_dir, tmp_path, no_plots):
     assert ["MSP", "-", "-", "-"] in [row[:4] for row in cells.rows]
 
 
-HOSTILE = "<script>alert(1)</script>"
-HOSTILE_NAME = "<img src=x onerror=alert(1)>&\"'"
-
-
-def hostile_run(folder, monkeypatch):
-    """A run whose classes, set and files are called by HTML."""
-    monkeypatch.setattr(fake_runs, "ID_NAMES", [HOSTILE, "dog", "car"])
-    monkeypatch.setattr(fake_runs, "OOD_NAMES", {HOSTILE_NAME: [HOSTILE + "2", "$x$"]})
-    monkeypatch.setattr(fake_runs, "SETS", ("id_val", "id", HOSTILE_NAME))
-    run = fake_runs.fake_run(folder / "run", config=f"{HOSTILE_NAME}.py")
-    truth = folder / "data" / f"{HOSTILE_NAME}.json"
-    content = json.loads(truth.read_text())
-    for image in content["images"]:
-        name = f"{HOSTILE_NAME}{image['id']}.png"
-        os.rename(truth.with_suffix("") / image["file_name"], truth.with_suffix("") / name)
-        image["file_name"] = name
-    truth.write_text(json.dumps(content))
-    change_results(run, lambda results: results["banks"]["model"]["labels"].__setitem__(1, HOSTILE))
-    return run
-
-
-def test_names_that_are_html_stay_text(tmp_path, monkeypatch):
-    html = make_html_report(hostile_run(tmp_path, monkeypatch)).read_text()
-    assert "<script" not in html and "<img src=x" not in html
-    assert html.count("&lt;script&gt;alert(1)&lt;/script&gt;") > 5
-    cells = Cells(html)
-    assert any(HOSTILE + "2" in row for row in cells.rows)  # an OOD category of the confusion
-    assert f"{HOSTILE_NAME}0.png" in cells.text or f"{HOSTILE_NAME}1.png" in cells.text
-    assert all(source.startswith("data:") for source in cells.sources)
-
-
 def test_user_errors(work_dir, tmp_path, monkeypatch, capsys):
     def fails(words, *args):
         assert call_tool("html_report", *args) == 2
         error = capsys.readouterr().err
         assert words in error and len(error.strip().splitlines()) == 2, error
 
-    fails("no ood_results.json", tmp_path)
     fails("no ood_results.json", tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
     fails("is a folder", work_dir, "--out", tmp_path)
@@ -266,8 +214,6 @@ def test_user_errors(work_dir, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("negas.records.VERSION", 2)
     fails("record format version 1, this code reads version 2", work_dir)
     monkeypatch.undo()
-    (work_dir / "records" / "near.npz").rename(tmp_path / "near.npz")
-    fails("records of the set 'near' are missing", work_dir)
     shutil.rmtree(work_dir / "records")
     fails("no folder 'records'", work_dir)
     (work_dir / "ood_results.json").write_text("{")

@@ -5,7 +5,6 @@ import json
 import pytest
 from mmengine.logging import MMLogger
 from PIL import Image
-from safetensors.torch import load_file, save_file
 
 from negas.apis.calibration import default_path
 from tests.helpers.commands import run_tool
@@ -131,24 +130,6 @@ def test_a_lost_input_and_a_folder_in_the_way_are_named(weights, images, tmp_pat
     (tmp_path / "file").touch()
     assert infer(images, weights, tmp_path / "file/out") == 2
     assert "cannot be written" in capsys.readouterr().err
-
-
-def test_a_calibration_of_another_checkpoint_is_refused(images, weights, tmp_path, capsys):
-    annotations = images.parent / "annotations/id_val.json"
-    found = ["--ann-file", annotations, "--img-dir", images, "--device", "cpu", "--cut", 0.3]
-    loader = {"test_dataloader.num_workers": 0, "test_dataloader.persistent_workers": False}
-    loader |= {"val_dataloader": "None"}
-    assert run_tool("calibrate", CONFIG, weights, *found, options=loader) == 0
-    state = load_file(weights)
-    state["bbox_head.head_module.reg_preds.0.2.bias"] += 1
-    other = tmp_path / "other.safetensors"
-    save_file(state, other)
-    capsys.readouterr()
-    calibration = ["--calibration", default_path(weights)]
-    assert infer(images, other, tmp_path / "out", *calibration) == 2
-    err = capsys.readouterr().err
-    assert f"'{default_path(weights)}' was fitted for another checkpoint" in err
-    assert "Traceback" not in err and not (tmp_path / "out/predictions.json").exists()
 
 
 def test_a_config_that_cannot_be_tested_and_a_foreign_detector(images, weights, tmp_path, capsys):

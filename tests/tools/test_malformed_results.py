@@ -2,13 +2,11 @@
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from negas.records import BoxRecords
 from tests.helpers.commands import call_tool
 from tests.helpers.fake_runs import fake_run
 
@@ -131,49 +129,6 @@ def test_meta_of_records(broken, capsys, meta, says):
     np.savez(file, **data)
     fails(capsys, "score", broken / "run", says=says)
     fails(capsys, "report", broken / "run", "--shared-cut", "0.5", says=says)
-
-
-def test_records_of_fewer_sets_than_the_results_know(broken, capsys):
-    (broken / "run" / "records" / "near.npz").unlink()
-    says = "the records of the set 'near' are missing; run tools/test.py again"
-    fails(capsys, "score", broken / "run", "--scores", "negs", "--bootstrap", "0", says=says)
-    fails(capsys, "report", broken / "run", "--shared-cut", "0.5", says=says)
-    fails(capsys, "html_report", broken / "run", says=says)
-
-
-def test_text_embeddings_that_are_cut_off(broken, capsys):
-    file = broken / "run" / "records" / "text_feats.npz"
-    file.write_bytes(file.read_bytes()[:200])
-    says = "text_feats.npz: not a readable npz file"
-    fails(capsys, "report", broken / "run", "--shared-cut", "0.5", says=says)
-
-
-def test_annotations_that_are_no_coco_json(broken, capsys):
-    for name in ("id", "near"):
-        file = broken / "run" / "records" / f"{name}.npz"
-        records = BoxRecords.load(file)
-        (broken / f"{name}.json").write_text("{not json")
-        meta = records.meta | dict(ann_file=str(broken / f"{name}.json"))
-        replace(records, meta=meta).save(file)
-    says = "not valid JSON"
-    fails(capsys, "report", broken / "run", "--shared-cut", "0.5", says=says)
-    fails(capsys, "score", broken / "run", "--preset", "matched", says=says)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["--scores", "negs(weight=nan)"], "'weight=nan' in 'negs(weight=nan)': the number must"),
-        (["--scores", "negs(weight=-inf)"], "the number must be finite"),
-        (["--scores", "negs(weight=1e999)"], "the number must be finite"),
-        (["--scores", "negs(weight=much)"], "'negs': an option has the wrong type"),
-        (["--scores", "negs(weight=[1])"], "'negs': an option has the wrong type"),
-        (["--seed", "-3"], "--seed must be at least 0, got -3"),
-        (["--rotations", "-1"], "--rotations must be at least 0, got -1"),
-    ],
-)
-def test_options_of_scoring(whole, capsys, arguments, says):
-    fails(capsys, "score", whole / "run", *arguments, says=says)
 
 
 def test_places_that_cannot_be_written_are_found_first(whole, tmp_path, capsys):

@@ -9,7 +9,6 @@ import torch
 from mmengine.config import Config
 
 from negas.evaluation.ood_metric import OODMetric
-from negas.files import plain
 from negas.labels.bank import NegativeLabelBank
 from negas.metrics import f1_threshold, records_to_coco
 from negas.records import BoxRecords
@@ -22,10 +21,8 @@ from tests.helpers.fake_runs import (
     SETS,
     fake_run,
     make_records,
-    score_again,
     write_data,
 )
-from tests.helpers.html_cells import Cells
 
 PRESETS = ["val_f1", "vos", "matched", "siren"]
 KEY = ("preset", "cut_source", "score", "bank", "control", "ood_set")
@@ -142,16 +139,6 @@ def test_the_cut_of_vos_is_found_once_on_all_detections(tested):
     assert f1_threshold(truth, records_to_coco(records, truth), vos=True).threshold != cut
 
 
-def test_a_cut_from_the_config_is_the_runs_own(tmp_path):
-    run = run_test(tmp_path, scores=["negs"], presets=["val_f1"], cut=0.5)
-    results = json.loads((run / "ood_results.json").read_text())
-    assert results["cuts"]["run"] == dict(value=0.5, rule="fixed", source="config")
-    assert results["cuts"]["val_f1"]["source"] == "id_val"
-    again = score_again(run, scores=["negs"], banks=["model", "wide"], rotations=2, seed=4)
-    assert results["rows"] == plain(again["runs"][0]["rows"])
-    assert {row["cut_source"] for row in results["rows"]} == {"config"}
-
-
 # --- whatever is printed shows every preset -------------------------------------------------------
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
@@ -159,9 +146,6 @@ def shown(tmp_path_factory):
     root = tmp_path_factory.mktemp("shown")
     run = fake_run(root / "negas", presets=PRESETS)
     assert call_tool("report", run, "--out", root / "report") == 0
-    assert call_tool("compare", run, "--out", root / "table.md") == 0
-    assert call_tool("compare", run, "--out", root / "table.json") == 0
-    assert call_tool("html_report", run, "--out", root / "page.html", "--pictures", 0) == 0
     rows = json.loads((run / "ood_results.json").read_text())["rows"]
     by_preset = {preset: [row for row in rows if row["preset"] == preset] for preset in PRESETS}
     assert all(by_preset.values()) and len(by_preset["vos"]) == len(by_preset["siren"])
@@ -203,37 +187,3 @@ def test_report_shows_every_preset(shown):
                 labels = {cells[0]: cells[1:5] for cells in blocks[preset]}
                 got = labels.get(f"{score_title(score)}, {title}", [])
                 assert [cell.split(" ")[0] for cell in got if cell] == turned
-
-
-def test_comparison_shows_every_preset(shown):
-    table = json.loads((shown.root / "table.json").read_text())["table"]
-    text = (shown.root / "table.md").read_text()
-    lines = [[c.strip(" *") for c in line.split("|")[1:-1]] for line in text.splitlines()]
-    for preset, rows in shown.rows.items():
-        (section,) = [s for s in table["sections"] if s["title"].startswith(f"{preset}; ")]
-        for score, bank in (("max_sigmoid", "none"), ("negs", "model")):
-            label = f"negas [{score_title(score)}]"
-            (values,) = [row["values"] for row in section["rows"] if row["label"] == label]
-            for row in rows:
-                if (row["score"], row["bank"], row["control"]) == (score, bank, "none"):
-                    assert values[f"{row['ood_set']}/fpr95"]["mean"] == fpr95_of(row)
-                    assert values[f"{row['ood_set']}/auroc"]["mean"] == row["auroc"]
-                    assert values["cut"]["mean"] == row["cut"]
-            assert [label, *numbers(rows, score, bank)] in [cells[:5] for cells in lines]
-    assert [s["title"].partition(";")[0] for s in table["sections"]] == PRESETS
-
-
-def test_the_page_shows_every_preset(shown):
-    html = (shown.root / "page.html").read_text()
-    heads = [part.partition("</summary>")[0] for part in html.split("<summary>")[1:]]
-    at = [i for i, head in enumerate(heads) if head.partition(":")[0] in PRESETS]
-    assert [heads[i].partition(":")[0] for i in at] == PRESETS
-    for i, rows in zip(at, shown.rows.values(), strict=True):
-        group = html.split("<summary>")[i + 1].partition("</details>")[0]
-        cells = [row[:6] for row in Cells(group).rows]
-        for row in rows:
-            if row["control"] == "none":
-                keys = ("fpr95", "fpr95_closest", "auroc", "tpr")
-                expected = [f"{100 * row[key]:.1f}" for key in keys]
-                made = [score_title(row["score"]), *expected, f"{row['threshold']:.3f}"]
-                assert made in cells, row

@@ -1,8 +1,7 @@
 """The data command: what it prints and returns, for every set."""
 
 import json
-import runpy
-import sys
+from functools import partial
 
 import pytest
 
@@ -17,23 +16,12 @@ from tests.datasets.prepare.official_files import (
     write_json,
     write_openimages,
 )
-from tests.helpers.yolo_world import ROOT
-
-
-@pytest.fixture(scope="module")
-def main():
-    return runpy.run_path(str(ROOT / "tools/prepare_data.py"))["main"]
+from tests.helpers.commands import tool_said
 
 
 @pytest.fixture
-def command(main, monkeypatch, capsys):
-    def call(*args):
-        monkeypatch.setattr(sys, "argv", ["prepare_data.py", *map(str, args)])
-        code = main()
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
+def command(capsys):
+    return partial(tool_said, capsys, "prepare_data")
 
 
 def test_voc_twice(command, tmp_path):
@@ -102,7 +90,6 @@ def test_openimages_ood(command, tmp_path):
 )
 def test_missing_files_are_one_sentence_and_two(command, tmp_path, monkeypatch, args):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("NEGAS_DEBUG", raising=False)
     code, out, err = command(*args)
     assert code == 2 and not out
     assert err.startswith("error: ") and "nowhere" in err and "get it from" in err

@@ -7,6 +7,7 @@ import pytest
 
 from negas.evaluation.provenance import PACKAGES, missing_keys
 from negas.files import file_sha256
+from negas.records import BoxRecords
 from negas.reports.compare import compare, write_comparison
 from negas.reports.methods import make_report
 from negas.reports.scores import write_scores
@@ -80,3 +81,14 @@ def test_records_alone_give_map_and_say_so(folder):
     assert description["run"]["config_sha256"] is None and description["run"]["nms"]["type"] is None
     text = (folder / "scored" / "ood_scores.md").read_text()
     assert "from the records, one label per box" in text
+
+
+def test_records_that_name_their_negatives_have_a_bank(folder):
+    for file in shutil.copytree(folder / "negas" / "records", folder / "named").glob("[!t]*.npz"):
+        records = BoxRecords.load(file)
+        records.meta["neg_labels"] = ["zebra", "fork"]
+        records.save(file)
+    (description,) = scored(folder, "named")
+    assert description["banks"]["model"]["labels"] == ["zebra", "fork"]
+    clean = {row["ood_set"] for row in description["rows"] if row["control"] == "no_leaks"}
+    assert clean == {"near"}

@@ -9,10 +9,7 @@ from negas.evaluation.result_files import TEXT_FEATS_FILE
 from negas.metrics import (
     GroupedScores,
     LabeledBoxes,
-    bootstrap,
     coco_map,
-    evaluate_coco,
-    ood_metrics,
     open_set_metrics,
     paired_bootstrap,
     records_to_coco,
@@ -60,51 +57,11 @@ def pick(rows, **wanted):
     return row
 
 
-@pytest.mark.parametrize("bank", ["model", "oracle"])
-def test_rows_of_a_bank(runs, bank):
-    (run,) = report_of(runs / "one", banks=["model", "oracle"])["runs"]
-    row = pick(run["rows"], bank=bank, control="none", ood_set="near")
-    (ids, id_values), (near, near_values) = (sample(runs / "one", n, 0.6, bank) for n in SIDES)
-    expected = ood_metrics(id_values, near_values)
-    for key in ("auroc", "fpr95", "fpr95_closest", "aupr", "aupr_out", "threshold", "tpr"):
-        assert row[key] == pytest.approx(getattr(expected, key), abs=1e-6), key
-    assert (row["num_id"], row["num_ood"]) == (len(ids), len(near))
-    assert (row["over_cut_id"], row["over_cut_ood"]) == (len(ids), len(near))
-    assert row["images"] == dict(
-        id=12,
-        ood=12,
-        id_with_samples=len(set(ids.image_ids)),
-        ood_with_samples=len(set(near.image_ids)),
-    )
-
-
-def test_counts_of_matched_samples(runs, tmp_path):
-    folder = fake_run(tmp_path / "run", cut=0.3)
-    file = folder / "records" / "near.npz"
-    records = BoxRecords.load(file)
-    records.select(np.arange(24) % 6 != 1).save(file)  # without some boxes beside objects
-    (run,) = report_of(folder, ["matched"])["runs"]
-    row = pick(run["rows"], control="none", ood_set="near")
-    near, _ = sample(folder, "near", 0.3)
-    hits = (near.bboxes[:, 0] == 10).sum()  # on the object
-    assert row["over_cut_ood"] == len(near) > hits == row["num_ood"]
-    assert row["over_cut_id"] == len(sample(folder, "id", 0.3)[0]) != len(near)
-    assert row["share_ood"] == pytest.approx(hits / len(near))
-    assert row["share_ood"] != row["share_id"]
-
-
-def test_intervals_draw_whole_images(runs):
+def test_intervals_stand_in_the_table(runs):
     (run,) = report_of(runs / "two", bootstrap=40, seed=3)["runs"]
-    row = pick(run["rows"], control="none", ood_set="near")
-    (ids, id_values), (near, near_values) = (sample(runs / "two", n, 0.3) for n in SIDES)
-    groups = (ids.image_ids, near.image_ids)
-    expected = bootstrap(id_values, near_values, 40, 3, groups).to_dict()
-    alone = bootstrap(id_values, near_values, 40, 3).to_dict()
-    assert expected["auroc"] != alone["auroc"], "boxes alone must give another interval"
-    for key in ("auroc", "fpr95"):
-        assert row["interval"][key] == pytest.approx(expected[key], abs=1e-6)
+    interval = pick(run["rows"], control="none", ood_set="near")["interval"]["auroc"]
     text = to_markdown(score_tables(dict(runs=[run], paired=[]))[0])
-    low, high = (f"{100 * expected['auroc'][end]:.1f}" for end in ("low", "high"))
+    low, high = (f"{100 * interval[end]:.1f}" for end in ("low", "high"))
     assert low != high and f" {low}/{high} |" in text
 
 
@@ -115,6 +72,8 @@ def test_a_set_without_samples_leaves_the_others_their_intervals(runs, tmp_path)
     (run,) = report_of(folder, bootstrap=20)["runs"]
     columns = [column.key for column in score_tables(dict(runs=[run], paired=[]))[0].columns]
     assert "far/auroc_low" in columns and "near/auroc_low" not in columns
+    paired = report_of(folder, bootstrap=20, against=runs / "one")["paired"]
+    assert [row["ood_set"] for row in paired] == ["far"]
 
 
 def test_differences_of_runs_at_their_own_cuts(runs):
@@ -164,31 +123,6 @@ def test_open_set_numbers_of_another_bank(runs, tmp_path):
     for key, value in expected.items():
         assert row["open_set"][key] == pytest.approx(value, abs=1e-6, nan_ok=True), key
     assert row["open_set"]["tau"] == row["threshold"]
-
-
-def test_f1_cuts_of_records_alone_are_found_once_for_each_rule(tmp_path, monkeypatch):
-    for name in ("one", "two"):
-        fake_run(tmp_path / name).joinpath("ood_results.json").unlink()
-        file = tmp_path / name / "records" / "id_val.npz"
-        records = BoxRecords.load(file)
-        records.select(records.image_ids < 9).save(file)  # to tell it from ID test
-    calls = []
-
-    def counted(truth, found, names):
-        calls.append(len(found))
-        return evaluate_coco(truth, found, names)
-
-    monkeypatch.setattr("negas.evaluation.cuts.evaluate_coco", counted)
-    presets, cuts = ["val_f1", "vos", "matched"], ["run", "val_f1", "test_f1"]
-    how = dict(bootstrap=9, against=tmp_path / "one")
-    (run,) = report_of(tmp_path / "two", presets, cuts, **how)["runs"]
-    validation, test = (
-        len(BoxRecords.load(tmp_path / "two" / "records" / f"{name}.npz"))
-        for name in ("id_val", "id")
-    )
-    assert calls == [validation, test] * 2 == [18, 24] * 2  # of both runs
-    sources = {(row["cut_rule"], row["cut_source"]) for row in run["rows"]}
-    assert sources == {("f1", "id_val"), ("test_f1", "id_test")}
 
 
 def test_maps_from_the_records_have_their_names(tmp_path):

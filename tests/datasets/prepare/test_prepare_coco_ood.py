@@ -133,18 +133,8 @@ def twice(data, key):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda d: d["annotations"][0].update(bbox=[float("nan"), 0, 1, 1]), "it holds NaN, near"),
-        (lambda d: d["annotations"][0].update(bbox=[0, 0, -1, 1]), "of negative size"),
         (lambda d: d["annotations"][0].update(bbox=None), "500 has no finite bbox .* but None"),
-        (lambda d: d["annotations"][0].update(image_id=77), "image 77, which is not listed"),
-        (lambda d: d["annotations"][0].update(category_id=77), "category_id 77"),
-        (lambda d: d["annotations"][0].update(image_id=[9]), r"image \[9\], which is not listed"),
-        (lambda d: d["annotations"][0].update(category_id=[1]), r"category_id \[1\]"),
         (lambda d: twice(d, "images"), "two entries of 'images' have the id 9"),
-        (lambda d: twice(d, "annotations"), "two entries of 'annotations' have the id 500"),
-        (lambda d: d["images"][0].update(file_name=d["images"][1]["file_name"]), "is listed twice"),
-        (lambda d: d["categories"][0].update(name="zebra"), "two categories are named 'zebra'"),
-        (lambda d: d["categories"][0].pop("name"), "category .* has the name None"),
         (lambda d: d.pop("images"), "no list 'images'"),
     ],
 )

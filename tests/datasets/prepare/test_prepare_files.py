@@ -21,7 +21,11 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path):
 
 def test_the_same_text_is_not_written_again(tmp_path):
     path = tmp_path / "a.json"
-    write_if_different(path, ["same"])
+    path.write_text("mine")
+    with pytest.raises(ValueError, match="exists with other content.*--overwrite"):
+        write_if_different(path, ["same"])
+    assert path.read_text() == "mine"
+    write_if_different(path, ["same"], overwrite=True)
     before = path.stat()
     assert not write_if_different(path, ["sa", "me"], overwrite=True)
     assert (path.stat().st_mtime_ns, path.stat().st_ino) == (before.st_mtime_ns, before.st_ino)

@@ -1,7 +1,6 @@
 """The OOD set from Open Images: rule, hierarchy, streaming, bad files."""
 
 import json
-import subprocess
 import sys
 
 import pytest
@@ -21,7 +20,7 @@ from tests.datasets.prepare.official_files import (
     write_image,
     write_openimages,
 )
-from tests.helpers.commands import environment
+from tests.helpers.commands import run_command
 from tests.helpers.memory import PEAK_KIB
 from tests.helpers.yolo_world import ROOT
 
@@ -205,15 +204,7 @@ print(total, len(kept), result.counts["boxes"], (after - before) // 1024)
 def test_memory_grows_with_images_and_not_with_boxes(tmp_path):
     rows = (box_row(name(i % 20_000), ZEBRA if i % 20_000 % 4 else CAT) for i in range(300_000))
     folder = write_openimages(tmp_path, rows)
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(folder)],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    done = run_command(sys.executable, "-c", MEASURE, folder, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     total, kept, boxes, mib = map(int, done.stdout.split())
     assert (total, kept, boxes) == (300_000, 15_000, 225_000)

@@ -70,24 +70,6 @@ def test_numbers_are_compared_with_the_official_ones(devkit, tmp_path):
     assert not checks["images"].holds
 
 
-def test_a_second_run_writes_nothing(devkit, tmp_path):
-    prepare_voc(devkit, tmp_path / "out")
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
-    assert len(before) == 4  # no partial files remain
-    assert not any(result.is_new for result in prepare_voc(devkit, tmp_path / "out"))
-    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
-
-
-def test_other_content_is_not_replaced_unasked(devkit, tmp_path):
-    (tmp_path / "voc0712_trainval.json").write_text("mine")
-    with pytest.raises(ValueError, match="exists with other content.*--overwrite"):
-        prepare_voc(devkit, tmp_path)
-    assert (tmp_path / "voc0712_trainval.json").read_text() == "mine"
-    prepare_voc(devkit, tmp_path, overwrite=True)
-    assert len(load(tmp_path)["images"]) == 4
-    assert not list(tmp_path.glob(".*.tmp"))
-
-
 def test_images_of_both_years_are_linked(devkit, tmp_path):
     assert link_images(devkit, tmp_path / "JPEGImages") == 6
     assert (tmp_path / "JPEGImages" / "2008_000002.jpg").is_file()

@@ -9,7 +9,7 @@ from PIL import Image
 from negas.labels import NegativeLabelBank
 from negas.labels.corpus import Corpus
 from negas.labels.mining.options import MiningOptions
-from negas.labels.mining.run import describe, mine
+from negas.labels.mining.run import mine
 from negas.labels.selection.ranking import Selection
 from tests.helpers.chat_server import chat_server, names_reply
 from tests.helpers.yolo_world import ROOT
@@ -226,10 +226,3 @@ def test_a_share_of_each_part_of_speech(options, monkeypatch):
     assert [word in CORPUS.words[:4] for word in kept] == [True, True, False]
     with pytest.raises(ValueError, match="fraction 0.15 of 6 candidates is none"):
         mine(options(source="wordnet", select="neglabel"))
-
-
-def test_describe_touches_nothing(options, images):
-    lines = describe(options(num=3, **images))
-    text = "\n".join(lines)
-    assert "9 names in" in text and "('a photo of a {}.',)" in text and "bank.json" in text
-    assert images["img_dir"] in text and not options().work_dir.exists()

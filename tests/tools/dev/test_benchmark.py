@@ -1,10 +1,10 @@
 """benchmark.py runs and reports ratios of what it measured (no claim about their size)."""
 
-import importlib.util
 import json
 import os
 from pathlib import Path
 
+import benchmark as tool
 import pytest
 import step_costs as benchmark
 
@@ -24,9 +24,6 @@ def no_collection(monkeypatch):
     [("yolo_world", 64, 4), pytest.param("grounding_dino", 96, 3, marks=pytest.mark.slow)],
 )
 def test_all_ratios_are_measured(tmp_path, monkeypatch, capsys, model, size, rows):
-    spec = importlib.util.spec_from_file_location("benchmark_tool", ROOT / "tools/dev/benchmark.py")
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
     monkeypatch.chdir(ROOT)
     out = tmp_path / "numbers.json"
     command = f"benchmark.py --model configs/_base_/models/{model}_tiny.py --size {size} --batch 1"

@@ -1,26 +1,15 @@
 """tools/dev/benchmark_image.py runs and reports what it measured (no claim about its size)."""
 
-import importlib.util
 import json
-from pathlib import Path
 
+import benchmark_image as tool
 import image_costs as benchmark
 import pytest
 import torch
 
-ROOT = Path(__file__).resolve().parents[3]
-
-
-@pytest.fixture
-def tool():
-    spec = importlib.util.spec_from_file_location("tool", ROOT / "tools/dev/benchmark_image.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 @pytest.mark.slow
-def test_every_method_is_measured(tool, tmp_path, monkeypatch, capsys):
+def test_every_method_is_measured(tmp_path, monkeypatch, capsys):
     out = tmp_path / "numbers.json"
     command = "benchmark_image.py --images 40 --id-labels 5 --neg-labels 30 --width 8 --rounds 1"
     argv = [*command.split(), "--groups", "3", "--methods", "mcm", "csp", "--out", str(out)]
@@ -44,7 +33,7 @@ def test_every_method_is_measured(tool, tmp_path, monkeypatch, capsys):
         (["--rounds", "0"], "--rounds must be at least 1"),
     ],
 )
-def test_bad_arguments_are_one_sentence(tool, monkeypatch, capsys, arguments, sentence):
+def test_bad_arguments_are_one_sentence(monkeypatch, capsys, arguments, sentence):
     monkeypatch.setattr("sys.argv", ["benchmark_image.py", *arguments])
     assert tool.main() == 2
     assert sentence in capsys.readouterr().err

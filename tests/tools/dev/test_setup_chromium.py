@@ -1,23 +1,17 @@
 """The browser for the tests: found, installed as root, or asked for in one sentence."""
 
-import importlib.util
 import subprocess
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[3]
+import setup_chromium as module
 
 
 @pytest.fixture
 def script(monkeypatch, tmp_path):
     """The script on a machine whose PATH is an empty folder, with apt-get's calls recorded."""
-    spec = importlib.util.spec_from_file_location("script", ROOT / "tools/dev/setup_chromium.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("NEGAS_CHROMIUM", raising=False)
-    module.asked = []
+    monkeypatch.setattr(module, "asked", [], raising=False)
 
     def run(command, **options):
         if command != module.INSTALL:
@@ -27,7 +21,8 @@ def script(monkeypatch, tmp_path):
             program(tmp_path / "chromium")
         return subprocess.CompletedProcess(command, 0 if module.works else 100, "", "E: no network")
 
-    real, module.works = subprocess.run, True
+    real = subprocess.run
+    monkeypatch.setattr(module, "works", True, raising=False)
     monkeypatch.setattr(module.subprocess, "run", run)
     return module
 

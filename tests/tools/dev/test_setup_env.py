@@ -1,31 +1,22 @@
-import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import setup_env as script
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-def script(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    spec = importlib.util.spec_from_file_location("setup_env", ROOT / "tools/dev/setup_env.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def pip_calls(script, monkeypatch):
+def pip_calls(monkeypatch):
     calls = []
     monkeypatch.setattr(script, "pip", lambda python, *arguments: calls.append(arguments))
     return calls
 
 
-def test_damaged_packages_are_installed_anew(script, pip_calls, monkeypatch, tmp_path):
+def test_damaged_packages_are_installed_anew(pip_calls, monkeypatch, tmp_path):
     rest = tmp_path / "half-1.dist-info"
     rest.mkdir()
     rows = [
@@ -45,7 +36,7 @@ def test_damaged_packages_are_installed_anew(script, pip_calls, monkeypatch, tmp
     assert not rest.exists()
 
 
-def fake_world(script, monkeypatch, names, alive=True):
+def fake_world(monkeypatch, names, alive=True):
     monkeypatch.setattr(script, "works", lambda python: alive)
     monkeypatch.setattr(
         script, "inspect", lambda python: [(name, "1", False, False, "") for name in names]
@@ -59,8 +50,8 @@ def fake_world(script, monkeypatch, names, alive=True):
     ("names", "extras"),
     [([], "lite,dev"), (["mmcv-lite"], "lite,dev"), (["mmcv"], "mm,dev")],
 )
-def test_a_full_mmcv_is_kept(script, pip_calls, monkeypatch, tmp_path, names, extras):
-    fake_world(script, monkeypatch, names)
+def test_a_full_mmcv_is_kept(pip_calls, monkeypatch, tmp_path, names, extras):
+    fake_world(monkeypatch, names)
     monkeypatch.setenv("TORCH", "torch==2.4.1")
     monkeypatch.setenv("TORCH_INDEX_URL", "https://index")
     script.setup(tmp_path, "lite,dev")
@@ -71,9 +62,9 @@ def test_a_full_mmcv_is_kept(script, pip_calls, monkeypatch, tmp_path, names, ex
 
 
 def test_a_complete_environment_is_left_alone_until_something_changes(
-    script, pip_calls, monkeypatch, tmp_path
+    pip_calls, monkeypatch, tmp_path
 ):
-    fake_world(script, monkeypatch, ["torch"])
+    fake_world(monkeypatch, ["torch"])
     monkeypatch.setenv("TORCH", "torch==2.4.1")
     script.setup(tmp_path, "dev")
     done = len(pip_calls)
@@ -84,8 +75,8 @@ def test_a_complete_environment_is_left_alone_until_something_changes(
     assert len(pip_calls) == 2 * done
 
 
-def test_the_stamp_is_gone_while_work_is_under_way(script, monkeypatch, tmp_path):
-    fake_world(script, monkeypatch, ["torch"], alive=False)
+def test_the_stamp_is_gone_while_work_is_under_way(monkeypatch, tmp_path):
+    fake_world(monkeypatch, ["torch"], alive=False)
     (tmp_path / script.STAMP).write_text("old")
 
     def fail(python, *arguments):
@@ -106,7 +97,7 @@ def test_a_folder_that_is_no_venv_is_not_deleted(tmp_path):
     assert (tmp_path / "thesis.tex").exists()
 
 
-def test_missing_venv_module_names_the_package(script, monkeypatch, tmp_path):
+def test_missing_venv_module_names_the_package(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ensurepip", None)
     with pytest.raises(script.SetupError, match="apt-get install python3-venv"):
         script.create(tmp_path / "venv")
@@ -121,7 +112,7 @@ def test_missing_venv_module_names_the_package(script, monkeypatch, tmp_path):
         (["opencv-python", "opencv-python-headless"], True, True),
     ],
 )
-def test_one_opencv_that_imports_is_left(script, pip_calls, monkeypatch, names, imports, headless):
+def test_one_opencv_that_imports_is_left(pip_calls, monkeypatch, names, imports, headless):
     done = subprocess.CompletedProcess([], int(not imports), "", "libGL.so.1")
     monkeypatch.setattr(script, "call", lambda *command, quiet=False: done)
     monkeypatch.setattr(
@@ -135,7 +126,7 @@ def test_one_opencv_that_imports_is_left(script, pip_calls, monkeypatch, names, 
         assert pip_calls[1:] == [("install", "opencv-python-headless<5")]
 
 
-def test_files_that_are_missing_are_seen(script, monkeypatch, tmp_path):
+def test_files_that_are_missing_are_seen(monkeypatch, tmp_path):
     tools = script
     info = tmp_path / "toy-1.dist-info"
     info.mkdir()

@@ -1,22 +1,16 @@
 """A small teacher and the tool that makes encoders of it."""
 
-import importlib.util
-from pathlib import Path
-
+import make_tiny_clip
 import numpy as np
 import pytest
 
-TOOL = Path(__file__).resolve().parents[3] / "tools/emoji_world/make_tiny_clip.py"
 NAMES = """cat dog horse cow sheep bird boat car bus train bicycle bottle chair couch tv zebra
 bear lamp knife fork spoon cup bowl apple pear grape drum violin guitar flute""".split()
 
 
 @pytest.fixture(scope="session")
 def tool():
-    spec = importlib.util.spec_from_file_location("make_tiny_clip", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return make_tiny_clip
 
 
 @pytest.fixture(scope="session")
