@@ -182,6 +182,13 @@ class Recorded:
         check_labels(f"{self.path}: the records", records[ID], self.results or {})
         return records
 
+    def forget(self) -> None:
+        """Let go of boxes, embeddings and ground truth; they are read again when asked for."""
+        for name in ("records", "feats"):
+            self.__dict__.pop(name, None)
+        for kept in (self.truths, self.samples, self.objects, self._with_banks):
+            kept.clear()
+
     @property
     def id_labels(self) -> list[str]:
         """ID label names, or numbers where the records name none."""

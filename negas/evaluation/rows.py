@@ -10,9 +10,10 @@ import ast
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -221,21 +222,30 @@ def rows_by_preset(
     """:func:`run_rows` of several presets; a bank is turned once for all of them."""
     samples = [take_samples(run, preset) for preset in presets]
     jobs = [(score, bank) for score in scoring.scores for bank in banks_of(score, scoring.banks)]
-
-    def work(job: tuple[Samples, tuple[NamedScore, str]]) -> list[dict]:
-        taken, (score, bank) = job
-        return list(_rows(run, taken, score, bank, None, scoring, on_row))
-
     # numpy and torch release the interpreter lock: sorting a million scores fills both cores
     with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
-        parts = [pool.map(work, [(taken, job) for job in jobs]) for taken in samples]
-        tables = [[row for made in part for row in made] for part in parts]
-    with_negatives = [score for score in scoring.scores if score.needs_negatives]
-    for bank in scoring.banks if with_negatives else ():
-        found = _control_rows(run, samples, with_negatives, bank, scoring, on_row)
-        for table, controls in zip(tables, found, strict=True):
-            table += controls
+        work = partial(_rows, run, samples, scoring)
+
+        def plain(job: tuple[NamedScore, str]) -> list[list[dict]]:
+            return work(*job, NO_CONTROL, bank_records(run, *job), on_row)
+
+        def controlled(control: str, bank: str, records: Mapping, on_row=on_row):
+            views = {cosine: _as_read(records, cosine) for cosine in {s.cosine for s in negs}}
+            jobs = [(score, bank, control, views[score.cosine], on_row) for score in negs]
+            return _joined(pool.map(lambda job: work(*job), jobs), len(samples))
+
+        tables = _joined(pool.map(plain, jobs), len(samples))
+        negs = [score for score in scoring.scores if score.needs_negatives]
+        for bank in scoring.banks if negs else ():
+            found = _control_rows(run, len(samples), bank, scoring, controlled)
+            tables = _joined([tables, found], len(samples))
     return tables
+
+
+def _joined(parts: Iterable[list[list[dict]]], count: int) -> list[list[dict]]:
+    """The tables of all parts, one for each of ``count`` presets."""
+    parts = list(parts)
+    return [[row for part in parts for row in part[i]] for i in range(count)]
 
 
 def usable(
@@ -316,36 +326,47 @@ def sample_values(
     run: Recorded, samples: Samples, score: NamedScore, bank: str
 ) -> dict[str, np.ndarray]:
     """Scores of the samples of the ID set and every OOD set, float64 ``[n]`` each."""
-    records = bank_records(run, score, bank)
+    return _values(bank_records(run, score, bank), [samples], score)[0]
+
+
+def _values(
+    records: Mapping[str, BoxRecords], samples: Sequence[Samples], score: NamedScore
+) -> list[dict[str, np.ndarray]]:
+    """Scores by set for each of the samples; a box that is in several of them is scored once."""
     built = get_score(score.name, **score.options)
-    return {name: records[name].score_with(built, rows) for name, rows in samples.rows.items()}
+    found: list[dict[str, np.ndarray]] = [{} for _ in samples]
+    for name in [name for name in samples[0].rows if name in records]:
+        wanted = [taken.rows[name] for taken in samples]
+        rows = np.unique(np.concatenate(wanted))
+        values = records[name].score_with(built, rows)
+        for each, mine in zip(found, wanted, strict=True):
+            each[name] = values[np.searchsorted(rows, mine)]
+    return found
 
 
 def _rows(
     run: Recorded,
-    samples: Samples,
+    samples: Sequence[Samples],
+    scoring: Scoring,
     score: NamedScore,
     bank: str,
-    turned: tuple[str, Mapping[str, BoxRecords]] | None,
-    scoring: Scoring,
+    control: str,
+    records: Mapping[str, BoxRecords],
     on_row: Callable[[], None],
-) -> Iterator[dict]:
-    """Rows of one score and bank; of a control, where ``turned`` has its records as read."""
-    control, draws = NO_CONTROL, scoring.draws
-    if turned is None:
-        values = sample_values(run, samples, score, bank)
-    else:
-        control, draws = turned[0], 0
-        built = get_score(score.name, **score.options)
-        values = {n: each.score_with(built, samples.rows[n]) for n, each in turned[1].items()}
-    logits = "cosine" if score.cosine else "head"
-    about = dict(score=score.label, options=score.options, logits=logits)
-    about |= dict(bank=bank, control=control)
-    for name in values:
-        if name != ID:
+) -> list[list[dict]]:
+    """Rows of one score and bank for each of the samples, from records as the score reads them."""
+    about = dict(score=score.label, options=score.options)
+    about |= dict(logits="cosine" if score.cosine else "head", bank=bank, control=control)
+    draws = scoring.draws if control == NO_CONTROL else 0
+    tables = []
+    for taken, values in zip(samples, _values(records, samples, score), strict=True):
+        table = []
+        for name in [name for name in values if name != ID]:
             pair = (values[ID], values[name])
-            yield about | _numbers(run, samples, name, *pair, draws, scoring.seed)
+            table.append(about | _numbers(run, taken, name, *pair, draws, scoring.seed))
             on_row()
+        tables.append(table)
+    return tables
 
 
 def _numbers(
@@ -404,40 +425,23 @@ def _share(samples: Samples, name: str) -> float:
 
 def _control_rows(
     run: Recorded,
-    samples: Sequence[Samples],
-    scores: Sequence[NamedScore],
+    count: int,
     bank: str,
     scoring: Scoring,
-    on_row: Callable[[], None],
+    rows: Callable[..., list[list[dict]]],
 ) -> list[list[dict]]:
-    """Rows of a bank's controls for each of the samples."""
-
-    def rows(control: str, records: Mapping[str, BoxRecords], on_row) -> list[list[dict]]:
-        views = {cosine: _as_read(records, cosine) for cosine in {s.cosine for s in scores}}
-        return [
-            [
-                row
-                for score in scores
-                for row in _rows(
-                    run, taken, score, bank, (control, views[score.cosine]), scoring, on_row
-                )
-            ]
-            for taken in samples
-        ]
-
+    """Rows of a bank's controls for each of ``count`` presets; ``rows`` scores their records."""
     draws = []
     for i in range(count_rotations(run, scoring)):
         feats = rotated_bank(run.feats[bank], scoring.seed + i)
-        turned = run.rescore(bank, feats, [ID, *run.ood_sets])
-        draws.append(rows("rotated", turned, on_row))
-    made = [mean_rows([draw[i] for draw in draws]) for i in range(len(samples))]
+        draws.append(rows("rotated", bank, run.rescore(bank, feats, [ID, *run.ood_sets])))
+    made = [mean_rows([draw[i] for draw in draws]) for i in range(count)]
     records, labels = run.with_bank(bank), run.bank_labels(bank) or []
     for name, words in leaking(run, bank).items() if scoring.no_leaks else ():
         keep = [i for i, label in enumerate(labels) if label not in words]
         if 0 < len(keep) < len(labels) == records[ID].neg_logits.shape[1]:
             clean = {each: records[each].select_negatives(keep) for each in (ID, name)}
-            for table, more in zip(made, rows("no_leaks", clean, lambda: None), strict=True):
-                table += more
+            made = _joined([made, rows("no_leaks", bank, clean, lambda: None)], count)
     return made
 
 

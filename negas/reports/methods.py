@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from pycocotools.coco import COCO
 from tqdm import tqdm
 
 from negas.evaluation.provenance import MAPS, complete, leaks_of
@@ -373,6 +374,10 @@ def make_report(
         ValueError: files that cannot be read, runs without OOD sets, or runs that cannot stand in
             one table.
     """
+    places = [Path(path).resolve() for path in paths]
+    for i, place in enumerate(places):
+        if place in places[:i]:
+            raise ValueError(f"{paths[i]}: this run is given twice; give each once")
     runs = [load_tested(path) for path in paths]
     for run in runs:
         if not run.ood_sets:
@@ -385,9 +390,14 @@ def make_report(
         cut = shared_cut_of(runs, shared_cut)
         pairs = [pair for method in methods for pair in zip(method.runs, method.rows, strict=True)]
         hidden = None if progress else True  # None: no bar where standard error is no terminal
+        truths: dict[tuple, COCO] = {}  # runs on the same annotations read them once
         for run, rows in tqdm(pairs, desc=f"shared cut {cut:.3f}", leave=False, disable=hidden):
             tested = blocks_of(rows)  # perhaps at this very cut, too
+            files = {name: _annotations(about) for name, about in run.results["sets"].items()}
+            run.truths.update({n: truths[file] for n, file in files.items() if file in truths})
             rows += [row for row in rows_at(run, cut) if Block.of(row) not in tested]
+            truths |= {files[name]: truth for name, truth in run.truths.items() if files[name]}
+            run.forget()
     tables = []
     for block in blocks_of(row for method in methods for rows in method.rows for row in rows):
         tables.append(main_table(methods, block))
@@ -396,6 +406,12 @@ def make_report(
     if out is not None:
         write_report(Path(out), methods, tables)
     return tables
+
+
+def _annotations(about: dict) -> tuple[str, str] | None:
+    """What tells a set's annotation file from others; ``None``: the test could not see it."""
+    file, digest = about.get("ann_file"), about.get("ann_sha256")
+    return (file, digest) if file and digest else None
 
 
 def load_tested(path: str | Path, annotations: Mapping[str, str] | None = None) -> Run:
