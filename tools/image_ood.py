@@ -32,9 +32,17 @@ def main() -> int:
     def say(line: str) -> None:
         tqdm.write(line, file=sys.stderr)
 
-    from negas.reports.image_level import make_table, write_partial, write_report, write_table
+    from negas.reports.image_level import (
+        begin_report,
+        make_table,
+        write_partial,
+        write_report,
+        write_table,
+    )
     from negas.reports.table import print_table
 
+    for options in views:
+        begin_report(options)
     runs, files = [], []
     for pair in zip(views, ready, strict=True):
         runs.append(run_image_ood(*pair, notify=say, save=write_partial))

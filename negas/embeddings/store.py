@@ -31,7 +31,7 @@ from .images import DECODER, MARGIN, ImageItem, load_image
 
 T = TypeVar("T")
 CHUNK = 2048  # items per file: 4 MB at 512 channels, a minute of ViT-B/16 on a CPU core
-_FORMAT = 1  # part of every name: raise it when the content of the files changes
+_FORMAT = 2  # part of every name: raise it when the content of the files changes
 
 
 def write_tensors(
@@ -39,8 +39,13 @@ def write_tensors(
 ) -> None:
     """Write tensors and what JSON can hold of them to a safetensors file, whole or not at all."""
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    text = json.dumps(about)
     with whole_file(path) as partial:
-        save_file(plain, partial, metadata={"about": json.dumps(about)})
+        save_file(plain, partial, metadata={"about": text, "digest": _digest(plain, text)})
+
+
+def _digest(tensors: Mapping[str, Tensor], about: str) -> str:
+    return fingerprint(about, *(part for name in sorted(tensors) for part in (name, tensors[name])))
 
 
 def read_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -52,8 +57,12 @@ def read_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, 
     """
     try:
         with safe_open(str(path), framework="pt") as file:
-            about = json.loads((file.metadata() or {})["about"])
-            return {name: file.get_tensor(name) for name in file.keys()}, about
+            metadata = file.metadata() or {}
+            about, digest = metadata["about"], metadata["digest"]
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            if _digest(tensors, about) != digest:
+                raise ValueError("its content is not what was written")
+            return tensors, json.loads(about)
     except KeyError:
         raise ValueError("it does not say what it holds") from None
     except (SafetensorError, ValueError) as error:
@@ -170,6 +179,8 @@ def _read(path: Path, count: int) -> Encoded | None:
         return None
     try:
         tensors, about = read_tensors(path)
+        if about["of"] != _name_of(path):
+            raise ValueError("it is of other items or of another encoder")
         broken = {int(place): why for place, why in about["broken"].items()}
         feats, index = tensors["feats"], tensors["index"]
         if not len(feats) == len(index) == count - len(broken) or feats.ndim != 2:
@@ -181,7 +192,13 @@ def _read(path: Path, count: int) -> Encoded | None:
 
 
 def _write(path: Path, part: Encoded) -> None:
-    write_tensors(path, {"feats": part.feats, "index": part.index}, {"broken": part.broken})
+    about = {"broken": part.broken, "of": _name_of(path)}
+    write_tensors(path, {"feats": part.feats, "index": part.index}, about)
+
+
+def _name_of(path: Path) -> str:
+    """Encoder and items, as folder and file name hold them."""
+    return f"{path.parent.name}/{path.stem}"
 
 
 def encode_texts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -13,9 +14,16 @@ from tqdm import tqdm
 
 import negas
 from negas.compat.versions import installed
-from negas.files import write_json, write_npz, write_text
+from negas.files import (
+    file_sha256,
+    lock_file,
+    unlock_file,
+    write_json,
+    write_npz,
+    write_text,
+)
 from negas.image_level.registry import find_method
-from negas.image_level.run.options import GROUPS
+from negas.image_level.run.options import GROUPS, ImageOodOptions
 from negas.image_level.run.run import DETECTOR, ImageOodRun, kind_of
 from negas.labels.leakage import leakage
 from negas.text import listed
@@ -214,19 +222,35 @@ def write_table(table: Table, runs: Sequence[ImageOodRun]) -> Path:
     return path
 
 
+_FILES = {RESULTS_FILE: "partial_results.json", "scores.npz": "partial_scores.npz"}
+_LOCK = ".image_ood.lock"
+
+
+def begin_report(options: ImageOodOptions) -> None:
+    """Before a run: see that no other one writes to its folder.
+
+    Raises:
+        BlockingIOError: one does.
+    """
+    lock_file(Path(options.out) / _LOCK, f"another run writes to {str(options.out)!r}")
+
+
 def write_partial(run: ImageOodRun) -> None:
     """Keep what a run has so far, which a kill or a captioner that fails would lose.
 
-    The files are ``partial_results.json`` and ``partial_scores.npz``; :func:`write_report` removes
-    them. The results of an earlier run stay as they are until this one is complete.
+    The files are ``partial_results.json`` and ``partial_scores.npz``; :func:`write_report` moves
+    them up. The results of an earlier run stay as they are until this one is complete.
     """
-    out = Path(run.options.out)
-    write_json(out / "partial_results.json", results(run))
-    _write_scores(run, out / "partial_scores.npz")
+    partial_results, partial_scores = (Path(run.options.out) / name for name in _FILES.values())
+    _write_scores(run, partial_scores)
+    files = {"scores.npz": file_sha256(partial_scores)}
+    write_json(partial_results, results(run) | dict(files=files))
 
 
 def write_report(run: ImageOodRun) -> list[Path]:
-    """Write ``image_ood_results.json``, ``scores.npz`` and the histograms.
+    """Write ``image_ood_results.json``, ``scores.npz`` and the histograms, for those of before.
+
+    The results hold the SHA-256 of the scores: with another one they are of another run.
 
     Returns:
         The files.
@@ -235,11 +259,12 @@ def write_report(run: ImageOodRun) -> list[Path]:
         OSError: the folder cannot be written.
     """
     out = Path(run.options.out)
-    paths = [out / RESULTS_FILE, out / "scores.npz"]
-    write_json(paths[0], results(run))
-    _write_scores(run, paths[1])
-    for name in ("partial_results.json", "partial_scores.npz"):
-        (out / name).unlink(missing_ok=True)
+    write_partial(run)
+    for old in (out / "histograms").glob("*.png"):
+        old.unlink()
+    paths = [out / name for name in _FILES]
+    for path in reversed(paths):  # the results last
+        os.replace(out / _FILES[path.name], path)
     if run.options.plots:
         first = {"online": run.options.seeds[0]}
         drawn = [key for key in run.scores if key[2] == first.get(kind_of(key[0]), 0)]
@@ -250,6 +275,7 @@ def write_report(run: ImageOodRun) -> list[Path]:
             of_id, of_ood, note = _spread(of_id, of_ood)
             plot_histogram(of_id, {name: of_ood}, method_name(method) + note, path)
             paths.append(path)
+    unlock_file(out / _LOCK)
     return paths
 
 

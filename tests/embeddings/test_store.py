@@ -1,5 +1,6 @@
 """The feature store: encoded once, resumed after a stop, made again when damaged."""
 
+import json
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from negas.embeddings.encoders import build_encoder
@@ -338,3 +340,30 @@ def test_nothing_to_encode(encoder, tmp_path):
     (tmp_path / "a.png").write_text("no image")
     with pytest.raises(ValueError, match=r"none of the 2 images can be read; the first: .*a\.png"):
         encode_images(encoder, [tmp_path / "a.png", tmp_path / "b.png"])
+
+
+@pytest.mark.parametrize("of", ["other items", "another encoder", "fewer rows", "another number"])
+def test_a_file_that_is_not_what_was_written_is_made_again(tmp_path, capsys, of):
+    whole = words(tmp_path)
+    store = FeatureStore(tmp_path, "tiny")
+    path, later = (store.path("texts", tuple(part)) for part in (WORDS[:10], WORDS[10:20]))
+    if of == "other items":
+        path.write_bytes(later.read_bytes())
+    elif of == "another encoder":
+        encode_texts(Encoder(), [w + "!" for w in WORDS], "other", tmp_path, chunk=10)
+        foreign = FeatureStore(tmp_path, "other").folder
+        path.write_bytes(next(foreign.glob("*.safetensors")).read_bytes())
+    else:
+        with safe_open(str(path), framework="pt") as file:
+            metadata, feats = file.metadata(), file.get_tensor("feats")
+        index = torch.arange(10)
+        if of == "fewer rows":  # and as many said to be broken
+            about = json.loads(metadata["about"]) | {"broken": {"9": "lost"}}
+            metadata, feats, index = metadata | {"about": json.dumps(about)}, feats[:9], index[:9]
+        else:
+            feats = feats + torch.eye(10, 6)
+        save_file({"feats": feats, "index": index}, path, metadata=metadata)
+    capsys.readouterr()
+    encode = Encoder()
+    assert (words(tmp_path, encode) == whole).all() and encode.texts == WORDS[:10]
+    assert "damaged" in capsys.readouterr().out

@@ -1,8 +1,13 @@
 """tools/image_ood.py on tiny sets with a tiny random CLIP: tables, caches, captions, bad input."""
 
 import json
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -11,6 +16,7 @@ from PIL import Image
 
 from negas.embeddings.encoders import build_encoder
 from negas.embeddings.store import read_tensors, write_tensors
+from negas.files import file_sha256
 from negas.image_level.adaneg import AdaNeg
 from negas.image_level.ants import ANTS
 from negas.image_level.interneg import InterNeg
@@ -22,9 +28,11 @@ from negas.metrics import ood_metrics
 from negas.metrics.controls import rotated_bank
 from negas.options import option
 from negas.records import BoxRecords
+from negas.reports import image_level
 from negas.scores import get_score
 from tests.helpers.chat_server import chat_server
-from tests.helpers.commands import tool_said
+from tests.helpers.commands import environment, tool_said
+from tests.helpers.killed import Killed, killed_at
 from tests.helpers.tiny_encoders import make_encoder_dir
 from tests.helpers.tiny_vlm import write_tiny_llava
 
@@ -539,3 +547,67 @@ def test_a_method_that_fails_costs_itself_only(run):
     assert results() == earlier
     assert run(*args, "--out", "new")[0] == 0
     assert not list(Path("new").rglob("partial*")) and Path("new/images/scores.npz").is_file()
+
+
+# --- one run of the folder ------------------------------------------------------------------------
+def whole(folder):
+    """Whether the results name the scores beside them."""
+    data = json.loads((folder / "image_ood_results.json").read_text())
+    return data["files"]["scores.npz"] == file_sha256(folder / "scores.npz")
+
+
+def test_a_killed_run_leaves_the_older_one_or_says_so_in_the_file(run, tmp_path):
+    assert run("--out", "out", "--plots", "--methods", "mcm", "neglabel")[0] == 0
+    assert whole(Path("out")) and Path("out/histograms/neglabel-far.png").is_file()
+    old = results()
+    ended = []
+    for step in (1, 4, 6, 10, 11):
+        folder = Path(shutil.copytree("out", f"killed{step}"))
+        with patch("negas.reports.image_level.begin_report"), killed_at_reports(step):
+            try:
+                run("--out", folder, "--methods", "energy")
+            except Killed:
+                ended.append(json.loads((folder / "image_ood_results.json").read_text()) == old)
+                assert ended[-1] or whole(folder)
+                assert whole(folder) or (folder / "partial_results.json").is_file()
+    assert run("--methods", "energy")[0] == 0
+    assert whole(Path("out")) and not list(Path("out").rglob("partial*"))
+    assert ended and ended[0] and not list(Path("out/histograms").iterdir())
+
+
+@contextmanager
+def killed_at_reports(step):
+    """Killed while the report is written, not before."""
+    write = image_level.write_report
+
+    def report(found):
+        with killed_at(step):
+            return write(found)
+
+    with patch("negas.reports.image_level.write_report", report):
+        yield
+
+
+HOLD = """
+import sys, time
+from negas.files import lock_file
+lock_file(sys.argv[1], "x")
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_two_runs_in_one_folder(run):
+    Path("out").mkdir()
+    command = [sys.executable, "-c", HOLD, "out/.image_ood.lock"]
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment())
+    try:
+        first.stdout.readline()
+        code, _, err = run()
+        assert code == 2 and "another run writes to 'out'" in err
+        assert not Path("out/image_ood_results.json").exists()
+        assert not list(Path("cache").iterdir())
+    finally:
+        first.kill()
+        first.communicate()
+    assert run()[0] == 0

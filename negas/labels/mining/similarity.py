@@ -6,7 +6,6 @@ Shapes: C candidates, K ID labels, D channels.
 from __future__ import annotations
 
 import shutil
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from negas.files import write_npz
+from negas.files import file_sha256, read_npz, write_npz
 
 from .candidates import CandidateSet
 from .options import MiningOptions
@@ -54,12 +53,12 @@ def embed(
     stage = similarity_stage(options, found, notify)
     path = stage.path.with_suffix(".npz")
     stored = stage.load()
-    features = _read(path, stored["array key"]) if stored else None
+    features = _read(path, stored.get("array sha256")) if stored else None
     if features is None:
         features = _compute(options, found, stage.path.parent)
-        _write(path, features, stage.key)
+        _write(path, features)
         rows = list(_rows(features, found.names, options.class_names))
-        stage.save(**{"array key": stage.key, "similarities": rows})
+        stage.save(**{"array sha256": file_sha256(path), "similarities": rows})
         shutil.rmtree(options.work_dir / "features", ignore_errors=True)  # all of it is in the npz
     return features, stage
 
@@ -148,21 +147,16 @@ def _rows(features: Features, names: list[str], classes: tuple[str, ...]) -> Ite
             yield row
 
 
-def _write(path: Path, features: Features, key: str) -> None:
-    arrays = {"key": np.array(key), "candidates": features.candidates}
-    arrays["id_labels"] = features.id_labels
+def _write(path: Path, features: Features) -> None:
+    arrays = {"candidates": features.candidates, "id_labels": features.id_labels}
     if features.prototypes is not None:
         arrays["prototypes"] = features.prototypes
     write_npz(path, arrays)
 
 
-def _read(path: Path, key: str) -> Features | None:
+def _read(path: Path, sha256: str | None) -> Features | None:
     """The stored arrays, or None if they are lost, damaged or of another run."""
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            if str(data["key"]) != key:
-                return None
-            prototypes = data["prototypes"] if "prototypes" in data.files else None
-            return Features(data["candidates"], data["id_labels"], prototypes)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    if not path.is_file() or file_sha256(path) != sha256:
         return None
+    data = read_npz(path)
+    return Features(data["candidates"], data["id_labels"], data.get("prototypes"))
