@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 try:
     import fcntl
@@ -173,7 +173,7 @@ def _check_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
         raise ValueError(f"{entry.filename} is not as large as it says")
 
 
-_locks: dict[Path, IO[str]] = {}
+_locks: dict[Path, int] = {}
 
 
 def lock_file(path: str | os.PathLike, doing: str) -> None:
@@ -189,33 +189,37 @@ def lock_file(path: str | os.PathLike, doing: str) -> None:
     Raises:
         BlockingIOError: another process holds it.
     """
-    path = Path(path).resolve()
-    if fcntl is None or path in _locks:
+    place = _lock_place(path)
+    if fcntl is None or place in _locks:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("a+", encoding="utf-8")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
         # not flock, which worker processes would inherit and keep when this one is killed
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        file.seek(0)
-        holder = file.read(20).strip()
-        file.close()
+        holder = os.read(file, 20).decode("ascii", "replace").strip() or "unknown"
+        os.close(file)
         if error.errno not in (errno.EACCES, errno.EAGAIN):
             return
         raise BlockingIOError(
-            f"{doing} already (process {holder or 'unknown'}); wait for it or name another folder"
+            f"{doing} already (process {holder}); wait for it or name another folder"
         ) from error
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    _locks[path] = file
+    os.ftruncate(file, 0)
+    os.write(file, str(os.getpid()).encode())
+    _locks[place] = file
 
 
 def unlock_file(path: str | os.PathLike) -> None:
     """Let go of a file of :func:`lock_file`."""
-    if file := _locks.pop(Path(path).resolve(), None):
-        file.close()
+    file = _locks.pop(_lock_place(path), None)
+    if file is not None:
+        os.close(file)
+
+
+def _lock_place(path: str | os.PathLike) -> Path:
+    """The file itself, not what a link in its place leads to."""
+    return Path(path).parent.resolve() / Path(path).name
 
 
 def plain(value: Any) -> Any:

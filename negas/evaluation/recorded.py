@@ -121,7 +121,7 @@ class Recorded:
     def name(self) -> str:
         """How tables call it: the folder, with the one above where its own name says little."""
         parts = self.path.resolve().parts
-        says_little = re.fullmatch(r"records|seed[_-]?\d+", parts[-1])
+        says_little = re.fullmatch(r"records(\.part)?|seed[_-]?\d+", parts[-1])
         return "/".join(parts[-2 if says_little else -1 :])
 
     @property

@@ -203,14 +203,13 @@ def check_listed(file: Path, results: dict) -> None:
         ValueError: in one sentence.
     """
     listed = results.get("files")
-    if listed is None:
-        return
-    if file.name not in listed:
+    old = [TEXT_FEATS_FILE, *(f"{name}.npz" for name in results["sets"])]  # without checksums
+    if file.name not in (old if listed is None else listed):
         raise ValueError(
             f"{file}: not of the test that {RESULTS_FILE} tells of, which has no such file; name "
             "one of its sets, or move the file to a folder of its own"
         )
-    if file_sha256(file) != listed[file.name]:
+    if listed is not None and file_sha256(file) != listed[file.name]:
         raise ValueError(
             f"{file}: not as the test left it that {RESULTS_FILE} tells of (it is another test's, "
             f"or was changed); run tools/test.py again, or read the records without {RESULTS_FILE}"
@@ -225,15 +224,13 @@ def check_scores(file: Path, scores: object) -> None:
     """
     _check(file, scores, _validator("score"), "run tools/score.py again")
     for home in file.resolve().parents[:2]:  # the work dir, or a folder in it
-        results = read_json(found) if (found := find_results(home)) else {}
-        for run in scores["runs"]:
-            folder = Path(run.get("path", "")).resolve()
-            same = folder in (home, home / RECORDS)
-            if same and None not in (pair := (run.get("files"), results.get("files"))):
-                if pair[0] != pair[1]:
-                    raise ValueError(
-                        f"{file}: scores of an earlier test in {home}; run tools/score.py again"
-                    )
+        tested = read_results(home).get("files") if find_results(home) else None
+        for run in scores["runs"] if tested is not None else ():
+            here = Path(run.get("path", "")).resolve() in (home, home / RECORDS)
+            if here and run.get("files") not in (None, tested):
+                raise ValueError(
+                    f"{file}: scores of an earlier test in {home}; run tools/score.py again"
+                )
 
 
 @cache
@@ -278,12 +275,17 @@ def load_records(file: Path, results: dict | None = None) -> BoxRecords:
 def read_feats(file: Path, results: dict | None = None) -> dict[str, np.ndarray]:
     """Text embeddings by bank, as a test left them beside the records; empty without the file.
 
+    Args:
+        file: of the embeddings.
+        results: of the test; ``None`` or empty: there are none.
+
     Raises:
         ValueError: the file cannot be read, or is another test's.
     """
     if not file.is_file():
         return {}
-    check_listed(file, results or {})
+    if results:
+        check_listed(file, results)
     try:
         return read_npz(file)
     except (ValueError, OSError) as error:

@@ -19,7 +19,7 @@ from mmengine.utils.dl_utils import set_multi_processing
 
 from negas.evaluation.cuts import validation_tau
 from negas.evaluation.ood_metric import OODMetric
-from negas.files import check_folder
+from negas.files import check_folder, lock_file, unlock_file
 from negas.models.checkpoint import check_base
 from negas.visualization.painting import paint_sets
 
@@ -121,6 +121,7 @@ def train(
         ValueError: the config, its data or a checkpoint cannot be used.
         FileNotFoundError: a file does not exist.
         RuntimeError: the weights do not fit, or the training diverged.
+        BlockingIOError: another process trains in this work dir.
     """
     if cfg.get("train_cfg") is None:
         raise ValueError(
@@ -148,7 +149,11 @@ def train(
         dict(type="MissedValidationHook"),
     ]
     runner = build_runner(cfg)
+    lock = Path(runner.work_dir) / ".train.lock"
+    if is_main_process():
+        lock_file(lock, f"another training writes to {runner.work_dir!r}")
     runner.train()
+    unlock_file(lock)
     return runner
 
 
