@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from negas.embeddings.hub import without_waiting
+
 from .chat import ChatError, Message
 from .parse import strip_thinking
 
@@ -51,7 +53,7 @@ class LocalChat:
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise ValueError(f"device {device!r}: no CUDA device is available; use 'cpu'")
         try:
-            network = self._load(model, dtype)
+            network = self._load(without_waiting(model), dtype)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise ValueError(
