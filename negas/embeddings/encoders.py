@@ -25,6 +25,7 @@ from tqdm import tqdm
 from negas.text import shown
 
 from .cache import fingerprint
+from .hub import without_waiting
 from .images import ImageSource, load_image
 from .preprocess import Preprocess
 from .templates import resolve_templates
@@ -51,7 +52,7 @@ def load_parts(name: str) -> tuple[nn.Module, Any, Preprocess]:
 
     place = "directory" if Path(name).exists() else "hub name or directory"
     try:
-        config = AutoConfig.from_pretrained(name)
+        config = AutoConfig.from_pretrained(without_waiting(name))
     except (OSError, ValueError) as error:
         raise ValueError(
             f"encoder {name!r}: cannot read a model from this {place} ({_reason(error)}); give a "

@@ -7,6 +7,7 @@ from .missed_validation import MissedValidationHook
 from .ood_loop import OODTestLoop, OODValLoop
 from .trained_only import TrainedOnlyCheckpointHook
 from .unwrapped import Unwrapped
+from .whole_files import WholeFiles
 
 __all__ = [
     "AutocastOptimWrapper",
@@ -17,4 +18,5 @@ __all__ = [
     "OODValLoop",
     "TrainedOnlyCheckpointHook",
     "Unwrapped",
+    "WholeFiles",
 ]

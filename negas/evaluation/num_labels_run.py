@@ -338,8 +338,10 @@ def _encode(encoder: str, labels: Sequence[str], template: str) -> np.ndarray:
     import torch
     from transformers import AutoTokenizer, CLIPTextModelWithProjection
 
+    from negas.embeddings.hub import without_waiting
     from negas.embeddings.text import encode_labels
 
+    without_waiting(encoder)
     try:
         with quiet_transformers():  # it would list the image tower's weights as unused
             tower = CLIPTextModelWithProjection.from_pretrained(encoder).float().eval()

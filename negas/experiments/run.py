@@ -78,8 +78,9 @@ def join_processes(cfg: Config) -> None:
         return
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group(backend="gloo")
-    cfg.setdefault("model_wrapper_cfg", dict(type="MMDistributedDataParallel"))
-    cfg.model_wrapper_cfg.update(device_ids=None, broadcast_buffers=False)
+    wrapper = cfg.setdefault("model_wrapper_cfg", dict(type="MMDistributedDataParallel"))
+    if wrapper.get("type") != "Unwrapped":
+        wrapper.update(device_ids=None, broadcast_buffers=False)
 
 
 def use_amp(cfg: Config) -> None:
@@ -184,10 +185,10 @@ def test(cfg: Config, checkpoint: str | Path, show_dir: str | None = None) -> di
     check_config(cfg)
     check_checkpoint(str(checkpoint))
     check_bank(cfg)
+    cfg.model_wrapper_cfg = dict(type="Unwrapped")
     join_processes(cfg)
     check_data(cfg, ("test_dataloader",))
     cfg.load_from = str(checkpoint)
-    cfg.model_wrapper_cfg = dict(type="Unwrapped")
     paints = show_dir and cfg.test_cfg.get("type") == "OODTestLoop"
     folder = Path(cfg.work_dir).resolve() / (show_dir or "")
     if show_dir:

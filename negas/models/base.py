@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mmdet.registry import MODELS as MMDET_MODELS
 from mmengine.config import ConfigDict
 from mmengine.model import is_model_wrapper
 from mmengine.registry import MODELS
-from torch import nn
+from torch import Tensor, nn
 
 from negas.embeddings.prompt import PromptLearner
 from negas.labels.names import read_names
@@ -96,6 +96,15 @@ class BaseDetector:
         self.forget_texts()
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args, **kwargs)
 
+    # --- batches ------------------------------------------------------------------------------
+    def test_step(self, data: dict) -> list:
+        """MMEngine's, for pictures of one size at a time; see :func:`by_size`."""
+        return by_size(super().test_step, data)
+
+    def val_step(self, data: dict) -> list:
+        """MMEngine's, for pictures of one size at a time; see :func:`by_size`."""
+        return by_size(super().val_step, data)
+
     # --- labels -------------------------------------------------------------------------------
     @classmethod
     def set_labels(
@@ -112,6 +121,28 @@ class BaseDetector:
                 f"model.type={cfg.type!r} takes no negative labels; use a config with "
                 f"{detector_names(takes_negatives=True)}"
             )
+
+
+def by_size(step: Callable[[dict], list], data: dict) -> list:
+    """Predictions that do not depend on which pictures share a batch.
+
+    Padding to a common size would reach the norms of Grounding DINO's neck and the border cells of
+    any network; so each size is a batch of its own.
+
+    Args:
+        step: predictions of a batch of one size.
+        data: lists ``inputs`` (tensors [3, h, w]) and ``data_samples``; a stacked batch is left.
+    """
+    inputs = data.get("inputs") if isinstance(data, Mapping) else None
+    sizes = [] if inputs is None or isinstance(inputs, Tensor) else [x.shape for x in inputs]
+    if len(set(sizes)) < 2:
+        return step(data)
+    found: dict[int, Any] = {}
+    for size in dict.fromkeys(sizes):
+        places = [place for place, other in enumerate(sizes) if other == size]
+        part = {key: [values[place] for place in places] for key, values in data.items()}
+        found.update(zip(places, step(part), strict=True))
+    return [found[place] for place in range(len(sizes))]
 
 
 def distinct_names(source: Sequence[str] | str, key: str) -> list[str]:

@@ -79,3 +79,10 @@ def test_refusals(second, options, message):
         paired_bootstrap(FIRST, second, **{"n": 5, **options})
     with pytest.raises(ValueError, match="each score needs its image"):
         GroupedScores(np.zeros(2), np.zeros(1))
+
+
+@pytest.mark.parametrize("recall", [0, -0.5, 1.5, float("nan")])
+def test_a_recall_that_is_none_is_refused_before_the_draws(recall, monkeypatch):
+    monkeypatch.setattr("negas.metrics.paired.draw_counts", lambda *_: pytest.fail("it draws"))
+    with pytest.raises(ValueError, match="recall"):
+        paired_bootstrap(FIRST, BETTER, n=2, recall=recall)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from negas.models.grounding_dino.checks import check_places
 from tests.helpers.detector import batch
 from tests.helpers.grounding_dino import build_grounding_dino
 from tests.helpers.tiny_bert import write_tiny_bert
@@ -84,3 +85,11 @@ def test_other_class_names_are_other_texts():
     first = model.id_text()[0].name_map.shape[0]
     model.class_names = model.class_names[:2]
     assert first > 2 and model.id_text()[0].name_map.shape[0] == 2
+
+
+def test_as_many_places_as_queries_are_enough():
+    _, samples = batch(images=1)
+    feats = [torch.zeros(1, 4, 2, 2), torch.zeros(1, 4, 1, 2)]
+    check_places(feats, samples, 6)
+    with pytest.raises(ValueError, match="6 places, fewer than the 7 queries"):
+        check_places(feats, samples, 7)

@@ -465,3 +465,13 @@ def test_a_detector_without_names_says_so():
 def test_wrong_options_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         MODELS.build(grounding_dino_config(**changes))
+
+
+@pytest.mark.parametrize(("objects", "want"), [(0, 1), (1, 1), (2, 2)])
+def test_loss_ood_is_divided_by_the_objects_or_by_one(objects, want):
+    model = build_grounding_dino().train()
+    seen = []
+    model.loss_ood.register_forward_pre_hook(lambda _, args: seen.append(float(args[3])))
+    inputs, samples = batch(images=2, objects=objects)  # all on the first image
+    model.loss(inputs, samples)
+    assert seen == [want]

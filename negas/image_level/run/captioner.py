@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from negas.embeddings.hub import without_waiting
 from negas.image_level.captions import ImageCaptions, NearestNames, SimilarLabels
 from negas.image_level.mllm import LocalVisionChat
 from negas.labels.candidates import read_candidates
@@ -95,7 +96,7 @@ def _check_local(model: str) -> None:
     from transformers import AutoConfig
 
     try:
-        AutoConfig.from_pretrained(model)
+        AutoConfig.from_pretrained(without_waiting(model))
     except (OSError, ValueError, KeyError) as error:
         reason = shown_text(" ".join(str(error).split()), 200)
         raise ValueError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from negas.embeddings.hub import without_waiting
 from negas.text import shown_text
 
 from .chat import ChatError, Message
@@ -53,7 +54,7 @@ class LocalChat:
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise ValueError(f"device {device!r}: no CUDA device is available; use 'cpu'")
         try:
-            network = self._load(model, dtype)
+            network = self._load(without_waiting(model), dtype)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             reason = shown_text(" ".join(str(error).split()), 200)
             raise ValueError(

@@ -16,6 +16,8 @@ from mmdet.models.language_models.bert import (
 from mmengine.registry import MODELS
 from torch import Tensor
 
+from negas.embeddings.hub import how_to_get, without_waiting
+
 
 def check_folder(name: str) -> None:
     """Transformers takes a path that does not exist for a hub name, and any folder's tokenizer.
@@ -28,13 +30,13 @@ def check_folder(name: str) -> None:
     if not folder.is_dir():
         if folder.is_absolute() or name.startswith(".") or name.count("/") > 1:
             raise FileNotFoundError(
-                f"language_model.name={name!r}: there is no such folder; a relative path starts "
-                "where the command does"
+                f"model.language_model.name={name!r}: there is no such folder; a relative "
+                "path starts where the command does"
             )
     elif not any((folder / file).is_file() for file in ("vocab.txt", "tokenizer.json")):
         raise ValueError(
-            f"language_model.name={name!r}: the folder has neither vocab.txt nor tokenizer.json; "
-            "copy the tokenizer files of the BERT there, too"
+            f"model.language_model.name={name!r}: the folder has neither vocab.txt nor "
+            "tokenizer.json; copy the tokenizer files of the BERT there, too"
         )
 
 
@@ -74,6 +76,7 @@ class BertTextModel(BertModel):
                 "1, as in all released Grounding DINO configs"
             )
         check_folder(name)
+        without_waiting(name)
         try:
             super().__init__(
                 name=name,
@@ -87,9 +90,8 @@ class BertTextModel(BertModel):
         except (OSError, ValueError) as error:
             reason = str(error).strip().splitlines()[0]
             raise ValueError(
-                f"language_model.name={name!r}: cannot load a BERT from there ({reason}); give a "
-                "local directory with config.json, tokenizer files and model.safetensors, or a hub "
-                "name that can be reached or is cached"
+                f"model.language_model.name={name!r}: cannot load a BERT from there ({reason}); "
+                f"{how_to_get(name)}"
             ) from error
 
     @property

@@ -12,6 +12,8 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from negas.embeddings.hub import how_to_get, without_waiting
+
 
 @MODELS.register_module()
 class CLIPTextBackbone(BaseModule):
@@ -30,6 +32,7 @@ class CLIPTextBackbone(BaseModule):
 
         self.model_name = str(model_name)
         self.pretrained = pretrained
+        without_waiting(self.model_name)
         try:
             self.tokenizer = CLIPTokenizer.from_pretrained(self.model_name)
             if pretrained:
@@ -41,9 +44,8 @@ class CLIPTextBackbone(BaseModule):
             kind = "directory" if Path(self.model_name).exists() else "hub name or directory"
             reason = str(error).strip().splitlines()[0]
             raise ValueError(
-                f"text_model.model_name={self.model_name!r}: cannot load a CLIP text encoder from "
-                f"this {kind} ({reason}); give a local directory with config.json, tokenizer files "
-                "and model.safetensors, or a hub name that can be reached or is cached"
+                f"model.backbone.text_model.model_name={self.model_name!r}: cannot load a CLIP "
+                f"text encoder from this {kind} ({reason}); {how_to_get(self.model_name)}"
             ) from error
         self.model: nn.Module = model.float()
 
