@@ -48,17 +48,10 @@ def check_coco(
     Raises:
         ValueError: naming the place and the fault.
     """
-    for key in LISTS:
-        rows = data.get(key) if isinstance(data, dict) else None
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            advice = "; it may be empty in an OOD set" if key == "annotations" else ""
-            raise ValueError(
-                f"{where} has no list {key!r} of objects; expected a COCO json{advice}"
-            )
-        if ids or key != "annotations":
-            _check_ids(rows, where, key)
+    check_images(data, where, files, sizes)
+    _check_list(data, where, "annotations", ids)
+    _check_list(data, where, "categories")
     _check_names(data["categories"], where)
-    _check_images(data["images"], where, files, sizes)
     images = {image["id"] for image in data["images"]}
     categories = {category["id"] for category in data["categories"]}
     for index, ann in enumerate(data["annotations"]):
@@ -67,6 +60,20 @@ def check_coco(
             raise ValueError(f"{where}: annotation {_short(ann.get('id', index))} {fault}")
     _check_form(data, where)
     return data
+
+
+def check_images(data: object, where: str, files: bool = False, sizes: bool = False) -> list[dict]:
+    """The part of :func:`check_coco` for those who read the list of images alone.
+
+    Returns:
+        The list.
+
+    Raises:
+        ValueError: naming the place and the fault.
+    """
+    _check_list(data, where, "images")
+    _check_images(data["images"], where, files, sizes)
+    return data["images"]
 
 
 def completed(ann: dict) -> dict:
@@ -96,6 +103,15 @@ def check_classes(data: dict, where: str, classes: Sequence[str]) -> list[str]:
     if not any(ann["category_id"] in wanted for ann in data["annotations"]):
         raise ValueError(f"{where} has no annotation of its classes; an ID set needs its objects")
     return [name for name in number if name not in classes]
+
+
+def _check_list(data: object, where: str, key: str, ids: bool = True) -> None:
+    rows = data.get(key) if isinstance(data, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        advice = "; it may be empty in an OOD set" if key == "annotations" else ""
+        raise ValueError(f"{where} has no list {key!r} of objects; expected a COCO json{advice}")
+    if ids:
+        _check_ids(rows, where, key)
 
 
 def _check_ids(rows: list[dict], where: str, key: str) -> None:

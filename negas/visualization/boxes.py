@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from negas.coco_json import check_coco
+from negas.coco_json import check_images
 from negas.files import read_json
 from negas.pictures import read_picture
 from negas.records import SET_TITLES, BoxRecords
@@ -151,7 +151,7 @@ def image_files(records: BoxRecords) -> dict[int | str, Path]:
     """
     ann_file, folder = Path(records.meta["ann_file"]), Path(records.meta["img_dir"])
     data = read_json(ann_file, "prepare the data set")
-    images = check_coco(data, str(ann_file), ids=False, files=True)["images"]
+    images = check_images(data, str(ann_file), files=True)
     return {image["id"]: folder / image["file_name"] for image in images}
 
 
