@@ -41,7 +41,7 @@ _SHARES += ("dense_prob",)
 _AMOUNTS = ("rotations", "sigma", "alpha", "loss_weight", "gamma")
 _COUNTS = ("num_ctx", "epoch_length", "num_texts", "length", "size", "prior_size", "embed_dims")
 _COUNTS += ("num_classes", "max_tokens", "num_layers_of_embedded", "num_csp_blocks", "num_heads")
-_COUNTS += ("in_channels", "out_channels", "embed_channels", "guide_channels")
+_COUNTS += ("in_channels", "out_channels", "embed_channels", "guide_channels", "legible")
 # Range of every number that a constructor of negas takes from a config, by parameter.
 RANGES: dict[str, dict[str, float]] = {
     **dict.fromkeys(_SHARES, _SHARE),

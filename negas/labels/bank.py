@@ -46,8 +46,8 @@ class NegativeLabelBank:
         for label in self.neg_labels:
             if (name := known.get(name_key(label))) is not None:
                 raise ValueError(
-                    f"'neg_labels' holds {shown(label)}, which is the ID label {shown(name)}; remove it from "
-                    f"the negatives."
+                    f"'neg_labels' holds {shown(label)}, which is the ID label {shown(name)}; "
+                    f"remove it from the negatives."
                 )
 
     def __len__(self) -> int:
@@ -121,8 +121,8 @@ def _checked(key: str, labels: object) -> tuple[str, ...]:
             )
         if name_key(label) in seen:
             raise ValueError(
-                f"{key!r} holds {shown(label)} twice (entries {seen[name_key(label)]} and {index}, case "
-                f"ignored); remove one."
+                f"{key!r} holds {shown(label)} twice (entries {seen[name_key(label)]} and "
+                f"{index}, case ignored); remove one."
             )
         seen[name_key(label)] = index
     return tuple(labels)
