@@ -290,7 +290,10 @@ def _owned() -> dict[str, type]:
 def _part(kind: Any) -> type | None:
     if isinstance(kind, type):
         return kind if kind in _owned().values() else None
-    return _owned().get(str(kind).removeprefix("mmengine."))
+    name = str(kind)
+    if name.startswith("negas."):  # MMEngine's new configs name the class
+        name = name.rpartition(".")[2]
+    return _owned().get(name.removeprefix("mmengine."))
 
 
 @cache
