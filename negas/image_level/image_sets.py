@@ -63,8 +63,8 @@ def detected_crops(
     for row, (image, box, score) in enumerate(rows):
         if str(image) not in by_text:
             raise ValueError(
-                f"{detections}: a box is on image {shown(image)}, which is not in the annotations of "
-                f"the set {name!r}; they belong to another set."
+                f"{detections}: a box is on image {shown(image)}, which is not in the annotations "
+                f"of the set {name!r}; they belong to another set."
             )
         if score >= min_score and min(box[2] - box[0], box[3] - box[1]) >= min_size:
             place = row if from_records else None
