@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from negas.text import shown_text
+
 try:
     import fcntl
 except ImportError:  # not on Windows
@@ -157,7 +159,7 @@ def read_npz(path: str | os.PathLike) -> dict[str, Any]:
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(str(error) or type(error).__name__) from error
+        raise ValueError(shown_text(str(error) or type(error).__name__, 200)) from error
 
 
 def _check_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:

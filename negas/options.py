@@ -320,7 +320,7 @@ def check_value(
         return
     if isinstance(value, Mapping):
         for part in _parts(hint):
-            if get_origin(part) is dict:
+            if get_origin(part) is dict and get_args(part)[1] is not Any:
                 for key, one in value.items():
                     check_value(f"{name}.{key}", one, get_args(part)[1])
     is_list = isinstance(value, tuple | list)

@@ -48,7 +48,9 @@ ONLY = {  # rooms with a shorter list than their level gives
     "cli": {"files", "options"},
     "options": set(),
     "scores": {"boxes", "records"},
-    "visualization": {"boxes", "compat", "files", "pictures", "records", "scores", "metrics"},
+    "visualization": {
+        *("boxes", "coco_json", "compat", "files", "pictures", "records", "scores", "metrics")
+    },
 }
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 TOP = len(LEVELS)  # any other module of the package: imports what it likes, imported by none below

@@ -74,7 +74,7 @@ def test_parts_of_one_command_line_share_headings(capsys):
         (dict(tpr=True), "tpr must be a number, got True"),
         (dict(num=0), "num must be at least 1, got 0"),
         (dict(num=1.5), "num must be a whole number, got 1.5"),
-        (dict(num=10**400), r"num is too large, got 10+\.\.\."),
+        (dict(num=10**400), r"num is too large, got 10+…"),
         (
             dict(scores=("nega",)),
             "scores must be one of negs, msp; got 'nega'; did you mean 'negs'",

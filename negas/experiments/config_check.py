@@ -41,7 +41,7 @@ _SHARES += ("dense_prob",)
 _AMOUNTS = ("rotations", "sigma", "alpha", "loss_weight", "gamma")
 _COUNTS = ("num_ctx", "epoch_length", "num_texts", "length", "size", "prior_size", "embed_dims")
 _COUNTS += ("num_classes", "max_tokens", "num_layers_of_embedded", "num_csp_blocks", "num_heads")
-_COUNTS += ("in_channels", "out_channels", "embed_channels", "guide_channels")
+_COUNTS += ("in_channels", "out_channels", "embed_channels", "guide_channels", "legible")
 # Range of every number that a constructor of negas takes from a config, by parameter.
 RANGES: dict[str, dict[str, float]] = {
     **dict.fromkeys(_SHARES, _SHARE),
@@ -290,7 +290,10 @@ def _owned() -> dict[str, type]:
 def _part(kind: Any) -> type | None:
     if isinstance(kind, type):
         return kind if kind in _owned().values() else None
-    return _owned().get(str(kind).removeprefix("mmengine."))
+    name = str(kind)
+    if name.startswith("negas."):  # MMEngine's new configs name the class
+        name = name.rpartition(".")[2]
+    return _owned().get(name.removeprefix("mmengine."))
 
 
 @cache

@@ -16,7 +16,7 @@ from negas.evaluation.result_files import read_set
 from negas.files import read_json
 from negas.labels.names import name_forms, name_key
 from negas.metrics.coco import load_coco
-from negas.text import read_text
+from negas.text import read_text, shown
 
 from . import View
 
@@ -63,8 +63,8 @@ def detected_crops(
     for row, (image, box, score) in enumerate(rows):
         if str(image) not in by_text:
             raise ValueError(
-                f"{detections}: a box is on image {image!r}, which is not in the annotations of "
-                f"the set {name!r}; they belong to another set."
+                f"{detections}: a box is on image {shown(image)}, which is not in the annotations "
+                f"of the set {name!r}; they belong to another set."
             )
         if score >= min_score and min(box[2] - box[0], box[3] - box[1]) >= min_size:
             place = row if from_records else None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from negas.files import read_json, write_json
+from negas.text import shown
 
 from .names import name_key
 
@@ -45,8 +46,8 @@ class NegativeLabelBank:
         for label in self.neg_labels:
             if (name := known.get(name_key(label))) is not None:
                 raise ValueError(
-                    f"'neg_labels' holds {label!r}, which is the ID label {name!r}; remove it from "
-                    f"the negatives."
+                    f"'neg_labels' holds {shown(label)}, which is the ID label {shown(name)}; "
+                    f"remove it from the negatives."
                 )
 
     def __len__(self) -> int:
@@ -92,7 +93,7 @@ class NegativeLabelBank:
         for label in self.neg_labels:
             if name_key(label) in given:
                 raise ValueError(
-                    f"the negative label {label!r} is one of the detector's ID labels; "
+                    f"the negative label {shown(label)} is one of the detector's ID labels; "
                     f"use a bank made for these labels."
                 )
         if mine != given:
@@ -116,12 +117,12 @@ def _checked(key: str, labels: object) -> tuple[str, ...]:
     for index, label in enumerate(labels):
         if not isinstance(label, str) or not label.strip():
             raise ValueError(
-                f"{key!r} entry {index} is {label!r}; every label must be a non-empty text."
+                f"{key!r} entry {index} is {shown(label)}; every label must be a non-empty text."
             )
         if name_key(label) in seen:
             raise ValueError(
-                f"{key!r} holds {label!r} twice (entries {seen[name_key(label)]} and {index}, case "
-                f"ignored); remove one."
+                f"{key!r} holds {shown(label)} twice (entries {seen[name_key(label)]} and "
+                f"{index}, case ignored); remove one."
             )
         seen[name_key(label)] = index
     return tuple(labels)

@@ -156,7 +156,7 @@ def read_ood_names(source: str | os.PathLike | Sequence[str]) -> list[tuple[str,
         raise ValueError(f"{where}: holds no name of an OOD class.")
     for names in classes:
         if not names or not all(isinstance(name, str) and name.strip() for name in names):
-            raise ValueError(f"{where}: {list(names)!r} is no list of non-empty names of a class.")
+            raise ValueError(f"{where}: {shown(names)} is no list of non-empty names of a class.")
     refuse_repeated([names[0] for names in classes], where)
     return classes
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
+from negas.coco_json import check_images
 from negas.files import read_json
 from negas.pictures import read_picture
 from negas.records import SET_TITLES, BoxRecords
@@ -146,9 +147,11 @@ def image_files(records: BoxRecords) -> dict[int | str, Path]:
 
     Raises:
         FileNotFoundError: the json does not exist.
+        ValueError: it is not sound.
     """
     ann_file, folder = Path(records.meta["ann_file"]), Path(records.meta["img_dir"])
-    images = read_json(ann_file, "prepare the data set")["images"]
+    data = read_json(ann_file, "prepare the data set")
+    images = check_images(data, str(ann_file), files=True)
     return {image["id"]: folder / image["file_name"] for image in images}
 
 

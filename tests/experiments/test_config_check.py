@@ -4,6 +4,7 @@ import pytest
 from mmengine.config import Config
 
 from negas.embeddings.prompt import PromptLearner
+from negas.evaluation.ood_metric import OODMetric
 from negas.experiments.config_check import RANGES, _owned, check_config, parameters
 from negas.models.nega_noise import StepNoise
 from negas.options import _kind
@@ -127,3 +128,12 @@ def test_every_number_of_our_parts_has_its_range():
     }
     assert len(parts) > 20 and {"cut", "alpha", "sigma"} <= numbers
     assert sorted(numbers - set(RANGES)) == []
+
+
+def test_parts_are_found_by_class_and_by_path():
+    assert "test_evaluator.cut must" in refused(
+        {"test_evaluator.type": "negas.evaluation.ood_metric.OODMetric", "test_evaluator.cut": 2}
+    )
+    assert "test_evaluator.cut must" in refused(
+        {"test_evaluator.type": OODMetric, "test_evaluator.cut": 2}
+    )

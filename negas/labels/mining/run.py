@@ -61,8 +61,8 @@ def mine(options: MiningOptions, notify: Callable[[str], None] = lambda line: No
     check_file(options.out, "--out")
     if options.needs_encoder:
         templates(options)
-    if options.needs_images and options.source in ("llm", "local"):
-        # names that the annotations spell otherwise must not come out after paid answers
+    if options.needs_images:
+        # what is wrong with the annotations must not come out after paid answers or long work
         category_ids(load_coco(options.ann_file), options.class_names)
     found = find_candidates(options, notify)
     counts = {"names refused": found.refused, "candidates": len(found.names)}
