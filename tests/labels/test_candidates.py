@@ -46,7 +46,7 @@ def test_repeats_and_id_labels_are_dropped_with_a_reason():
         "tents": "repeats 'tent'",
         "Buses": "is the ID label 'bus'",
         "wineglasses": "repeats 'wine glass'",
-        "x" * 57 + "...": "not a name",
+        "x" * 59 + "…": "not a name",
     }
     assert found.add(["TENT", "shed"])[0] == ["shed"]
 
