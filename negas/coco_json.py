@@ -11,6 +11,8 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from negas.text import shown
+
 LISTS = ("images", "annotations", "categories")
 _IDS = (int, str, Integral)  # the abstract ones, slow to ask, are those of numpy
 _NUMBERS = (float, int, Real)
@@ -64,7 +66,7 @@ def check_coco(
     for index, ann in enumerate(data["annotations"]):
         fault = _fault_of(ann, images, categories, numbers)
         if fault:
-            raise ValueError(f"{where}: annotation {_short(ann.get('id', index))} {fault}")
+            raise ValueError(f"{where}: annotation {shown(ann.get('id', index))} {fault}")
     _check_form(data, where)
     return data
 
@@ -104,17 +106,17 @@ def _check_ids(rows: list[dict], where: str, key: str) -> None:
         id_ = row.get("id")
         if not _is_id(id_):
             raise ValueError(
-                f"{where}: an entry of {key!r} has the id {_short(id_)}; expected a whole number "
+                f"{where}: an entry of {key!r} has the id {shown(id_)}; expected a whole number "
                 "of at most 63 bits or a text"
             )
         if id_ in seen:
             raise ValueError(
-                f"{where}: two entries of {key!r} have the id {_short(id_)}; give each its own"
+                f"{where}: two entries of {key!r} have the id {shown(id_)}; give each its own"
             )
         if isinstance(id_, str) != isinstance(rows[0]["id"], str):
             raise ValueError(
-                f"{where}: the ids of {key!r} are numbers and texts ({_short(rows[0]['id'])}, "
-                f"{_short(id_)}); write all of them as one kind"
+                f"{where}: the ids of {key!r} are numbers and texts ({shown(rows[0]['id'])}, "
+                f"{shown(id_)}); write all of them as one kind"
             )
         seen.add(id_)
 
@@ -125,12 +127,12 @@ def _check_names(categories: list[dict], where: str) -> None:
         name = category.get("name")
         if not isinstance(name, str) or not name:
             raise ValueError(
-                f"{where}: category {_short(category['id'])} has the name {_short(name)}; expected "
+                f"{where}: category {shown(category['id'])} has the name {shown(name)}; expected "
                 "a text"
             )
         if name in seen:
             raise ValueError(
-                f"{where}: two categories are named {_short(name)}; join or rename them"
+                f"{where}: two categories are named {shown(name)}; join or rename them"
             )
         seen.add(name)
 
@@ -142,7 +144,7 @@ def _check_images(images: list[dict], where: str, files: bool, sizes: bool) -> N
             size = image.get(side)
             if (sizes or size is not None) and not (_is_number(size) and size > 0):
                 raise ValueError(
-                    f"{where}: image {_short(image['id'])} has the {side} {_short(size)}; expected "
+                    f"{where}: image {shown(image['id'])} has the {side} {shown(size)}; expected "
                     "its size in pixels"
                 )
         if "file_name" not in image and not files:  # some sets name urls
@@ -150,7 +152,7 @@ def _check_images(images: list[dict], where: str, files: bool, sizes: bool) -> N
         name = image.get("file_name")
         if not isinstance(name, str) or not name:
             raise ValueError(
-                f"{where}: image {_short(image['id'])} has the file_name {_short(name)}; expected "
+                f"{where}: image {shown(image['id'])} has the file_name {shown(name)}; expected "
                 "a path"
             )
         if name in listed:
@@ -165,25 +167,23 @@ def _fault_of(ann: dict, images: set, categories: set, numbers: Sequence[str]) -
     """What is wrong with an annotation; empty if nothing is."""
     image, category, box = (ann.get(key) for key in ("image_id", "category_id", "bbox"))
     if not _is_id(image) or image not in images:
-        return f"belongs to image {_short(image)}, which is not listed"
+        return f"belongs to image {shown(image)}, which is not listed"
     if not _is_id(category) or category not in categories:
         listed = sorted(categories, key=str)[:8]
-        return (
-            f"has the unknown category_id {_short(category)}; the categories have ids {listed}..."
-        )
+        return f"has the unknown category_id {shown(category)}; the categories have ids {listed}..."
     boxed = isinstance(box, list | tuple | np.ndarray) and len(box) == 4
     if not boxed or not all(map(_is_number, box)):
-        return f"has no finite bbox [x, y, width, height], but {_short(box)}; correct or remove it"
+        return f"has no finite bbox [x, y, width, height], but {shown(box)}; correct or remove it"
     if box[2] < 0 or box[3] < 0:
         return (
-            f"has the bbox {_short(box)} of negative size; expected [x, y, width, height] (are "
+            f"has the bbox {shown(box)} of negative size; expected [x, y, width, height] (are "
             "these two corners?)"
         )
     area, crowd = ann.get("area"), ann.get("iscrowd")
     if not (area is None or _is_number(area)):
-        return f"has area={_short(area)}, expected a number of square pixels"
+        return f"has area={shown(area)}, expected a number of square pixels"
     if isinstance(crowd, str | list | dict) or crowd not in _CROWD:
-        return f"has iscrowd={_short(crowd)}, expected 0 or 1"
+        return f"has iscrowd={shown(crowd)}, expected 0 or 1"
     for field in numbers:
         if ann.get(field) is None:
             return (
@@ -218,14 +218,6 @@ def _check_form(data: dict, where: str) -> None:
             f"{where}: {over} of {count} boxes reach beyond their image, and all of them can be "
             "read as two corners; expected [x, y, width, height]"
         )
-
-
-def _short(value: object) -> str:
-    try:
-        text = repr(value)
-    except ValueError:  # of thousands of digits
-        text = "a huge number"
-    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def _is_id(value: object) -> bool:

@@ -46,7 +46,11 @@ def read_text(path: str | os.PathLike, where: str) -> str:
 
 def shown(value: Any, length: int = 60) -> str:
     """A value as a message shows it, in quotes if it is a text; cut where it is long."""
-    return cut(repr(list(value) if isinstance(value, tuple) else value), length)
+    try:
+        text = repr(list(value) if isinstance(value, tuple) else value)
+    except ValueError:  # of thousands of digits
+        text = "a huge number"
+    return cut(text, length)
 
 
 def shown_text(text: object, length: int = LENGTH) -> str:
