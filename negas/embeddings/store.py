@@ -24,6 +24,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from negas.files import whole_file
+from negas.text import shown_text
 
 from .cache import fingerprint
 from .encoders import Encoder
@@ -306,7 +307,7 @@ def _encode_files(encoder: Encoder, items: Sequence[ImageItem], bar: tqdm) -> En
 
     def note(place: int, error: Exception) -> None:
         broken[place] = str(error)
-        tqdm.write(f"left out: {error}")
+        tqdm.write(f"left out: {shown_text(error, 400)}")
 
     feats = []
     paths = [item.path for item in items]
@@ -328,7 +329,7 @@ def _encode_crops(encoder: Encoder, items: Sequence[ImageItem], bar: tqdm) -> En
                 image = load_image(path)
             except (OSError, ValueError) as error:
                 why = str(error)
-                tqdm.write(f"left out: {why}")
+                tqdm.write(f"left out: {shown_text(why, 400)}")
             for place in group:
                 bar.update()
                 if image is None:
@@ -338,7 +339,7 @@ def _encode_crops(encoder: Encoder, items: Sequence[ImageItem], bar: tqdm) -> En
                     crop = items[place].cut(image) if items[place].box else image
                 except ValueError as error:
                     broken[place] = str(error)
-                    tqdm.write(f"left out: {error}")
+                    tqdm.write(f"left out: {shown_text(error, 400)}")
                     continue
                 yield crop
 
