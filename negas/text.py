@@ -77,7 +77,7 @@ def listed(names: Sequence[object], most: int = 6, length: int = 40) -> str:
 
 def in_markdown(text: object, length: int = 120) -> str:
     """A text as a Markdown table shows it: it makes no cell, code, link or tag."""
-    return re.sub(r"[|`<\[\\]", r"\\\g<0>", shown_text(text, length))
+    return re.sub(r"[|`<\\]|(?<=\])\(", r"\\\g<0>", shown_text(text, length))
 
 
 def cut(text: str, length: int = LENGTH) -> str:

@@ -43,7 +43,7 @@ def test_short_texts_are_not_cut():
 
 def test_markdown_cells_stay_cells():
     said = in_markdown("a|b `c` <i> [x](y) \\|")
-    assert said == r"a\|b \`c\` \<i> \[x](y) \\\|"
+    assert said == r"a\|b \`c\` \<i> [x]\(y) \\\|"
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -24,6 +24,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from negas.files import whole_file
+from negas.text import shown_text
 
 from .cache import fingerprint
 from .encoders import Encoder
@@ -323,7 +324,7 @@ def _encode_files(encoder: Encoder, items: Sequence[ImageItem], bar: tqdm) -> En
 
     def note(place: int, error: Exception) -> None:
         broken[place] = str(error)
-        tqdm.write(f"left out: {error}")
+        tqdm.write(f"left out: {shown_text(error, 400)}")
 
     feats = []
     paths = [item.path for item in items]
@@ -345,7 +346,7 @@ def _encode_crops(encoder: Encoder, items: Sequence[ImageItem], bar: tqdm) -> En
                 image = load_image(path)
             except (OSError, ValueError) as error:
                 why = str(error)
-                tqdm.write(f"left out: {why}")
+                tqdm.write(f"left out: {shown_text(why, 400)}")
             for place in group:
                 bar.update()
                 if image is None:
@@ -355,7 +356,7 @@ def _encode_crops(encoder: Encoder, items: Sequence[ImageItem], bar: tqdm) -> En
                     crop = items[place].cut(image) if items[place].box else image
                 except ValueError as error:
                     broken[place] = str(error)
-                    tqdm.write(f"left out: {error}")
+                    tqdm.write(f"left out: {shown_text(error, 400)}")
                     continue
                 yield crop
 

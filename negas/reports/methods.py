@@ -19,6 +19,7 @@ from negas.files import write_json, write_text
 from negas.metrics import PRESETS
 from negas.options import shown
 from negas.records import ID_VAL
+from negas.text import in_markdown
 
 from . import columns
 from .columns import BY_RULE, CONTROLS, Block, blocks_of, by_rule, score_title
@@ -453,8 +454,9 @@ def write_report(out: Path, methods: Sequence[Method], tables: Sequence[Table]) 
 
 def _describe(method: Method, run: Run) -> str:
     info, cut = run.info, run.results["cuts"]["run"]
+    place = f"{in_markdown(method.name)}: {in_markdown(run.path, 400)}"
     return (
-        f"- {method.name}: `{run.path}`, seed {info.get('seed')}, cut {cut['value']:.3f} "
+        f"- {place}, seed {info.get('seed')}, cut {cut['value']:.3f} "
         f"({cut['source']}), config SHA-256 {str(info.get('config_sha256'))[:12]}, "
         f"checkpoint SHA-256 {str(info.get('checkpoint_sha256'))[:12]}"
     )

@@ -15,7 +15,7 @@ from negas.text import cut, shown_text
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NAME = 32  # letters of a class name on a box
+NAME = 28  # letters of a class name on a box
 _OURS = "DejaVu Sans"  # matplotlib brings it along
 _NO_FONTS = ("Last Resort", "STIX", "DejaVu Math")  # boxes for every letter, parts of formulas
 

@@ -46,7 +46,7 @@ def test_repeats_and_id_labels_are_dropped_with_a_reason():
         "tents": "repeats 'tent'",
         "Buses": "is the ID label 'bus'",
         "wineglasses": "repeats 'wine glass'",
-        "x" * 57 + "...": "not a name",
+        "x" * 59 + "…": "not a name",
     }
     assert found.add(["TENT", "shed"])[0] == ["shed"]
 
@@ -80,7 +80,7 @@ def test_candidate_files(tmp_path, file, content, names):
     ("file", "content", "message"),
     [
         ("a.txt", b"# nothing\n", "holds no candidate"),
-        ("a.txt", b"\xff\xfe\x00", "is not UTF-8 text"),
+        ("a.txt", b"\xff\xfe\x00", "not UTF-8 text"),
         ("a.json", b"{", "not valid JSON"),
         ("a.json", b"[" * 100_000, "not valid JSON"),
         ("a.json", b"[1]", "must hold a list of texts"),

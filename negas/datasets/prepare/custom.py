@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from negas.coco_json import completed
-from negas.text import listed, shown
+from negas.text import listed, shown_text
 
 from .coco_json import make_categories, read_coco, write_coco
 from .coco_ood import images_without, write_subset
@@ -80,10 +80,14 @@ def _check_names(id_names: Sequence[str], categories: list[str], where: str) -> 
     if not lost:
         return
     near = difflib.get_close_matches(lost[0], categories, n=1, cutoff=0.6)
-    hint = f"did you mean {shown(near[0])}" if near else f"it has {listed(sorted(categories), 8)}"
+    hint = (
+        f"did you mean {shown_text(near[0])!r}"
+        if near
+        else f"it has {listed(sorted(categories), 8)}"
+    )
     raise ValueError(
-        f"{where!r} has no category {shown(lost[0])} ({len(lost)} of {len(id_names)} ID names are "
-        f"missing); {hint}? Use the names of its categories."
+        f"{where!r} has no category {shown_text(lost[0])!r} ({len(lost)} of {len(id_names)} ID "
+        f"names are missing); {hint}? Use the names of its categories."
     )
 
 
