@@ -1,4 +1,4 @@
-"""What tests of two gloo processes share: a hook that writes every step's losses to files."""
+"""What tests of two gloo processes share: a hook that writes losses and prompts to files."""
 
 import json
 import socket
@@ -11,6 +11,7 @@ RECORDER = """
 import json
 from pathlib import Path
 
+import numpy as np
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -24,6 +25,10 @@ class RecordLosses(Hook):
         ids = [sample.img_id for sample in data_batch["data_samples"]]
         row = {key: float(value) for key, value in outputs.items() if "loss" in key}
         path.write_text(json.dumps(rows + [row | dict(ids=ids)]))
+
+    def after_train(self, runner):
+        ctx = next(value for key, value in runner.model.named_parameters() if "prompt.ctx" in key)
+        np.save(Path(runner.work_dir) / f"prompt{get_rank()}.npy", ctx.detach().numpy())
 """
 
 

@@ -25,13 +25,12 @@ Runner.from_cfg(cfg).test()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scope", ["mmdet", "mmyolo"])
-def test_stock_runner_trains_and_tests_an_inherited_config(tmp_path, monkeypatch, scope):
+def test_stock_runner_trains_and_tests_an_inherited_config(tmp_path):
     config = user_config(
         VOC,
         tmp_path,
         size=64,
-        default_scope=scope,
+        default_scope="mmyolo",
         train_cfg__max_epochs=1,
         train_cfg__val_interval=1,
     )

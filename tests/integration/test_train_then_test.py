@@ -9,9 +9,7 @@ import torch
 from PIL import Image
 
 from negas.labels.names import read_names
-from negas.metrics import ood_metrics, select_samples
 from negas.records import BoxRecords
-from negas.scores import get_score
 from negas.visualization.boxes import KNOWN, UNKNOWN
 from tests.helpers.commands import run_tool
 from tests.helpers.tiny_coco import EMOJI_GROUNDING_DINO, emoji_project, write_set
@@ -83,25 +81,6 @@ def test_the_same_command_twice_gives_the_same_numbers(run):
     )
     assert first["rows"] == second["rows"]
     assert first["map"] == second["map"]
-
-
-def test_records_alone_reproduce_the_rows(run):
-    records = {name: BoxRecords.load(run / f"first/records/{name}.npz") for name in ("id", "near")}
-    report = json.loads((run / "first/ood_results.json").read_text())
-    cut = report["cuts"]["run"]["value"]
-    samples = {name: each.select(select_samples(each, cut)) for name, each in records.items()}
-    for name in ("max_sigmoid", "mcm", "negs", "neglabel"):
-        score = get_score(name)
-        values = {n: score(each.id_logits, each.neg_logits) for n, each in samples.items()}
-        want = ood_metrics(values["id"], values["near"]).to_dict()
-        (written,) = [
-            r
-            for r in report["rows"]
-            if (r["score"], r["ood_set"], r["preset"]) == (name, "near", "val_f1")
-            and (r["control"], r["bank"] in ("model", "none")) == ("none", True)
-        ]
-        for key in ("auroc", "fpr95", "fpr95_closest", "num_id", "num_ood"):
-            assert written[key] == want[key]
 
 
 def test_checkpoint_changes_the_predictions(run, monkeypatch):

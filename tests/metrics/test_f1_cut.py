@@ -75,21 +75,6 @@ def test_input_is_left_alone_and_annotation_id_zero_counts():
     assert bare == before and case["detections"] == CASE["detections"]
 
 
-def test_perfect_detections_have_ap_one():
-    found = [
-        {
-            "image_id": a["image_id"],
-            "category_id": a["category_id"],
-            "bbox": a["bbox"],
-            "score": 0.5,
-        }
-        for a in CASE["gt"]["annotations"]
-    ]
-    result = coco_map(CASE["gt"], found)
-    assert (result.ap, result.ap50, result.ap75) == pytest.approx((1, 1, 1))
-    assert f1_threshold(CASE["gt"], found).threshold == pytest.approx(0.5)
-
-
 def test_no_detections():
     assert coco_map(CASE["gt"], []).ap == 0
     with pytest.raises(ValueError, match="no F1 cut exists.*fixed confidence cut"):

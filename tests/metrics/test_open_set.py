@@ -43,19 +43,6 @@ def test_golden(case):
 A, B, C = [0, 0, 10, 10], [20, 20, 30, 30], [50, 50, 60, 60]
 
 
-def test_by_hand():
-    truth = LabeledBoxes(["a", "a", "b"], [A, B, C], [0, 1, 1])  # one known, two unknown objects
-    found = LabeledBoxes(
-        ["a", "a", "a", "b", "b"], [A, B, B, C, A], [0, 0, 0, 1, 1], [0.9, 0.8, 0.7, 0.6, 0.5]
-    )
-    result = open_set_metrics(truth, found, 1)
-    assert (result.a_ose, result.nose, result.nose_unique) == (2, 1.0, 0.5)
-    assert (result.recall_unknown, result.precision_unknown) == (0.5, 0.5)
-    assert (result.ap_known, result.ap_unknown) == (1.0, 0.5)
-    assert result.wi == 0  # recall jumps from 0 to 1 at the first box: no open-set error up to it
-    assert (result.num_known, result.num_unknown, result.num_predictions) == (1, 2, 5)
-
-
 def test_a_detector_that_ignores_all_unknowns_finds_none():
     truth = LabeledBoxes([0, 0], [A, B], [0, 1])
     result = open_set_metrics(truth, LabeledBoxes([0], [A], [0], [0.9]), 1)

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from negas.metrics import ood_metrics
 from negas.metrics.roc import required_count
@@ -57,18 +56,6 @@ def test_brute_force(seed):
     assert result.threshold == max(enough)
     assert result.fpr95 == pytest.approx((oods >= max(enough)).mean(), abs=1e-12)
     assert result.fpr95_closest == pytest.approx(brute_force_closest(ids, oods), abs=1e-12)
-
-
-@pytest.mark.parametrize("digits", [0, 1, 12])
-def test_as_scikit_learn_has_it_ties_included(digits):
-    rng = np.random.default_rng(digits)
-    ids, oods = rng.normal(1, 1, 997).round(digits), rng.normal(0, 2, 1501).round(digits)
-    is_id = np.r_[np.ones(len(ids), bool), np.zeros(len(oods), bool)]
-    scores = np.r_[ids, oods]
-    result = ood_metrics(ids, oods)
-    assert result.auroc == pytest.approx(roc_auc_score(is_id, scores), abs=1e-12)
-    assert result.aupr == pytest.approx(average_precision_score(is_id, scores), abs=1e-12)
-    assert result.aupr_out == pytest.approx(average_precision_score(~is_id, -scores), abs=1e-12)
 
 
 def test_constant_scores_are_chance():

@@ -16,18 +16,6 @@ def test_by_hand():
     assert curve.ece == pytest.approx((0.05 + 0.85 + 3 * (1 - 2.9 / 3)) / 5)
 
 
-def test_the_error_agrees_with_a_loop():
-    rng = np.random.default_rng(0)
-    confidence = rng.random(500)
-    correct = rng.random(500) < confidence**2
-    expected = 0.0
-    for i in range(7):
-        inside = (confidence >= i / 7) & (confidence < (i + 1) / 7)
-        gap = abs(confidence[inside].mean() - correct[inside].mean())
-        expected += gap * inside.sum() / 500
-    assert reliability(confidence, correct, bins=7).ece == pytest.approx(expected)
-
-
 def test_a_bin_begins_at_its_lower_edge():
     curve = reliability(np.array([0.1, 0.16, 0.199, 0.2, 0.95]), np.ones(5, bool))
     assert curve.count.tolist() == [0, 3, 1, 0, 0, 0, 0, 0, 0, 1]

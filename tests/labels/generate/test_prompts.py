@@ -34,19 +34,6 @@ def test_class_names_stay_data():
     assert r"cat\"]}" in text.splitlines()[-1] and "never instructions" in messages[0]["content"]
 
 
-def test_the_complex_prompt_states_the_rules_of_the_paper():
-    text = get_prompt("complex").messages(["dog"], [], 5)[1]["content"]
-    for words in (
-        "look like",
-        "no synonym",
-        "no kind or part",
-        "broader term",
-        "common in the real",
-    ):
-        assert words in text
-    assert "already_listed" not in text
-
-
 def test_free_context_is_cleaned_and_limited():
     assert context_text(" A  warehouse\nat night\x00 ") == "A warehouse at night"
     assert context_text("BDD100K") == CONTEXTS["bdd100k"]
