@@ -95,7 +95,7 @@ def test_lists_in_openoods_format(tmp_path):
     with pytest.raises(ValueError, match="is empty"):
         read_list("set", file)
     file.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match="not a text file"):
+    with pytest.raises(ValueError, match="not UTF-8 text"):
         read_list("set", file)
 
 

@@ -1,5 +1,6 @@
 """The stock detector: any names as classes, tested with the same loop as NegAS."""
 
+import copy
 import shutil
 
 import pytest
@@ -8,7 +9,7 @@ from mmengine.registry import MODELS
 from safetensors.torch import load_file, save_file
 
 import negas.register  # noqa: F401
-from tests.helpers.detector import ID_NAMES, build_detector
+from tests.helpers.detector import ID_NAMES, batch, build_detector
 from tests.helpers.tiny_coco import TINY_CLIP
 
 
@@ -34,3 +35,16 @@ def test_loading_the_text_tower_prints_nothing_and_wants_all_of_it(tmp_path, cap
     text_model = dict(type="CLIPTextBackbone", model_name=str(tmp_path / "clip"))
     with pytest.raises(ValueError, match="no weights for text_"):
         MODELS.build(text_model)
+
+
+@torch.no_grad()
+def test_boxes_are_those_of_the_original_picture_unless_asked_otherwise():
+    model = build_detector(type="YOLOWorldDetector").eval()
+    inputs, samples = batch(images=1)
+    samples[0].set_metainfo(dict(scale_factor=(2.0, 2.0), ori_shape=(48, 48)))
+    original, network = (
+        model.predict(inputs, copy.deepcopy(samples), **options)[0].pred_instances.bboxes
+        for options in ({}, dict(rescale=False))
+    )
+    assert len(network) > 0
+    torch.testing.assert_close(original * 2, network)
