@@ -58,6 +58,7 @@ def test_a_local_server_needs_no_key():
     ("failure", "wait"),
     [
         (error(429, Retry_After="7"), 7.0),
+        (error(429, Retry_After="0"), 0.0),
         (error(429, Retry_After="Wed, 21 Oct 2015 07:28:00 GMT"), 0.0),
         (error(429), 1.0),
         (error(500), 1.0),
@@ -69,7 +70,7 @@ def test_a_local_server_needs_no_key():
         (raw("[]"), 1.0),
         (raw('{"choices": []}'), 1.0),
     ],
-    ids="after date 429 500 503 408 half garbage html list empty".split(),
+    ids="after now date 429 500 503 408 half garbage html list empty".split(),
 )
 def test_passing_failures_are_tried_again(failure, wait):
     waits, lines = [], []
