@@ -16,6 +16,7 @@ from negas.evaluation.collect import to_arrays
 from negas.models.grounding_dino.training_texts import merge_texts
 from tests.helpers.detector import batch
 from tests.helpers.grounding_dino import ID_NAMES, bert_folder, build_grounding_dino
+from tests.helpers.tiny_bert import write_tiny_bert
 from tests.helpers.yolo_world import ROOT
 
 RELEASED = {
@@ -374,3 +375,26 @@ def test_mmdetections_visualizer_writes_the_names_of_boxes(small, monkeypatch):
     )
     names = [text.split(":")[0] for text in written]
     assert names == sample.pred_instances.label_names and set(names) <= set(ID_NAMES)
+
+
+@pytest.mark.slow
+def test_swin_t_at_its_real_size_trains_and_predicts(tmp_path):
+    """The released architecture with a BERT of base size; 900 queries need 224 pixels."""
+    config = ours("grounding_dino_swin_t", test_cfg=dict(max_per_img=300, keep_logits=True))
+    config.language_model.name = str(write_tiny_bert(tmp_path / "bert", hidden_size=768, layers=12))
+    torch.manual_seed(0)
+    model = MODELS.build(config)
+    model.init_weights()
+    model.train()
+    assert sum(p.numel() for p in model.parameters()) > 120e6
+    inputs, samples = batch(images=1, objects=2, size=224)
+    samples = batch(images=2, objects=2, size=224)[1][:1]
+    losses = model.loss(inputs[:1], samples)
+    sum(losses.values()).backward()
+    assert {"loss_cls", "d4.loss_iou", "dn_loss_bbox", "enc_loss_cls", "loss_ood"} <= set(losses)
+    assert all(value.isfinite() for value in losses.values())
+    assert model.prompt.ctx.grad.isfinite().all() and model.prompt.ctx.grad.any()
+    with torch.no_grad():
+        found = model.eval().predict(inputs[:1], samples)[0].pred_instances
+    assert found.id_logits.shape == (300, 4) and found.neg_logits.shape == (300, 2)
+    assert found.id_scores.isfinite().all() and (found.scores.diff() <= 0).all()
