@@ -224,7 +224,7 @@ def rows_by_preset(
     jobs = [(score, bank) for score in scoring.scores for bank in banks_of(score, scoring.banks)]
     # numpy and torch release the interpreter lock: sorting a million scores fills both cores
     with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
-        work = partial(_rows, run, samples, scoring)
+        work = partial(_rows, run, samples, _joint(samples), scoring)
 
         def plain(job: tuple[NamedScore, str]) -> list[list[dict]]:
             return work(*job, NO_CONTROL, bank_records(run, *job), on_row)
@@ -326,27 +326,38 @@ def sample_values(
     run: Recorded, samples: Samples, score: NamedScore, bank: str
 ) -> dict[str, np.ndarray]:
     """Scores of the samples of the ID set and every OOD set, float64 ``[n]`` each."""
-    return _values(bank_records(run, score, bank), [samples], score)[0]
+    return _values(bank_records(run, score, bank), _joint([samples]), score)[0]
+
+
+def _joint(samples: Sequence[Samples]) -> dict[str, tuple[np.ndarray, list[np.ndarray]]]:
+    """By set the boxes that are in any of the samples, and the place of each sample among them."""
+    found = {}
+    for name in samples[0].rows:
+        rows = np.unique(np.concatenate([taken.rows[name] for taken in samples]))
+        found[name] = rows, [np.searchsorted(rows, taken.rows[name]) for taken in samples]
+    return found
 
 
 def _values(
-    records: Mapping[str, BoxRecords], samples: Sequence[Samples], score: NamedScore
+    records: Mapping[str, BoxRecords],
+    joint: Mapping[str, tuple[np.ndarray, list[np.ndarray]]],
+    score: NamedScore,
 ) -> list[dict[str, np.ndarray]]:
     """Scores by set for each of the samples; a box that is in several of them is scored once."""
     built = get_score(score.name, **score.options)
-    found: list[dict[str, np.ndarray]] = [{} for _ in samples]
-    for name in [name for name in samples[0].rows if name in records]:
-        wanted = [taken.rows[name] for taken in samples]
-        rows = np.unique(np.concatenate(wanted))
+    found: list[dict[str, np.ndarray]] = [{} for _ in joint[ID][1]]
+    for name in [name for name in joint if name in records]:
+        rows, places = joint[name]
         values = records[name].score_with(built, rows)
-        for each, mine in zip(found, wanted, strict=True):
-            each[name] = values[np.searchsorted(rows, mine)]
+        for each, place in zip(found, places, strict=True):
+            each[name] = values[place]
     return found
 
 
 def _rows(
     run: Recorded,
     samples: Sequence[Samples],
+    joint: Mapping[str, tuple[np.ndarray, list[np.ndarray]]],
     scoring: Scoring,
     score: NamedScore,
     bank: str,
@@ -359,7 +370,7 @@ def _rows(
     about |= dict(logits="cosine" if score.cosine else "head", bank=bank, control=control)
     draws = scoring.draws if control == NO_CONTROL else 0
     tables = []
-    for taken, values in zip(samples, _values(records, samples, score), strict=True):
+    for taken, values in zip(samples, _values(records, joint, score), strict=True):
         table = []
         for name in [name for name in values if name != ID]:
             pair = (values[ID], values[name])

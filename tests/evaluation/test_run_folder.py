@@ -5,9 +5,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from negas.engine.ood_loop import OODTestLoop
+from negas.evaluation.ood_metric import OODMetric
 from negas.evaluation.result_files import RESULTS_FILE, read_set, records_folder
 from negas.evaluation.run import Run
 from negas.records import BoxRecords
@@ -199,3 +202,27 @@ def test_scores_of_an_earlier_test_are_refused(work, capsys, place):
     assert "scores of an earlier test" in capsys.readouterr().err
     shutil.move(scores, work.parent)
     assert call_tool("compare", work.parent / scores.name, work) == 0, "kept on purpose"
+
+
+def test_sets_that_results_without_checksums_do_not_list_are_not_read(work):
+    results = json.loads((work / RESULTS_FILE).read_text())
+    del results["files"], results["sets"]["far"]
+    results["rows"] = [row for row in results["rows"] if row["ood_set"] != "far"]
+    (work / RESULTS_FILE).write_text(json.dumps(results))
+    assert Run.load(work).ood_sets == ["near"] == list(Run.load(work).records)[2:]
+    with pytest.raises(ValueError, match="far.npz: not of the test"):
+        read_set(work / "records/far.npz")
+    assert len(read_set(work / "records/near.npz")[0]) > 0
+
+
+def test_one_loop_has_one_metric_of_these(monkeypatch):
+    metrics = [OODMetric(), OODMetric()]
+    monkeypatch.setattr(
+        "mmengine.runner.TestLoop.__init__",
+        lambda self, *what: vars(self).update(
+            evaluator=SimpleNamespace(metrics=metrics), _runner=SimpleNamespace(seed=0)
+        ),
+    )
+    runner = SimpleNamespace(build_dataloader=lambda cfg, seed: None, seed=0)
+    with pytest.raises(ValueError, match="needs one OODMetric"):
+        OODTestLoop(runner, None, None)

@@ -79,3 +79,17 @@ def test_a_config_is_formatted_anew_only_where_it_changed(monkeypatch):
     built.b.c = [3]
     assert built.pretty_text != texts[0] and len(calls) == 3
     assert built.pretty_text == cfg.pretty_text, "it is the same config, not a copy"
+
+
+def test_a_work_dir_is_held_while_a_training_runs(monkeypatch, tmp_path):
+    order = []
+    for name in ("check_bank", "check_data", "check_config"):
+        monkeypatch.setattr(run, name, lambda *_: None)
+    for name in ("lock_file", "unlock_file"):
+        monkeypatch.setattr(run, name, lambda path, *_, name=name: order.append((name, path)))
+    runner = SimpleNamespace(work_dir=str(tmp_path), train=lambda: order.append("trained"))
+    monkeypatch.setattr(run, "build_runner", lambda cfg: runner)
+    run.train(Config(dict(train_cfg=dict(), work_dir=str(tmp_path), launcher="none")))
+    (lock, held), trained, (unlock, freed) = order
+    assert (lock, trained, unlock) == ("lock_file", "trained", "unlock_file")
+    assert held == freed and held.parent == tmp_path
