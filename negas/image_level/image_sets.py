@@ -16,7 +16,8 @@ from negas.evaluation.result_files import read_set
 from negas.files import read_json
 from negas.labels.names import name_forms, name_key
 from negas.metrics.coco import load_coco
-from negas.text import read_text, shown
+from negas.options import check_value
+from negas.text import read_text, shown, shown_text
 
 from . import View
 
@@ -84,13 +85,18 @@ def _from_results(path: str | os.PathLike) -> list[tuple[Any, list[float], float
     if not isinstance(results, list):
         raise ValueError(f"{path}: COCO results are a list of detections.")
     for index, row in enumerate(results):
+        where = f"{path}: result {index}"
         try:
-            x, y, width, height = map(float, row["bbox"])
-            rows.append((row["image_id"], [x, y, x + width, y + height], float(row["score"])))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{path}: result {index} is no COCO detection ({type(error).__name__}: {error})."
-            ) from error
+            image, box, score = row["image_id"], row["bbox"], row["score"]
+        except (KeyError, TypeError) as error:
+            reason = f"{type(error).__name__}: {shown_text(error)}"
+            raise ValueError(f"{where} is no COCO detection ({reason}).") from error
+        check_value(f"{where}: bbox", box, list[float])
+        check_value(f"{where}: score", score, float, ge=0, le=1)
+        if len(box) != 4:
+            raise ValueError(f"{where}: bbox must be [x, y, width, height], got {shown(box)}.")
+        x, y, width, height = map(float, box)
+        rows.append((image, [x, y, x + width, y + height], float(score)))
     return rows
 
 
