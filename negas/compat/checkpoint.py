@@ -24,6 +24,8 @@ from urllib.parse import urlparse
 import numpy as np
 import torch
 
+from negas.text import shown
+
 TRUST_VARIABLE = "NEGAS_TRUST_CHECKPOINT"
 FILE, TRAINED = "negas.file", "negas.trained"  # keys of the state dict's metadata
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
@@ -91,15 +93,17 @@ def _with_weights(checkpoint: Any, path: Path) -> dict:
     state: OrderedDict[str, torch.Tensor] = OrderedDict()
     for key, value in weights.items():
         if not isinstance(key, str):
-            raise ValueError(f"{where}{place} has the key {str(key)[:60]}, expected names; {save}")
+            raise ValueError(f"{where}{place} has the key {shown(key)}, expected names; {save}")
         key = _PREFIXES.sub("", key)
         if key in state:
-            raise ValueError(f"{where}{place} holds {key!r} with and without 'module.'; {save}")
-        state[key] = _tensor(value, f"{where}{place}[{key[:100]!r}]")
+            raise ValueError(
+                f"{where}{place} holds {shown(key)} with and without 'module.'; {save}"
+            )
+        state[key] = _tensor(value, f"{where}{place}[{shown(key, 100)}]")
     if found := first_not_finite(state):
         raise ValueError(
-            f"{where} holds weights that are NaN or infinite: {found[0]!r}, {found[1]} of "
-            f"{len(state)} tensors in all; give a checkpoint from before the training diverged"
+            f"{where} holds weights that are NaN or infinite: {shown(found[0])}, {found[1]} "
+            f"of {len(state)} tensors in all; give a checkpoint from before the training diverged"
         )
     meta = checkpoint.get("meta")
     trained = meta.get("negas") if isinstance(meta, dict) else None

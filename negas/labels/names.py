@@ -50,7 +50,7 @@ def first_difference(before: Sequence[str], now: Sequence[str]) -> str:
         min(len(before), len(now)),
     )
     first, second = (
-        repr(names[place]) if place < len(names) else "none" for names in (before, now)
+        shown(names[place]) if place < len(names) else "none" for names in (before, now)
     )
     return f"{len(before)} and {len(now)}; number {place + 1} is {first} there, {second} here"
 

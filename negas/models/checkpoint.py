@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from negas.compat.checkpoint import FILE, TRAINED
 from negas.files import file_sha256
 from negas.labels.names import first_difference
-from negas.text import listed
+from negas.text import listed, shown, shown_text
 
 if TYPE_CHECKING:
     from .interface import OODDetector
@@ -75,8 +75,9 @@ def _check_identity(model: OODDetector, saved: Mapping[str, Any]) -> None:
     """Compare with what :class:`~negas.engine.TrainedOnlyCheckpointHook` wrote of the training."""
     if saved.get("base_sha256") != model.base_sha256:
         raise RuntimeError(
-            f"the checkpoint was trained on base weights {saved.get('base_checkpoint')!r} with "
-            f"SHA-256 {str(saved.get('base_sha256'))[:12]}..., but model.base_checkpoint is "
+            f"the checkpoint was trained on base weights "
+            f"{shown(saved.get('base_checkpoint'), 200)} with SHA-256 "
+            f"{shown_text(saved.get('base_sha256'), 12)}, but model.base_checkpoint is "
             f"{model.base_checkpoint!r} ({str(model.base_sha256)[:12]}...); use the same file"
         )
     classes, names = list(saved.get("class_names") or ()), list(model.class_names)
@@ -151,8 +152,7 @@ def _check_names(
         found = {"missing": missing, "unexpected": unexpected, "wrong shapes": shapes}
         for what, keys in found.items():
             if keys:
-                more = f" and {len(keys) - 5} more" if len(keys) > 5 else ""
-                parts.append(f"{len(keys)} {what}: {listed(keys, 5)}{more}")
+                parts.append(f"{len(keys)} {what}: {listed(keys, 5, 100)}")
         raise RuntimeError(
             f"the {which} does not fit {type(model).__name__} ({'; '.join(parts)}); "
             "check that config and checkpoint are of the same size and version"

@@ -65,6 +65,7 @@ NAN = dict(a=A, b=A / 0, c=torch.full((2,), float("inf")), d=torch.arange(2))
         (dict(state_dict=dict(a=3)), r"\['a'\].*int"),
         (dict(state_dict=dict(a=10**400)), r"\['a'\].*int"),
         (dict(state_dict={1: A}), "key 1"),
+        (dict(state_dict={"\x1b[2J" * 9000: 1}), "x1b.*int"),
         (dict(state_dict=dict(a=np.array(["x"]))), r"\['a'\].*array of"),
         (dict(state_dict={"a": A, "module.a": A}), "'a' with and without"),
         (dict(optimizer={}, epoch=3), r"\['optimizer'\].*dict"),

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sys
 from pathlib import Path
 
 from .commands import run_command
@@ -51,6 +52,18 @@ def train_by_two(config: Path, work_dir: Path, options: dict[str, object]) -> No
         cwd=ROOT,
         PORT=free_port(),
         PYTHONPATH=f"{config.parent}:{ROOT}",
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def run_test_by_two(config: Path, checkpoint: Path, work_dir: Path) -> None:
+    """``tools/test.py`` in two processes on the CPU."""
+    done = run_command(
+        sys.executable,
+        *("-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={free_port()}"),
+        *(ROOT / "tools/test.py", config, checkpoint, "--work-dir", work_dir),
+        *("--launcher", "pytorch"),
+        cwd=ROOT,
     )
     assert done.returncode == 0, done.stderr[-3000:]
 
