@@ -191,7 +191,7 @@ class Options:
                     inputs += _paths_in(one)
         protect(*inputs)
         for each, one in outputs:
-            refuse_input(one, self._name(each), inputs)
+            refuse_input(one, each.name if each.metadata["positional"] else flag_of(each), inputs)
 
     @classmethod
     def parse(cls, argv: Sequence[str] | None = None, description: str | None = None) -> Self:

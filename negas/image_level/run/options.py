@@ -392,11 +392,11 @@ def options_from(args: Namespace) -> tuple[Command, list[ImageOodOptions]]:
         name = "_".join([Path(command.preset).stem, *views])
         settings["out"] = f"work_dirs/image_ood/{name}"
     runs = [ImageOodOptions.from_settings(settings | {"view": view}) for view in views]
-    for one in runs:
-        one.check_outputs()
     if not command.dry_run:
         for key in ("out", "cache"):
             check_folder(getattr(runs[0], key), f"--{key}")
+    for one in runs:
+        one.check_outputs()
     if len(runs) > 1:
         runs = [replace(one, out=str(Path(one.out) / one.view)) for one in runs]
     return command, runs
