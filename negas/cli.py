@@ -164,6 +164,7 @@ class _Signals:
             self._before[number] = signal.getsignal(number)
             if self._before[number] is not signal.SIG_IGN:  # nohup: it is not to be stopped
                 signal.signal(number, self._raise)
+        self._hook, sys.unraisablehook = sys.unraisablehook, self._lost
 
     def _raise(self, number: int, frame: object) -> None:
         if os.getpid() != self._owner:
@@ -176,9 +177,22 @@ class _Signals:
         self.stop = Stopped() if number == signal.SIGTERM else KeyboardInterrupt()
         raise self.stop
 
-    def __exit__(self, *error: object) -> None:
-        if os.getpid() != self._owner:
+    def _lost(self, lost: Any) -> None:
+        """Python drops what is raised where it cannot pass it on, say while it forks a worker."""
+        if self.stop is None or lost.exc_value is not self.stop:
+            self._hook(lost)
             return
+        signal.signal(signal.SIGALRM, self._again)
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+
+    def _again(self, number: int, frame: object) -> None:
+        raise self.stop
+
+    def __exit__(self, *error: object) -> None:
+        if os.getpid() != self._owner or not self._before:
+            return
+        sys.unraisablehook = self._hook
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in self._before.items():
             if not self._last:
                 signal.signal(number, handler)

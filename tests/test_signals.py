@@ -88,6 +88,21 @@ def test_forked_workers_say_nothing(number):
     assert out == "cleaned up\n" and err.count("\n") == 1
 
 
+@pytest.mark.parametrize("number", CODES)
+def test_a_signal_where_python_drops_exceptions_is_not_lost(number):
+    dropped = """
+class Dropped:
+    def __del__(self):
+        print("ready", flush=True)
+        time.sleep(5)
+"""
+    process = start(importing=dropped, before="Dropped(); time.sleep(0)")
+    process.send_signal(number)
+    out, err = process.communicate(timeout=15)
+    assert process.returncode == CODES[number] and out.startswith("ready\ncleaned up")
+    assert err.count("\n") == 1
+
+
 def test_ctrl_c_while_a_tool_is_imported_is_one_line():
     process = start(importing='user_errors(lambda: 0)\nprint("ready", flush=True)\ntime.sleep(20)')
     process.send_signal(signal.SIGINT)
