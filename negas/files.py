@@ -23,9 +23,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from negas.text import shown_text
-
-from negas.text import escaped, shown
+from negas.text import escaped, shown, shown_text
 
 try:
     import fcntl
