@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from negas.interrupts import quiet_interrupt  # first of all
+
+# isort: split
+import errno
 import functools
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterable
@@ -13,7 +19,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-from negas.files import check_folder
+from negas.files import check_folder, check_name, own_inputs, protect
 from negas.options import Options
 from negas.text import escaped, visible
 
@@ -26,16 +32,31 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # MMEngine prefixes errors of constructors with where the class was registered.
 _BUILD_PREFIX = re.compile(r"^(class `\w+` in [\w/.\\-]+: )+")
 _LONGEST = 1600  # characters of an error
-_READER_LEFT = 141  # what shells report when a closed pipe ends a command
+# What shells report of a command that a signal, or a closed pipe, has ended
+_INTERRUPTED, _READER_LEFT, _STOPPED = 130, 141, 143
+_ADVICE = {
+    errno.ENOSPC: "the disk is full: free some space and run again",
+    errno.EDQUOT: "the quota is used up: free some space and run again",
+    errno.EACCES: "check who may read and write there",
+    errno.EROFS: "choose another place to write to",
+    errno.EMFILE: "raise the limit with `ulimit -n`",
+}
 _USER_ERRORS = (ValueError, KeyError, OSError, RuntimeError, ImportError, TypeError, AssertionError)
 
 
-def user_errors(main: Callable[[], int | None]) -> Callable[[], int]:
-    """Run a command; print errors as one sentence and return 2.
+class Stopped(KeyboardInterrupt):
+    """SIGTERM: whatever cleans up after Ctrl-C does so after this, too."""
 
-    The traceback is shown when the environment variable ``NEGAS_DEBUG`` is set. Names from outside
-    may hold control characters; whatever the command prints, a terminal does not obey them.
+
+def user_errors(main: Callable[[], int | None]) -> Callable[[], int]:
+    """Run a command; print errors as one sentence and return 2, or 130 and 143 when stopped.
+
+    Ctrl-C and SIGTERM end it alike: what it cleans up or keeps for one, it does for the other.
+    Nothing it writes lands on a file that it reads, see :func:`negas.files.protect`. The traceback
+    is shown when the environment variable ``NEGAS_DEBUG`` is set. Names from outside may hold
+    control characters; whatever the command prints, a terminal does not obey them.
     """
+    is_process = main.__module__ == "__main__"
 
     @functools.wraps(main)
     def wrapped() -> int:
@@ -43,28 +64,55 @@ def user_errors(main: Callable[[], int | None]) -> Callable[[], int]:
             return run()
 
     def run() -> int:
+        signals = _Signals(is_process)
         try:
-            code = main() or 0
-            return _READER_LEFT if stdout_is_closed() else code
-        except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            return 130
+            with signals, own_inputs():
+                _print_any_text()
+                code = main() or 0
+                return _READER_LEFT if stdout_is_closed() else code
+        except KeyboardInterrupt as error:
+            return _tell_stop(signals.stop or error)
         except _USER_ERRORS as error:
+            if signals.stop:  # a library has made another error of it
+                return _tell_stop(signals.stop)
             # Also a server may break a pipe, which is to be told.
             if isinstance(error, BrokenPipeError) and stdout_is_closed(ending="\n"):
                 return _READER_LEFT
             if os.environ.get("NEGAS_DEBUG"):
                 traceback.print_exc()
-            text = error.args[0] if isinstance(error, KeyError) and error.args else error
-            message = _readable(" ".join(_BUILD_PREFIX.sub("", str(text)).split()))
             # In one piece: the processes of a distributed run share one standard error.
-            sys.stderr.write(
-                f"error: {message or type(error).__name__}\n(NEGAS_DEBUG=1 shows the traceback)\n"
-            )
+            sys.stderr.write(f"error: {_sentence_of(error)}\n(NEGAS_DEBUG=1 shows the traceback)\n")
             sys.stderr.flush()
             return 2
 
+    if is_process:
+        sys.excepthook = quiet_interrupt
     return wrapped
+
+
+def _tell_stop(stop: KeyboardInterrupt) -> int:
+    terminated = isinstance(stop, Stopped)
+    print("stopped (SIGTERM)" if terminated else "interrupted", file=sys.stderr)
+    return _STOPPED if terminated else _INTERRUPTED
+
+
+def _sentence_of(error: Exception) -> str:
+    """What a person is told of an error: one line, without control characters."""
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.strerror}; {_ADVICE.get(error.errno, 'check the path')}"
+        if error.filename is not None:
+            text = f"{str(error.filename)!r}: {text}"
+    message = _readable(" ".join(_BUILD_PREFIX.sub("", str(text)).split()))
+    return message or type(error).__name__
+
+
+def _readable(message: str) -> str:
+    """A message that can be read at a glance: of a very long one its start and its end."""
+    if len(message) > _LONGEST:
+        half = _LONGEST // 2
+        message = f"{message[:half]} … ({len(message) - 2 * half} characters) … {message[-half:]}"
+    return escaped(message)
 
 
 class _Visible:
@@ -84,12 +132,72 @@ class _Visible:
         return getattr(self._stream, name)
 
 
-def _readable(message: str) -> str:
-    """A message that can be read at a glance: of a very long one its start and its end."""
-    if len(message) > _LONGEST:
-        half = _LONGEST // 2
-        message = f"{message[:half]} … ({len(message) - 2 * half} characters) … {message[-half:]}"
-    return escaped(message)
+def _print_any_text() -> None:
+    """File names that are no UTF-8, and any text on a plain terminal, are printed escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+class _Signals:
+    """A block in which SIGTERM raises :class:`Stopped` as SIGINT raises KeyboardInterrupt.
+
+    While the command cleans up, a second Ctrl-C ends it at once. Processes that it forks, such as
+    data loading workers, leave without a word.
+
+    Args:
+        last: whether the process ends after the block.
+
+    Attributes:
+        stop: what was raised.
+    """
+
+    def __init__(self, last: bool) -> None:
+        self.stop: KeyboardInterrupt | None = None
+        self._last, self._owner = last, os.getpid()
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return  # Python lets no other thread handle signals
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._before[number] = signal.getsignal(number)
+            if self._before[number] is not signal.SIG_IGN:  # nohup: it is not to be stopped
+                signal.signal(number, self._raise)
+        self._hook, sys.unraisablehook = sys.unraisablehook, self._lost
+
+    def _raise(self, number: int, frame: object) -> None:
+        if os.getpid() != self._owner:
+            if number == signal.SIGTERM:
+                os._exit(_STOPPED)
+            return  # Ctrl-C reaches the parent, too, which ends its workers
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # schedulers send it several times
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would complain of workers that left
+        self.stop = Stopped() if number == signal.SIGTERM else KeyboardInterrupt()
+        raise self.stop
+
+    def _lost(self, lost: Any) -> None:
+        """Python drops what is raised where it cannot pass it on, say while it forks a worker."""
+        if self.stop is None or lost.exc_value is not self.stop:
+            self._hook(lost)
+            return
+        signal.signal(signal.SIGALRM, self._again)
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+
+    def _again(self, number: int, frame: object) -> None:
+        raise self.stop
+
+    def __exit__(self, *error: object) -> None:
+        if os.getpid() != self._owner or not self._before:
+            return
+        sys.unraisablehook = self._hook
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in self._before.items():
+            if not self._last:
+                signal.signal(number, handler)
+            elif number == signal.SIGINT:
+                signal.signal(number, signal.SIG_DFL)  # nothing is left to be kept
 
 
 def stdout_is_closed(ending: str = "") -> bool:
@@ -161,7 +269,7 @@ def annotation_files(texts: Iterable[str]) -> dict[str, str]:
         name, _, file = text.partition("=")
         if not (name and file):
             raise ValueError(f"--ann: expected SET=FILE, got {text!r}")
-        files[name] = file
+        files[check_name(name, "--ann: the set")] = file
     return files
 
 
@@ -190,7 +298,20 @@ def load_config(path: str, overrides: dict | None = None, launcher: str = "none"
     if not isinstance(cfg.get("model"), dict) or "type" not in cfg.model:
         raise ValueError(f"config {path!r} has no model=dict(type=...); inherit one of configs/")
     cfg.launcher = launcher
+    protect(path)
+    _protect_named_in(cfg._cfg_dict, "")
     return cfg
+
+
+def _protect_named_in(node: Any, root: str) -> None:
+    """Protect all files that a config names, annotation files of data sets among them."""
+    if isinstance(node, dict):
+        root = str(node.get("data_root") or root)
+    for value in node.values() if isinstance(node, dict) else node:
+        if isinstance(value, str):
+            protect(value, os.path.join(root, value))
+        elif isinstance(value, dict | list | tuple):
+            _protect_named_in(value, root)
 
 
 def prepare_work_dir(cfg, config_path: str, work_dir: str | None) -> Path:

@@ -20,6 +20,8 @@ ValueError: tpr must lie in (0, 1), got 2.0
 from __future__ import annotations
 
 import math
+import os
+import re
 import types
 from argparse import (
     SUPPRESS,
@@ -36,6 +38,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from negas.files import protect, refuse_input
 from negas.text import shown
 
 if TYPE_CHECKING:
@@ -74,6 +77,7 @@ def option(
     positional: bool = False,
     cli: bool = True,
     secret: bool = False,
+    output: bool = False,
 ) -> Any:
     """A field of :class:`Options`.
 
@@ -92,10 +96,12 @@ def option(
         positional: whether it stands without a flag.
         cli: ``False`` keeps it off the command line.
         secret: never recorded.
+        output: whether it names a file or folder that the command writes. Files that other options
+            name are the command's inputs, onto which nothing is written.
     """
     about = dict(
         help=help, choices=choices, ge=ge, gt=gt, le=le, lt=lt, flag=flag, metavar=metavar,
-        group=group, positional=positional, cli=cli, secret=secret,
+        group=group, positional=positional, cli=cli, secret=secret, output=output,
     )  # fmt: skip
     if factory is not None:
         return field(default_factory=factory, metadata=about)
@@ -161,9 +167,31 @@ class Options:
         found = {f.name: getattr(args, f.name) for f in fields(cls) if hasattr(args, f.name)}
         token = _as_flags.set(True)
         try:
-            return cls(**found | more)
+            options = cls(**found | more)
+            options.check_outputs()
+            return options
         finally:
             _as_flags.reset(token)
+
+    def check_outputs(self) -> None:
+        """Protect the files that options name, see :func:`negas.files.protect`.
+
+        Raises:
+            FileExistsError: an output is one of them.
+        """
+        outputs, inputs = [], []
+        for each in fields(self):
+            value = getattr(self, each.name)
+            for one in value if isinstance(value, tuple) else (value,):
+                if isinstance(one, Options):
+                    one.check_outputs()
+                elif isinstance(one, str | Path) and each.metadata.get("output"):
+                    outputs.append((each, one))
+                elif isinstance(one, str | Path):
+                    inputs += _paths_in(one)
+        protect(*inputs)
+        for each, one in outputs:
+            refuse_input(one, each.name if each.metadata["positional"] else flag_of(each), inputs)
 
     @classmethod
     def parse(cls, argv: Sequence[str] | None = None, description: str | None = None) -> Self:
@@ -413,6 +441,12 @@ def _argument(cls: type, each: Field, only_given: bool) -> tuple[list[str], dict
         if only_given:
             how["default"] = SUPPRESS
     return [flag], how
+
+
+def _paths_in(value: str | Path) -> list[str]:
+    """What may be a file in an option's value: ``SET=FILE``, ``FILE@FOLDER``, ``FILE,FILE``."""
+    text = os.fspath(value)
+    return list(dict.fromkeys([text, *re.split("[=@,]", text), text.partition("=")[2]]))
 
 
 def _plain(value: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from negas.files import parse_json, read_npz, write_npz
+from negas.files import check_names, parse_json, read_npz, write_npz
 from negas.token_labels import against_tokens
 
 ID, ID_VAL = "id", "id_val"  # names of the ID test set and the ID validation set in a run
@@ -29,6 +29,15 @@ _AXES = dict(bboxes=2, labels=1, scores=1, id_logits=2, neg_logits=2)
 _AXES |= dict(embeddings=2, query_inds=1, id_cosines=2, neg_cosines=2)
 _NO_EMBEDDINGS = "these records hold no embeddings for {}; test again with embeddings kept."
 _ARRAYS = ("image_ids", "bboxes", "labels", "scores", "id_logits", *_OPTIONAL, "images")
+
+
+def check_set_names(names: Iterable[str]) -> None:
+    """Names of OOD sets, which become files beside those of the ID sets.
+
+    Raises:
+        ValueError: one cannot be, or two are the same.
+    """
+    check_names(names, "ood_dataloaders: the set", (ID, ID_VAL, "text_feats"))
 
 
 @dataclass(frozen=True, eq=False)

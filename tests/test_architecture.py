@@ -24,7 +24,7 @@ PURE = {
 }
 # Imports point downwards: a room may import its own level (without a circle) and lower ones.
 LEVELS = [
-    {"text"},
+    {"text", "interrupts"},
     {"boxes", "records", "token_labels", "compat", "files", "cli", "options", "coco_json"},
     {"scores", "metrics", "pictures"},
     {"embeddings"},
@@ -38,6 +38,7 @@ LEVELS = [
 ]
 ONLY = {  # rooms with a shorter list than their level gives
     "text": set(),
+    "interrupts": set(),
     "compat": set(),
     "boxes": set(),
     "records": {"files", "token_labels"},
@@ -45,8 +46,8 @@ ONLY = {  # rooms with a shorter list than their level gives
     "files": set(),
     "pictures": set(),
     "coco_json": set(),
-    "cli": {"files", "options"},
-    "options": set(),
+    "cli": {"files", "interrupts", "options"},
+    "options": {"files"},
     "scores": {"boxes", "records"},
     "visualization": {
         *("boxes", "coco_json", "compat", "files", "pictures", "records", "scores", "metrics")

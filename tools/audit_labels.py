@@ -20,7 +20,7 @@ from negas.labels.audit import AuditOptions, print_report, run_audit
 def main() -> int:
     options = AuditOptions.parse(description=__doc__)
     if options.json_file:
-        check_file(options.json_file, "--json")
+        check_file(options.json_file, "--json", ('"num_ood_classes"',), options.overwrite)
     report = run_audit(options)
     print_report(report)
     if options.json_file:

@@ -8,8 +8,10 @@ from argparse import ArgumentParser
 from dataclasses import dataclass
 from pathlib import Path
 
-from negas.apis.labels import NegativeOptions, read_negatives
 from negas.cli import add_config_options, load_config, user_errors
+
+# isort: split
+from negas.apis.labels import NegativeOptions, read_negatives
 from negas.files import check_file
 from negas.options import option
 
@@ -27,7 +29,12 @@ class CalibrateOptions(NegativeOptions):
     )
     ann_file: str | None = option(None, help="COCO json of other ID validation images")
     img_dir: str | None = option(None, help="their folder")
-    out: str | None = option(None, help="file to write (default: <checkpoint>.calibration.json)")
+    out: str | None = option(
+        None, help="file to write (default: <checkpoint>.calibration.json)", output=True
+    )
+    overwrite: bool = option(
+        False, help="replace a file that is no earlier result of this command", secret=True
+    )
     device: str | None = option(None, help="e.g. cuda:0 or cpu")
 
     def __post_init__(self) -> None:
@@ -51,7 +58,8 @@ def main() -> int:
 
     check_checkpoint(options.checkpoint)
     path = Path(options.out) if options.out else default_path(options.checkpoint)
-    check_file(path, "--out")  # what is wrong with it shows before the detector runs
+    # what is wrong with it shows before the detector runs
+    check_file(path, "--out", ('"cut"', '"wanted_tpr"'), options.overwrite)
     if options.ann_file:
         use_images(cfg, options.ann_file, options.img_dir)
     fitted = calibrate(

@@ -24,7 +24,7 @@ def main() -> int:
 
     options = NumLabelsOptions.parse()
     if options.save_bank:
-        check_file(options.save_bank, "--save-bank")
+        check_file(options.save_bank, "--save-bank", ('"choice_of_num"',), options.overwrite)
     outcome = choose_num_labels(options)
     print_outcome(outcome)
     if options.save_bank:

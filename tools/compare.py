@@ -27,6 +27,10 @@ class CompareOptions(Options):
         None,
         help="write the table there: .md for Markdown, .json with what the numbers depend on",
         metavar="FILE",
+        output=True,
+    )
+    overwrite: bool = option(
+        False, help="replace a file that is no earlier result of this command", secret=True
     )
 
 
@@ -40,7 +44,8 @@ def main() -> int:
     from negas.reports.table import print_table
 
     if options.out:
-        check_file(options.out, "--out")
+        marks = ('"negas comparison"',) if options.out.endswith(".json") else ("### ", "|---|")
+        check_file(options.out, "--out", marks, options.overwrite)
     published = [row for name in options.published for row in published_rows(name)]
     table = compare(options.results, published, options.names, options.scores)
     print_table(table)

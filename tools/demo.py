@@ -22,7 +22,7 @@ class DemoOptions(Options):
 
     detector: Literal["yolo-world", "grounding-dino"] = option("yolo-world", help="which one")
     work_dir: Path | None = option(
-        None, metavar="DIR", help="default: work_dirs/demo[_grounding_dino]"
+        None, metavar="DIR", help="default: work_dirs/demo[_grounding_dino]", output=True
     )
     fresh: bool = option(False, help="do again what is done already")
     seed: int = option(0, help="of the trainings", ge=0)

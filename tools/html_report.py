@@ -12,7 +12,12 @@ class HtmlOptions(Options):
     """Write one page of a test run: tables, curves, confusion, mistakes, calibration, settings."""
 
     work_dir: str = option(help="of tools/test.py: ood_results.json and records/", positional=True)
-    out: str | None = option(None, help="default: report.html in the work dir", metavar="FILE")
+    out: str | None = option(
+        None, help="default: report.html in the work dir", metavar="FILE", output=True
+    )
+    overwrite: bool = option(
+        False, help="replace a file that is no earlier result of this command", secret=True
+    )
     score: str | None = option(
         None, help="score in plots and pictures (default: the one the test used)"
     )
@@ -21,6 +26,7 @@ class HtmlOptions(Options):
         None,
         help="also paint every image there, known boxes green, unknown ones red and dashed",
         metavar="DIR",
+        output=True,
     )
     ann: tuple[str, ...] = option(
         (),
@@ -36,7 +42,7 @@ def main() -> int:
     from negas.reports.html.report import make_html_report
 
     annotations = annotation_files(options.ann)
-    more = (options.score, options.pictures, options.show_dir, annotations)
+    more = (options.score, options.pictures, options.show_dir, annotations, options.overwrite)
     path = make_html_report(options.work_dir, options.out, *more)
     print(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB)")
     return 0

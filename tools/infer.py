@@ -9,8 +9,10 @@ import sys
 from argparse import ArgumentParser
 from dataclasses import dataclass
 
-from negas.apis.labels import LabelOptions
 from negas.cli import add_config_options, load_config, user_errors
+
+# isort: split
+from negas.apis.labels import LabelOptions
 from negas.files import check_folder
 from negas.options import option
 
@@ -22,7 +24,10 @@ class InferOptions(LabelOptions):
     input: str = option(help="image, video or folder", positional=True)
     config: str = option(help="config file", positional=True)
     checkpoint: str = option(help="checkpoint file (.pth or .safetensors)", positional=True)
-    out_dir: str = option("work_dirs/infer", help="where to put the results")
+    out_dir: str = option("work_dirs/infer", help="where to put the results", output=True)
+    resume: bool = option(
+        False, help="go on with <out-dir>/predictions.jsonl, which a run that was stopped has left"
+    )
     batch_size: int = option(1, help="pictures at once", ge=1)
     calibration: str = option(
         "auto",
@@ -46,10 +51,14 @@ def main() -> int:
     cfg = load_config(options.config, args.cfg_options)
     from negas.apis.inferencer import Inferencer
     from negas.apis.inputs import Pictures
-    from negas.apis.outputs import print_unreadable
+    from negas.apis.outputs import Painted, print_left_out, print_unreadable
 
-    Pictures.of(options.input)  # what is wrong with it shows before the detector is built
-    check_folder(options.out_dir, "--out-dir")
+    pictures = Pictures.of(
+        options.input
+    )  # what is wrong with it shows before the detector is built
+    folder = check_folder(options.out_dir, "--out-dir")
+    if options.vis:
+        Painted(folder, pictures.names())
     inferencer = Inferencer(
         cfg,
         options.checkpoint,
@@ -57,12 +66,14 @@ def main() -> int:
         **options.labels(),
         calibration=None if options.calibration == "none" else options.calibration,
     )
+    print_left_out(pictures)
     results = inferencer(
         options.input,
         batch_size=options.batch_size,
         pred_score_thr=options.score_thr,
         no_save_vis=not options.vis,
         out_dir=options.out_dir,
+        resume=options.resume,
     )
     report(results, options.out_dir)
     return print_unreadable(results["unreadable"])

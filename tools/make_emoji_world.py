@@ -9,9 +9,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from negas.cli import user_errors
+
+# isort: split
 from tqdm import tqdm
 
-from negas.cli import user_errors
 from negas.datasets.emoji_world.splits import SPLITS, SplitWriter
 from negas.datasets.emoji_world.store import ensure_split
 from negas.files import check_folder
@@ -23,7 +25,7 @@ class WorldOptions(Options):
     """Make, check or repair EmojiWorld's splits."""
 
     data: str = option("data/emoji_world", help="folder of the glyphs", metavar="DIR")
-    out: str | None = option(None, help="default: <data>/scenes", metavar="DIR")
+    out: str | None = option(None, help="default: <data>/scenes", metavar="DIR", output=True)
     splits: tuple[str, ...] = option(tuple(SPLITS), help="which", choices=tuple(SPLITS))
     num: int | None = option(None, help="at most this many images per split", ge=1)
     seed: int = option(0, help="of the whole benchmark", ge=0)

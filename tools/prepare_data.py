@@ -32,7 +32,7 @@ class _Voc(_Prepare):
     """PASCAL VOC 2007 + 2012."""
 
     devkit: str = option(help="folder with VOC2007 and VOC2012")
-    out: str = option("data/VOC/annotations", help="folder")
+    out: str = option("data/VOC/annotations", help="folder", output=True)
     difficult: str = option(
         "keep",
         help="objects marked as difficult: ordinary ones as in the published tables, ignored by "
@@ -40,7 +40,7 @@ class _Voc(_Prepare):
         choices=("keep", "ignore", "drop"),
     )
     link_images: str | None = option(
-        None, help="link all images there, e.g. data/VOC/JPEGImages", metavar="FOLDER"
+        None, help="link all images there, e.g. data/VOC/JPEGImages", metavar="FOLDER", output=True
     )
 
     def run(self) -> list:
@@ -57,7 +57,7 @@ class _Bdd100k(_Prepare):
     """BDD100K, labels of 2018 or 2020."""
 
     labels: str = option(help="folder with the label files")
-    out: str = option("data/bdd100k/annotations", help="folder")
+    out: str = option("data/bdd100k/annotations", help="folder", output=True)
     holdout: int = option(
         5000, help="images of train to watch the training with", ge=0, metavar="N"
     )
@@ -95,7 +95,9 @@ class _CocoOod(_WithClasses):
 
     exclude: tuple[str, ...] = option((), help="further classes that count as ID", metavar="NAME")
     ann: str = option(help="instances_val2017.json")
-    out: str | None = option(None, help="json (default: beside --ann, named after --id)")
+    out: str | None = option(
+        None, help="json (default: beside --ann, named after --id)", output=True
+    )
     ids: str | None = option(None, help="keep just these image ids, one per line", metavar="FILE")
     drop_unannotated: bool = option(False, help="leave out images without annotations")
 
@@ -129,7 +131,9 @@ class _OpenImagesOod(_WithClasses):
     images: str | None = option(
         None, help="folder of the downloaded images; without: only the list"
     )
-    out: str | None = option(None, help="json (default: in --folder, named after split and --id)")
+    out: str | None = option(
+        None, help="json (default: in --folder, named after split and --id)", output=True
+    )
 
     def run(self) -> list:
         from negas.datasets.prepare.openimages_ood import find_sources, prepare_openimages_ood
@@ -148,7 +152,7 @@ class _Custom(_WithClasses):
     """An ID and an OOD set from any COCO json."""
 
     ann: str = option(help="COCO json")
-    out: str = option(help="folder of STEM_id.json and STEM_ood.json")
+    out: str = option(help="folder of STEM_id.json and STEM_ood.json", output=True)
     drop_mixed: bool = option(False, help="no ID images that show other classes too")
     drop_unannotated: bool = option(False, help="no OOD images without annotations")
 

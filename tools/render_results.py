@@ -21,6 +21,7 @@ from textwrap import wrap
 import yaml
 
 from negas.cli import user_errors
+from negas.files import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 _WIDTH = 80  # of a terminal
@@ -208,7 +209,7 @@ def main() -> int:
             if fill(text) != text:
                 old.append(page)
                 if args.fill:
-                    page.write_text(fill(text), encoding="utf-8")
+                    write_text(page, fill(text))
         for page in old:
             done = "filled" if args.fill else "out of date, run tools/render_results.py --fill"
             print(f"{page.relative_to(ROOT)}: {done}")

@@ -20,7 +20,9 @@ class ReportOptions(Options):
         help="also compare at one confidence cut: a number, or 'stock' (that of the stock run)",
         metavar="VALUE",
     )
-    out: str | None = option(None, help="write report.md and report.json there", metavar="DIR")
+    out: str | None = option(
+        None, help="write report.md and report.json there", metavar="DIR", output=True
+    )
     brief: bool = option(False, help="print the tables of each run's own cut only")
 
 

@@ -28,7 +28,10 @@ class ReproduceOptions(Options):
     seeds: tuple[int, ...] = option((0,), metavar="SEED", help="one training each", ge=0)
     rows: tuple[str, ...] = option((), metavar="TITLE", help="rows to fill (default: all)")
     work_dir: Path = option(
-        Path("work_dirs/reproduce"), metavar="DIR", help="for runs, which tables share, and tables"
+        Path("work_dirs/reproduce"),
+        metavar="DIR",
+        help="for runs, which tables share, and tables",
+        output=True,
     )
     dry_run: bool = option(False, help="print the plan, and do nothing")
     fresh: bool = option(False, help="do again what is done already")

@@ -22,7 +22,9 @@ class SeedsOptions(Options):
 
     configs: tuple[str, ...] = option(metavar="CONFIG", help="one per method")
     seeds: tuple[int, ...] = option((0, 1, 2), metavar="SEED", help="one training each", ge=0)
-    work_dir: Path = option(Path("work_dirs/seeds"), metavar="DIR", help="for runs and report")
+    work_dir: Path = option(
+        Path("work_dirs/seeds"), metavar="DIR", help="for runs and report", output=True
+    )
     test_only: bool = option(False, help="test existing checkpoints again")
     fresh: bool = option(False, help="do again what is done already")
     shared_cut: str | None = option(

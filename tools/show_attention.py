@@ -14,7 +14,7 @@ from negas.options import option
 
 @user_errors
 def main() -> int:
-    from negas.apis.attention import PageOptions, draw_attention
+    from negas.apis.attention import PageOptions, check_pages, draw_attention
     from negas.apis.labels import LabelOptions
 
     @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ def main() -> int:
         images: tuple[str, ...] = option(
             help="image files, or one folder", metavar="IMAGE", positional=True
         )
-        out_dir: str = option("work_dirs/attention", help="where to put the pages")
+        out_dir: str = option("work_dirs/attention", help="where to put the pages", output=True)
         device: str | None = option(None, help="e.g. cuda:0 or cpu")
 
     parser = ArgumentParser(description=AttentionOptions.__doc__)
@@ -37,10 +37,12 @@ def main() -> int:
     cfg = load_config(options.config, args.cfg_options)
     from negas.apis.inferencer import Inferencer
     from negas.apis.inputs import Pictures
-    from negas.apis.outputs import print_unreadable
+    from negas.apis.outputs import print_left_out, print_unreadable
 
     given = options.images
     pictures = Pictures.of(given[0] if len(given) == 1 else given)
+    check_pages(options.out_dir, pictures)
+    print_left_out(pictures)
     inferencer = Inferencer(
         cfg, options.checkpoint, options.device, **options.labels(), calibration=None
     )

@@ -5,6 +5,7 @@ import os
 import sys
 
 from negas.cli import add_config_options, load_config, prepare_work_dir, user_errors
+from negas.files import protect
 
 
 def parse_args() -> argparse.Namespace:
@@ -66,6 +67,7 @@ def print_numbers(work_dir: str) -> None:
 def main() -> int:
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options, args.launcher)
+    protect(args.checkpoint)
     if args.preset:
         add_presets(cfg, args.preset)
     prepare_work_dir(cfg, args.config, args.work_dir)

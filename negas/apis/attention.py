@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from negas.files import check_folder, whole_file
+from negas.files import check_folder, refuse_input
 from negas.models.attention_maps import Branch, Layer
 from negas.options import Options, option
+from negas.text import escaped
 from negas.visualization.heatmaps import HeatMap, HeatRow, paint_heat
 
 from .inputs import Picture, Pictures
@@ -239,6 +240,19 @@ class PageOptions(Options):
             raise ValueError(f"the colours' range must be rising, got {low} to {high}")
 
 
+def check_pages(out_dir: str | os.PathLike, pictures: Pictures) -> Path:
+    """Before long work: see that the pages can be written.
+
+    Raises:
+        FileExistsError: one would be written onto an input.
+        OSError: the folder cannot be written.
+    """
+    folder = check_folder(out_dir, "--out-dir")
+    for name in pictures.names():
+        refuse_input(folder / f"{Path(name).stem}_attention.png", "--out-dir")
+    return folder
+
+
 def draw_attention(
     inferencer: Inferencer, pictures: Pictures, out_dir: str | os.PathLike, options: PageOptions
 ) -> list[Path]:
@@ -248,7 +262,7 @@ def draw_attention(
         ValueError: nothing can be read, or the detector has no such attention.
         OSError: the folder cannot be written.
     """
-    folder = check_folder(out_dir, "--out-dir")
+    folder = check_pages(out_dir, pictures)
     pictures.decoder = inferencer.decoder
     written: list[Path] = []
     # disable=None: no bar where standard error is no terminal
@@ -266,8 +280,7 @@ def draw_attention(
             path = path.with_stem(f"{path.stem}_{picture.frame:06d}")
         if path in written:  # files of one name with different endings
             path = folder / f"{picture.name}_attention.png"
-        with whole_file(path) as partial:
-            draw_page(picture, maps, partial, options)
+        draw_page(picture, maps, path, options)
         written.append(path)
     pictures.check_any()
     return written
@@ -296,7 +309,8 @@ def draw_page(picture: Picture, maps: list[AttentionMap], path: Path, options: P
         ]
         rows.append(HeatRow("ID - negative", differences, signed=True))
     heads = "mean over heads" if options.head is None else f"head {options.head}"
-    return paint_heat(image, rows, path, options.limits, f"{picture.name}: attention, {heads}")
+    title = f"{escaped(picture.name)}: attention, {heads}"
+    return paint_heat(image, rows, path, options.limits, title)
 
 
 def _heat(one: AttentionMap, size: tuple[int, int], options: PageOptions) -> HeatMap:

@@ -6,6 +6,7 @@ import negas.register  # noqa: F401 - first of all: mmdet can be imported after 
 
 # isort: split
 import copy
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -27,14 +28,14 @@ from negas.experiments.preflight import (
     check_device,
     check_test_pipeline,
 )
-from negas.files import check_folder
+from negas.files import check_folder, own_inputs
 from negas.models.base import detector_class
-from negas.models.interface import OODDetector
+from negas.models.interface import OODDetector, UnfitImageError
 from negas.visualization.visualizer import VerdictVisualizer
 
 from .calibration import Calibration, default_path, identity
 from .inputs import Input, Picture, Pictures
-from .outputs import CocoResults, Painted
+from .outputs import CocoResults, Journal, Painted
 
 UNCALIBRATED_CUT = 0.3  # what MMDetection's inferencer draws from
 
@@ -130,6 +131,7 @@ class Inferencer(DetInferencer):
         self.model.postprocessor.tau = calibration.tau
 
     # --- inference ----------------------------------------------------------------------------
+    @own_inputs()
     def __call__(
         self,
         inputs: Input | Sequence[Input],
@@ -143,6 +145,7 @@ class Inferencer(DetInferencer):
         print_result: bool = False,
         no_save_pred: bool = False,
         out_dir: str | os.PathLike = "",
+        resume: bool = False,
     ) -> dict:
         """Detect and judge.
 
@@ -158,7 +161,9 @@ class Inferencer(DetInferencer):
             return_datasamples: predictions as data samples.
             print_result: print predictions.
             no_save_pred: do not write ``<out_dir>/predictions.json``.
-            out_dir: where to write; empty: nowhere.
+            out_dir: where to write; empty: nowhere. Predictions are appended to
+                ``predictions.jsonl`` there as they are made, until ``predictions.json`` is written.
+            resume: go on with the ``predictions.jsonl`` of a run that was stopped.
 
         Returns:
             ``predictions``: per readable picture (each frame of a video) ``file_name``, ``bboxes``
@@ -169,26 +174,38 @@ class Inferencer(DetInferencer):
 
         Raises:
             FileNotFoundError: the input does not exist.
-            ValueError: an empty folder, or nothing could be read.
+            ValueError: an empty folder, nothing could be read, or what ``resume`` finds was made
+                with other weights, labels or settings.
+            FileExistsError: something in ``out_dir`` would be written onto an input.
             OSError: ``out_dir`` cannot be written.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         if pred_score_thr is not None and not 0 <= pred_score_thr <= 1:
             raise ValueError(f"pred_score_thr must be a confidence in [0, 1], got {pred_score_thr}")
+        if resume and (return_datasamples or return_vis or no_save_pred or not str(out_dir)):
+            raise ValueError("resume needs out_dir, and returns plain predictions only")
         pictures = Pictures.of(inputs)
         pictures.decoder = self.decoder
         folder = check_folder(out_dir, "--out-dir") if str(out_dir) else None
         threshold = self.threshold if pred_score_thr is None else pred_score_thr
         coco = CocoResults(self.model.class_names, self._info(threshold))
-        painted = Painted(folder) if folder and not no_save_vis else None
+        painted = Painted(folder, pictures.names()) if folder and not no_save_vis else None
         results = dict(predictions=[], visualization=[], unreadable=pictures.unreadable)
+        journal = None
+        if folder and not no_save_pred:
+            journal = Journal(folder, self._about(threshold), resume)
+            pictures.done = journal.done
+            for row in journal.rows:
+                coco.add(row["size"], row["prediction"])
+                results["predictions"].append(row["prediction"])
         complete = False
         try:
             for batch in self._batches(pictures, batch_size):
                 for picture, sample in self._detect_or_refuse(batch, threshold, pictures):
                     prediction = self._describe(picture, sample)
-                    coco.add(picture, prediction)
+                    size = picture.pixels.shape[1::-1]
+                    coco.add(size, prediction)
                     results["predictions"].append(sample if return_datasamples else prediction)
                     if painted or show or return_vis:
                         drawn = self._draw(picture, sample, show, wait_time)
@@ -196,12 +213,16 @@ class Inferencer(DetInferencer):
                             painted.add(picture, drawn)
                         if return_vis:
                             results["visualization"].append(drawn)
+                    if journal:  # last: what is there was painted, too
+                        journal.add(size, prediction)
             complete = True
         finally:  # what was done before an interruption is kept
             if painted:
                 painted.close()
-            if folder and not no_save_pred and coco.images:
+            if journal and coco.images:
                 coco.save(folder, complete, pictures.unreadable)
+        if journal:
+            journal.remove()
         pictures.check_any()
         if print_result:
             print(results["predictions"])
@@ -224,7 +245,7 @@ class Inferencer(DetInferencer):
         """Detections; none of pictures whose size (all have the same) the model cannot take."""
         try:
             return self._detect(batch, threshold)
-        except ValueError as error:
+        except UnfitImageError as error:
             pictures.leave_out([picture for picture, _ in batch], str(error))
             return []
 
@@ -278,6 +299,15 @@ class Inferencer(DetInferencer):
             pred_score_thr=-1,  # the cut is made already
         )
         return self.visualizer.drawn
+
+    def _about(self, threshold: float) -> dict:
+        """What predictions depend on besides the pictures."""
+        settings = {key: self.cfg.get(key) for key in ("model", "test_dataloader", "test_cfg")}
+        digest = hashlib.sha256(repr(settings).encode("utf-8", "backslashreplace")).hexdigest()
+        judge = self.model.postprocessor
+        return identity(self.model, self.weights) | dict(
+            config=digest, confidence_cut=threshold, tau=judge.tau if judge else None
+        )
 
     def _info(self, threshold: float) -> dict:
         """What stands in ``predictions.json`` beside the boxes."""

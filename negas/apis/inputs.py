@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -11,10 +11,9 @@ import cv2
 import mmcv
 import numpy as np
 
+from negas.files import IMAGE_ENDINGS, VIDEO_ENDINGS, cut_name, find_files, protect
 from negas.pictures import read_picture
 
-IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff")
-VIDEO_EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 Input = str | Path | np.ndarray
 
 
@@ -46,12 +45,16 @@ class Pictures:
         decoder: what decodes image files, as ``imdecode_backend`` of MMDetection's pipelines.
         unreadable: ``dict(path, reason)`` of what iteration could not read so far.
         count: pictures that iteration gave so far.
+        left_out: what else the folder holds, for people: ``3 .txt, 1 dead link``.
+        done: paths that iteration passes over, because their predictions are there already.
     """
 
     inputs: list[Input]
     decoder: str | None = None
     unreadable: list[dict[str, str]] = field(default_factory=list)
     count: int = 0
+    left_out: str = ""
+    done: set[str] = field(default_factory=set)
     _names: set[str] = field(default_factory=set)
 
     @classmethod
@@ -66,7 +69,9 @@ class Pictures:
         if single and not isinstance(inputs, np.ndarray):
             path = Path(inputs)
             if path.is_dir():
-                return cls(_of_folder(path))
+                files, left_out = _of_folder(path)
+                protect(*files)
+                return cls(files, left_out=left_out)
             if not path.is_file():
                 raise FileNotFoundError(
                     f"input {str(inputs)!r} does not exist; give an image, a video or a folder"
@@ -86,7 +91,17 @@ class Pictures:
                 raise ValueError(
                     f"input {i} is a {type(item).__name__}, expected a path or an array [H, W, 3]"
                 )
+            else:
+                protect(item)
         return cls(items)
+
+    def names(self) -> list[str]:
+        """Names of all painted copies, one per input."""
+        fresh = replace(self, _names=set())
+        return [
+            fresh._unique(Path(f"{i:08d}.png" if isinstance(item, np.ndarray) else item))
+            for i, item in enumerate(self.inputs)
+        ]
 
     @property
     def total(self) -> int | None:
@@ -96,7 +111,10 @@ class Pictures:
     def __iter__(self) -> Iterator[Picture]:
         for i, item in enumerate(self.inputs):
             if isinstance(item, np.ndarray):
-                found = iter([Picture(f"{i:08d}.png", item)])
+                found = iter([Picture(self._unique(Path(f"{i:08d}.png")), item)])
+            elif str(item) in self.done:
+                self._unique(Path(item))
+                found = iter(())
             elif _is_video(item):
                 found = self._frames(Path(item))
             else:
@@ -111,7 +129,7 @@ class Pictures:
         Raises:
             ValueError: nothing could be read.
         """
-        if not self.count:
+        if not self.count and self.unreadable:
             first = self.unreadable[0]
             raise ValueError(
                 f"no input can be read ({len(self.unreadable)} tried); the first is "
@@ -134,7 +152,7 @@ class Pictures:
             pixels = video.read()
             if pixels is None:
                 raise ValueError("no frame can be decoded")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError, cv2.error) as error:
             self._refuse(path, error)
             return
         name, index = self._unique(path), 0
@@ -193,11 +211,12 @@ class Pictures:
 
     def _unique(self, path: Path) -> str:
         """The file's name; with a number if a file of another folder has it already."""
-        name, number = path.name, 1
-        while name in self._names:
+        first = Path(cut_name(path.name))
+        name, number = first.name, 1
+        while name.casefold() in self._names:  # on some systems a.JPG and a.jpg are one file
             number += 1
-            name = f"{path.stem}_{number}{path.suffix}"
-        self._names.add(name)
+            name = f"{first.stem}_{number}{first.suffix}"
+        self._names.add(name.casefold())
         return name
 
 
@@ -215,24 +234,21 @@ def read_image(path: Path, decoder: str | None = None) -> np.ndarray:
     return read_picture(path, partial(mmcv.imfrombytes, backend=decoder))
 
 
-def _of_folder(folder: Path) -> list[Input]:
-    """Images and videos right in a folder, by name; hidden files are left out."""
-    endings = (*IMAGE_EXTENSIONS, *VIDEO_EXTENSIONS)
-    files = [
-        path
-        for path in sorted(folder.iterdir())
-        if path.suffix.lower() in endings and path.is_file() and not path.name.startswith(".")
-    ]
+def _of_folder(folder: Path) -> tuple[list[Input], str]:
+    """Images and videos right in a folder, by name, and what else there is."""
+    endings = (*IMAGE_ENDINGS, *VIDEO_ENDINGS)
+    files, left_out = find_files(folder, endings)
     if not files:
+        holds = f"; it has {left_out}" if left_out else ""
         raise ValueError(
-            f"folder {str(folder)!r} holds no image or video ({', '.join(endings)}); subfolders "
-            "are not looked at"
+            f"folder {str(folder)!r} holds no image or video ({', '.join(endings)}){holds}; "
+            "subfolders are not looked at"
         )
-    return files
+    return files, left_out
 
 
 def _is_video(item: Input) -> bool:
-    return isinstance(item, str | Path) and Path(item).suffix.lower() in VIDEO_EXTENSIONS
+    return isinstance(item, str | Path) and Path(item).suffix.lower() in VIDEO_ENDINGS
 
 
 def _check_array(array: np.ndarray, index: int) -> None:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from negas.evaluation.ood_metric import OODMetric
 from negas.models.base import as_detector
+from negas.records import check_set_names
 
 
 class _OODLoopMixin:
@@ -31,9 +32,7 @@ class _OODLoopMixin:
         fp16: bool = False,
     ) -> None:
         super().__init__(runner, dataloader, evaluator, fp16)
-        taken = {"id", "id_val"} & set(ood_dataloaders or {})
-        if taken:
-            raise ValueError(f"ood_dataloaders: {taken.pop()!r} names the ID set; choose another")
+        check_set_names(ood_dataloaders or {})
         build = partial(runner.build_dataloader, seed=runner.seed or 0)
         self.ood_dataloaders = {name: build(cfg) for name, cfg in (ood_dataloaders or {}).items()}
         self.id_val_dataloader = build(id_val_dataloader) if id_val_dataloader else None

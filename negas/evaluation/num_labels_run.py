@@ -79,9 +79,14 @@ class NumLabelsOptions(Options):
     compare: bool = option(False, help="afterwards also show the run's test sets")
     seed: int = option(0, help="of the random order", ge=0)
     out: str | None = option(
-        None, help="where to write (default: beside the records)", metavar="DIR"
+        None, help="where to write (default: beside the records)", metavar="DIR", output=True
     )
-    save_bank: str | None = option(None, help="write the bank cut to the choice", metavar="FILE")
+    overwrite: bool = option(
+        False, help="replace a file that is no earlier result of this command", secret=True
+    )
+    save_bank: str | None = option(
+        None, help="write the bank cut to the choice", metavar="FILE", output=True
+    )
 
     @property
     def named_score(self) -> NamedScore:

@@ -16,6 +16,7 @@ from mmengine.registry import METRICS
 from mmengine.runner import Runner
 from tqdm import tqdm
 
+from negas.files import check_names
 from negas.labels.bank import NegativeLabelBank
 from negas.metrics import (
     PRESETS,
@@ -112,11 +113,8 @@ class OODMetric(BaseMetric):
                 raise ValueError(
                     f"OODMetric: {key} must be an integer of at least 0, got {value!r}"
                 )
-        if taken := sorted({*RESERVED_BANKS} & {*(banks or {})}):
-            raise ValueError(
-                f"OODMetric: banks: the name {taken[0]!r} is reserved for the model's own rows; "
-                "choose another"
-            )
+        # two of them name the model's own rows
+        check_names(banks or {}, "OODMetric: banks: the bank", RESERVED_BANKS)
         self.scores = [
             name
             if isinstance(name, str)

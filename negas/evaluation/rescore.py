@@ -75,7 +75,9 @@ class ScoreOptions(Options):
         help="annotation files, where the paths of the test no longer hold",
         metavar="SET=FILE",
     )
-    out: str | None = option(None, help="write ood_scores.json and .md there", metavar="DIR")
+    out: str | None = option(
+        None, help="write ood_scores.json and .md there", metavar="DIR", output=True
+    )
 
     def __post_init__(self) -> None:
         """Check what needs more than one option.

@@ -24,6 +24,7 @@ from negas.datasets.coco_check import OTHER_SIZE, WITHOUT_END, check_set
 from negas.labels.bank import NegativeLabelBank
 from negas.labels.names import first_difference, read_names
 from negas.options import check_value, shown
+from negas.records import check_set_names
 
 
 def _loaders(cfg: Config, dataloaders: Sequence[str]) -> Iterator[tuple[str, str, dict]]:
@@ -38,6 +39,7 @@ def _loaders(cfg: Config, dataloaders: Sequence[str]) -> Iterator[tuple[str, str
         loop = cfg.get(loop_key) or {}
         if loop.get("id_val_dataloader"):
             yield f"{loop_key}.id_val_dataloader", "id_val_dataloader", loop["id_val_dataloader"]
+        check_set_names(loop.get("ood_dataloaders") or {})
         for ood, loader in (loop.get("ood_dataloaders") or {}).items():
             key = f"ood_dataloaders.{ood}"
             yield f"{loop_key}.{key}", key, loader

@@ -358,7 +358,7 @@ class Stamp:
     def read(self) -> str | None:
         """The state, or ``None``."""
         try:
-            data = read_json(self.path)
+            data = read_json(self.path, own=True)
             return data["state"] if data["hash"] == self.digest else None
         except (OSError, ValueError, KeyError, TypeError):
             return None

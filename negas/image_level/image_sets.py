@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 from negas.embeddings.images import ImageItem, annotated_crops
 from negas.evaluation.result_files import read_set
-from negas.files import read_json
+from negas.files import IMAGE_ENDINGS, find_files, read_json
 from negas.labels.names import name_forms, name_key
 from negas.metrics.coco import load_coco
 from negas.options import check_value
@@ -100,9 +100,6 @@ def _from_results(path: str | os.PathLike) -> list[tuple[Any, list[float], float
     return rows
 
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm"}
-
-
 @dataclass(frozen=True)
 class ImageSet:
     """A named list of images or crops.
@@ -132,7 +129,7 @@ def read_folder(
 
     Args:
         name: of the set.
-        folder: searched with all its sub-folders; other files than images are ignored.
+        folder: searched with all its sub-folders; ``source`` tells what else it holds.
         id_names: the K ID classes, if the images are of them: sub-folders bear their names
             (``_`` for a space), or there are K of them, whose sorted order is that of the classes.
 
@@ -143,15 +140,11 @@ def read_folder(
     root = Path(folder)
     if not root.is_dir():
         raise FileNotFoundError(f"the folder {str(folder)!r} of the set {name!r} does not exist.")
-    paths = sorted(
-        Path(place) / file
-        for place, _, files in os.walk(root, followlinks=True)
-        for file in files
-        if Path(file).suffix.lower() in SUFFIXES
-    )
+    paths, left_out = find_files(root, IMAGE_ENDINGS, below=True)
+    source = {"folder": str(folder)} | ({"left out": left_out} if left_out else {})
     if id_names is None:
         items = [ImageItem(str(path)) for path in paths]
-        return ImageSet(name, items, {"folder": str(folder)})
+        return ImageSet(name, items, source)
     folders = sorted({path.relative_to(root).parts[0] for path in paths} - {p.name for p in paths})
     of_name = {name_key(n): k for k, n in enumerate(id_names)}
     labels = {one: of_name.get(name_key(one)) for one in folders}
@@ -169,7 +162,7 @@ def read_folder(
         for p in paths
         if p.parent != root
     ]
-    return ImageSet(name, items, {"folder": str(folder)})
+    return ImageSet(name, items, source)
 
 
 def read_list(

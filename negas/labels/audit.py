@@ -51,7 +51,10 @@ class AuditOptions(Options):
     )
     device: str = option("cpu", help="for the encoder")
     json_file: Path | None = option(
-        None, help="write everything to this file", flag="--json", metavar="FILE"
+        None, help="write everything to this file", flag="--json", metavar="FILE", output=True
+    )
+    overwrite: bool = option(
+        False, help="replace a file that is no earlier result of this command", secret=True
     )
     fail_on: str | None = option(
         None,

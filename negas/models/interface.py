@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from .postprocess import OODPostProcessor
 
 
+class UnfitImageError(ValueError):
+    """An image that a detector cannot take, while others it can: no fault of its settings."""
+
+
 class OODDetector(Protocol):
     """An open-vocabulary detector whose boxes can be scored known or unknown.
 

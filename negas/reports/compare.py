@@ -18,6 +18,7 @@ from negas.evaluation.result_files import (
     unfinished,
 )
 from negas.files import file_sha256, read_json, write_json, write_text
+from negas.labels.names import first_difference
 from negas.metrics import PRESETS
 from negas.records import ID_VAL
 
@@ -257,8 +258,9 @@ def _check(results: Sequence[Result]) -> None:
     for other in others:
         if None not in (first.id_labels, other.id_labels) and first.id_labels != other.id_labels:
             raise ValueError(
-                f"{other.where} and {first.where} have different ID labels, or the same in another "
-                "order, so one table cannot hold both"
+                f"{other.where} and {first.where} have different ID labels "
+                f"({first_difference(first.id_labels, other.id_labels)}), so one table cannot hold "
+                "both"
             )
         for name in first.images.keys() & other.images.keys():
             mine, theirs = first.images[name], other.images[name]

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from negas.coco_json import check_images
-from negas.files import read_json
+from negas.files import read_json, whole_file
 from negas.pictures import read_picture
 from negas.records import SET_TITLES, BoxRecords
 from negas.scores import get_score
@@ -122,9 +122,14 @@ def detections_page(
         raise ValueError(f"no set has a box over the confidence cut {cut:.3f}; nothing to draw")
     rule = f"green: known ({score} >= {tau:.3f}), red and dashed: unknown"
     page = _page(f"{title}   {rule}".strip(), strips)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    page.save(path)
+    save_picture(page, path)
     return path
+
+
+def save_picture(page: Image.Image, path: Path) -> None:
+    """Write an image file, whole or not at all; its folder is made."""
+    with whole_file(path) as partial:
+        page.save(partial, Image.registered_extensions()[path.suffix.lower()])
 
 
 def _some_scenes(kept: BoxRecords, count: int) -> list:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from negas.files import whole_file
+
 from .text import drawable, plain_figure
 
 _TILE, _BAR = 2.9, 0.75  # inches: width of a map, and what its colour bar takes
@@ -105,7 +107,8 @@ def paint_heat(
                 axis.plot(*heat.mark, "x", color="cyan", markersize=8, markeredgewidth=2)
         line[1].set_ylabel(row.title, fontsize=10)
     plain_figure(figure)
-    figure.savefig(path, dpi=100, format="png")
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=100, format="png")
     return path
 
 

@@ -9,10 +9,19 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from negas.files import check_names, refuse_input
 from negas.records import BoxRecords
 from negas.scores import Score
 
-from .boxes import captions, draw_scene, image_files, mark_scale, open_image, paintable
+from .boxes import (
+    captions,
+    draw_scene,
+    image_files,
+    mark_scale,
+    open_image,
+    paintable,
+    save_picture,
+)
 
 _LEGIBLE = 320  # pixels of the longer side: smaller images are enlarged for the captions' sake
 
@@ -38,8 +47,16 @@ def paint_sets(
 
     Raises:
         FileNotFoundError: an image or annotation file is missing.
+        FileExistsError: an image would be painted over.
         PictureError: an image cannot be read.
     """
+    check_names(records, "the set")
+    for name, part in records.items():
+        files = image_files(part)
+        for image_id in part.images.tolist():
+            if file := files.get(image_id):
+                place = folder / name / _place(file, Path(part.meta["img_dir"]))
+                refuse_input(place, also=(file,))
     total = sum(len(part.images) for part in records.values())
     # disable=None: no bar where standard error is no terminal
     bar = tqdm(total=total, desc=f"painting {folder.name}", leave=False, disable=None)
@@ -58,8 +75,7 @@ def paint_sets(
             page = draw_scene(image, boxes, values[rows] >= tau, texts, scale)
             mark_scale(page, shrink, width, height)
             target = folder / name / _place(files[image_id], Path(part.meta["img_dir"]))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            page.save(target)
+            save_picture(page, target)
             bar.update()
     bar.close()
     return total
@@ -69,5 +85,5 @@ def _place(file: Path, img_dir: Path) -> PurePosixPath:
     """Where an image goes: its path below the set's folder, never out of it."""
     inside = file.is_relative_to(img_dir) and ".." not in file.relative_to(img_dir).parts
     place = PurePosixPath(file.relative_to(img_dir).as_posix() if inside else file.name)
-    writable = place.suffix.lower() in Image.registered_extensions()
+    writable = Image.registered_extensions().get(place.suffix.lower()) in Image.SAVE
     return place if writable else place.with_suffix(".png")

@@ -10,6 +10,7 @@ from negas.apis.attention import attention_maps
 from negas.apis.calibration import default_path
 from negas.apis.fit import calibrate, validation_loader
 from negas.models.grounding_dino import detector
+from negas.models.interface import UnfitImageError
 from tests.helpers.tiny_coco import EMOJI_GROUNDING_DINO, emoji_project
 
 
@@ -68,7 +69,7 @@ def test_a_picture_that_the_model_cannot_take_does_not_end_the_run(judge, monkey
     def refuse_strips(feats, samples, num_queries):
         height, width = samples[0].ori_shape
         if width > 20 * height:
-            raise ValueError(f"{width}x{height} is a strip")
+            raise UnfitImageError(f"{width}x{height} is a strip")
 
     monkeypatch.setattr(detector, "check_places", refuse_strips)
     rng = np.random.default_rng(0)

@@ -85,8 +85,8 @@ def feed(metric, name, boxes=1, label=None, score=0.8, negatives=True):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(banks=dict(model="bank.json")), "the name 'model' is reserved"),
-        (dict(banks=dict(none="bank.json")), "the name 'none' is reserved"),
+        (dict(banks=dict(model="bank.json")), "banks: the bank 'model': the name is taken"),
+        (dict(banks=dict(none="bank.json")), "banks: the bank 'none': the name is taken"),
         (dict(cut=0.005, min_score=0.01), "cut=0.005 is below min_score=0.01"),
         (dict(shared_cut=0.1, min_score=0.2), "shared_cut=0.1 is below min_score=0.2"),
         (dict(scores=["negs", dict(type="negs", weight=1), "negs"]), "'negs' is listed twice"),

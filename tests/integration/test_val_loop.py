@@ -119,4 +119,4 @@ def test_reserved_set_names(tmp_path, monkeypatch, capsys, name):
     config = project(tmp_path, cut=0.05)
     config.write_text(config.read_text().replace("heldout=dict(", f"{name}=dict("))
     assert run_tool("train", config) == 2
-    assert f"ood_dataloaders: '{name}' names the ID set" in capsys.readouterr().err
+    assert f"ood_dataloaders: the set '{name}': the name is taken" in capsys.readouterr().err

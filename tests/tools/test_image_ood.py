@@ -392,7 +392,7 @@ BAD = {
     "no OOD folder": (["--ood", "x=lost"], None, "the folder 'lost' of the set 'x'"),
     "no name": (["--ood", "far"], None, "has no name"),
     "json alone": (["--ood", "x=far.json"], None, "annotations without images"),
-    "same name": (["--ood", "x=far", "--near", "x=near"], None, "'x' of an OOD set is taken"),
+    "same name": (["--ood", "x=far", "--near", "x=near"], None, "'x': the name is taken"),
     "crops of a folder": (["--ood", "x=far", "--view", "gt_crops"], None, "is no COCO json"),
     "no detections": (["--view", "detected_crops"], None, "has no detections"),
     "method": (["--methods", "magic"], None, "there is no method 'magic'"),
@@ -436,9 +436,9 @@ BAD = {
     "kind of OOD sets": ([], lambda: change(ood=["far"]), "ood must be an object of sets"),
     "kind of folder": ([], lambda: change(id={"folder": 5}), "folder must be a text, got 5"),
     "kind of seeds": ([], lambda: change(seeds="abc"), "seeds must be a list, got 'abc'"),
-    "name of a mean": (["--ood", "mean=far", "x=near"], None, "'mean' of an OOD set is taken"),
+    "name of a mean": (["--ood", "mean=far", "x=near"], None, "'mean': the name is taken"),
     "name of a file": (
-        [], lambda: change(ood={"a/b": {"folder": "far"}}), "give one without slashes",
+        [], lambda: change(ood={"a/b": {"folder": "far"}}), "the name has a slash",
     ),
     "ID label": (["--id", "train.txt", "--ood", "x=far"], unknown_label, "has the label 7 for 2"),
     "inversion value": (

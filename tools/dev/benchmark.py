@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 
 from negas.cli import user_errors
-from negas.files import write_json
+from negas.files import check_file, write_json
 from negas.options import Options, option
 
 
@@ -14,7 +14,8 @@ class Benchmark(Options):
     """How often to measure, and where to write."""
 
     rounds: int = option(15, help="pairs to measure", ge=1)
-    out: str | None = option(None, help="write the numbers to this json file")
+    out: str | None = option(None, help="write the numbers to this json file", output=True)
+    overwrite: bool = option(False, help="replace a file that is no earlier result of this command")
 
 
 def ratios(a, b) -> dict[str, float]:
@@ -36,7 +37,9 @@ def main() -> int:
     bench.Setting.add_to(parser)
     Benchmark.add_to(parser)
     given = parser.parse_args()
-    args, setting = Benchmark.from_args(given), bench.Setting.from_args(given)
+    setting, args = bench.Setting.from_args(given), Benchmark.from_args(given)
+    if args.out:
+        check_file(args.out, "--out", ('"memory"',), args.overwrite)
 
     def progress(items):
         return tqdm(items, leave=False)

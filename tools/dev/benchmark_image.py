@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass, fields
 
 from negas.cli import user_errors
-from negas.files import write_json
+from negas.files import check_file, write_json
 from negas.options import Options, option
 
 
@@ -19,7 +19,8 @@ class Benchmark(Options):
     methods: tuple[str, ...] = option(("mcm", "energy", "neglabel", "eoe"), help="names")
     groups: int = option(100, help="of methods that group their negatives")
     rounds: int = option(5, help="pairs to measure", ge=1)
-    out: str | None = option(None, help="write the numbers to this json file")
+    out: str | None = option(None, help="write the numbers to this json file", output=True)
+    overwrite: bool = option(False, help="replace a file that is no earlier result of this command")
 
 
 @user_errors
@@ -35,7 +36,9 @@ def main() -> int:
     Benchmark.add_to(parser)
     bench.Sizes.add_to(parser)
     given = parser.parse_args()
-    args, sizes = Benchmark.from_args(given), bench.Sizes.from_args(given)
+    sizes, args = bench.Sizes.from_args(given), Benchmark.from_args(given)
+    if args.out:
+        check_file(args.out, "--out", ('"sizes"',), args.overwrite)
     rows = {}
     for name in args.methods:
         known = {each.name for each in fields(find_method(name).options)}

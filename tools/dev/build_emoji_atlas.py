@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from negas.files import read_json
+from negas.files import read_json, whole_file, write_text
 
 TILE = 64  # pixels; a multiple of 16, so that no WebP macro block spans two tiles
 COLUMNS = 24
@@ -123,7 +123,8 @@ def main() -> None:
         for number, tile in enumerate(tiles.values()):
             sheet.paste(tile, (number % COLUMNS * TILE, number // COLUMNS * TILE))
         name = f"atlas-{style}.webp"
-        sheet.save(args.out / name, quality=args.quality, method=6)
+        with whole_file(args.out / name) as partial:
+            sheet.save(partial, "WEBP", quality=args.quality, method=6)
         index["styles"][style] = {
             "file": name,
             "licence": info["license"]["spdx"],
@@ -132,7 +133,7 @@ def main() -> None:
         }
         size = (args.out / name).stat().st_size
         print(f"{style}: {len(tiles)} of {len(class_of)} glyphs, {size / 1e6:.2f} MB")
-    (args.out / "atlas.json").write_text(json.dumps(index, indent=0) + "\n", encoding="utf-8")
+    write_text(args.out / "atlas.json", json.dumps(index, indent=0) + "\n")
 
 
 def icon_names_of(package: Path) -> dict[str, str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from negas.cli import user_errors
-from negas.files import whole_file, write_text
+from negas.files import check_file, protect, whole_file, write_text
 from negas.labels.wordnet import FORMAT, LEXICOGRAPHER_FILES
 
 PARTS = {"n": "noun", "a": "adj"}
@@ -143,7 +143,10 @@ def build(texts: Mapping[str, str]) -> str:
 @user_errors
 def main() -> int:
     args = parse_args()
+    protect(args.source, *(args.source.iterdir() if args.source.is_dir() else ()))
     texts = read_source(args.source)
+    check_file(args.out / "LICENSE", "--out")
+    check_file(args.out / "wordnet.txt.gz", "--out")
     try:
         text = build(texts)
     except (KeyError, IndexError, ValueError) as error:

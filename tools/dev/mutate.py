@@ -50,7 +50,7 @@ class Mutate(Options):
     of: tuple[str, ...] = option(("negas", "tools"), help="folders or files of product code")
     lines: int = option(40, help="how many random lines", ge=1)
     seed: int = option(0, help="of the draw", ge=0)
-    out: Path = option(Path("mutants.jsonl"), help="record, one mutant a line")
+    out: Path = option(Path("mutants.jsonl"), help="record, one mutant a line", output=True)
     coverage: Path = option(Path(".coverage"), help="made where it is missing; fast tests only")
     processes: int = option(2, help="mutants at a time", ge=1)
     timeout: float = option(900, help="seconds after which a mutant counts as killed", gt=0)

@@ -76,18 +76,19 @@ def write_model(directory: Path, tensors: dict[str, Tensor], config: dict) -> No
     """Write weights as fp16 and the configuration; the weights file is replaced in one step."""
     from safetensors.torch import save_file
 
+    from negas.files import whole_file
+
     halves = {
         name: value.detach().to(torch.float16).contiguous()
         for name, value in tensors.items()
         if not name.endswith("position_ids")
     }
-    directory.mkdir(parents=True, exist_ok=True)
-    partial = directory / (WEIGHTS + ".partial")
-    save_file(halves, partial, metadata={"format": "pt"})
-    partial.chmod(0o644)
-    partial.replace(directory / WEIGHTS)
+    with whole_file(directory / WEIGHTS) as partial:
+        save_file(halves, partial, metadata={"format": "pt"})
     _write_json(directory / "config.json", config)
 
 
 def _write_json(path: Path, value: dict) -> None:
-    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    from negas.files import write_text
+
+    write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")

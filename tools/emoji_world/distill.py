@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from negas.embeddings.text import encode_tokens, tokenize_labels
+from negas.files import whole_file
 
 # Share of the template's own direction in the target; 0 where the template adds no meaning.
 TEMPLATES = {
@@ -248,9 +249,8 @@ def train(
         if checkpoint is not None and (last or time.monotonic() - saved > save_every_s):
             stored = {name: part.state_dict() for name, part in parts.items()}
             stored |= {name: get() for name, (get, _) in state.items()}
-            partial = checkpoint.with_suffix(".partial")
-            torch.save(stored | {"step": step + 1, "log": log}, partial)
-            partial.replace(checkpoint)
+            with whole_file(checkpoint) as partial:
+                torch.save(stored | {"step": step + 1, "log": log}, partial)
             saved = time.monotonic()
     model.eval()
     return log

@@ -3,22 +3,22 @@
 ``python tools/emoji_world/export_weights.py work_dirs/RUN/epoch_16.pth OUT.safetensors``
 """
 
-import argparse
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from negas.cli import user_errors
+from negas.options import Options, option
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Export a checkpoint as fp16 safetensors")
-    parser.add_argument("checkpoint", help="checkpoint of a training run (.pth)")
-    parser.add_argument("out", help="file to write (.safetensors)")
-    parser.add_argument(
-        "--keep-text", action="store_true", help="include the text encoder (it has its own files)"
-    )
-    return parser.parse_args()
+@dataclass(frozen=True)
+class ExportOptions(Options):
+    """Export a checkpoint as fp16 safetensors."""
+
+    checkpoint: str = option(help="checkpoint of a training run (.pth)", positional=True)
+    out: str = option(help="file to write (.safetensors)", positional=True, output=True)
+    keep_text: bool = option(False, help="include the text encoder (it has its own files)")
 
 
 def log_summary(run_dir: Path) -> list[dict]:
@@ -35,13 +35,16 @@ def log_summary(run_dir: Path) -> list[dict]:
 
 @user_errors
 def main() -> int:
-    args = parse_args()
+    args = ExportOptions.parse()
     import torch
     from mmengine.runner.checkpoint import CheckpointLoader
     from safetensors.torch import save_file
 
     import negas.register  # noqa: F401
-    from negas.files import file_sha256, write_json
+    from negas.files import check_file, file_sha256, whole_file, write_json
+
+    check_file(args.out, "out")
+    check_file(Path(args.out).with_suffix(".json"), "out")
 
     checkpoint = CheckpointLoader.load_checkpoint(args.checkpoint, map_location="cpu")
     tensors = {
@@ -58,8 +61,8 @@ def main() -> int:
     broken = [key for key, value in tensors.items() if not torch.isfinite(value).all()]
     if broken:
         raise ValueError(f"{args.checkpoint!r}: {broken[0]} does not fit half precision")
-    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, args.out)
+    with whole_file(args.out) as partial:
+        save_file(tensors, partial)
     meta = checkpoint.get("meta", {})
     summary = dict(
         checkpoint=Path(args.checkpoint).name,

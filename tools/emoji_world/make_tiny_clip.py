@@ -64,6 +64,9 @@ def main(argv: list[str] | None = None) -> int:
 def _make(args: argparse.Namespace) -> None:
     import torch
 
+    from negas.files import protect
+
+    protect(*(value for value in vars(args).values() if isinstance(value, str)))
     torch.set_num_threads(args.threads)
     if args.command == "text":
         from make_text_tower import make_text_tower

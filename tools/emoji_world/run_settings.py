@@ -7,6 +7,8 @@ from pathlib import Path
 
 from teacher import Teacher
 
+from negas.files import read_json, write_json
+
 
 def tower_settings(args: argparse.Namespace, teacher: Teacher) -> dict:
     """Everything a text tower depends on; the teacher by its content."""
@@ -23,18 +25,19 @@ def check_same_run(work_dir: Path, settings: dict) -> None:
     Raises:
         ValueError: If `work_dir` holds an unfinished run with other settings.
     """
-    work_dir.mkdir(parents=True, exist_ok=True)
     path = work_dir / "run.json"
     settings = json.loads(json.dumps(settings))
     if path.is_file():
-        before = json.loads(path.read_text())
+        before = read_json(path, own=True)
         if before != settings:
             changed = sorted(k for k in before | settings if before.get(k) != settings.get(k))
             raise ValueError(
                 f"{work_dir} holds an unfinished run with other settings ({', '.join(changed)}); "
                 "remove it or choose another --work-dir."
             )
-    path.write_text(json.dumps(settings))
+    elif any(work_dir.glob("*.pth")):
+        raise ValueError(f"{work_dir} holds checkpoints of another run; choose another --work-dir.")
+    write_json(path, settings)
 
 
 def finish_run(work_dir: Path) -> None:

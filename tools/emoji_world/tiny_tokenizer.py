@@ -68,10 +68,11 @@ def _byte_characters() -> list[str]:
 
 
 def _write(out_dir: Path, vocab: dict[str, int], merges: list[tuple[str, str]]) -> None:
-    out_dir.mkdir(parents=True, exist_ok=True)
+    from negas.files import write_json, write_text
+
     lines = ["#version: 0.2", *(" ".join(merge) for merge in merges)]
-    (out_dir / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    (out_dir / "vocab.json").write_text(json.dumps(vocab, ensure_ascii=False), encoding="utf-8")
+    write_text(out_dir / "merges.txt", "\n".join(lines) + "\n")
+    write_text(out_dir / "vocab.json", json.dumps(vocab, ensure_ascii=False))
     special = {"bos_token": BEGIN, "eos_token": END, "pad_token": END, "unk_token": END}
     config = {
         **special,
@@ -82,8 +83,7 @@ def _write(out_dir: Path, vocab: dict[str, int], merges: list[tuple[str, str]]) 
         "errors": "replace",
     }
     for name, value in (("special_tokens_map", special), ("tokenizer_config", config)):
-        text = json.dumps(value, indent=2) + "\n"
-        (out_dir / f"{name}.json").write_text(text, encoding="utf-8")
+        write_json(out_dir / f"{name}.json", value, indent=2)
 
 
 def load_tokenizer(directory: Path):

@@ -95,7 +95,7 @@ def _recipe(writer: SplitWriter) -> dict:
 def _read_manifest(path: Path) -> dict | None:
     """Return the manifest, or None if there is no readable one."""
     try:
-        manifest = read_json(path)
+        manifest = read_json(path, own=True)
     except (FileNotFoundError, ValueError):
         return None
     valid = isinstance(manifest, dict) and {"recipe", "files"} <= manifest.keys()

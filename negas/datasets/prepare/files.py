@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from negas.files import file_sha256
+from negas.files import file_sha256, protect, whole_file
 
 
 def need_file(path: str | os.PathLike, what: str, source: str) -> Path:
@@ -21,6 +21,7 @@ def need_file(path: str | os.PathLike, what: str, source: str) -> Path:
     Raises:
         FileNotFoundError: it is not there.
     """
+    protect(path)
     return _need(Path(path), Path(path).is_file(), f"{what}: there is no file", source)
 
 
@@ -67,25 +68,22 @@ def write_if_different(path: Path, lines: Iterable[str], overwrite: bool = False
 
     Raises:
         ValueError: there is another file and ``overwrite`` is off.
+        FileExistsError: it is an input of the command.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     digest = hashlib.sha256()
-    try:
+    with whole_file(path) as partial:
         with partial.open("wb") as file:
             for line in lines:
-                data = line.encode("utf-8")
+                data = line.encode("utf-8", "backslashreplace")
                 digest.update(data)
                 file.write(data)
         if path.is_file():
             if file_sha256(path) == digest.hexdigest():
+                partial.unlink()
                 return False
             if not overwrite:
                 raise ValueError(
                     f"{str(path)!r} exists with other content; choose another output or replace "
                     "it with --overwrite."
                 )
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
     return True

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from negas.files import check_folder, read_json
+from negas.files import check_folder, check_name, check_names, read_json
 from negas.image_level import View
 from negas.options import Options, option, refuse_unknown, shown
 
@@ -44,11 +44,7 @@ class SetSpec(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.name.strip() or set(self.name) & set("/\\\0"):
-            raise ValueError(
-                f"the name {self.name!r} of a set cannot be used; it names files, so give one "
-                f"without slashes."
-            )
+        check_name(self.name, "the set")
         given = [key for key in ("folder", "list", "ann_file") if getattr(self, key)]
         if len(given) != 1:
             raise ValueError(
@@ -242,12 +238,16 @@ class ImageOodOptions(Options):
     encoder_batch: int = option(64, help="images per forward pass", ge=1, group="encoder")
     workers: int = option(4, help="threads that read images", ge=0, group="encoder")
     cache: str = option(
-        "work_dirs/image_features", help="folder of features and captions", group="encoder"
+        "work_dirs/image_features",
+        help="folder of features and captions",
+        group="encoder",
+        output=True,
     )
     captioner: Captioner | None = option(None, help="for methods with captions", cli=False)
     out: str = option(
         "work_dirs/image_ood",
         help="folder of the results (default: work_dirs/image_ood/<preset>_<view>)",
+        output=True,
     )
     plots: bool = option(True, help="draw histograms")
 
@@ -255,10 +255,7 @@ class ImageOodOptions(Options):
         super().__post_init__()
         if not self.ood:
             raise ValueError("there is no OOD set; give at least one with --ood, --near or --far.")
-        names = [one.name for one in self.ood]
-        double = next((n for n in names if names.count(n) > 1 or n in _TAKEN), None)
-        if double is not None:
-            raise ValueError(f"the name {double!r} of an OOD set is taken; give another one.")
+        check_names((one.name for one in self.ood), "the OOD set", _TAKEN)
         if self.view != "images":
             plain = next((s.name for s in (self.id, *self.ood) if not s.ann_file), None)
             if plain is not None:
@@ -398,6 +395,8 @@ def options_from(args: Namespace) -> tuple[Command, list[ImageOodOptions]]:
     if not command.dry_run:
         for key in ("out", "cache"):
             check_folder(getattr(runs[0], key), f"--{key}")
+    for one in runs:
+        one.check_outputs()
     if len(runs) > 1:
         runs = [replace(one, out=str(Path(one.out) / one.view)) for one in runs]
     return command, runs

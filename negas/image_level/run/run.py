@@ -105,6 +105,8 @@ class Prepared:
         for one in (*self.sets, *([self.train] if self.train else [])):
             what = "images" if one.items[0].box is None else "crops"
             lines.append(f"{one.name}: {len(one.items)} {what}")
+            if "left out" in one.source:
+                lines[-1] += f"; left out of the folder: {one.source['left out']}"
         return lines
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
+
+from negas.files import append_lines, read_lines
 
 
 class AnswerFile:
@@ -24,8 +25,6 @@ class AnswerFile:
         self.path = None if path is None else Path(path)
         self._about = about
         self._answers: dict[str, str | bool] = {}
-        # a killed run left its last line without an end
-        self._line_open = False
         if self.path is not None and self.path.is_file():
             self._read()
 
@@ -42,29 +41,19 @@ class AnswerFile:
             return
         lines = [{"key": key, "answer": answer}]
         if not self.path.is_file():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             lines.insert(0, {"about": self._about})
-        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write("\n" * self._line_open + text)
-            file.flush()
-        self._line_open = False
+        append_lines(self.path, lines)
 
     def _read(self) -> None:
-        text = self.path.read_bytes().decode("utf-8", errors="replace")
-        self._line_open = bool(text) and not text.endswith("\n")
-        damaged = 0
-        for line in text.split("\n"):
-            if not line.strip():
+        entries, damaged = read_lines(self.path)
+        for entry in entries:
+            if isinstance(entry, dict) and "about" in entry:
                 continue
             try:
-                entry = json.loads(line)
-                if "about" in entry:
-                    continue
                 if not isinstance(entry["answer"], str | bool):
-                    raise ValueError("no answer")
+                    raise TypeError("no answer")
                 self._answers[entry["key"]] = entry["answer"]
-            except (ValueError, KeyError, TypeError):
+            except (KeyError, TypeError):
                 damaged += 1
         if damaged:
             tqdm.write(f"{self.path}: {damaged} damaged lines; these answers are asked for again.")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import email.utils
+import functools
 import json
+import math
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -18,6 +22,7 @@ from .chat import ChatError, Message
 from .parse import strip_thinking
 
 _LONGEST_WAIT = 120.0  # seconds; a server that asks for more is better asked another day
+_LONGEST_BODY = 16 << 20  # bytes
 _DETAIL = 200  # characters of a server's own words in an error
 
 
@@ -50,7 +55,7 @@ class OpenAIChat:
         api_key: default: ``OPENAI_API_KEY``; servers given by a URL may need none.
         temperature: None leaves it to the server.
         top_p: None leaves it to the server.
-        timeout: seconds one request may take.
+        timeout: seconds one request may take, from the first byte to the last.
         max_retries: further tries after the first.
         requests_per_minute: at most so many requests start in a minute, retries counted.
         sleep: how to wait (for tests).
@@ -101,21 +106,22 @@ class OpenAIChat:
             )
         if not key.isascii() or any(not c.isprintable() or c.isspace() for c in key):
             raise ValueError("the API key holds spaces or unprintable characters; check its source")
-        if timeout <= 0 or max_retries < 0:
+        if not 0 < timeout < math.inf or max_retries < 0:
             raise ValueError(
                 f"timeout must be > 0 and max_retries >= 0, got {timeout} and {max_retries}"
             )
-        if requests_per_minute is not None and requests_per_minute <= 0:
+        if requests_per_minute is not None and not 0 < requests_per_minute < math.inf:
             raise ValueError(f"requests_per_minute must be > 0, got {requests_per_minute}")
-        self._client = openai.OpenAI(
-            api_key=key or "none", base_url=base_url, timeout=timeout, max_retries=0
+        self._connect = functools.partial(
+            openai.AsyncOpenAI, api_key=key or "none", base_url=base_url, max_retries=0
         )
+        self._timeout = timeout
         self._key = key
         self._sampling = {"temperature": temperature, "top_p": top_p}
         self._sampling = {name: v for name, v in self._sampling.items() if v is not None}
         self._with_seed = True
         self.model, self.max_retries = model, max_retries
-        self.server = public_url(str(self._client.base_url))
+        self.server = public_url(str(self._connect().base_url))
         self.settings: dict[str, Any] = {"model": model, "server": self.server, **self._sampling}
         self._interval = 60 / requests_per_minute if requests_per_minute else 0.0
         self._next_start = 0.0
@@ -164,12 +170,14 @@ class OpenAIChat:
 
         options = {"seed": seed} if self._with_seed else {}
         try:
-            answer = self._client.chat.completions.create(
-                model=self.model, messages=messages, **self._sampling, **options
-            )
-        except openai.APITimeoutError:
-            raise _Again("no answer in time") from None
+            answer = _run(self._request(messages, options))
+        except (asyncio.TimeoutError, openai.APITimeoutError):
+            raise _Again(f"no whole answer within {self._timeout:g} s") from None
+        except _TooLong:
+            raise self._too_long() from None
         except openai.APIConnectionError as error:
+            if isinstance(error.__cause__, _TooLong):
+                raise self._too_long() from None
             cause = type(error.__cause__ or error).__name__
             raise _Again(f"the connection failed ({cause})") from None
         except openai.APIStatusError as error:
@@ -187,6 +195,21 @@ class OpenAIChat:
         except (AttributeError, IndexError, TypeError):
             raise _Again("the answer is no chat completion") from None
         return text if isinstance(text, str) else ""  # a refusal comes without content
+
+    async def _request(self, messages: list[Message], options: dict[str, Any]) -> Any:
+        """One request, in bounded time and memory: the client's own time-outs are per read."""
+        import openai
+
+        web = openai.DefaultAsyncHttpxClient(event_hooks={"response": [_bound]})
+        async with self._connect(timeout=self._timeout, http_client=web) as client:
+            asked = client.chat.completions.create(
+                model=self.model, messages=messages, **self._sampling, **options
+            )
+            return await asyncio.wait_for(asked, self._timeout)
+
+    def _too_long(self) -> ChatError:
+        limit = f"{_LONGEST_BODY >> 20} MB"
+        return ChatError(f"{self.server}: an answer is longer than {limit}; check --base-url")
 
     def _status_problem(self, error: Any) -> tuple[str, float | None]:
         said = re.sub(r"^Error code: \d+ - ", "", str(error.message))
@@ -206,6 +229,35 @@ class _Again(Exception):
     def __init__(self, problem: str, wait: float | None = None) -> None:
         super().__init__(problem)
         self.problem, self.wait = problem, wait
+
+
+class _TooLong(Exception):
+    """A body over the limit."""
+
+
+async def _bound(response: Any) -> None:
+    """Stop reading a body that is too long, whatever its status."""
+    read = response.aiter_bytes
+
+    async def bounded(*args: Any) -> AsyncIterator[bytes]:
+        size = 0
+        async for part in read(*args):
+            size += len(part)
+            if size > _LONGEST_BODY:
+                raise _TooLong
+            yield part
+
+    response.aiter_bytes = bounded
+
+
+def _run(request: Any) -> Any:
+    """The result of a coroutine, also where a loop is running, as in notebooks."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(request)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, request).result()
 
 
 def public_url(url: str) -> str:

@@ -39,9 +39,11 @@ class MiningOptions(Options):
         positional=True,
         metavar="classes",
     )
-    out: Path = option(help="the bank to write (json)")
+    out: Path = option(help="the bank to write (json)", output=True)
     work_dir: Path | None = option(
-        None, help="where the stages are kept (default: work_dirs/mine_<name of --out>)"
+        None,
+        help="where the stages are kept (default: work_dirs/mine_<name of --out>)",
+        output=True,
     )
     overwrite: bool = option(False, help="replace an existing --out")
     dry_run: bool = option(False, help="print what would be done, and do nothing")

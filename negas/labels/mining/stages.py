@@ -89,7 +89,7 @@ class Stage:
 
     def _read(self) -> dict[str, Any] | None:
         try:
-            data = read_json(self.path)
+            data = read_json(self.path, own=True)
         except (OSError, ValueError):
             return None
         return data if isinstance(data, dict) else None

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from mmdet.structures import OptSampleList
 from torch import Tensor
 
+from negas.models.interface import UnfitImageError
+
 from .captions import clean_name
 
 
@@ -64,12 +66,12 @@ def check_places(feats: Sequence[Tensor], samples: OptSampleList, num_queries: i
         num_queries: of the detector.
 
     Raises:
-        ValueError: if an image has fewer of these than there are queries.
+        UnfitImageError: if an image has fewer of these than there are queries.
     """
     places = sum(level.shape[-2] * level.shape[-1] for level in feats)
     if places < num_queries:
         height, width = samples[0].batch_input_shape
-        raise ValueError(
+        raise UnfitImageError(
             f"an image that is {width}x{height} pixels for the network has {places} places, fewer "
             f"than the {num_queries} queries; use larger or less elongated images, or "
             "lower num_queries"

@@ -42,6 +42,7 @@ def make_html_report(
     pictures: int = 8,
     show_dir: str | Path | None = None,
     annotations: Mapping[str, str] | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Write the page of a test run.
 
@@ -52,6 +53,7 @@ def make_html_report(
         pictures: hardest mistakes per set.
         show_dir: also paint every image of every set there, known and unknown boxes.
         annotations: COCO jsons by set, where the paths in the records no longer hold.
+        overwrite: replace a file that is no such page.
 
     Returns:
         The file.
@@ -64,7 +66,7 @@ def make_html_report(
     """
     target = Path(path) / REPORT_FILE if out is None else Path(out)
     if Path(path).is_dir() or out is not None:  # a wrong work dir is not made by looking at it
-        check_file(target, "--out")
+        check_file(target, "--out", ("OOD detection report</title>",), overwrite)
     if show_dir is not None:
         check_file(Path(show_dir) / "id", "--show-dir")
     run = load_report_run(path, score, annotations)

@@ -144,7 +144,7 @@ def test_options_refuse_what_is_unknown():
     with pytest.raises(ValueError, match="there is no bank; give --bank"):
         ImageOodOptions.from_settings({"encoder": "x"})
     given = {"encoder": "x", "bank": "b", "id": {"folder": "f"}, "ood": {"id": {"folder": "g"}}}
-    with pytest.raises(ValueError, match="the name 'id' of an OOD set is taken"):
+    with pytest.raises(ValueError, match="the OOD set 'id': the name is taken"):
         ImageOodOptions.from_settings(given)
     given["ood"] = {"far": {"folder": "g"}}
     with pytest.raises(ValueError, match="the captioner: type must be one of names, server"):
