@@ -66,7 +66,8 @@ class OODMetric(BaseMetric):
     """Collects detections of the ID set and of OOD sets; scores them all at the end.
 
     Args:
-        scores: names of :data:`negas.scores.SCORES`, or ``dict(type=name, **options)``;
+        scores: names of :data:`negas.scores.SCORES`, or ``dict(type=name, **options)``; that of the
+            detector's verdicts is added;
             ``logits="cosine"`` scores cosines in place of head logits (needs embeddings).
         presets: protocols by :data:`~negas.metrics.PRESETS`, the names of ``tools/score.py``; the
             first one's numbers head the log. ``vos`` and ``siren`` bring their own cuts,
@@ -123,8 +124,6 @@ class OODMetric(BaseMetric):
         ]
         # finds what is wrong with them before any inference
         self.named_scores: list[NamedScore] = name_scores(self.scores)
-        read = any(score.needs_embeddings for score in self.named_scores)
-        self.needs_embeddings = bool(banks or rotations or read)
         self.presets = _presets(presets, shared_cut)
         self.cut_rule = cut
         self.min_score = min_score
@@ -180,15 +179,20 @@ class OODMetric(BaseMetric):
         self.token_reduce = model.token_reduce
         self.truths = read_truths(datasets, self.class_names)
         self.files = {name: files_of(dataset) for name, dataset in datasets.items()}
+        judge = model.postprocessor
+        if judge and judge.score_name not in {score.name for score in self.named_scores}:
+            self.scores.append((judge.score_name, judge.options))  # what gives the verdicts
+            self.named_scores = name_scores(self.scores)
         test_cfg = model.bbox_head.test_cfg
-        if self.needs_embeddings and test_cfg and not test_cfg.get("keep_embeddings"):
+        read = any(score.needs_embeddings for score in self.named_scores)
+        needed = self.banks or self.rotations or read
+        if needed and test_cfg and not test_cfg.get("keep_embeddings"):
             raise ValueError(
                 "OODMetric: banks, rotations, logits='cosine' and scores of embeddings need the "
                 "boxes' embeddings; set "
                 "model.test_cfg.keep_embeddings=True"
             )
         self.run_info = run_info(runner, model)
-        judge = model.postprocessor
         self.score = judge.score if judge else get_score("max_sigmoid")
         self.tau: float | None = judge.tau if judge else None
         self.feats = {}

@@ -21,7 +21,7 @@ class OODPostProcessor:
     """
 
     def __init__(self, score: str = "negs", tau: float | None = None, **options: object) -> None:
-        self.score_name = score
+        self.score_name, self.options = score, options
         self.score = get_score(score, **options)
         self.tau = tau
 

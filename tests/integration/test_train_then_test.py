@@ -1,5 +1,6 @@
 """tools/train.py, then tools/test.py, on tiny data of EmojiWorld's format, with both detectors."""
 
+import dataclasses
 import json
 import math
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from negas.labels.names import read_names
 from negas.records import BoxRecords
+from negas.scores import SCORES, EmbeddingScore
 from negas.visualization.boxes import KNOWN, UNKNOWN
 from tests.helpers.commands import run_tool
 from tests.helpers.tiny_coco import EMOJI_GROUNDING_DINO, emoji_project, write_set
@@ -122,6 +124,31 @@ def test_painted_images_of_every_set_and_a_clean_id_set(run, monkeypatch):
             with Image.open(path) as image:
                 seen |= {colour for _, colour in image.getcolors(1 << 20)}
     assert {KNOWN, UNKNOWN} <= seen
+
+
+def test_a_score_that_reads_embeddings_and_further_presets(run, monkeypatch):
+    @dataclasses.dataclass(frozen=True)
+    class Length(EmbeddingScore):
+        def compute(self, ids, negatives, embeddings):
+            return embeddings.norm(dim=-1)
+
+    monkeypatch.setitem(SCORES, "length", Length)
+    monkeypatch.chdir(ROOT)
+    out = run / "embeddings"
+    settings = {
+        "model.postprocessor.score": "length",
+        "model.test_cfg.keep_embeddings": True,
+        "test_evaluator.scores": "[max_sigmoid]",
+    }
+    command = ["test", run / "mine.py", run / "work/epoch_3.pth", "--work-dir", out]
+    assert run_tool(*command, "--preset", "matched", options=settings) == 0
+    rows = json.loads((out / "ood_results.json").read_text())["rows"]
+    found = {(row["preset"], row["score"]) for row in rows if row["control"] == "none"}
+    assert {("val_f1", "length"), ("matched", "length"), ("val_f1", "max_sigmoid")} <= found
+    part = BoxRecords.load(out / "records/near.npz")
+    np.testing.assert_allclose(
+        part.score_with(Length()), np.linalg.norm(part.embeddings, axis=1), rtol=1e-5
+    )
 
 
 def test_an_id_set_alone(run, monkeypatch):
