@@ -12,7 +12,6 @@ import json
 import math
 import os
 import re
-import secrets
 import shutil
 import stat
 import zipfile
@@ -20,6 +19,7 @@ import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -30,37 +30,37 @@ try:
 except ImportError:  # not on Windows, where temporary files of killed runs stay
     fcntl = None
 
-_INT64 = 2**63 - 1
+INT64 = 2**63 - 1
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _WRITE_FAULTS = _FULL | {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENAMETOOLONG}
 _FULL_BELOW = 1 << 16  # bytes that are left on a disk on which nothing can be written
 _LONGEST_NAME = 100  # characters of a name that becomes a file or a folder
 _LEFTOVER = re.compile(r"\..*\.[0-9a-f]{16}\.tmp(\.\w+)?", re.DOTALL)
 _tidied: set[Path] = set()
-_inputs: dict[tuple[int, int], str] | None = None  # of the command that runs, by device and inode
+# Of the command that runs in this thread, by device and inode; threads of a program share none.
+_inputs: ContextVar[dict[tuple[int, int], str] | None] = ContextVar("inputs", default=None)
 
 
 # --- inputs are no outputs ------------------------------------------------------------------------
 @contextmanager
 def own_inputs() -> Iterator[None]:
     """A block, such as a command, whose inputs are protected until it ends."""
-    global _inputs
-    before, _inputs = _inputs, dict(_inputs or {})
+    token = _inputs.set(dict(_inputs.get() or {}))
     try:
         yield
     finally:
-        _inputs = before
+        _inputs.reset(token)
 
 
 def protect(*paths: str | os.PathLike) -> None:
     """Never write to these files while the command runs; what is no file is passed over."""
-    if _inputs is None:
+    if (inputs := _inputs.get()) is None:
         return
     for path in paths:
         with suppress(OSError, ValueError):  # ValueError: a text with a null character
             if os.path.isfile(path):
                 found = os.stat(path)
-                _inputs[found.st_dev, found.st_ino] = os.fspath(path)
+                inputs[found.st_dev, found.st_ino] = os.fspath(path)
 
 
 def refuse_input(path: str | os.PathLike, option: str = "", also: Iterable[Any] = ()) -> None:
@@ -80,7 +80,7 @@ def refuse_input(path: str | os.PathLike, option: str = "", also: Iterable[Any] 
         return
     if not stat.S_ISREG(found.st_mode):
         return
-    given = (_inputs or {}).get((found.st_dev, found.st_ino))
+    given = (_inputs.get() or {}).get((found.st_dev, found.st_ino))
     # a number is used again after its file is gone, so the file is looked at once more
     for one in (*([given] if given else ()), *also):
         if os.path.exists(one) and os.path.samefile(one, path):
@@ -240,7 +240,7 @@ def _refuse(constant: str) -> None:
 
 def _whole_number(digits: str) -> int:
     number = int(digits)
-    if -_INT64 <= number <= _INT64:
+    if -INT64 <= number <= INT64:
         return number
     raise ValueError(f"it holds the number {digits[:20]}..., which needs more than 64 bits")
 
@@ -306,7 +306,7 @@ def _new_partial(target: Path, ending: str) -> tuple[Path, int]:
     """A new empty file beside the target, and what locks it as long as it is written."""
     _remove_leftovers(target.parent)
     while True:
-        partial = target.with_name(f".{target.name[:50]}.{secrets.token_hex(8)}.tmp{ending}")
+        partial = target.with_name(f".{target.name[:50]}.{os.urandom(8).hex()}.tmp{ending}")
         # O_EXCL: nothing that lies there already, a link say, is written to
         lock = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         if fcntl:

@@ -38,7 +38,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from negas.files import protect, refuse_input
+from negas.files import INT64, protect, refuse_input
 from negas.text import shown
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ _WORDS = {
     Mapping: "an object",
     Path: "a path",
 }
-_INT64 = 2**63 - 1
 _LIMITS = ("ge", "gt", "le", "lt")
 _as_flags: ContextVar[bool] = ContextVar("as_flags", default=False)
 _at: ContextVar[str] = ContextVar("at", default="")  # in front of names: "test_evaluator."
@@ -383,7 +382,7 @@ def check_number(
         ValueError: naming it and its range.
     """
     whole = isinstance(value, int)
-    if (whole and abs(value) > _INT64) or (not whole and not math.isfinite(value)):
+    if (whole and abs(value) > INT64) or (not whole and not math.isfinite(value)):
         what = "is too large" if whole else "must be finite"
         raise ValueError(f"{name} {what}, got {shown(value, 40)}")
     low, high = ge if gt is None else gt, le if lt is None else lt
