@@ -19,8 +19,10 @@ from negas.evaluation.cuts import deployed_tau
 from negas.evaluation.result_files import read_set
 from negas.experiments.config_check import check_config
 from negas.experiments.preflight import check_data
+from negas.labels.names import first_difference
 from negas.metrics import f1_threshold, records_to_coco
 from negas.metrics.coco import category_ids
+from negas.options import check_number
 from negas.records import ID_VAL, BoxRecords
 from negas.scores import Score
 
@@ -56,10 +58,9 @@ def calibrate(
             detector.
         FileNotFoundError: a file does not exist.
     """
-    if not 0 < tpr <= 1:
-        raise ValueError(f"tpr must be a share in (0, 1], got {tpr}")
-    if cut is not None and not 0 <= cut <= 1:
-        raise ValueError(f"cut must be a confidence in [0, 1], got {cut}")
+    check_number("tpr", tpr, gt=0, le=1)
+    if cut is not None:
+        check_number("cut", cut, ge=0, le=1)
     check_config(cfg)
     recorded, tested = (None, {}) if records is None else read_set(records)
     loader = validation_loader(cfg) if recorded is None else None
@@ -188,10 +189,12 @@ def _check_records(records: BoxRecords, results: dict, fitted_for: dict, path: P
             "--records out"
         )
     for key, name in (("id_labels", "class_names"), ("neg_labels", "neg_labels")):
-        if list(records.meta.get(key) or ()) != fitted_for[name]:
+        made = list(records.meta.get(key) or ())
+        if made != fitted_for[name]:
             raise ValueError(
-                f"records {str(path)!r} were made with other {name} than the config's; test again "
-                "with this config, or leave --records out"
+                f"records {str(path)!r} were made with other {name} than the config's "
+                f"({first_difference(made, fitted_for[name])}); test again with this config, or "
+                "leave --records out"
             )
     run = results.get("run", {})
     for key in ("checkpoint_sha256", "base_sha256"):

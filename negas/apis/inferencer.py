@@ -31,6 +31,7 @@ from negas.experiments.preflight import (
 from negas.files import check_folder, own_inputs
 from negas.models.base import detector_class
 from negas.models.interface import OODDetector, UnfitImageError
+from negas.options import check_number
 from negas.visualization.visualizer import VerdictVisualizer
 
 from .calibration import Calibration, default_path, identity
@@ -179,10 +180,9 @@ class Inferencer(DetInferencer):
             FileExistsError: something in ``out_dir`` would be written onto an input.
             OSError: ``out_dir`` cannot be written.
         """
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        if pred_score_thr is not None and not 0 <= pred_score_thr <= 1:
-            raise ValueError(f"pred_score_thr must be a confidence in [0, 1], got {pred_score_thr}")
+        check_number("batch_size", batch_size, ge=1)
+        if pred_score_thr is not None:
+            check_number("pred_score_thr", pred_score_thr, ge=0, le=1)
         if resume and (return_datasamples or return_vis or no_save_pred or not str(out_dir)):
             raise ValueError("resume needs out_dir, and returns plain predictions only")
         pictures = Pictures.of(inputs)

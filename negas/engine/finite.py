@@ -9,6 +9,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
 
+from negas.text import listed
+
 
 @HOOKS.register_module()
 class FiniteHook(Hook):
@@ -45,12 +47,11 @@ class FiniteHook(Hook):
             return
         names = [name for name, good in zip(terms, finite.tolist(), strict=True) if not good]
         found = list(dict.fromkeys(name for part in all_gather_object(names) for name in part))
-        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
         rate = max(rate for rates in runner.optim_wrapper.get_lr().values() for rate in rates)
         again = "" if set(found) - set(losses) else ", or go on with --allow-nan"
         raise RuntimeError(
             f"iteration {runner.iter + 1} (epoch {runner.epoch + 1}): NaN or infinite "
-            f"{', '.join(found[:5])}{more}; the training ends and the checkpoints before stay. "
+            f"{listed(found, 5, 80)}; the training ends and the checkpoints before stay. "
             f"Likely causes: a learning rate that is too high (it is {rate:g}; "
             "optim_wrapper.optimizer.lr), half precision (--amp) or broken boxes. Mend it and "
             f"resume from the last checkpoint with --resume{again}"

@@ -29,6 +29,7 @@ from negas.metrics import (
     voc07_ap50,
 )
 from negas.metrics.coco import category_ids
+from negas.options import check_value
 from negas.records import ID, ID_VAL, BoxRecords
 from negas.scores import get_score
 
@@ -109,11 +110,8 @@ class OODMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
         if not (cut == "f1" or isinstance(cut, int | float)):
             raise ValueError(f"OODMetric: cut must be 'f1' or a number in [0, 1], got {cut!r}")
-        for key, value in (("rotations", rotations), ("seed", seed)):
-            if not isinstance(value, int) or value < 0:
-                raise ValueError(
-                    f"OODMetric: {key} must be an integer of at least 0, got {value!r}"
-                )
+        check_value("OODMetric: rotations", rotations, int, ge=0)
+        check_value("OODMetric: seed", seed, int, ge=0)
         # two of them name the model's own rows
         check_names(banks or {}, "OODMetric: banks: the bank", RESERVED_BANKS)
         self.scores = [

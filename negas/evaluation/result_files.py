@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from negas.files import file_sha256, read_json, read_npz
+from negas.labels.names import first_difference
 from negas.metrics import PRESETS
 from negas.metrics.protocol import ROW_METRICS
-from negas.options import shown
 from negas.records import BoxRecords
+from negas.text import shown
 
 RESULTS_FILE = "ood_results.json"
 SCORES_FILE = "ood_scores.json"
@@ -300,13 +301,10 @@ def same_labels(where: str, what: str, first: Iterable | None, second: Iterable 
     """
     if first is None or second is None or list(first) == list(second):
         return
-    if sorted(first) == sorted(second):
-        raise ValueError(
-            f"{where} have the same {what} in different orders, so their columns of logits do not "
-            "agree; test again with one order"
-        )
-    lost = sorted(set(first) ^ set(second))[0]
+    which = f"the same {what} in different orders"
+    if sorted(first) != sorted(second):
+        which = f"different {what}"
     raise ValueError(
-        f"{where} have different {what} ({lost!r} is in one of them only); they must come from one "
-        "vocabulary"
+        f"{where} have {which} ({first_difference(list(first), list(second))}), so their columns "
+        "of logits do not agree; they must come from one list"
     )

@@ -23,8 +23,9 @@ from mmengine.logging import print_log
 from negas.datasets.coco_check import OTHER_SIZE, WITHOUT_END, check_set
 from negas.labels.bank import NegativeLabelBank
 from negas.labels.names import first_difference, read_names
-from negas.options import check_value, shown
+from negas.options import check_value
 from negas.records import check_set_names
+from negas.text import shown
 
 
 def _loaders(cfg: Config, dataloaders: Sequence[str]) -> Iterator[tuple[str, str, dict]]:

@@ -27,8 +27,8 @@ from typing import Any
 import yaml
 
 from negas.evaluation.provenance import PUBLISHED_MAPS
-from negas.options import Options, option, refuse_unknown, shown
-from negas.text import read_text
+from negas.options import Options, option, refuse_unknown
+from negas.text import read_text, shown
 
 TABLES = Path(__file__).parents[2] / "configs" / "tables"
 DATA = ("voc", "bdd100k", "emoji-world")

@@ -15,10 +15,10 @@ from negas.evaluation.result_files import (
     SCORES_FILE,
     check_scores,
     find_results,
+    same_labels,
     unfinished,
 )
 from negas.files import file_sha256, read_json, write_json, write_text
-from negas.labels.names import first_difference
 from negas.metrics import PRESETS
 from negas.records import ID_VAL
 
@@ -256,16 +256,12 @@ def _check(results: Sequence[Result]) -> None:
     """
     first, *others = results
     for other in others:
-        if None not in (first.id_labels, other.id_labels) and first.id_labels != other.id_labels:
-            raise ValueError(
-                f"{other.where} and {first.where} have different ID labels "
-                f"({first_difference(first.id_labels, other.id_labels)}), so one table cannot hold "
-                "both"
-            )
+        where = f"{other.where} and {first.where}"
+        same_labels(where, "ID labels", other.id_labels, first.id_labels)
         for name in first.images.keys() & other.images.keys():
             mine, theirs = first.images[name], other.images[name]
             if mine != theirs:
                 raise ValueError(
-                    f"{other.where} and {first.where}: the set {name!r} has {theirs} and {mine} "
+                    f"{where}: the set {name!r} has {theirs} and {mine} "
                     "images, so one table cannot hold both"
                 )

@@ -17,9 +17,8 @@ from negas.evaluation.rows import rows_by_preset, scoring_as_tested
 from negas.evaluation.run import Run
 from negas.files import write_json, write_text
 from negas.metrics import PRESETS
-from negas.options import shown
 from negas.records import ID_VAL
-from negas.text import in_markdown
+from negas.text import in_markdown, shown
 
 from . import columns
 from .columns import BY_RULE, CONTROLS, Block, blocks_of, by_rule, score_title

@@ -178,8 +178,8 @@ def test_annotations_that_have_moved(folder, made, tmp_path):
             dict(meta=dict(id_labels=["dog", "cat", "car"])),
             "the same ID labels in different orders",
         ),
-        (dict(meta=dict(id_labels=["cat", "dog", "cow"])), "different ID labels .'car' is in one"),
-        (dict(meta=dict(neg_labels=["zebra", "fox"])), "different negative labels .'fork' is in"),
+        (dict(meta=dict(id_labels=["cat", "dog", "cow"])), "different ID labels .*'car'"),
+        (dict(meta=dict(neg_labels=["zebra", "fox"])), "different negative labels .*'fork'"),
         (
             dict(id_logits=np.zeros((24, 2)), labels=np.zeros(24), meta=dict(id_labels=None)),
             "have 3 and 2 ID labels",

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from negas.files import check_folder, check_name, check_names, read_json
 from negas.image_level import View
-from negas.options import Options, option, refuse_unknown, shown
+from negas.options import Options, option, refuse_unknown
+from negas.text import shown
 
 if TYPE_CHECKING:
     from typing import Self
