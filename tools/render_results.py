@@ -8,7 +8,6 @@ file, or a table of ``results/tables.yaml``, which picks rows. ``--fill`` writes
 
 from __future__ import annotations
 
-import argparse
 import csv
 import re
 import sys
@@ -22,6 +21,7 @@ import yaml
 
 from negas.cli import user_errors
 from negas.files import write_text
+from negas.options import Options, option
 
 ROOT = Path(__file__).resolve().parents[1]
 _WIDTH = 80  # of a terminal
@@ -187,21 +187,21 @@ def _is_number(text: str) -> bool:
     return re.fullmatch(r"[+-]?\d+(\.\d+)?(±\d+(\.\d+)?)?", text) is not None
 
 
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description="Print measured results, or fill them into docs")
-    parser.add_argument("files", nargs="*", help="of results/ (default: all)")
-    parser.add_argument("--where", nargs="+", default=[], metavar="COLUMN=VALUE", help="rows")
-    parser.add_argument("--markdown", action="store_true", help="print Markdown")
-    parser.add_argument("--fill", action="store_true", help="write the tables of README and docs")
-    parser.add_argument("--check", action="store_true", help="exit code 1 if a table is not so")
-    return parser.parse_args()
+@dataclass(frozen=True)
+class RenderOptions(Options):
+    """Print measured results, or fill them into docs."""
+
+    files: tuple[str, ...] = option((), help="of results/ (default: all)", positional=True)
+    where: tuple[str, ...] = option((), help="rows", metavar="COLUMN=VALUE")
+    markdown: bool = option(False, help="print Markdown")
+    fill: bool = option(False, help="write the tables of README and docs")
+    check: bool = option(False, help="exit code 1 if a table is not so")
 
 
 @user_errors
 def main() -> int:
     """Print, fill or check."""
-    args = parse_args()
+    args = RenderOptions.parse()
     if args.fill or args.check:
         old = []
         for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:

@@ -7,28 +7,29 @@ Example:
 Needs `resvg-py` (pip), which renders SVG without system libraries. See data/emoji_world/README.md.
 """
 
-import argparse
 import base64
 import io
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
 from negas.files import read_json, whole_file, write_text
+from negas.options import Options, option
 
 TILE = 64  # pixels; a multiple of 16, so that no WebP macro block spans two tiles
 COLUMNS = 24
 
 
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--packages", nargs="+", required=True, type=Path, metavar="DIR")
-    parser.add_argument("--out", type=Path, default=Path("data/emoji_world"))
-    parser.add_argument("--quality", type=int, default=92, help="WebP quality, 1 to 100")
-    return parser.parse_args()
+@dataclass(frozen=True)
+class AtlasOptions(Options):
+    """Rasterise the glyphs of EmojiWorld into one WebP atlas per style."""
+
+    packages: tuple[Path, ...] = option(help="unpacked, one per style", metavar="DIR")
+    out: Path = option(Path("data/emoji_world"), help="folder to write", output=True)
+    quality: int = option(92, help="of WebP", ge=1, le=100)
 
 
 AGAIN = "give unpacked @iconify-json packages"
@@ -108,7 +109,7 @@ def main() -> None:
     """Build the atlas."""
     from tqdm import tqdm
 
-    args = parse_args()
+    args = AtlasOptions.parse()
     classes = read_json(args.out / "classes.json", AGAIN)["classes"]
     class_of = {glyph: entry["name"] for entry in classes for glyph in entry["glyphs"]}
     names = icon_names(args.packages)

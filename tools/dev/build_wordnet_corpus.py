@@ -7,12 +7,12 @@ Takes the .deb itself or a folder with data.noun, index.noun, data.adj, index.ad
 same input gives the same file.
 """
 
-import argparse
 import gzip
 import io
 import sys
 import tarfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -20,17 +20,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from negas.cli import user_errors
 from negas.files import check_file, protect, whole_file, write_text
 from negas.labels.wordnet import FORMAT, LEXICOGRAPHER_FILES
+from negas.options import Options, option
 
 PARTS = {"n": "noun", "a": "adj"}
 NEEDED = [f"{kind}.{part}" for part in PARTS.values() for kind in ("data", "index")] + ["noun.exc"]
 ISA = ("@", "@i")  # hypernym, instance hypernym
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("source", type=Path, help="the .deb, or a folder with WordNet's dict files")
-    parser.add_argument("--out", type=Path, default=Path("data/wordnet"))
-    return parser.parse_args()
+@dataclass(frozen=True)
+class CorpusOptions(Options):
+    """Make data/wordnet/ from a packaged WordNet."""
+
+    source: Path = option(help="the .deb, or a folder with WordNet's dict files", positional=True)
+    out: Path = option(Path("data/wordnet"), help="folder to write", output=True)
 
 
 def read_source(source: Path) -> dict[str, str]:
@@ -142,8 +144,9 @@ def build(texts: Mapping[str, str]) -> str:
 
 @user_errors
 def main() -> int:
-    args = parse_args()
-    protect(args.source, *(args.source.iterdir() if args.source.is_dir() else ()))
+    args = CorpusOptions.parse()
+    if args.source.is_dir():
+        protect(*args.source.iterdir())
     texts = read_source(args.source)
     check_file(args.out / "LICENSE", "--out")
     check_file(args.out / "wordnet.txt.gz", "--out")
