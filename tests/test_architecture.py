@@ -201,3 +201,29 @@ def test_pure_rooms_work_without_mm_and_import_negas_is_light():
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().count(".") == 2
+
+
+HELP = """
+import contextlib, io, runpy, sys
+
+heavy = {"torch", "mmengine", "mmcv", "mmdet", "cv2", "PIL", "transformers", "pycocotools"}
+for tool in sys.argv[1:]:
+    sys.argv = [tool, "--help"]
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        runpy.run_path(tool, run_name="__main__")
+    assert not heavy & set(sys.modules), f"{tool} --help imports {heavy & set(sys.modules)}"
+"""
+
+
+def test_help_of_commands_without_a_detector_is_there_at_once():
+    names = "audit_labels compare html_report image_ood mine_labels prepare_data report".split()
+    tools = [str(ROOT / "tools" / f"{name}.py") for name in [*names, "render_results"]]
+    done = subprocess.run(
+        [sys.executable, "-c", HELP, *tools],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from negas.embeddings.hub import without_waiting
 from negas.text import shown_text
 
 from .chat import ChatError, Message
@@ -50,6 +49,8 @@ class LocalChat:
                 f"{temperature}, {top_p} and {max_new_tokens}"
             )
         import torch
+
+        from negas.embeddings.hub import without_waiting
 
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise ValueError(f"device {device!r}: no CUDA device is available; use 'cpu'")
