@@ -188,11 +188,10 @@ print(negas.__version__)
 """
 
 
-def test_pure_rooms_work_without_mm_and_import_negas_is_light():
-    present = sorted({room_of(path) for path in FILES} & PURE)
-    assert {"scores", "metrics", "records", "boxes", "labels"} <= set(present)
+def run_code(code, *arguments):
+    """What a new process prints that runs the code from the root."""
     done = subprocess.run(
-        [sys.executable, "-c", SUBPROCESS, *present],
+        [sys.executable, "-c", code, *arguments],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -200,7 +199,14 @@ def test_pure_rooms_work_without_mm_and_import_negas_is_light():
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip().count(".") == 2
+    return done.stdout
+
+
+def test_pure_rooms_work_without_mm_and_import_negas_is_light():
+    present = sorted({room_of(path) for path in FILES} & PURE)
+    assert {"scores", "metrics", "records", "boxes", "labels"} <= set(present)
+    said = run_code(SUBPROCESS, *present)
+    assert said.strip().count(".") == 2
 
 
 HELP = """
@@ -218,12 +224,4 @@ for tool in sys.argv[1:]:
 def test_help_of_commands_without_a_detector_is_there_at_once():
     names = "audit_labels compare html_report image_ood mine_labels prepare_data report".split()
     tools = [str(ROOT / "tools" / f"{name}.py") for name in [*names, "render_results"]]
-    done = subprocess.run(
-        [sys.executable, "-c", HELP, *tools],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
+    run_code(HELP, *tools)

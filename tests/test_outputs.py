@@ -76,9 +76,6 @@ def test_every_option_that_names_an_output_says_so():
 WAYS = (".write_text(", ".write_bytes(", "imwrite(", "savefig(", "np.savez", "page.save(")
 
 
-WAYS = (".write_text(", ".write_bytes(", "imwrite(", "savefig(", "np.savez", "page.save(")
-
-
 def test_every_file_is_written_by_the_one_way():
     """Other ways to write would not know of inputs."""
     found = []
