@@ -11,7 +11,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from negas.text import shown
+from negas.text import listed, shown
 
 LISTS = ("images", "annotations", "categories")
 _IDS = (int, str, Integral)  # the abstract ones, slow to ask, are those of numpy
@@ -98,7 +98,7 @@ def check_classes(data: dict, where: str, classes: Sequence[str]) -> list[str]:
     if lost:
         raise ValueError(
             f"{where} has no category {lost[0]!r} ({len(lost)} of {len(classes)} classes are "
-            f"missing; it has {sorted(number)[:8]}...); rename the categories or set "
+            f"missing; it has {listed(sorted(number), 8)}); rename the categories or set "
             "metainfo.classes to the json's names"
         )
     wanted = {number[name] for name in classes}
@@ -185,8 +185,8 @@ def _fault_of(ann: dict, images: set, categories: set, numbers: Sequence[str]) -
     if not _is_id(image) or image not in images:
         return f"belongs to image {shown(image)}, which is not listed"
     if not _is_id(category) or category not in categories:
-        listed = sorted(categories, key=str)[:8]
-        return f"has the unknown category_id {shown(category)}; the categories have ids {listed}..."
+        ids = listed(sorted(categories, key=str), 8)
+        return f"has the unknown category_id {shown(category)}; the categories have ids {ids}"
     boxed = isinstance(box, list | tuple | np.ndarray) and len(box) == 4
     if not boxed or not all(map(_is_number, box)):
         return f"has no finite bbox [x, y, width, height], but {shown(box)}; correct or remove it"

@@ -130,11 +130,11 @@ def check_names(names: Iterable[object], what: str, taken: Iterable[str] = ()) -
         before.append(check_name(name, what, before))
 
 
-def cut_name(name: str, room: int = 200) -> str:
-    """A file name of at most ``room`` bytes, its ending kept: most systems take 255."""
+def cut_name(name: str) -> str:
+    """A file name of at most 200 bytes, its ending kept: most systems take 255."""
     path = Path(name)
-    stem = os.fsencode(path.stem)[: max(1, room - len(os.fsencode(path.suffix)))]
-    return name if len(os.fsencode(name)) <= room else os.fsdecode(stem) + path.suffix
+    stem = os.fsencode(path.stem)[: max(1, 200 - len(os.fsencode(path.suffix)))]
+    return name if len(os.fsencode(name)) <= 200 else os.fsdecode(stem) + path.suffix
 
 
 # --- finding ------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 OpenCV turns pictures upright by their EXIF tag, shifts 16 bits to 8, drops transparency and takes
 the first frame of an animation. Whatever looks at the picture of a box has to do the same.
+Importing this module raises Pillow's own limit of pixels, for the whole process, to OpenCV's.
 """
 
 from __future__ import annotations

@@ -36,12 +36,13 @@ class _OODLoopMixin:
         build = partial(runner.build_dataloader, seed=runner.seed or 0)
         self.ood_dataloaders = {name: build(cfg) for name, cfg in (ood_dataloaders or {}).items()}
         self.id_val_dataloader = build(id_val_dataloader) if id_val_dataloader else None
-        self.ood_metrics = [m for m in self.evaluator.metrics if isinstance(m, OODMetric)]
-        if len(self.ood_metrics) != 1:  # two would write the same files
+        found = [m for m in self.evaluator.metrics if isinstance(m, OODMetric)]
+        if len(found) != 1:  # two would write the same files
             raise ValueError(
                 f"{type(self).__name__} needs one OODMetric among its evaluators, got "
                 f"{[type(m).__name__ for m in self.evaluator.metrics]}"
             )
+        self.ood_metric = found[0]
 
     def run(self) -> dict:
         """Run all sets; returns mAP, the cut and every OOD metric."""
@@ -56,20 +57,17 @@ class _OODLoopMixin:
         return metrics
 
     @torch.no_grad()
-    def _run_set(self, name: str, loader: DataLoader) -> dict:
-        """Collect the detections of one more set (only the OOD metrics see it)."""
-        for metric in self.ood_metrics:
-            metric.begin_set(name)
+    def _run_set(self, name: str, loader: DataLoader) -> None:
+        """Collect the detections of one more set (only the OOD metric sees it)."""
+        self.ood_metric.begin_set(name)
         # disable=None: no bar where standard error is no terminal
         bar = tqdm(loader, desc=name, leave=False, disable=None if is_main_process() else True)
         for data_batch in bar:
             with autocast(enabled=self.fp16):
                 outputs = self.runner.model.test_step(data_batch)
             samples = [sample.to_dict() for sample in outputs]
-            for metric in self.ood_metrics:
-                metric.process(data_batch, samples)
-        size = len(loader.dataset)
-        return {key: v for m in self.ood_metrics for key, v in m.evaluate(size).items()}
+            self.ood_metric.process(data_batch, samples)
+        self.ood_metric.evaluate(len(loader.dataset))
 
     def _begin(self) -> None:
         model = as_detector(self.runner.model)
@@ -78,19 +76,15 @@ class _OODLoopMixin:
         if self.id_val_dataloader is not None:
             sets["id_val"] = self.id_val_dataloader.dataset
         sets |= {name: loader.dataset for name, loader in self.ood_dataloaders.items()}
-        for metric in self.ood_metrics:
-            metric.begin_run(model, self.runner, sets, self.stage)
+        self.ood_metric.begin_run(model, self.runner, sets, self.stage)
         if self.id_val_dataloader is not None:
             self._run_set("id_val", self.id_val_dataloader)
-        for metric in self.ood_metrics:
-            metric.begin_set("id")
+        self.ood_metric.begin_set("id")
 
     def _finish(self, metrics: dict) -> dict:
         for name, loader in self.ood_dataloaders.items():
             self._run_set(name, loader)
-        for metric in self.ood_metrics:
-            metrics.update(metric.summarize())
-        return metrics
+        return metrics | self.ood_metric.summarize()
 
 
 @LOOPS.register_module()

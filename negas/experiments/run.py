@@ -153,8 +153,10 @@ def train(
     lock = Path(runner.work_dir) / ".train.lock"
     if is_main_process():
         lock_file(lock, f"another training writes to {runner.work_dir!r}")
-    runner.train()
-    unlock_file(lock)
+    try:
+        runner.train()
+    finally:
+        unlock_file(lock)
     return runner
 
 
@@ -199,7 +201,7 @@ def test(cfg: Config, checkpoint: str | Path, show_dir: str | None = None) -> di
     runner = build_runner(cfg)
     metrics = runner.test()
     if paints and is_main_process():
-        paint(runner.test_loop.ood_metrics[0], folder)
+        paint(runner.test_loop.ood_metric, folder)
     return metrics
 
 
