@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from negas.labels.mining.classes import read_classes
-from negas.labels.names import is_file_of_names
+from negas.labels.names import given_names
 from negas.options import Options, option
 
 
@@ -49,7 +49,5 @@ def read_negatives(given: Sequence[str] | None) -> list[str] | str | None:
     """
     if given is None:
         return None
-    if is_file_of_names(given):
-        return given[0]
-    words = [word.strip() for text in given for word in text.split(",") if word.strip()]
+    words = given_names(given)
     return [] if words == ["none"] else words

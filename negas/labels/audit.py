@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from negas.files import read_json
-from negas.labels.names import is_file_of_names
 from negas.options import Options, option
 from negas.text import shown_text
 
 from .bank import NegativeLabelBank
 from .candidates import read_candidates
 from .leakage import KINDS, LEAKS, USUAL_SENSES, Finding, audit
-from .names import read_ood_names
+from .names import given_names, read_ood_names
 from .nearness import Encode, Nearness, measure_nearness
 
 if TYPE_CHECKING:
@@ -148,13 +146,6 @@ def read_labels(path: str) -> tuple[str, ...]:
     if Path(path).suffix == ".json" and Path(path).is_file() and _is_bank(path):
         return NegativeLabelBank.load(path).neg_labels
     return tuple(dict.fromkeys(read_candidates(path)))
-
-
-def given_names(given: Sequence[str]) -> str | list[str]:
-    """What stands behind ``--ood``: the path of a file, or names with or without commas."""
-    if is_file_of_names(given):
-        return given[0]
-    return [name.strip() for text in given for name in text.split(",") if name.strip()]
 
 
 def run_audit(options: AuditOptions) -> AuditReport:

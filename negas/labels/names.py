@@ -31,7 +31,7 @@ def name_key(name: str) -> str:
 
 
 def refuse_repeated(names: Iterable[str], where: str) -> None:
-    """Refuse a list of classes that holds a name twice, by :func:`name_key`.
+    """Refuse a list that holds a name twice, by :func:`name_key`.
 
     Raises:
         ValueError: naming it; the message starts with ``where``.
@@ -39,7 +39,7 @@ def refuse_repeated(names: Iterable[str], where: str) -> None:
     seen: set[str] = set()
     for name in names:
         if name_key(name) in seen:
-            raise ValueError(f"{where}: the class {shown(name)} stands there twice; remove one.")
+            raise ValueError(f"{where}: the name {shown(name)} stands there twice; remove one.")
         seen.add(name_key(name))
 
 
@@ -97,23 +97,24 @@ def read_names(source: Sequence[str] | str, key: str = "names") -> tuple[str, ..
     return tuple(names)
 
 
-def is_file_of_names(given: Sequence[str]) -> bool:
-    """Whether words of a command line are the path of one file, rather than names.
+def given_names(given: Sequence[str]) -> str | list[str]:
+    """What stands on a command line: the path of one file, or names, also with commas between them.
 
-    It is a file if there is one, whatever its suffix, or if it ends like a list (``.txt``).
+    A word alone is a file if there is one, whatever its suffix, or if it ends like a list
+    (``.txt``).
 
     Raises:
         ValueError: a list stands among names.
     """
     files = [one for one in given if Path(one).suffix.lower() in _LISTS or _exists(one)]
-    if files and len(given) > 1:
-        lists = [one for one in files if Path(one).suffix]  # a name without may be a file by chance
-        if lists:
-            raise ValueError(
-                f"{shown(lists[0], 200)} is a file among names; give one file alone, or names alone"
-            )
-        return False
-    return bool(files)
+    if files and len(given) == 1:
+        return given[0]
+    lists = [one for one in files if Path(one).suffix]  # a name without may be a file by chance
+    if lists:
+        raise ValueError(
+            f"{shown(lists[0], 200)} is a file among names; give one file alone, or names alone"
+        )
+    return [name.strip() for text in given for name in text.split(",") if name.strip()]
 
 
 def _exists(text: str) -> bool:

@@ -12,7 +12,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from negas.embeddings.prompt import PromptLearner
-from negas.labels.names import read_names
+from negas.labels.names import read_names, refuse_repeated
 
 from .checkpoint import fit_state_dict, load_base_weights
 from .interface import OODDetector
@@ -146,7 +146,7 @@ def by_size(step: Callable[[dict], list], data: dict) -> list:
 
 
 def distinct_names(source: Sequence[str] | str, key: str) -> list[str]:
-    """Names, or those of a file; at least one, none of them twice.
+    """Names, or those of a file; at least one, no spelling of one twice.
 
     Args:
         source: see :func:`~negas.labels.names.read_names`.
@@ -159,9 +159,7 @@ def distinct_names(source: Sequence[str] | str, key: str) -> list[str]:
     names = list(read_names(source, key))
     if not names:
         raise ValueError(f"{key}: no names; give at least one")
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"{key}: {twice[0]!r} stands there twice; remove one")
+    refuse_repeated(names, key)
     return names
 
 

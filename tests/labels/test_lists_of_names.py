@@ -9,10 +9,9 @@ from negas.apis.labels import LabelOptions, read_negatives
 from negas.datasets.prepare.id_classes import read_id_names
 from negas.embeddings.text import warn_of_equal_tokens
 from negas.image_level.image_sets import read_list
-from negas.labels.audit import given_names
 from negas.labels.candidates import read_candidates
 from negas.labels.mining.classes import read_classes
-from negas.labels.names import is_file_of_names, read_names, read_ood_names
+from negas.labels.names import given_names, read_names, read_ood_names
 from negas.text import read_text
 
 TEXT = "Bär\ncat\nдом\n"
@@ -80,8 +79,8 @@ def test_json_with_a_mark_and_a_large_suffix(tmp_path):
 
 def test_names_that_are_no_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert not is_file_of_names(["dog"]) and not is_file_of_names(["St. Bernard"])
-    assert not is_file_of_names(["x" * 10_000]) and not is_file_of_names(["a\0b"])
+    for name in ("dog", "St. Bernard", "x" * 10_000, "a\0b"):
+        assert given_names([name]) == [name]
     assert read_classes(["dog,cat", "wine glass"]).names == ("dog", "cat", "wine glass")
     (tmp_path / "dog").touch()  # a file by chance, among names
     assert read_classes(["dog", "cat"]).names == ("dog", "cat")

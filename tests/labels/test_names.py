@@ -40,7 +40,7 @@ def test_words_of_a_name():
 
 def test_a_list_holds_a_name_once():
     refuse_repeated(["dog", "dogs", "hot-dog", "hot dog"], "here")
-    with pytest.raises(ValueError, match="^here: the class 'Hot_Dog' stands there twice; remove"):
+    with pytest.raises(ValueError, match="^here: the name 'Hot_Dog' stands there twice; remove"):
         refuse_repeated(["hot dog", "cat", "Hot_Dog"], "here")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from negas.labels.names import is_file_of_names, name_forms, name_key, read_names, refuse_repeated
+from negas.labels.names import given_names, name_forms, name_key, read_names, refuse_repeated
 
 # In the order of VOS, whose json files number them 1..20.
 VOC = (
@@ -59,14 +59,9 @@ def read_id_names(source: Sequence[str]) -> tuple[str, ...]:
         FileNotFoundError: one entry that looks like a file, and there is none.
         ValueError: no names, a name twice, or a file that cannot be read.
     """
-    names = tuple(part.strip() for word in source for part in word.split(",") if part.strip())
-    if len(source) == 1:
-        only = source[0]
-        if only in PRESETS:
-            return PRESETS[only]
-        if is_file_of_names(source):
-            names = only
-    names = read_names(names, "ID classes")
+    if len(source) == 1 and source[0] in PRESETS:
+        return PRESETS[source[0]]
+    names = read_names(given_names(source), "ID classes")
     if not names:
         raise ValueError("ID classes: no names; give voc, bdd100k, a file or names.")
     refuse_repeated(names, "ID classes")

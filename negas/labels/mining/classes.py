@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from negas.cli import load_config
-from negas.labels.names import is_file_of_names, read_names, refuse_repeated
+from negas.labels.names import given_names, read_names, refuse_repeated
 
 _CONFIGS = (".py", ".yaml", ".yml")
 
@@ -43,12 +43,13 @@ def read_classes(given: Sequence[str]) -> ClassSource:
     suffix = Path(given[0]).suffix.lower() if len(given) == 1 else ""
     if suffix in _CONFIGS:
         source = _from_config(given[0])
-    elif is_file_of_names(given):
-        names = read_names(given[0], "classes")
-        source = ClassSource(names, given[0], given[0] if suffix == ".json" else None)
     else:
-        names = [name.strip() for text in given for name in text.split(",") if name.strip()]
-        source = ClassSource(read_names(names, "classes"), "command line")
+        found = given_names(given)
+        names = read_names(found, "classes")
+        if isinstance(found, str):
+            source = ClassSource(names, found, found if suffix == ".json" else None)
+        else:
+            source = ClassSource(names, "command line")
     if not source.names:
         raise ValueError(f"no class names in {source.origin}; name at least one class")
     refuse_repeated(source.names, source.origin)

@@ -44,7 +44,7 @@ def test_a_config_names_classes_and_training_images(monkeypatch, config, first, 
     [
         (["no.txt"], FileNotFoundError, "no such file"),
         (["no.py"], FileNotFoundError, "config 'no.py' does not exist"),
-        (["dog", "Dog"], ValueError, "the class 'Dog' stands there twice"),
+        (["dog", "Dog"], ValueError, "the name 'Dog' stands there twice"),
         ([" , "], ValueError, "no class names in command line"),
         (["bytes.txt"], ValueError, "classes='bytes.txt': not UTF-8 text"),
         (["number.json"], ValueError, "expected a list of names or a COCO json"),
