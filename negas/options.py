@@ -107,6 +107,12 @@ def option(
     return field(default=default, metadata=about)
 
 
+def overwrite_option() -> Any:
+    """``--overwrite`` of commands that look at an output by :func:`negas.files.check_file`."""
+    help = "replace a file that is no earlier result of this command"
+    return option(False, help=help, secret=True)
+
+
 @dataclass(frozen=True)
 class Options:
     """What options of all commands can do; see the module."""

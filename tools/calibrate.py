@@ -13,7 +13,7 @@ from negas.cli import add_config_options, load_config, user_errors
 # isort: split
 from negas.apis.labels import NegativeOptions, read_negatives
 from negas.files import check_file
-from negas.options import option
+from negas.options import option, overwrite_option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +32,7 @@ class CalibrateOptions(NegativeOptions):
     out: str | None = option(
         None, help="file to write (default: <checkpoint>.calibration.json)", output=True
     )
-    overwrite: bool = option(
-        False, help="replace a file that is no earlier result of this command", secret=True
-    )
+    overwrite: bool = overwrite_option()
     device: str | None = option(None, help="e.g. cuda:0 or cpu")
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 
 from negas.cli import user_errors
-from negas.options import Options, option
+from negas.options import Options, option, overwrite_option
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,7 @@ class CompareOptions(Options):
         metavar="FILE",
         output=True,
     )
-    overwrite: bool = option(
-        False, help="replace a file that is no earlier result of this command", secret=True
-    )
+    overwrite: bool = overwrite_option()
 
 
 @user_errors

@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 
 from negas.cli import annotation_files, user_errors
-from negas.options import Options, option
+from negas.options import Options, option, overwrite_option
 
 
 @dataclass(frozen=True)
@@ -15,9 +15,7 @@ class HtmlOptions(Options):
     out: str | None = option(
         None, help="default: report.html in the work dir", metavar="FILE", output=True
     )
-    overwrite: bool = option(
-        False, help="replace a file that is no earlier result of this command", secret=True
-    )
+    overwrite: bool = overwrite_option()
     score: str | None = option(
         None, help="score in plots and pictures (default: the one the test used)"
     )

@@ -22,7 +22,7 @@ from negas.labels.bank import NegativeLabelBank
 from negas.metrics import Preset
 from negas.metrics.coco import id_labels_of, load_coco, records_to_coco
 from negas.metrics.f1_cut import f1_threshold
-from negas.options import Options, option
+from negas.options import Options, option, overwrite_option
 from negas.records import ID_VAL, BoxRecords
 from negas.scores import get_score
 from negas.visualization.label_curve import Line, plot_label_curves
@@ -81,9 +81,7 @@ class NumLabelsOptions(Options):
     out: str | None = option(
         None, help="where to write (default: beside the records)", metavar="DIR", output=True
     )
-    overwrite: bool = option(
-        False, help="replace a file that is no earlier result of this command", secret=True
-    )
+    overwrite: bool = overwrite_option()
     save_bank: str | None = option(
         None, help="write the bank cut to the choice", metavar="FILE", output=True
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from negas.files import read_json
-from negas.options import Options, option
+from negas.options import Options, option, overwrite_option
 from negas.text import shown_text
 
 from .bank import NegativeLabelBank
@@ -51,9 +51,7 @@ class AuditOptions(Options):
     json_file: Path | None = option(
         None, help="write everything to this file", flag="--json", metavar="FILE", output=True
     )
-    overwrite: bool = option(
-        False, help="replace a file that is no earlier result of this command", secret=True
-    )
+    overwrite: bool = overwrite_option()
     fail_on: str | None = option(
         None,
         help=f"exit with 1 if a label leaks in this or a stronger way: {', '.join(KINDS)}",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from negas.cli import user_errors
 from negas.files import check_file, write_json
-from negas.options import Options, option
+from negas.options import Options, option, overwrite_option
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Benchmark(Options):
 
     rounds: int = option(15, help="pairs to measure", ge=1)
     out: str | None = option(None, help="write the numbers to this json file", output=True)
-    overwrite: bool = option(False, help="replace a file that is no earlier result of this command")
+    overwrite: bool = overwrite_option()
 
 
 def ratios(a, b) -> dict[str, float]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 
 from negas.cli import user_errors
 from negas.files import check_file, write_json
-from negas.options import Options, option
+from negas.options import Options, option, overwrite_option
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Benchmark(Options):
     groups: int = option(100, help="of methods that group their negatives")
     rounds: int = option(5, help="pairs to measure", ge=1)
     out: str | None = option(None, help="write the numbers to this json file", output=True)
-    overwrite: bool = option(False, help="replace a file that is no earlier result of this command")
+    overwrite: bool = overwrite_option()
 
 
 @user_errors
