@@ -6,6 +6,8 @@ import re
 import runpy
 import stat
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from types import SimpleNamespace
 
@@ -331,3 +333,28 @@ def test_what_is_left_out_of_a_folder_is_counted(tmp_path):
     assert others == "1 .gif, 2 .txt, 1 dead link, 1 sub-folder, 1 without ending"
     found, others = find_files(tmp_path, (".png",), below=True)
     assert [path.name for path in found] == ["b.PNG", "g.png"] and "sub-folder" not in others
+
+
+def test_inputs_of_one_thread_are_not_those_of_another(tmp_path):
+    """A program may call Inferencer in several threads, whose blocks overlap."""
+    file = tmp_path / "a.txt"
+    file.touch()
+    inside, leave = threading.Event(), threading.Event()
+
+    def other():
+        with own_inputs():
+            protect(file)
+            with pytest.raises(FileExistsError):
+                refuse_input(file)
+            inside.set()
+            assert leave.wait(20)
+
+    with ThreadPoolExecutor(1) as pool:
+        with own_inputs():
+            ended = pool.submit(other)
+            assert inside.wait(20)
+            refuse_input(file)
+        leave.set()
+        ended.result()
+    protect(file)
+    refuse_input(file)

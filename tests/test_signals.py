@@ -155,3 +155,16 @@ sys.exit(main())
     assert done.returncode == 2
     assert done.stderr.startswith("error: 'some/file': ") and "; " in done.stderr
     assert "[Errno" not in done.stderr
+
+
+def test_a_program_that_imports_negas_keeps_its_streams_hooks_and_signals():
+    code = """
+import signal, sys
+def state():
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    return handlers, sys.stdout, sys.stderr, sys.excepthook, sys.unraisablehook
+before = state()
+import negas.cli, negas.doctor, negas.image_level.run.options, negas.labels.audit
+assert state() == before
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(), check=True)
