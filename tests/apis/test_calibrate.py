@@ -146,7 +146,7 @@ def test_the_validation_set_is_the_cuts_or_the_trainings():
 
 @pytest.mark.parametrize(("option", "value"), [("tpr", 0), ("tpr", 1.5), ("cut", -0.1)])
 def test_numbers_out_of_range_are_refused_before_any_work(option, value):
-    with pytest.raises(ValueError, match=f"{option} must be"):
+    with pytest.raises(ValueError, match=f"{option} must lie in"):
         calibrate(Config(), "nothing.pth", **{option: value})
 
 
