@@ -16,7 +16,7 @@ from negas.evaluation.run import Run
 from negas.records import BoxRecords
 from negas.reports.html.run import load_report_run
 from negas.reports.methods import make_report
-from tests.helpers.commands import call_tool, environment
+from tests.helpers.commands import call_tool, environment, tool_said
 from tests.helpers.fake_runs import SETS
 from tests.helpers.killed import Killed, killed_at
 from tests.helpers.tiny_test import tiny_test
@@ -123,8 +123,9 @@ def test_sets_of_an_older_test_go_and_a_copied_one_is_refused(made, work, capsys
         ("html_report",),
         ("report", "--shared-cut", 0.5),
     ]:
-        assert call_tool(tool, work, *options) == 2
-        error, _ = capsys.readouterr().err.splitlines()
+        code, _, said = tool_said(capsys, tool, work, *options)
+        error, _ = said.splitlines()
+        assert code == 2
         assert "near.npz: not as the test left it" in error and "tools/test.py" in error
 
 
