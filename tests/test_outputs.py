@@ -334,3 +334,9 @@ def test_what_is_left_out_of_a_folder_is_counted(tmp_path):
     assert others == "1 .gif, 2 .txt, 1 dead link, 1 sub-folder, 1 without ending"
     found, others = find_files(tmp_path, (".png",), below=True)
     assert [path.name for path in found] == ["b.PNG", "g.png"] and "sub-folder" not in others
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_output_that_is_empty_is_refused(empty):
+    with pytest.raises(ValueError, match="--out is empty"):
+        options_of("a.json", "--out", empty)
