@@ -495,6 +495,16 @@ def unlock_file(path: str | os.PathLike) -> None:
         os.close(file)
 
 
+@contextmanager
+def locked(path: str | os.PathLike, doing: str) -> Iterator[None]:
+    """A block of :func:`lock_file` to :func:`unlock_file`."""
+    lock_file(path, doing)
+    try:
+        yield
+    finally:
+        unlock_file(path)
+
+
 def _lock_place(path: str | os.PathLike) -> Path:
     """The file itself, not what a link in its place leads to."""
     return Path(path).parent.resolve() / Path(path).name

@@ -183,6 +183,7 @@ class Options:
 
         Raises:
             FileExistsError: an output is one of them.
+            ValueError: an output is an empty text.
         """
         outputs, inputs = [], []
         for each in fields(self):
@@ -196,7 +197,10 @@ class Options:
                     inputs += _paths_in(one)
         protect(*inputs)
         for each, one in outputs:
-            refuse_input(one, each.name if each.metadata["positional"] else flag_of(each), inputs)
+            name = each.name if each.metadata["positional"] else flag_of(each)
+            if not os.fspath(one).strip():  # say an unset variable of a shell
+                raise ValueError(f"{name} is empty; name what to write, or leave it out")
+            refuse_input(one, name, inputs)
 
     @classmethod
     def parse(cls, argv: Sequence[str] | None = None, description: str | None = None) -> Self:

@@ -358,3 +358,9 @@ def test_inputs_of_one_thread_are_not_those_of_another(tmp_path):
         ended.result()
     protect(file)
     refuse_input(file)
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_output_that_is_empty_is_refused(empty):
+    with pytest.raises(ValueError, match="--out is empty"):
+        options_of("a.json", "--out", empty)

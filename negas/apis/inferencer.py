@@ -9,6 +9,7 @@ import copy
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from negas.experiments.preflight import (
     check_device,
     check_test_pipeline,
 )
-from negas.files import check_folder, own_inputs
+from negas.files import check_folder, locked, own_inputs
 from negas.models.base import detector_class
 from negas.models.interface import OODDetector, UnfitImageError
 from negas.options import check_number
@@ -178,6 +179,7 @@ class Inferencer(DetInferencer):
             ValueError: an empty folder, nothing could be read, or what ``resume`` finds was made
                 with other weights, labels or settings.
             FileExistsError: something in ``out_dir`` would be written onto an input.
+            BlockingIOError: another process judges pictures into ``out_dir``.
             OSError: ``out_dir`` cannot be written.
         """
         check_number("batch_size", batch_size, ge=1)
@@ -190,43 +192,51 @@ class Inferencer(DetInferencer):
         folder = check_folder(out_dir, "--out-dir") if str(out_dir) else None
         threshold = self.threshold if pred_score_thr is None else pred_score_thr
         coco = CocoResults(self.model.class_names, self._info(threshold))
-        painted = Painted(folder, pictures.names()) if folder and not no_save_vis else None
         results = dict(predictions=[], visualization=[], unreadable=pictures.unreadable)
-        journal = None
-        if folder and not no_save_pred:
-            journal = Journal(folder, self._about(threshold), resume)
-            pictures.done = journal.done
-            for row in journal.rows:
-                coco.add(row["size"], row["prediction"])
-                results["predictions"].append(row["prediction"])
-        complete = False
-        try:
-            for batch in self._batches(pictures, batch_size):
-                for picture, sample in self._detect_or_refuse(batch, threshold, pictures):
-                    prediction = self._describe(picture, sample)
-                    size = picture.pixels.shape[1::-1]
-                    coco.add(size, prediction)
-                    results["predictions"].append(sample if return_datasamples else prediction)
-                    if painted or show or return_vis:
-                        drawn = self._draw(picture, sample, show, wait_time)
-                        if painted:
-                            painted.add(picture, drawn)
-                        if return_vis:
-                            results["visualization"].append(drawn)
-                    if journal:  # last: what is there was painted, too
-                        journal.add(size, prediction)
-            complete = True
-        finally:  # what was done before an interruption is kept
-            if painted:
-                painted.close()
-            if journal and coco.images:
-                coco.save(folder, complete, pictures.unreadable)
-        if journal:
-            journal.remove()
+        with self._alone_in(folder):
+            painted = Painted(folder, pictures.names()) if folder and not no_save_vis else None
+            journal = None
+            if folder and not no_save_pred:
+                journal = Journal(folder, self._about(threshold), resume)
+                pictures.done = journal.done
+                for row in journal.rows:
+                    coco.add(row["size"], row["prediction"])
+                    results["predictions"].append(row["prediction"])
+            complete = False
+            try:
+                for batch in self._batches(pictures, batch_size):
+                    for picture, sample in self._detect_or_refuse(batch, threshold, pictures):
+                        prediction = self._describe(picture, sample)
+                        size = picture.pixels.shape[1::-1]
+                        coco.add(size, prediction)
+                        results["predictions"].append(sample if return_datasamples else prediction)
+                        if painted or show or return_vis:
+                            drawn = self._draw(picture, sample, show, wait_time)
+                            if painted:
+                                painted.add(picture, drawn)
+                            if return_vis:
+                                results["visualization"].append(drawn)
+                        if journal:  # last: what is there was painted, too
+                            journal.add(size, prediction)
+                complete = True
+            finally:  # what was done before an interruption is kept
+                if painted:
+                    painted.close()
+                if journal and coco.images:
+                    coco.save(folder, complete, pictures.unreadable)
+            if journal:
+                journal.remove()
         pictures.check_any()
         if print_result:
             print(results["predictions"])
         return results
+
+    @staticmethod
+    def _alone_in(folder: Path | None) -> AbstractContextManager:
+        """A block in which no other process judges pictures into the folder."""
+        if folder is None:
+            return nullcontext()
+        return locked(folder / ".infer.lock", f"another run of inference writes to {str(folder)!r}")
 
     @property
     def threshold(self) -> float:

@@ -105,7 +105,9 @@ class Journal:
         self.rows: list[dict] = []
         about = json.loads(json.dumps(plain(about)))
         if resume and self.path.is_file():
-            (head, *rows), _ = read_lines(self.path)
+            found, _ = read_lines(self.path)
+            head = found[0] if found else about  # cut off in its first line: nothing was done
+            rows = [row for row in found[1:] if _is_row(row)]
             for key, value in about.items():
                 if not isinstance(head, dict) or head.get(key) != value:
                     raise ValueError(
@@ -121,8 +123,8 @@ class Journal:
                 if row["prediction"]["file_name"] != open_video
                 and row["stamp"] == _stamp(row["prediction"]["file_name"])
             ]
-        self.path.unlink(missing_ok=True)
-        append_lines(self.path, [about, *self.rows])
+        with whole_file(self.path) as partial:  # a kill does not lose what was there
+            append_lines(partial, [about, *self.rows])
 
     @property
     def done(self) -> set[str]:
@@ -137,6 +139,13 @@ class Journal:
     def remove(self) -> None:
         """All is in ``predictions.json`` now."""
         self.path.unlink(missing_ok=True)
+
+
+def _is_row(row: object) -> bool:
+    """Whether a line is one that :meth:`Journal.add` wrote, not a damaged one."""
+    prediction = row.get("prediction") if isinstance(row, dict) else None
+    whole = isinstance(prediction, dict) and isinstance(prediction.get("file_name"), str)
+    return whole and {"size", "stamp"} <= row.keys()
 
 
 def _stamp(path: str) -> list[int] | None:

@@ -39,7 +39,7 @@ from .num_labels import (
     make_folds,
 )
 from .recorded import Recorded
-from .result_files import TEXT_FEATS_FILE, read_feats, read_set, records_folder
+from .result_files import TEXT_FEATS_FILE, read_feats, read_set, records_folder, unfinished
 from .rows import NamedScore, Scoring, name_scores, parse_value, run_rows
 
 DEFAULT_MS = (5, 10, 20, 30, 50, 100, 200)
@@ -244,7 +244,7 @@ def load_validation(run: str, ann_file: str | None = None, cut: float | None = N
         if not path.is_file():
             raise FileNotFoundError(
                 f"{path}: the run has no records of an ID validation set; give its test loop an "
-                "id_val_dataloader, or name a records file."
+                "id_val_dataloader, or name a records file" + unfinished(Path(run))
             )
     records, results = read_set(path)
     if records.embeddings is None:

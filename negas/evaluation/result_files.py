@@ -17,7 +17,7 @@ from negas.files import file_sha256, read_json, read_npz
 from negas.labels.names import first_difference
 from negas.metrics import PRESETS
 from negas.metrics.protocol import ROW_METRICS
-from negas.records import BoxRecords
+from negas.records import ID, ID_VAL, BoxRecords
 from negas.text import shown
 
 RESULTS_FILE = "ood_results.json"
@@ -145,11 +145,15 @@ def results_file(folder: str | Path) -> Path:
 
 
 def unfinished(folder: Path) -> str:
-    """Where the boxes of a test lie that did not come to its end."""
-    part = folder / PART
-    if not (part / RESULTS_FILE).is_file():
-        return ""
-    return f" (a test was cut off; python tools/score.py {part} reads its boxes)"
+    """What is left in a work dir that lacks results or records, and what to do with it."""
+    part, kept = folder / PART, {file.stem for file in records_folder(folder).glob("*.npz")}
+    if (part / RESULTS_FILE).is_file():
+        return f" (a test was cut off; python tools/score.py {part} reads its boxes)"
+    if find_results(folder, above=True):
+        return "" if ID in kept else " (there are results, but the records were not kept)"
+    if ID in kept and kept - {ID, ID_VAL, Path(TEXT_FEATS_FILE).stem}:
+        return f" (it has boxes without results; python tools/score.py {folder} reads them)"
+    return " (a test was cut off; run it again)" if part.is_dir() else ""
 
 
 def read_results(folder: str | Path) -> dict:
@@ -162,10 +166,19 @@ def read_results(folder: str | Path) -> dict:
     file = results_file(folder)
     results = read_json(file, "run tools/test.py again")
     _check(file, results, _validator("test"), "run tools/test.py again")
-    for bank in {row["bank"] for row in results["rows"]} - {"none", *results["banks"]}:
-        raise ValueError(
-            f"{file}: rows of the bank {bank!r}, which is missing in banks; run tools/test.py again"
-        )
+    banks, sets = {"none", *results["banks"]}, set(results["sets"])
+    listed = {name.removesuffix(".npz") for name in results.get("files") or ()}
+    listed -= {Path(TEXT_FEATS_FILE).stem}
+    for what, names, key, known in (
+        ("rows of the bank", {row["bank"] for row in results["rows"]}, "banks", banks),
+        ("rows of the set", {row["ood_set"] for row in results["rows"]}, "sets", sets),
+        ("a file of the set", listed, "sets", sets),
+        ("the set", sets if listed else set(), "files", listed),
+    ):
+        for name in sorted(names - known):
+            raise ValueError(
+                f"{file}: {what} {shown(name)}, which is missing in {key}; run tools/test.py again"
+            )
     return results
 
 
@@ -176,9 +189,17 @@ def read_set(file: str | Path) -> tuple[BoxRecords, dict]:
         FileNotFoundError: there is no such file.
         ValueError: as :func:`load_records` and :func:`read_results`.
     """
-    found = find_results(Path(file).resolve().parent, above=True)
+    file = Path(file)
+    home = file.parent.parent if file.parent.name == RECORDS else file.parent
+    if (home / OLD).is_dir() and not file.parent.exists():  # a swap was cut off
+        file = home / OLD / file.name
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"{file}: no such record file; run tools/test.py, which writes it" + unfinished(home)
+        )
+    found = find_results(file.resolve().parent, above=True)
     results = read_results(found.parent) if found else {}
-    records = load_records(Path(file), results)
+    records = load_records(file, results)
     check_labels(str(file), records, results)
     return records, results
 

@@ -71,7 +71,7 @@ def result_file(path: Path) -> Path:
             raise FileNotFoundError(
                 f"{path}: expected {RESULTS_FILE} or {SCORES_FILE} in this folder, found {found}; "
                 "give the work dir of tools/test.py, the --out of tools/score.py, or a file"
-                + unfinished(path)
+                + ("" if files else unfinished(path))
             )
         file = files[0]
     if not file.is_file():

@@ -147,8 +147,13 @@ class BlockTable:
         found: dict[str, list[float]] = {}
         for run, rows in zip(method.runs, method.rows, strict=True):
             for row in rows:
-                told = (row["score"], row["bank"], row["control"])
-                if told != (score, bank, control) or Block.of(row) != self.block:
+                # Block.of last: it takes longest
+                if (
+                    row["score"] != score
+                    or row["bank"] != bank
+                    or row["control"] != control
+                    or Block.of(row) != self.block
+                ):
                     continue
                 name = row["ood_set"]
                 numbers = by_rule(row) | dict(num_ood=row["num_ood"])

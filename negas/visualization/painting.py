@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from negas.files import check_names, refuse_input
+from negas.files import check_names, protect, refuse_input
 from negas.records import BoxRecords
 from negas.scores import Score
 
@@ -51,19 +51,21 @@ def paint_sets(
         PictureError: an image cannot be read.
     """
     check_names(records, "the set")
+    files_of = {name: image_files(part) for name, part in records.items()}
+    for files in files_of.values():
+        protect(*files.values())  # a.gif, painted as a.png, may meet another set's picture
     for name, part in records.items():
-        files = image_files(part)
         for image_id in part.images.tolist():
-            if file := files.get(image_id):
+            if file := files_of[name].get(image_id):
                 place = folder / name / _place(file, Path(part.meta["img_dir"]))
-                refuse_input(place, also=(file,))
+                refuse_input(place, "--show-dir", (file,))
     total = sum(len(part.images) for part in records.values())
     # disable=None: no bar where standard error is no terminal
     bar = tqdm(total=total, desc=f"painting {folder.name}", leave=False, disable=None)
     for name, part in records.items():
         kept = part.select(part.scores >= np.float32(cut))
         values = kept.score_with(score)
-        files = image_files(part)
+        files = files_of[name]
         for image_id in part.images.tolist():
             rows = np.flatnonzero(kept.image_ids == image_id)
             pixels = open_image(files, image_id)

@@ -16,7 +16,7 @@ from negas.evaluation.run import Run
 from negas.records import BoxRecords
 from negas.reports.html.run import load_report_run
 from negas.reports.methods import make_report
-from tests.helpers.commands import call_tool, environment
+from tests.helpers.commands import call_tool, environment, tool_said
 from tests.helpers.fake_runs import SETS
 from tests.helpers.killed import Killed, killed_at
 from tests.helpers.tiny_test import tiny_test
@@ -123,8 +123,9 @@ def test_sets_of_an_older_test_go_and_a_copied_one_is_refused(made, work, capsys
         ("html_report",),
         ("report", "--shared-cut", 0.5),
     ]:
-        assert call_tool(tool, work, *options) == 2
-        error, _ = capsys.readouterr().err.splitlines()[-2:]
+        code, _, said = tool_said(capsys, tool, work, *options)
+        error, _ = said.splitlines()
+        assert code == 2
         assert "near.npz: not as the test left it" in error and "tools/test.py" in error
 
 
@@ -226,3 +227,76 @@ def test_one_loop_has_one_metric_of_these(monkeypatch):
     runner = SimpleNamespace(build_dataloader=lambda cfg, seed: None, seed=0)
     with pytest.raises(ValueError, match="needs one OODMetric"):
         OODTestLoop(runner, None, None)
+
+
+# --- what is left of a test, or mixed by hand -----------------------------------------------------
+def edit(folder, change):
+    results = json.loads((folder / RESULTS_FILE).read_text())
+    change(results)
+    (folder / RESULTS_FILE).write_text(json.dumps(results))
+
+
+def only_older_records(work):
+    (work / "records").rename(work / "records.old")
+    (work / RESULTS_FILE).unlink()
+
+
+LEFT = {  # by what was done to a work dir: what all readers say of it but those in brackets
+    "boxes without results; python tools/score.py": (only_older_records, ("score", "choose")),
+    "boxes without results; python tools/score": (
+        lambda work: (work / RESULTS_FILE).unlink(),
+        ("score", "choose"),
+    ),
+    "a test was cut off; run it again": (
+        lambda work: (
+            (work / "records").rename(work / "records.part"),
+            (work / RESULTS_FILE).unlink(),
+        ),
+        (),
+    ),
+    "rows of the set 'far', which is missing in sets": (
+        lambda work: edit(work, lambda results: results["sets"].pop("far")),
+        (),
+    ),
+    "the set 'far', which is missing in files": (
+        lambda work: edit(work, lambda results: results["files"].pop("far.npz")),
+        (),
+    ),
+    "the set '../x', which is missing in files": (
+        lambda work: edit(work, lambda r: r["sets"].update({"../x": r["sets"]["far"]})),
+        (),
+    ),
+}
+
+
+@pytest.mark.parametrize("said", LEFT)
+def test_every_reader_says_what_is_left_of_a_test(work, capsys, said):
+    break_it, fine = LEFT[said]
+    break_it(work)
+    for reader, *command in [
+        ("score", "score", work, "--bootstrap", 0),
+        ("report", "report", work),
+        ("html", "html_report", work),
+        ("compare", "compare", work),
+        ("choose", "choose_num_labels", work, "--bank", ROOT / "data/labels/voc.json"),
+    ]:
+        code, _, error = tool_said(capsys, *command)
+        if reader not in fine:
+            assert code == 2 and said in error, (reader, error)
+        assert "cut off" in said or "cut off" not in error
+
+
+def test_a_set_is_read_where_a_cut_off_swap_has_left_it(work):
+    wanted = read_set(work / "records/id_val.npz")[0].scores.tolist()
+    (work / "records").rename(work / "records.old")
+    assert read_set(work / "records/id_val.npz")[0].scores.tolist() == wanted
+    only = work / "records.old/id_val.npz"
+    only.unlink()
+    with pytest.raises(FileNotFoundError, match="no such record file; run tools/test.py"):
+        read_set(work / "records/id_val.npz")
+
+
+def test_results_without_records_say_that_these_were_not_kept(work, capsys):
+    shutil.rmtree(work / "records")
+    code, _, error = tool_said(capsys, "score", work, "--bootstrap", 0)
+    assert code == 2 and "records were not kept" in error

@@ -3,12 +3,16 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 from mmengine.logging import MMLogger
 
-from negas.apis.outputs import CocoResults, Painted
-from tests.helpers.commands import run_tool
+from negas.apis.outputs import CocoResults, Journal, Painted
+from tests.helpers.commands import environment, run_tool
+from tests.helpers.killed import Killed as DiskKilled
+from tests.helpers.killed import killed_at
 from tests.helpers.shipped_emoji import CONFIG, copy_weights, draw_scenes
 from tests.helpers.yolo_world import ROOT
 
@@ -62,14 +66,14 @@ def test_what_is_made_before_a_kill_is_kept_and_gone_on_with(
         patch.setattr(CocoResults, "save", lambda *args: None)
         stop_after(3, patch, Killed())
         infer(images, weights, out)
-    assert sorted(os.listdir(out)) == ["predictions.jsonl", "vis"]
+    assert sorted(os.listdir(out)) == [".infer.lock", "predictions.jsonl", "vis"]
     with (out / "predictions.jsonl").open("a") as file:
         file.write('{"size": [')  # a kill may leave half a line
     with monkeypatch.context() as patch:
         done = stop_after(9, patch, Killed())
         assert infer(images, weights, out, "--resume") == 0
     assert len(done) == 2 and (out / "predictions.json").read_bytes() == whole
-    assert sorted(os.listdir(out)) == ["predictions.json", "vis"]
+    assert sorted(os.listdir(out)) == [".infer.lock", "predictions.json", "vis"]
     assert len(os.listdir(out / "vis")) == 5
     capsys.readouterr()
 
@@ -162,3 +166,38 @@ def test_a_label_that_is_too_long_is_not_blamed_on_the_pictures(images, weights,
     assert infer(images, weights, tmp_path / "out", *args) == 2
     err = capsys.readouterr().err
     assert "tokens" in err and "no input" not in err and ".png" not in err
+
+
+def test_what_a_kill_leaves_of_the_journal_is_never_in_the_way(tmp_path):
+    about = dict(checkpoint_sha256="a")
+    picture = tmp_path / "a.png"
+    picture.write_bytes(b"x")
+    Journal(tmp_path, about, resume=False).add((1, 2), dict(file_name=str(picture)))
+    kept = (tmp_path / "predictions.jsonl").read_bytes()
+    for left, rows in [
+        (b"", 0),  # killed between the opening and the first line
+        (kept[:5], 0),
+        (kept, 1),
+        (kept + b'3\n"x"\n{"size": 1}\n{"prediction": {}}\n{"pre', 1),
+    ]:
+        (tmp_path / "predictions.jsonl").write_bytes(left)
+        assert len(Journal(tmp_path, about, resume=True).rows) == rows, left
+    with killed_at(0), pytest.raises(DiskKilled):
+        Journal(tmp_path, about, resume=True)
+    assert len(Journal(tmp_path, about, resume=True).rows) == 1, "nothing was lost"
+
+
+def test_two_runs_do_not_write_to_one_folder(images, weights, tmp_path, capsys):
+    code = "import sys, time; from negas.files import lock_file; lock_file(sys.argv[1], '')"
+    code += "; print('held', flush=True); time.sleep(60)"
+    (tmp_path / "out").mkdir()
+    command = [sys.executable, "-c", code, str(tmp_path / "out/.infer.lock")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment()) as first:
+        try:
+            assert first.stdout.readline() == b"held\n"
+            assert infer(images, weights, tmp_path / "out") == 2
+            assert f"process {first.pid}" in (err := capsys.readouterr().err) and "writes to" in err
+        finally:
+            first.kill()
+    assert infer(images, weights, tmp_path / "out", "--no-vis") == 0
+    capsys.readouterr()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from negas.files import check_file, write_text
+from negas.files import check_file, check_folder, write_text
 from negas.scores import get_score
 from negas.visualization.curves import plot_histogram, plot_roc
 from negas.visualization.painting import paint_sets
@@ -68,7 +68,7 @@ def make_html_report(
     if Path(path).is_dir() or out is not None:  # a wrong work dir is not made by looking at it
         check_file(target, "--out", ("OOD detection report</title>",), overwrite)
     if show_dir is not None:
-        check_file(Path(show_dir) / "id", "--show-dir")
+        check_folder(show_dir, "--show-dir")
     run = load_report_run(path, score, annotations)
     page = build_page(run, pictures)
     write_text(target, render_page(page))
