@@ -12,6 +12,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from negas.compat.checkpoint import load_checkpoint
 
 _MARKER = "last_checkpoint"  # MMEngine's file with the path of the newest checkpoint
+_MOST = 2**31  # epochs or iterations that a training may count
 _NUMBERED = re.compile(r"(?!best_).*?(\d+)\.pth")
 
 
@@ -42,10 +43,9 @@ def check_resumable(path: str) -> None:
     checkpoint = (CheckpointLoader.load_checkpoint if remote else load_checkpoint)(
         path, map_location="cpu"
     )
-    meta, hub = checkpoint.get("meta"), checkpoint.get("message_hub")
-    meta = meta if isinstance(meta, dict) else {}
-    if not isinstance(hub, dict) or not all(
-        isinstance(meta.get(k), int) for k in ("epoch", "iter")
+    states = [checkpoint.get(key) for key in ("meta", "message_hub", "optimizer")]
+    if not all(isinstance(state, dict) for state in states) or not all(
+        type(count := states[0].get(key)) is int and 0 <= count < _MOST for key in ("epoch", "iter")
     ):
         raise ValueError(
             f"checkpoint {path!r} holds weights without the state of a training, so it cannot be "

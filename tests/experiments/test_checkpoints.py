@@ -84,6 +84,10 @@ def test_none(tmp_path):
         dict(meta=[1]),
         dict(meta=dict(epoch="1", iter=1)),
         dict(message_hub=None),
+        dict(optimizer=None),
+        dict(meta=dict(epoch=-5, iter=1)),
+        dict(meta=dict(epoch=True, iter=1)),
+        dict(meta=dict(epoch=1, iter=10**30)),
     ],
 )
 def test_weights_alone_cannot_be_resumed(tmp_path, changes):
