@@ -151,6 +151,11 @@ def train(
         dict(type="MissedValidationHook"),
     ]
     runner = build_runner(cfg)
+    if not any(weight.requires_grad for weight in runner.model.parameters()):
+        raise ValueError(
+            f"config {str(cfg.filename)!r} trains nothing: all of the model's weights are frozen; "
+            "set model.prompt or model.frozen as configs/negas do, or use tools/test.py"
+        )
     runner.resume = _named(runner.resume)
     lock = Path(runner.work_dir) / ".train.lock"
     if is_main_process():
@@ -166,7 +171,14 @@ def _named(resume: Callable[..., None]) -> Callable[..., None]:
     def named(filename: str, *args: Any, **options: Any) -> None:
         try:
             resume(filename, *args, **options)
-        except (LookupError, AttributeError, RuntimeError, TypeError, ValueError) as error:
+        except (
+            AssertionError,
+            AttributeError,
+            LookupError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ) as error:
             if filename in str(error):
                 raise
             raise ValueError(
