@@ -7,6 +7,7 @@ import torch
 
 from negas.experiments import checkpoints
 from negas.experiments.checkpoints import check_resumable, newest_checkpoint
+from negas.experiments.run import _named
 from tests.helpers.checkpoints import fake_checkpoint
 
 
@@ -117,3 +118,12 @@ def test_a_marker_of_another_folder_that_is_of_no_use_leaves_the_own_files(tmp_p
     torch.save(dict(a=torch.zeros(1)), other / "base.pth")
     (work / "last_checkpoint").write_text(str(other / "base.pth"))
     assert newest_checkpoint(work) == str(work / "epoch_1.pth")
+
+
+@pytest.mark.parametrize("error", [AttributeError("pop"), IndexError("x"), ValueError("groups")])
+def test_what_fails_in_a_resume_names_the_file(error):
+    def resume(filename):
+        raise error
+
+    with pytest.raises(ValueError, match=r"a/epoch_3\.pth' cannot be resumed .*same training"):
+        _named(resume)("a/epoch_3.pth")
