@@ -7,6 +7,7 @@ from negas.interrupts import quiet_interrupt  # first of all
 # isort: split
 import errno
 import functools
+import logging
 import os
 import re
 import signal
@@ -54,14 +55,19 @@ def user_errors(main: Callable[[], int | None]) -> Callable[[], int]:
     Ctrl-C and SIGTERM end it alike: what it cleans up or keeps for one, it does for the other.
     Nothing it writes lands on a file that it reads, see :func:`negas.files.protect`. The traceback
     is shown when the environment variable ``NEGAS_DEBUG`` is set. Names from outside may hold
-    control characters; whatever the command prints, a terminal does not obey them.
+    control characters; whatever the command prints or logs, a terminal does not obey them.
     """
     is_process = main.__module__ == "__main__"
 
     @functools.wraps(main)
     def wrapped() -> int:
-        with redirect_stdout(_Visible(sys.stdout)), redirect_stderr(_Visible(sys.stderr)):
-            return run()
+        records = logging.getLogRecordFactory()
+        logging.setLogRecordFactory(_VisibleRecord)
+        try:
+            with redirect_stdout(_Visible(sys.stdout)), redirect_stderr(_Visible(sys.stderr)):
+                return run()
+        finally:
+            logging.setLogRecordFactory(records)
 
     def run() -> int:
         signals = _Signals(is_process)
@@ -130,6 +136,13 @@ class _Visible:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+class _VisibleRecord(logging.LogRecord):
+    """A message of a log, of which files are written, too."""
+
+    def getMessage(self) -> str:  # noqa: N802 - logging's name
+        return visible(super().getMessage())
 
 
 def _print_any_text() -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from negas.cli import stdout_is_closed
 from negas.compat import versions
 from negas.compat.versions import Gate, installed
+from negas.text import plain_console
 
 OK, STAND_IN, WARN, BROKEN = "ok", "stand-in", "warn", "broken"
 OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python",
@@ -215,7 +216,6 @@ def is_broken(findings: Iterable[Finding]) -> bool:
 def print_table(findings: Iterable[Finding]) -> None:
     """Print with rich; as plain lines where rich is what is missing."""
     try:
-        from rich.console import Console
         from rich.table import Table
     except ImportError:
         for finding in findings:
@@ -223,13 +223,11 @@ def print_table(findings: Iterable[Finding]) -> None:
         return
     from rich.text import Text
 
-    colours = {OK: "green", STAND_IN: "cyan", WARN: "yellow", BROKEN: "bold red"}
     table = Table("", "status", "found", "fix", title="negas doctor", title_justify="left")
     for finding in findings:
-        status = Text(finding.status, colours[finding.status])
         # Text, not str: rich would read `.[lite]` as markup.
-        table.add_row(finding.name, status, Text(finding.value), Text(finding.fix))
-    Console().print(table)
+        table.add_row(finding.name, finding.status, Text(finding.value), Text(finding.fix))
+    plain_console().print(table)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -19,8 +19,10 @@ from PIL import ExifTags, Image
 
 MAX_PIXELS = 2**30  # OpenCV's limit
 MAX_SIDE = 1_000_000  # libpng's limit
-# Pillow refuses twice this number, by default a sixth of what OpenCV reads.
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
+# A larger picture with fewer bytes for its pixels than any real one is made to fill the memory.
+_LARGE, _PIXELS_PER_BYTE = 2**26, 2**14
+# By default a twelfth; Pillow warns from there on and refuses twice as much.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
 _TURNED = {5, 6, 7, 8}  # orientations that swap the sides
 _BY_EXIF = {"JPEG", "MPO", "PNG", "WEBP"}  # formats whose EXIF tag OpenCV follows; TIFF: both do
@@ -124,6 +126,10 @@ def _header(file: BinaryIO, path: str | os.PathLike) -> Image.Image:
         raise _too_large(path, str(error).removeprefix("Image size (").split(")")[0]) from error
     if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
         raise _too_large(path, f"{image.width}x{image.height} pixels")
+    size = file.seek(0, io.SEEK_END)
+    if image.width * image.height > max(_LARGE, _PIXELS_PER_BYTE * size):
+        raise PictureError(path, f"{size} bytes for {image.width}x{image.height} pixels")
+    file.seek(0)
     return image
 
 

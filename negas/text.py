@@ -11,7 +11,10 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 LENGTH = 80  # characters of one text in a message
 
@@ -85,21 +88,34 @@ def cut(text: str, length: int = LENGTH) -> str:
     return text if len(text) <= length else f"{text[: max(length - 1, 0)]}…"
 
 
-# Colours, movements of the cursor and links, as rich and tqdm write them.
-_TERMINAL = r"\x1b\[[0-9;]*[A-HJKm]|\x1b\[\?25[hl]|\x1b\]8;[^\x1b\x07]*\x1b\\"
-_OBEYED = (
+def plain_console(width: int | None = None) -> Console:
+    """A console of rich without colours, which are no part of a table's text.
+
+    Args:
+        width: columns where standard output is no terminal.
+    """
+    from rich.console import Console
+
+    console = Console(color_system=None)
+    return console if console.is_terminal else Console(color_system=None, width=width)
+
+
+# What libraries tell a terminal: progress bars to move the cursor, MMEngine to colour a log level.
+_OWN = re.compile(r"(?:[\r\n]|\x1b\[A)+\Z|[\d/]+ [\d:]+ - \S+ - (?:\x1b\[\d+m)+[A-Z]+\x1b\[0m - ")
+_OBEYED = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
     r"\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-_ON_TERMINALS, _IN_FILES = re.compile(f"({_TERMINAL})|{_OBEYED}"), re.compile(f"(?!)()|{_OBEYED}")
 
 
 def visible(text: str, terminal: bool = False) -> str:
     """Whole lines of output without what a terminal would obey, but tabs and line ends.
 
     Args:
-        text: what is about to be written.
-        terminal: keep what colours and progress bars need.
+        text: what is about to be written at once.
+        terminal: keep what progress bars and the beginning of a log line need; never a colour
+            within a line, which may be part of a name.
     """
-    pattern = _ON_TERMINALS if terminal else _IN_FILES
-    return pattern.sub(lambda found: found[1] or repr(found[0])[1:-1], text)
+    own = _OWN.match(text) if terminal else None
+    start = own.end() if own else 0
+    return text[:start] + _OBEYED.sub(lambda found: repr(found[0])[1:-1], text[start:])

@@ -1,10 +1,12 @@
 """What commands share: readers that leave early."""
 
+import logging
 import subprocess
 import sys
 
 import pytest
 
+from negas.cli import user_errors
 from tests.helpers.yolo_world import ROOT
 
 COMMAND = """
@@ -35,3 +37,20 @@ def test_a_reader_that_leaves_early_gets_no_error(early):
     process.stdout.close()
     assert process.stderr.read() == ""
     assert process.wait(timeout=60) == (141 if early else 3)
+
+
+def test_a_log_file_shows_control_characters(tmp_path):
+    handler = logging.FileHandler(tmp_path / "run.log")
+    log = logging.getLogger("negas.test_of_logs")
+    log.addHandler(handler)
+
+    @user_errors
+    def command():
+        log.warning("results are in %s", "a\x1b[31mred")
+
+    assert command() == 0
+    log.warning("b\x1b[0m")
+    log.removeHandler(handler)
+    handler.close()
+    said = (tmp_path / "run.log").read_text().splitlines()
+    assert said == [r"results are in a\x1b[31mred", "b\x1b[0m"]

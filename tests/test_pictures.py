@@ -72,8 +72,20 @@ def test_the_size_needs_the_header_only(tmp_path):
 def test_what_opencv_reads_is_no_bomb(tmp_path):
     """Over Pillow's limit of 179 million pixels, under OpenCV's."""
     path = tmp_path / "wide.png"
-    path.write_bytes(header(20_000, 10_000))
+    path.write_bytes(header(20_000, 10_000) + bytes(20_000))
     assert picture_size(path) == (20_000, 10_000)
+
+
+@pytest.mark.parametrize("reader", [read_picture, picture_size])
+def test_a_few_bytes_do_not_fill_the_memory(tmp_path, reader):
+    """OpenCV would fill what a JPEG promises with grey: for minutes, in gigabytes."""
+    SCENE.save(tmp_path / "bomb.jpg")
+    data = bytearray((tmp_path / "bomb.jpg").read_bytes())
+    place = data.index(b"\xff\xc0") + 5
+    data[place : place + 4] = struct.pack(">HH", 30_000, 30_000)
+    (tmp_path / "bomb.jpg").write_bytes(data)
+    with pytest.raises(PictureError, match=r"bomb\.jpg.*bytes for 30000x30000 pixels"):
+        reader(tmp_path / "bomb.jpg")
 
 
 @pytest.mark.parametrize("size", [(40_000, 40_000), (100_000, 100_000), (1_000_001, 1)])

@@ -48,8 +48,12 @@ def test_markdown_cells_stay_cells():
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_lines_of_output(terminal):
-    colour = "\x1b[31mred\x1b[0m"
-    assert visible(colour, terminal) == (colour if terminal else r"\x1b[31mred\x1b[0m")
+    prefix = "11/29 05:30:01 - mmengine - \x1b[4m\x1b[37mINFO\x1b[0m - "
+    for own in ("\r", "\x1b[A", "\n\n", prefix):
+        assert (visible(own, terminal) == own) == (terminal or "\x1b" not in own)
+    for name in ("\x1b[31mred\x1b[0m", "a\x1b[Ab", "\x1b[2K", "\x1b]8;;x\x1b\\", f"a{prefix}"):
+        assert "\x1b" not in visible(name, terminal)
+        assert visible(prefix + name, terminal).count("\x1b") == 3 * terminal
     assert visible("a\tb\r\nc", terminal) == "a\tb\r\nc"
     for text in (*OBEYED[1:], "\x1b]0;title\x07", "\x1bP", "\x1b[6n"):
         assert text not in visible(f"a{text}b", terminal)

@@ -46,8 +46,13 @@ def read_negatives(given: Sequence[str] | None) -> list[str] | str | None:
     Args:
         given: one file (bank ``.json`` or list ``.txt``), the word ``none``, or words, also with
             commas between them; ``None`` stays.
+
+    Raises:
+        ValueError: there is no word.
     """
     if given is None:
         return None
     words = given_names(given)
+    if not words:
+        raise ValueError("--negatives: no word among them; give words, a file, or 'none'")
     return [] if words == ["none"] else words

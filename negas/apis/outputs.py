@@ -191,8 +191,14 @@ class Painted:
         pixels = np.ascontiguousarray(drawn[..., ::-1])
         if picture.frame is None:
             path = self._place(picture.name)
+            try:
+                written, data = cv2.imencode(path.suffix.lower(), pixels)
+            except cv2.error:  # a format has limits of its own: JPEG 2000 takes no small picture
+                written = False
+            if not written:
+                path, data = self.folder / f"{picture.name}.png", cv2.imencode(".png", pixels)[1]
             with whole_file(path) as partial:
-                partial.write_bytes(cv2.imencode(path.suffix.lower(), pixels)[1].tobytes())
+                partial.write_bytes(data.tobytes())
             return
         if self._name != picture.name:
             self.close()

@@ -24,7 +24,7 @@ from urllib.parse import urlparse
 import numpy as np
 import torch
 
-from negas.text import shown
+from negas.text import shown, shown_text
 
 TRUST_VARIABLE = "NEGAS_TRUST_CHECKPOINT"
 FILE, TRAINED = "negas.file", "negas.trained"  # keys of the state dict's metadata
@@ -59,18 +59,21 @@ def load_checkpoint(filename: str | os.PathLike, map_location: Any = None) -> di
         raise FileNotFoundError(f"checkpoint {str(path)!r} does not exist; correct the path")
     if path.stat().st_size == 0:
         raise ValueError(f"checkpoint {str(path)!r} is empty; copy or download it again")
-    if path.suffix.lower() == ".safetensors":
+    with path.open("rb") as file:
+        start = file.read(80)
+    zipped = start.startswith(b"PK")  # as torch.save writes
+    if start[8:9] == b"{" or (path.suffix.lower() == ".safetensors" and not zipped):
         return _with_weights({"state_dict": _load_safetensors(path, map_location)}, path)
-    _refuse_other_formats(path)
+    _refuse_other_formats(path, start)
     return _with_weights(_load_pickle(path, map_location), path)
 
 
 def first_not_finite(state_dict: Mapping[str, torch.Tensor]) -> tuple[str, int] | None:
-    """The first key whose tensor holds NaN or infinity, and how many keys do; ``None``: none."""
+    """The first key whose tensor holds what no 32-bit number is, and how many keys do; or None."""
     bad = [
         key
         for key, value in state_dict.items()
-        if value.is_floating_point() and not torch.isfinite(value).all()
+        if value.is_floating_point() and not torch.isfinite(value.float()).all()
     ]
     return (bad[0], len(bad)) if bad else None
 
@@ -83,8 +86,11 @@ def _with_weights(checkpoint: Any, path: Path) -> dict:
         kind = type(checkpoint).__name__
         raise ValueError(f"{where} holds a {kind}, expected a dict with 'state_dict'; {save}")
     name = next((key for key in _WRAPPERS if key in checkpoint), None)
-    weights = checkpoint if name is None else checkpoint[name]
-    place = "" if name is None else f"[{name!r}]"
+    weights, place, inner = checkpoint, "", name
+    while inner is not None:  # some wrap twice
+        weights, place = weights[inner], f"{place}[{inner!r}]"
+        nested = _WRAPPERS if isinstance(weights, dict) else ()
+        inner = next((key for key in nested if isinstance(weights.get(key), dict)), None)
     if not isinstance(weights, dict):
         kind = type(weights).__name__
         raise ValueError(f"{where}{place} has the type {kind}, expected tensors by name; {save}")
@@ -109,6 +115,9 @@ def _with_weights(checkpoint: Any, path: Path) -> dict:
     trained = meta.get("negas") if isinstance(meta, dict) else None
     state._metadata = {"": {FILE: str(path), TRAINED: trained}}
     rest = {} if name is None else {key: item for key, item in checkpoint.items() if key != name}
+    if isinstance(meta, dict) and "meta" in rest:
+        # Python code as text: MMEngine would run it to resume
+        rest["meta"] = {key: item for key, item in meta.items() if key not in ("config", "cfg")}
     return rest | {"state_dict": state}
 
 
@@ -118,31 +127,36 @@ def _tensor(value: Any, where: str) -> torch.Tensor:
             return torch.from_numpy(np.array(value))
         except TypeError as error:
             raise ValueError(f"{where} is an array of {value.dtype}, expected numbers") from error
-    if not isinstance(value, torch.Tensor):
-        raise ValueError(
-            f"{where} has the type {type(value).__name__}, expected a tensor; give a file with the "
-            "weights of a detector"
-        )
-    return value
+    kind = type(value).__name__
+    if isinstance(value, torch.Tensor):
+        kind = f"{value.layout}, {value.dtype} on {value.device}"
+        plain = value.layout == torch.strided and value.device.type != "meta"
+        if plain and not value.is_quantized and not value.is_complex():
+            return value
+    remedy = "give a file with the weights of a detector"
+    if isinstance(value, dict):
+        remedy += ", or save what you want of it as {'state_dict': ...}"
+    raise ValueError(f"{where} has the type {kind}, expected a dense tensor of numbers; {remedy}")
 
 
-def _refuse_other_formats(path: Path) -> None:
+def _refuse_other_formats(path: Path, start: bytes) -> None:
     """Name what is taken for a checkpoint, in place of what the unpickler would trip over."""
     other, remedy = None, "give the file with the weights"
-    if zipfile.is_zipfile(path):
+    if start.startswith(b"PK") and zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             names = {name.rpartition("/")[2] for name in archive.namelist()}
         if "constants.pkl" in names:
             other, remedy = "a TorchScript archive", "save the `state_dict()` of what it holds"
         elif "data.pkl" not in names:
             other = "a zip archive without weights"
+        elif path.suffix.lower() == ".safetensors":
+            other, remedy = "a file of torch.save by its content", "rename it to .pth"
+    elif not start.strip(b"\0"):
+        other, remedy = "a file of zeros", "copy or download it again"
     elif tarfile.is_tarfile(path):
         other, remedy = "a tar archive", "unpack it, or save the weights again with torch.save"
-    else:
-        with path.open("rb") as file:
-            start = file.read(80)
-        if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start):
-            other = f"a text file that begins with {start.decode()!r}"
+    elif all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start):
+        other = f"a text file that begins with {start.decode()!r}"
     if other:
         raise ValueError(f"checkpoint {str(path)!r} is {other}; {remedy}")
 
@@ -218,7 +232,9 @@ def _load_pickle(path: Path, map_location: Any) -> Any:
         if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
             raise
         if zipfile.is_zipfile(path) and not isinstance(error, pickle.UnpicklingError | EOFError):
-            raise  # a sound archive: a device that is not there, say, in torch's own words
+            # a sound archive: a device that is not there, say, in torch's own words
+            reason = shown_text(" ".join(str(error).split()), 400)
+            raise RuntimeError(f"checkpoint {str(path)!r} cannot be read: {reason}") from error
         # torch wraps its reason into a page of advice that ends in "load with weights_only=False".
         reason = str(error).rpartition("WeightsUnpickler error: ")[2].strip()
         reason = (reason or type(error).__name__).splitlines()[0][:120]

@@ -10,8 +10,7 @@ Shapes: N images or rows, T texts, D channels of the joint space.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -25,7 +24,7 @@ from tqdm import tqdm
 from negas.text import shown
 
 from .cache import fingerprint
-from .hub import without_waiting
+from .hub import check_whole, loading, why, without_waiting
 from .images import ImageSource, load_image
 from .preprocess import Preprocess
 from .templates import resolve_templates
@@ -47,7 +46,6 @@ def load_parts(name: str) -> tuple[nn.Module, Any, Preprocess]:
         ValueError: it is no supported model, cannot be loaded, or lacks weights.
     """
     import transformers
-    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoTokenizer
 
     place = "directory" if Path(name).exists() else "hub name or directory"
@@ -55,7 +53,7 @@ def load_parts(name: str) -> tuple[nn.Module, Any, Preprocess]:
         config = AutoConfig.from_pretrained(without_waiting(name))
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"encoder {name!r}: cannot read a model from this {place} ({_reason(error)}); give a "
+            f"encoder {name!r}: cannot read a model from this {place} ({why(error)}); give a "
             f"local directory in transformers' format, or a hub name that can be reached or is "
             f"cached."
         ) from error
@@ -65,24 +63,13 @@ def load_parts(name: str) -> tuple[nn.Module, Any, Preprocess]:
             f"{', '.join(FAMILIES)} (with text and image tower)."
         )
     class_name, kind = FAMILIES[config.model_type]
-    try:
-        # what transformers logs as a table is said below in one sentence
-        with quiet_transformers():
-            model, report = getattr(transformers, class_name).from_pretrained(
-                name, output_loading_info=True
-            )
-        tokenizer = AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
-        raise ValueError(
-            f"encoder {name!r}: weights or tokenizer cannot be loaded ({_reason(error)})."
-        ) from error
-    # transformers fills what a checkpoint lacks with random numbers
-    missing = sorted(key for key in report["missing_keys"] if "position_ids" not in key)
-    if missing:
-        raise ValueError(
-            f"encoder {name!r}: the checkpoint lacks {len(missing)} of the model's weights "
-            f"(such as {missing[0]}); use a complete one with text and image tower."
+    advice = "use a complete one with text and image tower"
+    with loading(f"encoder {name!r}: weights or tokenizer cannot be loaded", advice):
+        model, report = getattr(transformers, class_name).from_pretrained(
+            name, output_loading_info=True
         )
+        check_whole(model, report)
+        tokenizer = AutoTokenizer.from_pretrained(name)
     try:
         preprocess = Preprocess.from_settings(_image_settings(name), kind)
     except ValueError as error:
@@ -99,24 +86,6 @@ def _image_settings(name: str) -> dict[str, Any]:
     except OSError:
         return {}
     return settings
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """No tables of unused weights and the like; errors are still raised."""
-    from transformers.utils import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-
-
-def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__).rstrip(".")
 
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}

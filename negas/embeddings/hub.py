@@ -6,8 +6,16 @@ import functools
 import os
 import threading
 import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from urllib.error import HTTPError
+
+from torch import nn
+
+from negas.compat.checkpoint import first_not_finite
+from negas.text import shown_text
 
 _SECONDS = 8.0
 
@@ -61,3 +69,64 @@ def how_to_get(name: str) -> str:
         f"`hf download {os.fspath(name)} --local-dir FOLDER` makes such a folder on a machine with "
         "a network"
     )
+
+
+@contextmanager
+def loading(what: str, advice: str) -> Iterator[None]:
+    """A block in which transformers loads a model: without its tables, and with one sentence.
+
+    Args:
+        what: cannot be done if it fails, the start of the error.
+        advice: what to do then, half a sentence.
+
+    Raises:
+        ValueError: whatever is wrong with the model's files.
+    """
+    from safetensors import SafetensorError
+
+    faults = (OSError, ValueError, RuntimeError, ImportError, SafetensorError, UnpicklingError)
+    try:
+        with quiet_transformers():
+            yield
+    except faults as error:
+        raise ValueError(f"{what} ({why(error)}); {advice}") from error
+
+
+def check_whole(model: nn.Module, report: Mapping | None = None) -> None:
+    """See that a loaded model is what its files say: transformers draws what they lack.
+
+    Args:
+        model: the model.
+        report: of ``from_pretrained(..., output_loading_info=True)``.
+
+    Raises:
+        ValueError: weights are missing, NaN or infinite; half a sentence.
+    """
+    missing = [key for key in (report or {}).get("missing_keys", ()) if "position_ids" not in key]
+    if missing:
+        raise ValueError(f"it lacks {len(missing)} of the model's weights, such as {min(missing)}")
+    if found := first_not_finite(model.state_dict()):
+        raise ValueError(f"{found[1]} of its weights are NaN or infinite, such as {found[0]}")
+
+
+def why(error: Exception) -> str:
+    """The reason of a model that cannot be loaded, in one line."""
+    text = str(error).strip()
+    if "ignore_mismatched_sizes" in text:
+        return "the weights have other shapes than config.json asks for"
+    if isinstance(error, UnpicklingError) or "weights_only" in text:
+        return "pytorch_model.bin is damaged or holds more than tensors"
+    return shown_text((text or type(error).__name__).splitlines()[0].rstrip("."), 200)
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """No tables of unused weights and the like; errors are still raised."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)

@@ -16,6 +16,8 @@ from negas.text import listed
 class FiniteHook(Hook):
     """End the training in all processes when a loss or a trained weight is NaN or infinite.
 
+    A weight also counts as infinite when its square is, in 32 bits.
+
     Args:
         allow_nan: go on after such a loss, as long as the weights are finite (a loss scaler leaves
             steps out); weights never come back.
@@ -39,7 +41,9 @@ class FiniteHook(Hook):
         if not terms:
             return
         device = next(iter(terms.values())).device
-        finite = torch.stack([value.isfinite().all().to(device) for value in terms.values()])
+        # by their norms: weights whose squares overflow make the next step's predictions NaN
+        norms = [torch.linalg.vector_norm(v, dtype=torch.float32) for v in terms.values()]
+        finite = torch.stack([norm.isfinite().to(device) for norm in norms])
         bad = (~finite.all()).float()
         if get_world_size() > 1:
             all_reduce(bad, "max")  # gradients are shared: the others would follow a step later

@@ -21,10 +21,15 @@ class MissedValidationHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Run the validation."""
         loop = runner.train_loop
-        if not runner._resume or runner.val_loop is None:
+        if not runner._resume:
             return
         by_iter = isinstance(loop, IterBasedTrainLoop)
         at, end = (loop.iter, loop.max_iters) if by_iter else (loop.epoch, loop.max_epochs)
+        if at >= end:
+            key = "train_cfg.max_iters" if by_iter else "train_cfg.max_epochs"
+            print_log(f"Nothing is left to train at {at} of {key}={end}; raise that", "current")
+        if runner.val_loop is None:
+            return
         whole = by_iter or loop.iter == loop.epoch * len(loop.dataloader)
         loop._decide_current_val_interval()
         due = at > 0 and at >= loop.val_begin and (at % loop.val_interval == 0 or at == end)

@@ -16,7 +16,6 @@ import numpy as np
 from pycocotools.coco import COCO
 from tqdm import tqdm
 
-from negas.embeddings.encoders import quiet_transformers
 from negas.files import check_folder, write_json
 from negas.labels.bank import NegativeLabelBank
 from negas.metrics import Preset
@@ -341,20 +340,17 @@ def _encode(encoder: str, labels: Sequence[str], template: str) -> np.ndarray:
     import torch
     from transformers import AutoTokenizer, CLIPTextModelWithProjection
 
-    from negas.embeddings.hub import without_waiting
+    from negas.embeddings.hub import check_whole, how_to_get, loading, without_waiting
     from negas.embeddings.text import encode_labels
 
     without_waiting(encoder)
-    try:
-        with quiet_transformers():  # it would list the image tower's weights as unused
-            tower = CLIPTextModelWithProjection.from_pretrained(encoder).float().eval()
+    with loading(f"encoder {encoder!r}: cannot load a CLIP text encoder", how_to_get(encoder)):
+        tower, report = CLIPTextModelWithProjection.from_pretrained(
+            encoder, output_loading_info=True
+        )
+        check_whole(tower, report)
         tokenizer = AutoTokenizer.from_pretrained(encoder)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
-        raise ValueError(
-            f"encoder {encoder!r}: cannot load a CLIP text encoder ({reason}); give a directory "
-            f"in transformers' format or a hub name that can be reached or is cached."
-        ) from error
+    tower = tower.float().eval()
     with torch.no_grad():
         return encode_labels(tower, tokenizer, labels, template=template).numpy()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from negas.compat.checkpoint import load_checkpoint
 
 _MARKER = "last_checkpoint"  # MMEngine's file with the path of the newest checkpoint
+_MOST = 2**31  # epochs or iterations that a training may count
 _NUMBERED = re.compile(r"(?!best_).*?(\d+)\.pth")
 
 
@@ -42,10 +44,9 @@ def check_resumable(path: str) -> None:
     checkpoint = (CheckpointLoader.load_checkpoint if remote else load_checkpoint)(
         path, map_location="cpu"
     )
-    meta, hub = checkpoint.get("meta"), checkpoint.get("message_hub")
-    meta = meta if isinstance(meta, dict) else {}
-    if not isinstance(hub, dict) or not all(
-        isinstance(meta.get(k), int) for k in ("epoch", "iter")
+    states = [checkpoint.get(key) for key in ("meta", "message_hub", "optimizer")]
+    if not all(isinstance(state, dict) for state in states) or not all(
+        type(count := states[0].get(key)) is int and 0 <= count < _MOST for key in ("epoch", "iter")
     ):
         raise ValueError(
             f"checkpoint {path!r} holds weights without the state of a training, so it cannot be "
@@ -60,17 +61,15 @@ def _candidates(folder: Path) -> list[Path]:
         text = (folder / _MARKER).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
         text = ""
-    named = Path(text) if text and "\0" not in text else folder
-    if not named.is_file():  # the folder was moved
+    named = Path(text) if text else folder
+    if not os.path.isfile(named):  # the folder was moved, or the text is none of a path
         named = folder / named.name
-    numbers = {
-        path: int(found[1])
-        for path in (named.parent if named.is_file() else folder).glob("*.pth")
-        if (found := _NUMBERED.fullmatch(path.name))
-    }
-    ordered = sorted(numbers, key=numbers.get, reverse=True)
-    if not named.is_file():
+    own = _by_number(folder)
+    ordered = list(own)
+    if not os.path.isfile(named):
         return ordered
+    numbers = _by_number(named.parent)
+    ordered = list(numbers)
     # A higher number alone may be left from an earlier run in this folder.
     since = named.stat().st_mtime
     newer = [
@@ -79,4 +78,16 @@ def _candidates(folder: Path) -> list[Path]:
         if numbers[path] > numbers.get(named, numbers[path]) and path.stat().st_mtime >= since
     ]
     older = [path for path in ordered if numbers[path] < numbers.get(named, numbers[path] + 1)]
-    return [*newer, named, *(path for path in older if path != named)]
+    found = [*newer, named, *(path for path in older if path != named)]
+    # of another folder, say after this one was copied: if nothing there can be used, its own
+    return found if folder.samefile(named.parent) else [*found, *own]
+
+
+def _by_number(folder: Path) -> dict[Path, int]:
+    """Numbers of the checkpoints in a folder, the highest first."""
+    numbers = {
+        path: int(found[1])
+        for path in folder.glob("*.pth")
+        if (found := _NUMBERED.fullmatch(path.name))
+    }
+    return dict(sorted(numbers.items(), key=lambda item: item[1], reverse=True))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import negas.register  # noqa: F401 - first of all: mmdet can be imported after it
 
 # isort: split
+from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from mmengine.config import Config
@@ -150,6 +151,12 @@ def train(
         dict(type="MissedValidationHook"),
     ]
     runner = build_runner(cfg)
+    if not any(weight.requires_grad for weight in runner.model.parameters()):
+        raise ValueError(
+            f"config {str(cfg.filename)!r} trains nothing: all of the model's weights are frozen; "
+            "set model.prompt or model.frozen as configs/negas do, or use tools/test.py"
+        )
+    runner.resume = _named(runner.resume)
     lock = Path(runner.work_dir) / ".train.lock"
     if is_main_process():
         lock_file(lock, f"another training writes to {runner.work_dir!r}")
@@ -158,6 +165,30 @@ def train(
     finally:
         unlock_file(lock)
     return runner
+
+
+def _named(resume: Callable[..., None]) -> Callable[..., None]:
+    """MMEngine's ``Runner.resume``, whose errors then name the checkpoint."""
+
+    def named(filename: str, *args: Any, **options: Any) -> None:
+        try:
+            resume(filename, *args, **options)
+        except (
+            AssertionError,
+            AttributeError,
+            LookupError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ) as error:
+            if filename in str(error):
+                raise
+            raise ValueError(
+                f"checkpoint {filename!r} cannot be resumed with this config ({error}); give an "
+                "epoch_N.pth of the same training"
+            ) from error
+
+    return named
 
 
 def _resume(cfg: Config, source: str) -> None:
@@ -209,7 +240,12 @@ def paint(metric: OODMetric, folder: Path) -> None:
     """Paint the images of a finished test, one folder per set."""
     tau = metric.tau
     if tau is None:
-        tau = validation_tau(metric.records, metric.score, metric.cut)
+        try:
+            tau = validation_tau(metric.records, metric.score, metric.cut)
+        except ValueError as error:
+            raise ValueError(
+                f"--show-dir: nothing is painted: {error}; the results are whole"
+            ) from error
     shown = {name: part for name, part in metric.records.items() if name != "id_val"}
     count = paint_sets(shown, metric.score, metric.cut, tau, folder)
     print_log(f"{count} painted images are in {folder}", "current")

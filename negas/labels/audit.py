@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from negas.files import read_json
 from negas.options import Options, option, overwrite_option
-from negas.text import shown_text
+from negas.text import plain_console, shown_text
 
 from .bank import NegativeLabelBank
 from .candidates import read_candidates
@@ -182,20 +182,15 @@ def _encode(options: AuditOptions) -> Encode:
 def print_report(report: AuditReport, console=None) -> None:
     """Print the findings, strongest kind first, and the sentence to quote."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    if console is None:
-        console = Console()
-        if not console.is_terminal:
-            console = Console(width=140)
+    console = console or plain_console(140)
     if report.findings:
         table = Table("label", "OOD class", "kind", "why", box=box.SIMPLE_HEAD)
         for finding in sorted(report.findings, key=lambda f: KINDS.index(f.kind)):
-            style = "red" if finding.is_leak else ""
             cells = (finding.label, finding.ood_name, finding.kind, finding.detail)
-            table.add_row(*(Text(shown_text(cell), style=style) for cell in cells))
+            table.add_row(*(Text(shown_text(cell)) for cell in cells))
         console.print(table)
     if report.nearness is not None:
         near = report.nearness

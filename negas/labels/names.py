@@ -89,6 +89,8 @@ def read_names(source: Sequence[str] | str, key: str = "names") -> tuple[str, ..
     for i, name in enumerate(names):
         if not isinstance(name, str) or not name.strip():
             raise ValueError(f"{where}: entry {i} is {shown(name)}, expected a non-empty name")
+        if any("\ud800" <= c <= "\udfff" for c in name):
+            raise ValueError(f"{where}: entry {i} is {shown(name)}, which is no UTF-8 text")
         if _CAPTION.search(name):
             raise ValueError(
                 f"{where}: entry {i} is {shown(name)}, which looks like a caption of several "

@@ -46,8 +46,8 @@ def fit_state_dict(
         metadata: what :func:`negas.compat.checkpoint.load_checkpoint` knows of the file.
 
     Raises:
-        RuntimeError: naming missing and unexpected keys and wrong shapes; or the weights belong on
-            other base weights or to other classes; or there are none.
+        RuntimeError: naming missing and unexpected keys, wrong shapes and types; or the weights
+            belong on other base weights or to other classes; or there are none.
     """
     given = {key[len(prefix) :]: v for key, v in state_dict.items() if key.startswith(prefix)}
     partial = is_partial(given)
@@ -147,9 +147,15 @@ def _check_names(
         for key in expected
         if key in state_dict and state_dict[key].shape != expected[key].shape
     ]
-    if missing or unexpected or shapes:
+    types = [
+        f"{key} {state_dict[key].dtype} instead of {value.dtype}"
+        for key, value in expected.items()
+        if key in state_dict and state_dict[key].is_floating_point() != value.is_floating_point()
+    ]
+    if missing or unexpected or shapes or types:
         parts = []
         found = {"missing": missing, "unexpected": unexpected, "wrong shapes": shapes}
+        found["wrong types"] = types
         for what, keys in found.items():
             if keys:
                 parts.append(f"{len(keys)} {what}: {listed(keys, 5, 100)}")

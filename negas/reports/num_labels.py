@@ -10,7 +10,7 @@ from rich.text import Text
 
 from negas.evaluation.num_labels import METRICS, Curve
 from negas.evaluation.num_labels_run import Outcome
-from negas.text import shown_text
+from negas.text import plain_console, shown_text
 
 from .columns import COLUMNS
 
@@ -19,7 +19,7 @@ _NAMES = {metric: COLUMNS[metric].title for metric in METRICS}
 
 def print_outcome(outcome: Outcome, console: Console | None = None) -> None:
     """Print tables, notes and files."""
-    console = console or Console(width=None)
+    console = console or plain_console()
     settings = outcome.settings
     boxes = sum(ood for _, ood in outcome.counts.values())
     console.print(
@@ -35,7 +35,6 @@ def print_outcome(outcome: Outcome, console: Console | None = None) -> None:
     console.print(
         f"chosen: M = {choice.num}, order '{choice.order}' ({_NAMES[settings['metric']]} "
         f"{100 * choice.value:.1f})",
-        style="bold",
         highlight=False,
         markup=False,
     )
@@ -63,8 +62,7 @@ def _table(outcome: Outcome, curve: Curve) -> Table:
                 cells.append(f"{100 * mean:.1f} ± {100 * error:.1f}")
         for values in tests.values():
             cells.append(" / ".join(f"{100 * values[metric][place]:.1f}" for metric in METRICS))
-        chosen = (curve.order, label) == (outcome.choice.order, str(outcome.choice.num))
-        table.add_row(label, *cells, style="bold" if chosen else None)
+        table.add_row(label, *cells)
     return table
 
 

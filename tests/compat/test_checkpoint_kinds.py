@@ -122,3 +122,58 @@ def test_a_safetensors_header_with_a_huge_number(tmp_path):
     path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
     with pytest.raises(ValueError, match=r"odd\.safetensors' is truncated or no safetensors"):
         load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        dict(state_dict=dict(model=dict(a=A))),
+        dict(model=dict(state_dict={"module.a": A}), epoch=1),
+        dict(model="a text", state_dict=dict(a=A)),
+    ],
+)
+def test_weights_are_found_in_two_wrappers(tmp_path, content):
+    torch.save(content, tmp_path / "file.pth")
+    assert list(load_checkpoint(tmp_path / "file.pth")["state_dict"]) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (torch.eye(2).to_sparse(), "sparse"),
+        (torch.zeros(2, device="meta"), "meta"),
+        (torch.zeros(2, dtype=torch.complex64), "complex64"),
+        (dict(b=A), r"\['a'\].*dict.*state_dict"),
+        (A.double() + 1e300, "NaN or infinite"),
+        ((A / 0).to(torch.float8_e5m2), "NaN or infinite"),
+    ],
+)
+def test_a_weight_is_a_dense_tensor_of_numbers(tmp_path, value, words):
+    torch.save(dict(state_dict=dict(a=value)), tmp_path / "odd.pth")
+    with pytest.raises(ValueError, match=rf"odd.pth.*{words}"):
+        load_checkpoint(tmp_path / "odd.pth")
+
+
+def test_the_content_says_the_format(tmp_path):
+    from safetensors.torch import save_file
+
+    save_file(dict(a=A), tmp_path / "right.safetensors")
+    (tmp_path / "right.safetensors").rename(tmp_path / "named.pth")
+    assert list(load_checkpoint(tmp_path / "named.pth")["state_dict"]) == ["a"]
+    torch.save(dict(a=A), tmp_path / "named.safetensors")
+    with pytest.raises(ValueError, match=r"named.safetensors.*torch.save.*rename"):
+        load_checkpoint(tmp_path / "named.safetensors")
+    (tmp_path / "zeros.pth").write_bytes(bytes(4000))
+    with pytest.raises(ValueError, match=r"zeros.pth.*zeros"):
+        load_checkpoint(tmp_path / "zeros.pth")
+    with zipfile.ZipFile(tmp_path / "odd.zip", "w") as archive:
+        archive.writestr("a/data.pkl", "x")
+    with pytest.raises((ValueError, RuntimeError), match=r"odd.zip"):
+        load_checkpoint(tmp_path / "odd.zip")
+
+
+def test_the_text_of_a_config_is_left_out(tmp_path):
+    """MMEngine runs it as Python code when it resumes."""
+    meta = dict(epoch=1, config="raise SystemExit", cfg="raise SystemExit")
+    torch.save(dict(state_dict=dict(a=A), meta=meta), tmp_path / "file.pth")
+    assert load_checkpoint(tmp_path / "file.pth")["meta"] == dict(epoch=1)

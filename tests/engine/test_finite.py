@@ -29,6 +29,7 @@ def step(weight=1.0, allow_nan=False, **losses):
         (dict(loss=INF), "infinite loss;"),
         (dict(loss=-INF), "infinite loss;"),
         (dict(loss=1.0, weight=NAN), "infinite prompt;"),
+        (dict(loss=1.0, weight=1e28), "infinite prompt;"),
         (dict(loss=NAN, weight=INF, allow_nan=True), "infinite prompt;"),
     ],
 )

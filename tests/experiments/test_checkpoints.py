@@ -7,6 +7,7 @@ import torch
 
 from negas.experiments import checkpoints
 from negas.experiments.checkpoints import check_resumable, newest_checkpoint
+from negas.experiments.run import _named
 from tests.helpers.checkpoints import fake_checkpoint
 
 
@@ -84,6 +85,10 @@ def test_none(tmp_path):
         dict(meta=[1]),
         dict(meta=dict(epoch="1", iter=1)),
         dict(message_hub=None),
+        dict(optimizer=None),
+        dict(meta=dict(epoch=-5, iter=1)),
+        dict(meta=dict(epoch=True, iter=1)),
+        dict(meta=dict(epoch=1, iter=10**30)),
     ],
 )
 def test_weights_alone_cannot_be_resumed(tmp_path, changes):
@@ -96,3 +101,29 @@ def test_bare_weights_cannot_be_resumed(tmp_path):
     torch.save({"prompt.ctx": torch.zeros(1)}, tmp_path / "odd.pth")
     with pytest.raises(ValueError, match="load_from"):
         check_resumable(str(tmp_path / "odd.pth"))
+
+
+@pytest.mark.parametrize("text", ["a" * 100_000, "\0", "..", "/", "\x1b[31m.pth"])
+def test_a_marker_that_is_no_path_is_passed_over(tmp_path, text):
+    fake_checkpoint(tmp_path / "epoch_1.pth")
+    (tmp_path / "last_checkpoint").write_text(text)
+    assert newest_checkpoint(tmp_path) == str(tmp_path / "epoch_1.pth")
+
+
+def test_a_marker_of_another_folder_that_is_of_no_use_leaves_the_own_files(tmp_path):
+    work, other = tmp_path / "work", tmp_path / "other"
+    work.mkdir()
+    other.mkdir()
+    fake_checkpoint(work / "epoch_1.pth")
+    torch.save(dict(a=torch.zeros(1)), other / "base.pth")
+    (work / "last_checkpoint").write_text(str(other / "base.pth"))
+    assert newest_checkpoint(work) == str(work / "epoch_1.pth")
+
+
+@pytest.mark.parametrize("error", [AttributeError("pop"), IndexError("x"), ValueError("groups")])
+def test_what_fails_in_a_resume_names_the_file(error):
+    def resume(filename):
+        raise error
+
+    with pytest.raises(ValueError, match=r"a/epoch_3\.pth' cannot be resumed .*same training"):
+        _named(resume)("a/epoch_3.pth")

@@ -13,6 +13,7 @@ def fake_checkpoint(path: Path, epoch: int = 1, **changes: object) -> Path:
         state_dict={"prompt.ctx": torch.full((1,), float(epoch))},
         meta=dict(epoch=epoch, iter=10 * epoch),
         message_hub=dict(),
+        optimizer=dict(),
     )
     torch.save(content | changes, path)
     return path

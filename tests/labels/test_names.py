@@ -3,7 +3,7 @@
 import pytest
 
 from negas.labels import overlap
-from negas.labels.names import name_forms, name_key, name_words, refuse_repeated
+from negas.labels.names import name_forms, name_key, name_words, read_names, refuse_repeated
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,8 @@ def test_a_list_holds_a_name_once():
 def test_overlap_keeps_the_order_of_the_negatives():
     assert overlap(["kites", "fox", "Truck"], ["truck", "kite"]) == ["kites", "Truck"]
     assert overlap([], ["kite"]) == overlap(["kite"], []) == []
+
+
+def test_a_name_is_text_that_can_be_written():
+    with pytest.raises(ValueError, match=r"entry 1 .*udcff.*UTF-8"):
+        read_names(["cat", "d\udcff"])

@@ -33,7 +33,7 @@ def test_loading_the_text_tower_prints_nothing_and_wants_all_of_it(tmp_path, cap
     vision = {key: value for key, value in weights.items() if not key.startswith("text")}
     save_file(vision, tmp_path / "clip/model.safetensors", metadata=dict(format="pt"))
     text_model = dict(type="CLIPTextBackbone", model_name=str(tmp_path / "clip"))
-    with pytest.raises(ValueError, match="no weights for text_"):
+    with pytest.raises(ValueError, match="lacks .* text_"):
         MODELS.build(text_model)
 
 

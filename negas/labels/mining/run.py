@@ -16,7 +16,7 @@ from negas.files import check_file, check_folder
 from negas.labels import NegativeLabelBank
 from negas.labels.generate.prompts import safe_name
 from negas.metrics.coco import category_ids, load_coco
-from negas.text import shown_text
+from negas.text import escaped, plain_console, shown_text
 
 from .candidates import CandidateSet, candidates_stage, find_candidates
 from .options import MiningOptions, turn_plan
@@ -157,13 +157,10 @@ _SHOWN = 50  # negative labels in the table on the terminal
 def print_report(report: MiningReport) -> None:
     """Counts of every step, the negative labels with their scores, and the files."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
-    if not console.is_terminal:  # no terminal, no width to respect
-        console = Console(width=120)
+    console = plain_console(120)
     steps = Table("step", title="Names", title_justify="left", box=box.SIMPLE_HEAD)
     steps.add_column("left", justify="right")
     for step, count in report.counts.items():
@@ -184,6 +181,6 @@ def print_report(report: MiningReport) -> None:
     if len(report.kept) > _SHOWN:
         console.print(Text(f"... and {len(report.kept) - _SHOWN} more"))
     for warning in report.warnings:
-        console.print(Text(f"note: {shown_text(warning, 400)}", style="yellow"))
+        console.print(Text(f"note: {shown_text(warning, 400)}"))
     for file in report.files:
-        console.print(Text(f"in {file}", style="dim"), soft_wrap=True)
+        console.print(Text(f"in {escaped(str(file))}"), soft_wrap=True)

@@ -16,7 +16,7 @@ from mmdet.models.language_models.bert import (
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from negas.embeddings.hub import how_to_get, without_waiting
+from negas.embeddings.hub import check_whole, how_to_get, loading, without_waiting
 
 
 def check_folder(name: str) -> None:
@@ -77,7 +77,8 @@ class BertTextModel(BertModel):
             )
         check_folder(name)
         without_waiting(name)
-        try:
+        what = f"model.language_model.name={name!r}: cannot load a BERT from there"
+        with loading(what, how_to_get(name)):
             super().__init__(
                 name=name,
                 max_tokens=max_tokens,
@@ -87,12 +88,7 @@ class BertTextModel(BertModel):
                 num_layers_of_embedded=1,
                 **kwargs,
             )
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ValueError(
-                f"model.language_model.name={name!r}: cannot load a BERT from there ({reason}); "
-                f"{how_to_get(name)}"
-            ) from error
+            check_whole(self.bert)
 
     @property
     def bert(self) -> torch.nn.Module:

@@ -12,7 +12,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from negas.embeddings.hub import how_to_get, without_waiting
+from negas.embeddings.hub import check_whole, how_to_get, loading, without_waiting
 
 
 @MODELS.register_module()
@@ -33,20 +33,21 @@ class CLIPTextBackbone(BaseModule):
         self.model_name = str(model_name)
         self.pretrained = pretrained
         without_waiting(self.model_name)
-        try:
+        kind = "directory" if Path(self.model_name).exists() else "hub name or directory"
+        what = (
+            f"model.backbone.text_model.model_name={self.model_name!r}: cannot load a CLIP text "
+            f"encoder from this {kind}"
+        )
+        with loading(what, how_to_get(self.model_name)):
             self.tokenizer = CLIPTokenizer.from_pretrained(self.model_name)
             if pretrained:
-                model = _load_text_tower(CLIPTextModelWithProjection, self.model_name)
+                model, report = CLIPTextModelWithProjection.from_pretrained(
+                    self.model_name, output_loading_info=True
+                )
+                check_whole(model, report)
             else:
                 config = CLIPTextConfig.from_pretrained(self.model_name)
                 model = CLIPTextModelWithProjection(config)
-        except (OSError, ValueError) as error:
-            kind = "directory" if Path(self.model_name).exists() else "hub name or directory"
-            reason = str(error).strip().splitlines()[0]
-            raise ValueError(
-                f"model.backbone.text_model.model_name={self.model_name!r}: cannot load a CLIP "
-                f"text encoder from this {kind} ({reason}); {how_to_get(self.model_name)}"
-            ) from error
         self.model: nn.Module = model.float()
 
     @property
@@ -58,22 +59,6 @@ class CLIPTextBackbone(BaseModule):
     def context_length(self) -> int:
         """Longest token sequence, begin and end tokens included."""
         return self.model.config.max_position_embeddings
-
-
-def _load_text_tower(model_class: type, name: str) -> nn.Module:
-    """Pretrained weights, without the table of the vision tower's that are left over."""
-    from transformers.utils import logging
-
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        model, report = model_class.from_pretrained(name, output_loading_info=True)
-    finally:
-        logging.set_verbosity(level)
-    missing = sorted(key for key in report["missing_keys"] if not key.endswith("position_ids"))
-    if missing:
-        raise ValueError(f"no weights for {missing[0]} and {len(missing) - 1} more")
-    return model
 
 
 @MODELS.register_module()

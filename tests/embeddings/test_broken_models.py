@@ -1,0 +1,57 @@
+"""Folders of models that transformers loads: whole, or one sentence that names the folder."""
+
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from negas.embeddings.encoders import load_parts
+from negas.models.grounding_dino.language import BertTextModel
+from negas.models.yolo_world.backbone import CLIPTextBackbone
+from tests.helpers.tiny_coco import TINY_BERT, TINY_CLIP
+
+
+class Code:
+    def __reduce__(self):
+        return print, ("code ran",)
+
+
+def edit(folder, change):
+    file = folder / "model.safetensors"
+    if change == "cut":
+        file.write_bytes(file.read_bytes()[:5000])
+    elif change == "code":
+        file.unlink()
+        torch.save(dict(a=Code()), folder / "pytorch_model.bin")
+    elif change == "no config":
+        (folder / "config.json").write_text('{"model_type": "odd"}')
+    else:
+        weights = load_file(file)
+        key = next(key for key in weights if key.endswith("position_embedding.weight")
+                   or key.endswith("position_embeddings.weight"))  # fmt: skip
+        if change == "nan":
+            weights[key] = weights[key] * float("nan")
+        else:
+            del weights[key]
+        save_file(weights, file, metadata=dict(format="pt"))
+
+
+@pytest.mark.parametrize("change", ["cut", "code", "no config", "nan", "lacks"])
+@pytest.mark.parametrize(
+    ("load", "source"),
+    [
+        (CLIPTextBackbone, TINY_CLIP),
+        (lambda folder: BertTextModel(folder), TINY_BERT),
+        (load_parts, TINY_CLIP),
+    ],
+)
+def test_a_broken_folder_is_one_sentence(tmp_path, capfd, load, source, change):
+    if change == "lacks" and source == TINY_BERT:
+        pytest.skip("MMDetection loads it and keeps no report")
+    folder = tmp_path / "model"
+    shutil.copytree(source, folder)
+    edit(folder, change)
+    with pytest.raises(ValueError, match=str(folder)) as caught:
+        load(str(folder))
+    assert "\n" not in str(caught.value) and "code ran" not in capfd.readouterr().out
