@@ -31,6 +31,7 @@ from negas.metrics import (
 from negas.metrics.coco import category_ids
 from negas.records import ID, ID_VAL, BoxRecords
 from negas.scores import get_score
+from negas.text import shown
 
 from .collect import RunFolder, files_of, read_truths, to_arrays, to_coco_results, to_records
 from .cuts import F1_RULES, f1_rule_cut
@@ -115,6 +116,8 @@ class OODMetric(BaseMetric):
                 )
         # two of them name the model's own rows
         check_names(banks or {}, "OODMetric: banks: the bank", RESERVED_BANKS)
+        if bad := [one for one in scores if isinstance(one, dict) and "type" not in one]:
+            raise ValueError(f"OODMetric: scores: {shown(bad[0])} has no type, the score's name")
         self.scores = [
             name
             if isinstance(name, str)
