@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from negas.files import check_file, file_sha256, read_json, write_json
+from negas.labels.names import first_difference
 from negas.models.base import detector_names
 from negas.models.interface import OODDetector
 from negas.options import Options, option
@@ -148,8 +149,8 @@ class Calibration(Options):
             if old != new:
                 name = _IDENTITY.get(key, f"another {key}")
                 raise ValueError(
-                    f"{where} was fitted for {name} ({_short(old, new)} instead of "
-                    f"{_short(new, old)}); fit one for this detector with tools/calibrate.py"
+                    f"{where} was fitted for {name} ({_difference(old, new)}); fit one for this "
+                    "detector with tools/calibrate.py"
                 )
 
 
@@ -158,10 +159,7 @@ def _plain(value: object) -> bool:
     return value is None or isinstance(value, bool | int | float | str)
 
 
-def _short(value: object, other: object) -> str:
-    """A value so far as it tells it from the other."""
-    if isinstance(value, list) and isinstance(other, list):
-        only = [name for name in value if name not in other]
-        return f"{len(value)} with {shown(only[0])}" if only else f"{len(value)} in their order"
-    text = str(value)
-    return f"{text[:12]}..." if len(text) > 60 else repr(value)
+def _difference(old: object, new: object) -> str:
+    if isinstance(old, list) and isinstance(new, list):
+        return first_difference(old, new)
+    return f"{shown(old)} instead of {shown(new)}"

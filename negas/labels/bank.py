@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from negas.files import read_json, write_json
-from negas.text import shown
+from negas.text import listed, shown
 
 from .names import name_key
 
@@ -98,7 +98,7 @@ class NegativeLabelBank:
                 )
         if mine != given:
             parts = [
-                f"{what} {', '.join(sorted(some))}"
+                f"{what} {listed(sorted(some), 12)}"
                 for what, some in (("lacks", given - mine), ("has besides", mine - given))
                 if some
             ]
