@@ -6,6 +6,7 @@ nobody reads may hold anything.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Hashable, Sequence
 from numbers import Integral, Real
 
@@ -172,12 +173,13 @@ def _check_images(images: list[dict], where: str, files: bool, sizes: bool) -> N
                 f"{where}: image {shown(image['id'])} has the file_name {shown(name)}; expected "
                 "a path"
             )
-        if name in listed:
+        place = posixpath.normpath(name)
+        if place in listed:
             raise ValueError(
-                f"{where}: the file {name!r} is listed twice, as image {listed[name]!r} and "
+                f"{where}: the file {name!r} is listed twice, as image {listed[place]!r} and "
                 f"{image['id']!r}, so its objects would count twice or be missed; keep one"
             )
-        listed[name] = image["id"]
+        listed[place] = image["id"]
 
 
 def _fault_of(ann: dict, images: set, categories: set, numbers: Sequence[str]) -> str:

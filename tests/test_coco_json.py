@@ -176,3 +176,10 @@ def test_an_area_below_zero_is_refused():
     data["annotations"][0]["area"] = -4
     with pytest.raises(ValueError, match="annotation .* has area=-4"):
         check_coco(data, "here")
+
+
+def test_two_spellings_of_one_file_are_one():
+    data = coco({1: ["cat"], 2: ["cat"]}, ["cat"])
+    data["images"][1]["file_name"] = "./a/../" + data["images"][0]["file_name"]
+    with pytest.raises(ValueError, match="listed twice"):
+        check_coco(data, "here")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from negas.text import listed
+from negas.text import listed, shown
 
 if TYPE_CHECKING:
     from .prompt import PromptLearner
@@ -54,14 +54,14 @@ def tokenize_labels(
     if template.count("{}") != 1:
         raise ValueError(f"tokenize_labels: template {template!r} must contain exactly one '{{}}'.")
     if isinstance(labels, str):
-        raise ValueError(f"tokenize_labels: expected a list of labels, got one text {labels!r}.")
+        raise ValueError(f"tokenize_labels: expected a list of labels, got {shown(labels)}.")
     if len(labels) == 0:
         raise ValueError("tokenize_labels: got no labels; give at least one class name.")
     for index, label in enumerate(labels):
         if not isinstance(label, str) or not label.strip():
             raise ValueError(
-                f"tokenize_labels: label {index} is {label!r}; every label must be a non-empty "
-                "text, remove or name it."
+                f"tokenize_labels: label {index} is {shown(label)}; every label must be a "
+                "non-empty text, remove or name it."
             )
     limit = context_length or min(tokenizer.model_max_length, CLIP_CONTEXT_LENGTH)
     # each row is truncated by nobody: an over-long label is an error, never cut silently
@@ -71,7 +71,7 @@ def tokenize_labels(
     for label, row in zip(labels, rows, strict=True):
         if len(row) > limit:
             raise ValueError(
-                f"tokenize_labels: label {label!r} needs {len(row)} tokens with template "
+                f"tokenize_labels: label {shown(label)} needs {len(row)} tokens with template "
                 f"{template!r}, the text encoder takes {limit}; shorten the label."
             )
     warn_of_equal_tokens(labels, rows)
