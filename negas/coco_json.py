@@ -6,6 +6,7 @@ nobody reads may hold anything.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Hashable, Sequence
 from numbers import Integral, Real
 
@@ -19,6 +20,7 @@ _NUMBERS = (float, int, Real)
 _LARGEST = 2**63 - 1  # of ids and of numbers in general
 _CROWD = (None, 0, 1)
 _MANY = 0.25  # share of boxes over the edge from which on their form is doubted
+_SOME = 4  # boxes over the edge; below, chance or a hidden part of an object may be the reason
 
 
 def check_coco(
@@ -171,12 +173,13 @@ def _check_images(images: list[dict], where: str, files: bool, sizes: bool) -> N
                 f"{where}: image {shown(image['id'])} has the file_name {shown(name)}; expected "
                 "a path"
             )
-        if name in listed:
+        place = posixpath.normpath(name)
+        if place in listed:
             raise ValueError(
-                f"{where}: the file {name!r} is listed twice, as image {listed[name]!r} and "
+                f"{where}: the file {name!r} is listed twice, as image {listed[place]!r} and "
                 f"{image['id']!r}, so its objects would count twice or be missed; keep one"
             )
-        listed[name] = image["id"]
+        listed[place] = image["id"]
 
 
 def _fault_of(ann: dict, images: set, categories: set, numbers: Sequence[str]) -> str:
@@ -196,7 +199,7 @@ def _fault_of(ann: dict, images: set, categories: set, numbers: Sequence[str]) -
             "these two corners?)"
         )
     area, crowd = ann.get("area"), ann.get("iscrowd")
-    if not (area is None or _is_number(area)):
+    if not (area is None or (_is_number(area) and area >= 0)):
         return f"has area={shown(area)}, expected a number of square pixels"
     if isinstance(crowd, str | list | dict) or crowd not in _CROWD:
         return f"has iscrowd={shown(crowd)}, expected 0 or 1"
@@ -210,7 +213,7 @@ def _fault_of(ann: dict, images: set, categories: set, numbers: Sequence[str]) -
 
 
 def _check_form(data: dict, where: str) -> None:
-    """Refuse boxes that are shares of the image, or two corners."""
+    """Refuse boxes that are shares of the image, two corners, or of another scale."""
     sizes = {image["id"]: (image.get("width"), image.get("height")) for image in data["images"]}
     count = over = 0
     shares = corners = True
@@ -222,17 +225,20 @@ def _check_form(data: dict, where: str) -> None:
         shares = shares and max(x, y, w, h) <= 1 < min(width, height)
         corners = corners and x < w <= width + 1 and y < h <= height + 1
         over += x + w > 1.05 * width or y + h > 1.05 * height
-        if not (shares or corners):
-            return
     if count and shares:
         raise ValueError(
             f"{where}: no number of any bbox is above 1, so the boxes are shares of the image; "
             "expected [x, y, width, height] in pixels"
         )
-    if count and over >= _MANY * count:
+    if count and corners and over >= _MANY * count:
         raise ValueError(
             f"{where}: {over} of {count} boxes reach beyond their image, and all of them can be "
             "read as two corners; expected [x, y, width, height]"
+        )
+    if over >= _SOME and 2 * over > count:
+        raise ValueError(
+            f"{where}: {over} of {count} boxes reach beyond their image; expected pixels of images "
+            "that have the width and height of the json"
         )
 
 

@@ -331,7 +331,7 @@ def _is_of(value: Any, allowed: tuple[type, ...]) -> bool:
 
 
 def _words(kinds: Collection[type]) -> str:
-    names = [_WORDS.get(k, f"a {k.__name__}") for k in kinds if k is not type(None)]
+    names = [_WORDS.get(k, f"a {k.__name__.lstrip('_')}") for k in kinds if k is not type(None)]
     return " or ".join(dict.fromkeys(names))
 
 
@@ -357,9 +357,9 @@ def check_value(
         return
     if isinstance(value, Mapping):
         for part in _parts(hint):
-            if get_origin(part) is dict and get_args(part)[1] is not Any:
-                for key, one in value.items():
-                    check_value(f"{name}.{key}", one, get_args(part)[1])
+            held = get_args(part)[1:] if get_origin(part) is dict else ()  # none of a bare Dict
+            for key, one in value.items() if held and held[0] is not Any else ():
+                check_value(f"{name}.{key}", one, held[0])
     is_list = isinstance(value, tuple | list)
     ones = value if is_list else (value,)
     if is_list and entries:

@@ -149,3 +149,37 @@ def test_what_tools_leave_out_is_completed():
     row = dict(bbox=[1, 2, 3.5, 4], iscrowd=None, category_id=1)
     assert completed(row) == row | dict(area=14.0, iscrowd=0)
     assert completed(row | dict(area=3, iscrowd=1)) == row | dict(area=3, iscrowd=1)
+
+
+def scaled(factor, count=6, only=None):
+    """Boxes of 20 pixels in an image of 100, some of them scaled."""
+    data = coco({1: ["cat"] * count}, ["cat"])
+    data["images"][0].update(width=100, height=100)
+    for i, ann in enumerate(data["annotations"]):
+        here = factor if only is None or i < only else 1
+        ann.update(bbox=[here * v for v in (15 + i, 12, 20, 20)])
+    return data
+
+
+def test_boxes_of_another_scale_are_refused():
+    with pytest.raises(ValueError, match="6 of 6 boxes reach beyond their image"):
+        check_coco(scaled(10), "here")
+
+
+@pytest.mark.parametrize("data", [scaled(1), scaled(4, only=3), scaled(10, count=3), scaled(5 / 3)])
+def test_a_few_boxes_beyond_the_image_pass(data):
+    assert check_coco(data, "here") is data
+
+
+def test_an_area_below_zero_is_refused():
+    data = scaled(1)
+    data["annotations"][0]["area"] = -4
+    with pytest.raises(ValueError, match="annotation .* has area=-4"):
+        check_coco(data, "here")
+
+
+def test_two_spellings_of_one_file_are_one():
+    data = coco({1: ["cat"], 2: ["cat"]}, ["cat"])
+    data["images"][1]["file_name"] = "./a/../" + data["images"][0]["file_name"]
+    with pytest.raises(ValueError, match="listed twice"):
+        check_coco(data, "here")

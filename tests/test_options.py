@@ -136,6 +136,7 @@ FREE = {
     "counts": "Calibration: for people",
     # options of a score, which its own class looks at
     **dict.fromkeys(("temperature", "beta", "groups", "group_length"), "the score"),
+    "mean": "of pixels, in whatever unit",
     **dict.fromkeys(("generator", "permutation"), "no numbers, but arrays"),
 }
 

@@ -162,9 +162,4 @@ def _plain(value: object) -> bool:
 def _difference(old: object, new: object) -> str:
     if isinstance(old, list) and isinstance(new, list):
         return first_difference(old, new)
-    return f"{_short(old)} instead of {_short(new)}"
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return f"{text[:12]}..." if len(text) > 60 else repr(value)
+    return f"{shown(old)} instead of {shown(new)}"

@@ -54,9 +54,7 @@ def tokenize_labels(
     if template.count("{}") != 1:
         raise ValueError(f"tokenize_labels: template {template!r} must contain exactly one '{{}}'.")
     if isinstance(labels, str):
-        raise ValueError(
-            f"tokenize_labels: expected a list of labels, got one text {shown(labels)}."
-        )
+        raise ValueError(f"tokenize_labels: expected a list of labels, got {shown(labels)}.")
     if len(labels) == 0:
         raise ValueError("tokenize_labels: got no labels; give at least one class name.")
     for index, label in enumerate(labels):

@@ -77,7 +77,7 @@ def to_records(
     return BoxRecords(image_ids=np.repeat(ids, counts), images=ids, meta=meta, **joined)
 
 
-def to_coco_results(sample: dict, category_ids: Sequence[int]) -> list[dict]:
+def to_coco_results(sample: dict, category_ids: Sequence[int | str]) -> list[dict]:
     """COCO results (xywh boxes) of one data sample, all labels."""
     pred = sample["pred_instances"]
     boxes = pred["bboxes"].cpu().numpy().astype(float)
@@ -85,7 +85,7 @@ def to_coco_results(sample: dict, category_ids: Sequence[int]) -> list[dict]:
     return [
         dict(
             image_id=sample["img_id"],
-            category_id=int(category_ids[int(label)]),
+            category_id=category_ids[int(label)],
             bbox=box.tolist(),
             score=float(score),
         )

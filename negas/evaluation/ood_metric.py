@@ -32,6 +32,7 @@ from negas.metrics.coco import category_ids
 from negas.options import check_value
 from negas.records import ID, ID_VAL, BoxRecords
 from negas.scores import get_score
+from negas.text import shown
 
 from .collect import RunFolder, files_of, read_truths, to_arrays, to_coco_results, to_records
 from .cuts import F1_RULES, f1_rule_cut
@@ -114,6 +115,8 @@ class OODMetric(BaseMetric):
         check_value("OODMetric: seed", seed, int, ge=0)
         # two of them name the model's own rows
         check_names(banks or {}, "OODMetric: banks: the bank", RESERVED_BANKS)
+        if bad := [one for one in scores if isinstance(one, dict) and "type" not in one]:
+            raise ValueError(f"OODMetric: scores: {shown(bad[0])} has no type, the score's name")
         self.scores = [
             name
             if isinstance(name, str)

@@ -23,8 +23,11 @@ from mmengine.registry import Registry
 from mmengine.runner import Runner
 
 from negas.embeddings.prompt import PromptLearner
+from negas.evaluation.ood_metric import OODMetric
+from negas.models.background import BackgroundMask
 from negas.models.base import BaseDetector
 from negas.models.nega_noise import StepNoise
+from negas.models.postprocess import OODPostProcessor
 from negas.options import (
     Options,
     check_number,
@@ -59,8 +62,11 @@ RANGES: dict[str, dict[str, float]] = {
 class Nms(Options):
     """``nms`` of the post-processing."""
 
-    type: str = option("nms", help="which")
+    type: str = option(
+        "nms", help="which", choices=("nms", "soft_nms", "nms_match", "nms_rotated", "nms_quadri")
+    )
     iou_threshold: float | None = option(None, help="overlap of what is suppressed", **_SHARE)
+    class_agnostic: bool = option(False, help="over all classes together")
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,34 @@ class Loader(Options):
     persistent_workers: bool = option(False, help="keep processes between epochs")
     drop_last: bool = option(False, help="leave the last, smaller batch out")
     pin_memory: bool = option(False, help="for copies to a GPU")
+
+
+@dataclass(frozen=True)
+class DataSet(Options):
+    """``dataset`` of a dataloader, or of a data set around it."""
+
+    type: str | type = option(help="which")
+    data_root: str | None = option(None, help="folder that the paths are relative to")
+    ann_file: str | list | tuple | None = option(None, help="annotations")
+    data_prefix: dict[str, str | None] | None = option(None, help="folders of images")
+    metainfo: dict | None = option(None, help="classes")
+    filter_cfg: dict | None = option(None, help="images that are left out")
+    indices: Any = option(None, help="images that are read")
+    pipeline: list | tuple | None = option(None, help="steps from a file to an input")
+    test_mode: bool = option(False, help="no image is left out")
+    dataset: dict | None = option(None, help="that is wrapped")
+    datasets: list | tuple | None = option(None, help="that are joined")
+
+
+@dataclass(frozen=True)
+class Preprocessor(Options):
+    """``model.data_preprocessor``."""
+
+    mean: list[float] | tuple[float, ...] | None = option(None, help="of pixels")
+    std: list[float] | tuple[float, ...] | None = option(None, help="of pixels", gt=0)
+    bgr_to_rgb: bool = option(False, help="turn the channels")
+    rgb_to_bgr: bool = option(False, help="turn the channels")
+    pad_size_divisor: int = option(1, help="pixels that sizes are multiples of", ge=1)
 
 
 @dataclass(frozen=True)
@@ -165,6 +199,7 @@ _SECTIONS: dict[str, type[Options]] = {
     "train_dataloader": Loader,
     "val_dataloader": Loader,
     "test_dataloader": Loader,
+    "model.data_preprocessor": Preprocessor,
     "optim_wrapper": OptimWrapper,
     "optim_wrapper.optimizer": Optimizer,
     "randomness": Randomness,
@@ -172,6 +207,8 @@ _SECTIONS: dict[str, type[Options]] = {
     "default_hooks.checkpoint": Interval,
     "default_hooks.logger": Interval,
 }
+# Parts whose constructors do nothing but look at what they are given.
+_CHECK_THEMSELVES = (OODMetric, OODPostProcessor, BackgroundMask)
 _PARTS = {"model.noise": StepNoise, "model.prompt": PromptLearner}  # sections without a type
 # Read by whoever builds the part.
 _BUILDERS = {"type", "priority", "constructor", "paramwise_cfg", "_scope_", "_delete_"}
@@ -202,8 +239,11 @@ def check_config(cfg: Config) -> None:
 
 def _check_top(content: dict) -> None:
     """Top-level names may be users' own; one that nearly is a known one must serve another key."""
-    known = _TOP | set(inspect.signature(Runner.__init__).parameters) - {"self"}
+    hints = get_type_hints(Runner.__init__)
+    known = _TOP | set(hints)
     for key, value in content.items():
+        if key in hints:
+            check_value(key, value, hints[key])
         rest = {other: one for other, one in content.items() if other != key}
         serves = isinstance(value, Mapping | list | tuple) and value and _holds(rest, value)
         if key not in known and not serves:
@@ -239,12 +279,23 @@ def _sections(content: dict) -> Iterator[tuple[str, Any]]:
 
 def _check_section(key: str, section: Any) -> None:
     found = _SECTIONS[key].from_settings(section, key, None, section=True)
-    if isinstance(found, EvalLoop):
+    if isinstance(found, Loader):
+        _check_set(f"{key}.dataset", found.dataset)
+    elif isinstance(found, EvalLoop):
         loaders = dict(id_val_dataloader=found.id_val_dataloader) if found.id_val_dataloader else {}
         sets = found.ood_dataloaders or {}
         loaders |= {f"ood_dataloaders.{name}": loader for name, loader in sets.items()}
         for name, loader in loaders.items():
-            Loader.from_settings(loader, f"{key}.{name}", None, section=True)
+            checked = Loader.from_settings(loader, f"{key}.{name}", None, section=True)
+            _check_set(f"{key}.{name}.dataset", checked.dataset)
+
+
+def _check_set(key: str, settings: Any) -> None:
+    found = DataSet.from_settings(settings, key, None, section=True)
+    if found.dataset is not None:
+        _check_set(f"{key}.dataset", found.dataset)
+    for i, inner in enumerate(found.datasets or ()):
+        _check_set(f"{key}.datasets.{i}", inner)
 
 
 def _check_parts(key: str, value: Any) -> None:
@@ -267,6 +318,11 @@ def _check_part(key: str, settings: Mapping, part: type) -> None:
     for name, value in settings.items():
         if name not in _BUILDERS:
             check_value(f"{key}.{name}", value, known.get(name, Any), **RANGES.get(name, {}))
+    if issubclass(part, _CHECK_THEMSELVES):
+        try:
+            part(**{name: value for name, value in settings.items() if name not in _BUILDERS})
+        except (ValueError, KeyError) as error:
+            raise ValueError(f"{key}: {error.args[0]}") from error
     if issubclass(part, BaseDetector) and settings.get("test_cfg"):
         boxes = PostProcessing.from_settings(
             settings["test_cfg"], f"{key}.test_cfg", None, section=True

@@ -176,6 +176,11 @@ def _check_sets(cfg: Config, dataloaders: Sequence[str]) -> dict[str, dict[str, 
     for key, dataset in _datasets(cfg, dataloaders):
         ann = dataset.get("ann_file")
         if not ann:
+            if (
+                _is_local_coco(dataset)
+                and _type_of(dataset).load_data_list is CocoDataset.load_data_list
+            ):
+                raise ValueError(f"{key}.ann_file is {shown(ann)}; name the COCO json")
             continue
         if not isinstance(ann, str):
             raise ValueError(

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from negas.files import read_json, write_json
-from negas.text import shown
+from negas.text import listed, shown
 
-from .names import name_key
+from .names import check_entry, name_key
 
 _LISTS = ("id_labels", "neg_labels")
 
@@ -98,7 +98,7 @@ class NegativeLabelBank:
                 )
         if mine != given:
             parts = [
-                f"{what} {', '.join(sorted(some))}"
+                f"{what} {listed(sorted(some), 12)}"
                 for what, some in (("lacks", given - mine), ("has besides", mine - given))
                 if some
             ]
@@ -115,10 +115,7 @@ def _checked(key: str, labels: object) -> tuple[str, ...]:
         raise ValueError(f"{key!r} is empty; a label bank needs at least one label there.")
     seen: dict[str, int] = {}
     for index, label in enumerate(labels):
-        if not isinstance(label, str) or not label.strip():
-            raise ValueError(
-                f"{key!r} entry {index} is {shown(label)}; every label must be a non-empty text."
-            )
+        check_entry(label, f"{key!r} entry {index}")
         if name_key(label) in seen:
             raise ValueError(
                 f"{key!r} holds {shown(label)} twice (entries {seen[name_key(label)]} and "

@@ -19,6 +19,9 @@ from negas.text import read_text, shown
 _LISTS = (".txt", ".json", ".lst", ".list", ".names", ".csv", ".tsv")
 # What separates names where a detector takes all of them as one text.
 _CAPTION = re.compile(r"\s\.(\s|$)")
+# What nobody sees in a name, but tokenizers and comparisons do: control characters, line ends,
+# turns of the writing direction, marks of a byte order, halves of surrogates.
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
 def name_key(name: str) -> str:
@@ -87,16 +90,28 @@ def read_names(source: Sequence[str] | str, key: str = "names") -> tuple[str, ..
             lines = map(str.strip, read_text(path, where).split("\n"))
             names = [line for line in lines if line]
     for i, name in enumerate(names):
-        if not isinstance(name, str) or not name.strip():
-            raise ValueError(f"{where}: entry {i} is {shown(name)}, expected a non-empty name")
-        if any("\ud800" <= c <= "\udfff" for c in name):
-            raise ValueError(f"{where}: entry {i} is {shown(name)}, which is no UTF-8 text")
+        check_entry(name, f"{where}: entry {i}")
         if _CAPTION.search(name):
             raise ValueError(
                 f"{where}: entry {i} is {shown(name)}, which looks like a caption of several "
                 "names ('cat . dog .'); give each name on its own"
             )
     return tuple(names)
+
+
+def check_entry(name: object, where: str) -> None:
+    """Refuse an entry of a list of names that is no name.
+
+    Raises:
+        ValueError: it is no text, empty, or holds a character that nobody sees.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(f"{where} is {shown(name)}, expected a non-empty name")
+    if found := _UNSEEN.search(name):
+        raise ValueError(
+            f"{where} is {shown(name)} with the character U+{ord(found[0]):04X}, which is not "
+            "seen; remove it"
+        )
 
 
 def given_names(given: Sequence[str]) -> str | list[str]:
@@ -157,9 +172,9 @@ def read_ood_names(source: str | os.PathLike | Sequence[str]) -> list[tuple[str,
         classes = [(name,) for name in read_names(source, where)]
     if not classes:
         raise ValueError(f"{where}: holds no name of an OOD class.")
-    for names in classes:
-        if not names or not all(isinstance(name, str) and name.strip() for name in names):
-            raise ValueError(f"{where}: {shown(names)} is no list of non-empty names of a class.")
+    for i, names in enumerate(classes):
+        for name in names or [None]:
+            check_entry(name, f"{where}: entry {i}")
     refuse_repeated([names[0] for names in classes], where)
     return classes
 

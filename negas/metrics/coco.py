@@ -148,7 +148,7 @@ def id_labels_of(records: BoxRecords) -> list[str]:
     return list(names)
 
 
-def category_ids(truth: COCO | dict, names: Sequence[str]) -> list[int]:
+def category_ids(truth: COCO | dict, names: Sequence[str]) -> list[int | str]:
     """The category id of every ID label, by name.
 
     Raises:

@@ -16,9 +16,10 @@ from negas.evaluation.result_files import results_file
 from negas.evaluation.rows import rows_by_preset, scoring_as_tested
 from negas.evaluation.run import Run
 from negas.files import write_json, write_text
+from negas.labels.names import first_difference
 from negas.metrics import PRESETS
 from negas.records import ID_VAL
-from negas.text import in_markdown, shown
+from negas.text import in_markdown
 
 from . import columns
 from .columns import BY_RULE, CONTROLS, Block, blocks_of, by_rule, score_title
@@ -125,13 +126,17 @@ def check_comparable(runs: Iterable[Run]) -> None:
             ("presets", lambda r: list(r.results["settings"]["presets"])),
             (
                 "numbers of images",
-                lambda r: {n: s["images"] for n, s in r.results["sets"].items() if n != ID_VAL},
+                lambda r: [
+                    f"{n}: {s['images']}" for n, s in r.results["sets"].items() if n != ID_VAL
+                ],
             ),
         ):
-            if get(run) != get(first):
+            before, now = get(first), get(run)
+            if before != now:
                 raise ValueError(
-                    f"{run.path} and {first.path} have different {what} ({shown(get(run), 80)} and "
-                    f"{shown(get(first), 80)}), so one table cannot hold both"
+                    f"{first.path} and {run.path} have different {what} ("
+                    f"{first_difference(list(before or ()), list(now or ()))}), so one table "
+                    "cannot hold both"
                 )
 
 

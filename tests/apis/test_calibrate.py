@@ -117,7 +117,8 @@ def test_a_missing_file_is_named(tmp_path):
     [
         (dict(checkpoint_sha256="b" * 64), "another checkpoint .*aaaaaaaaaaaa.*bbbbbbbbbbbb"),
         (dict(class_names=["cat", "cow"]), "other class names .*'dog'.*'cow'"),
-        (dict(class_names=["dog", "cat"]), "other class names .*'cat'.*'dog'"),
+        (dict(class_names=["dog", "cat"]), "other class names .*number 1 is 'cat' there, 'dog'"),
+        (dict(class_names=["cat", "dog", "elk"]), "other class names .*2 and 3; number 3 .*'elk'"),
         (dict(base_sha256="c" * 64), "another base checkpoint .*None"),
         (dict(score="energy"), "another score .*'negs' instead of 'energy'"),
         (dict(score_options=dict(temperature=2.0)), "other score options"),

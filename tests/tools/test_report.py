@@ -249,6 +249,16 @@ def test_other_classes(tmp_path):
         make_report(runs)
 
 
+def test_names_that_differ_behind_the_first_are_named(tmp_path):
+    names = [f"name number {i} of a long list" for i in range(12)]
+    runs = [
+        fake_run(tmp_path / "a", class_names=names),
+        fake_run(tmp_path / "b", "coop_tiny.py", class_names=[*names[:11], "zebra"]),
+    ]
+    with pytest.raises(ValueError, match="number 12 is 'name number 11.* there, 'zebra' here"):
+        make_report(runs)
+
+
 @pytest.mark.parametrize(
     ("cut", "message"),
     [
