@@ -212,12 +212,12 @@ def test_names_from_text_json_and_coco(tmp_path):
     ("file", "text", "sentence"),
     [
         ("names.txt", "\n", "no name"),
-        ("names.txt", ",\nkite", "no list"),
+        ("names.txt", ",\nkite", "expected a non-empty name"),
         ("names.txt", "kite\nKite", "twice"),
         ("names.json", "{", "JSON"),
         ("names.json", "3", "JSON list"),
         ("names.json", '{"images": []}', "COCO"),
-        ("names.json", '["kite", 3]', "non-empty names"),
+        ("names.json", '["kite", 3]', "expected a non-empty name"),
     ],
 )
 def test_names_that_are_none(tmp_path, file, text, sentence):
