@@ -87,9 +87,19 @@ def test_a_work_dir_is_held_while_a_training_runs(monkeypatch, tmp_path):
         monkeypatch.setattr(run, name, lambda *_: None)
     for name in ("lock_file", "unlock_file"):
         monkeypatch.setattr(run, name, lambda path, *_, name=name: order.append((name, path)))
-    runner = SimpleNamespace(work_dir=str(tmp_path), train=lambda: order.append("trained"))
+    runner = SimpleNamespace(
+        work_dir=str(tmp_path),
+        model=torch.nn.Linear(1, 1),
+        train=lambda: order.append("trained"),
+        resume=None,
+    )
     monkeypatch.setattr(run, "build_runner", lambda cfg: runner)
-    run.train(Config(dict(train_cfg=dict(), work_dir=str(tmp_path), launcher="none")))
+    cfg = Config(dict(train_cfg=dict(), work_dir=str(tmp_path), launcher="none"))
+    run.train(cfg)
     (lock, held), trained, (unlock, freed) = order
     assert (lock, trained, unlock) == ("lock_file", "trained", "unlock_file")
     assert held == freed and held.parent == tmp_path
+    runner.model.requires_grad_(False)
+    with pytest.raises(ValueError, match="trains nothing"):
+        run.train(cfg)
+    assert len(order) == 3
