@@ -14,6 +14,7 @@ import inspect
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from typing import Any, get_type_hints
 
@@ -36,6 +37,7 @@ from negas.options import (
     refuse_misspelt,
     refuse_unknown,
 )
+from negas.text import shown
 
 _SEED = dict(ge=0, le=2**32 - 1)  # what numpy takes
 _SHARE = dict(ge=0, le=1)
@@ -134,6 +136,8 @@ class DataSet(Options):
     test_mode: bool = option(False, help="no image is left out")
     dataset: dict | None = option(None, help="that is wrapped")
     datasets: list | tuple | None = option(None, help="that are joined")
+    times: int | None = option(None, help="that the images are repeated", ge=1)
+    oversample_thr: float | None = option(None, help="frequency of rare classes", ge=0, le=1)
 
 
 @dataclass(frozen=True)
@@ -294,6 +298,11 @@ def _check_set(key: str, settings: Any) -> None:
     found = DataSet.from_settings(settings, key, None, section=True)
     if found.dataset is not None:
         _check_set(f"{key}.dataset", found.dataset)
+    wrapped = key.count(".dataset") > 1 or found.dataset is not None or found.datasets is not None
+    if found.pipeline is not None and not found.pipeline and not wrapped:
+        raise ValueError(f"{key}.pipeline has no steps, so its images cannot be prepared")
+    if found.datasets is not None and not found.datasets:
+        raise ValueError(f"{key}.datasets is empty; name at least one data set")
     for i, inner in enumerate(found.datasets or ()):
         _check_set(f"{key}.datasets.{i}", inner)
 
@@ -301,6 +310,7 @@ def _check_set(key: str, settings: Any) -> None:
 def _check_parts(key: str, value: Any) -> None:
     """Every part of negas in a config, wherever it stands."""
     if isinstance(value, Mapping):
+        _check_type(f"{key}.type" if key else "type", value.get("type"))
         part = _PARTS.get(key) or _part(value.get("type"))
         if part is not None:
             _check_part(key, value, part)
@@ -329,6 +339,35 @@ def _check_part(key: str, settings: Mapping, part: type) -> None:
         )
         if boxes.nms:
             Nms.from_settings(boxes.nms, f"{key}.test_cfg.nms", None, section=True)
+
+
+def _check_type(key: str, kind: Any) -> None:
+    """Refuse nearly the name of a part; what is far from all may serve a user's own code."""
+    name = kind.rpartition(".")[2] if isinstance(kind, str) else ""
+    if not name or name in _registered():
+        return
+    if near := get_close_matches(name, _registered(), 1, cutoff=0.85):
+        raise ValueError(
+            f"{key}={shown(kind)}: no part has this name; did you mean {near[0]!r}? (parts of your "
+            "own need custom_imports)"
+        )
+
+
+def _registered() -> set[str]:
+    """Names of all parts that configs can build; MMDetection's are imported for that."""
+    todo = [one for one in vars(registry).values() if isinstance(one, Registry)]
+    names: set[str] = set()
+    while todo:
+        one = todo.pop()
+        if one not in _imported:
+            one.import_from_location()
+            _imported.append(one)
+        names |= set(one.module_dict)
+        todo += one.children.values()
+    return names
+
+
+_imported: list[Registry] = []
 
 
 @cache

@@ -182,7 +182,7 @@ def test_names_that_only_a_part_knows_are_asked_of_it(key, value, says):
 def test_data_sets_of_other_forms_pass():
     one = dict(type="VOCDataset", ann_file="a.txt", data_prefix=dict(sub_data_root="VOC2007/"))
     many = dict(type="ConcatDataset", datasets=[one, one | dict(indices=[1, 2], metainfo={})])
-    cfg = YOLO.copy()
+    cfg = Config.fromfile(EMOJI)
     cfg.train_dataloader.dataset = dict(
         _delete_=True, type="RepeatDataset", times=2, dataset=dict(type="X", dataset=many)
     )
@@ -190,3 +190,36 @@ def test_data_sets_of_other_forms_pass():
     cfg.train_dataloader.dataset.dataset.dataset.datasets[1].data_root = 5
     with pytest.raises(ValueError, match=r"dataset\.dataset\.dataset\.datasets\.1\.data_root"):
         check_config(cfg)
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong", "right"),
+    [
+        ("model.type", "NegASYOLOWorldDetectr", "NegASYOLOWorldDetector"),
+        ("model.backbone.image_model.type", "mmyolo.YOLOv8CSPDarkne", "YOLOv8CSPDarknet"),
+        ("test_evaluator.type", "OODMetrc", "OODMetric"),
+        ("test_cfg.type", "OODTestLop", "OODTestLoop"),
+        ("train_dataloader.sampler.type", "DefaultSamplr", "DefaultSampler"),
+        ("train_dataloader.dataset.type", "CocoDatset", "CocoDataset"),
+        ("optim_wrapper.optimizer.type", "AdamWW", "AdamW"),
+    ],
+)
+def test_the_right_part_is_named_for_a_misspelt_one(key, wrong, right):
+    text = refused({key: wrong})
+    assert f"{key}={wrong!r}" in text and f"did you mean {right!r}?" in text
+
+
+def test_types_that_no_registry_knows_may_be_users_own():
+    cfg = YOLO.copy()
+    cfg.merge_from_dict({"optim_wrapper.optimizer.type": "Lion8", "mine": dict(type="anything")})
+    check_config(cfg)
+
+
+def test_no_data_sets_are_none_to_join():
+    text = refused({"train_dataloader.dataset.datasets": []})
+    assert "train_dataloader.dataset.datasets is empty" in text
+
+
+def test_images_need_steps_that_prepare_them():
+    text = refused({"test_dataloader.dataset.pipeline": []})
+    assert "test_dataloader.dataset.pipeline has no steps" in text

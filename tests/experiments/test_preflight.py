@@ -319,3 +319,15 @@ def test_class_lists_that_differ_far_behind(data):
     cfg.train_dataloader.dataset.metainfo = dict(classes=5)
     with pytest.raises(ValueError, match=r"metainfo\.classes must be"):
         check(cfg)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (dict(ann_file=""), "train_dataloader.dataset.ann_file is ''"),
+        (dict(ann_file=None), "train_dataloader.dataset.ann_file is None"),
+    ],
+)
+def test_what_a_data_set_cannot_do_without(data, change, words):
+    with pytest.raises(ValueError, match=words):
+        check(config(data, **change))
