@@ -121,7 +121,7 @@ class Score:
             logits = torch.from_numpy(np.array(logits, dtype=np.float64))
         values = logits.to(torch.float64)
         # a sum, which is fast, is finite only if all are; it may overflow where they are, too
-        if not (math.isfinite(values.sum()) or bool(torch.isfinite(values).all())):
+        if not (torch.isfinite(values.sum()) or torch.isfinite(values).all()):
             raise ValueError(
                 f"score '{self.name}': {argument} holds NaN or infinite values; logits must be "
                 f"finite (clamp probabilities away from 0 and 1 before taking their logit)."
