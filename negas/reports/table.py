@@ -149,7 +149,7 @@ def print_table(table: Table, console=None) -> None:
     from rich.text import Text
 
     rich_table = RichTable(
-        title=Text(shown_text(table.title), style="bold"),
+        title=Text(shown_text(table.title, _NOTE), style="bold"),
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
@@ -161,7 +161,7 @@ def print_table(table: Table, console=None) -> None:
         rich_table.add_column(Text(title), justify="right", no_wrap=True)
     for section in table.sections:
         best = {column.key: best_rows(section, column) for column in table.columns}
-        rich_table.add_row(Text(shown_text(section.title), style="italic dim"))
+        rich_table.add_row(Text(shown_text(section.title, _NOTE), style="italic dim"))
         for i, row in enumerate(section.rows):
             cells = [
                 Text(

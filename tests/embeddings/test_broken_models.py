@@ -37,18 +37,16 @@ def edit(folder, change):
         save_file(weights, file, metadata=dict(format="pt"))
 
 
-@pytest.mark.parametrize("change", ["cut", "code", "no config", "nan", "lacks"])
-@pytest.mark.parametrize(
-    ("load", "source"),
-    [
-        (CLIPTextBackbone, TINY_CLIP),
-        (lambda folder: BertTextModel(folder), TINY_BERT),
-        (load_parts, TINY_CLIP),
-    ],
+CHANGES = ("cut", "code", "no config", "nan", "lacks")
+LOADERS = (
+    *((CLIPTextBackbone, TINY_CLIP, change) for change in CHANGES),
+    *((load_parts, TINY_CLIP, change) for change in CHANGES),
+    *((BertTextModel, TINY_BERT, change) for change in CHANGES[:-1]),  # it fills what is lacking
 )
+
+
+@pytest.mark.parametrize(("load", "source", "change"), LOADERS)
 def test_a_broken_folder_is_one_sentence(tmp_path, capfd, load, source, change):
-    if change == "lacks" and source == TINY_BERT:
-        pytest.skip("MMDetection loads it and keeps no report")
     folder = tmp_path / "model"
     shutil.copytree(source, folder)
     edit(folder, change)
