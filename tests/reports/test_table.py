@@ -89,3 +89,11 @@ def test_terminal_shows_labels_with_brackets_and_bold():
     plain = io.StringIO()
     print_table(table(), Console(file=plain, width=120))
     assert "51.0 ± 1.4" in plain.getvalue()
+
+
+def test_a_heading_is_a_sentence_and_never_cut():
+    words = [f"word{i}" for i in range(40)]
+    made = Table(" ".join(words), [FPR], table().sections, [])
+    out = io.StringIO()
+    print_table(made, Console(file=out, width=80))
+    assert all(out.getvalue().split().count(word) == 1 for word in words)
