@@ -12,7 +12,9 @@ from typing import Literal
 import pytest
 
 import negas
+from negas.image_level.scorers import of_score
 from negas.options import Options, option
+from negas.scores import SCORES
 from tests.helpers.yolo_world import ROOT
 
 
@@ -134,8 +136,7 @@ FREE = {
     "limits": "two numbers that rise; PageOptions asks for that",
     "tau": "scores have no common range",
     "counts": "Calibration: for people",
-    # options of a score, which its own class looks at
-    **dict.fromkeys(("temperature", "beta", "groups", "group_length"), "the score"),
+    **{each.name: "the score looks" for kind in SCORES.values() for each in fields(kind)},
     "mean": "of pixels, in whatever unit",
     **dict.fromkeys(("generator", "permutation"), "no numbers, but arrays"),
 }
@@ -148,6 +149,9 @@ def every_options():
             importlib.import_module(module.name)
     scripts = sorted((ROOT / "tools").rglob("*.py"))
     kept = [runpy.run_path(str(path), run_name="not_main") for path in scripts]
+    for score, kind in SCORES.items():
+        if not kind.needs_embeddings:
+            of_score(score)  # builds its options when it is first asked for
     found, queue = [], [Options]
     while queue:
         below = queue.pop().__subclasses__()
