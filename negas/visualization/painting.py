@@ -88,4 +88,4 @@ def _place(file: Path, img_dir: Path) -> PurePosixPath:
     inside = file.is_relative_to(img_dir) and ".." not in file.relative_to(img_dir).parts
     place = PurePosixPath(file.relative_to(img_dir).as_posix() if inside else file.name)
     writable = Image.registered_extensions().get(place.suffix.lower()) in Image.SAVE
-    return place if writable else place.with_suffix(".png")
+    return place if writable else place.with_name(f"{place.name}.png")  # a.png may be there, too
