@@ -40,14 +40,14 @@ def free_port() -> str:
         return str(probe.getsockname()[1])
 
 
-def train_by_two(config: Path, work_dir: Path, options: dict[str, object]) -> None:
+def train_by_two(config: Path, work_dir: Path, options: dict[str, object], *flags: str) -> None:
     """``tools/dist_train.sh CONFIG 2`` on the CPU; modules beside the config can be imported."""
     settings = {"env_cfg.dist_cfg.backend": "gloo"} | options
     done = run_command(
         ROOT / "tools/dist_train.sh",
         config,
         2,
-        *("--work-dir", work_dir, "--cfg-options"),
+        *("--work-dir", work_dir, *flags, "--cfg-options"),
         *(f"{key}={value}" for key, value in settings.items()),
         cwd=ROOT,
         PORT=free_port(),
