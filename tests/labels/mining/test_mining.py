@@ -157,6 +157,22 @@ def test_refining_with_the_model_that_generates(options, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        ({"num_candidates": 3, "patience": 1}, ["only 2 of 3 candidates"]),
+        ({"num_candidates": 2}, []),
+        ({"prompt": "eoe-near"}, []),  # one question a class, as many words as come
+    ],
+)
+def test_fewer_candidates_than_wanted_are_told(options, monkeypatch, wanted, told):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with chat_server(names_reply("kite", "vase")) as server:
+        chat = {"source": "llm", "model": "m", "base_url": server.url, "select": "none"}
+        found = mine(options(**chat, **wanted)).warnings
+    assert [warning[: len("only 2 of 3 candidates")] for warning in found] == told
+
+
+@pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"class_names": ("dog", "omnibus")}, "'omnibus' is no category"),
