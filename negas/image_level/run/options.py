@@ -82,7 +82,9 @@ class SetSpec(Options):
         if sep and "/" not in head and "@" not in head:
             name, text = head, rest
         if not name:
-            raise ValueError(f"the set {text!r} has no name; write NAME={text}.")
+            if sep:  # a path before the sign may be meant as a name
+                check_name(head, "the set")
+            raise ValueError(f"the set {shown(text)} has no name; write NAME={text}.")
         parts = text.split("@")
         kind = Path(parts[0]).suffix.lower()
         keys = {

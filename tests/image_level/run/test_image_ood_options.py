@@ -150,3 +150,11 @@ def test_options_refuse_what_is_unknown():
     with pytest.raises(ValueError, match="the captioner: type must be one of names, server"):
         ImageOodOptions.from_settings(given | {"captioner": {"type": "blip"}})
     assert ImageOodOptions.from_settings(given | {"about": "x"}).ood[0].name == "far"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"), [("../up=folder", "slash"), ("folder", "has no name; write NAME=folder")]
+)
+def test_a_set_without_a_usable_name(text, reason):
+    with pytest.raises(ValueError, match=reason):
+        SetSpec.from_text(text, group="near")
