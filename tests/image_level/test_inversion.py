@@ -57,6 +57,21 @@ def test_global_randomness_and_the_encoder_stay_as_they_are(clip, feats):
     parameters[0].requires_grad_(False)
 
 
+def test_a_tower_in_training_mode_drops_nothing_out(clip, feats):
+    tower, wanted = clip.model.text_model, ModalityInversion.of_encoder(clip)(feats[:2])
+    heads = [part for part in tower.modules() if isinstance(getattr(part, "dropout", None), float)]
+    kept = [part.dropout for part in heads]
+    tower.train()
+    for part in heads:
+        part.dropout = 0.5
+    found = ModalityInversion.of_encoder(clip)(feats[:2])
+    assert heads and tower.training, "as it was before"
+    tower.eval()
+    for part, dropout in zip(heads, kept, strict=True):
+        part.dropout = dropout
+    torch.testing.assert_close(found.cosine_start, wanted.cosine_start)
+
+
 @pytest.mark.parametrize("tokens", [1, 3])
 def test_several_tokens_and_templates(clip, feats, tokens):
     templates = ["a photo of a {}.", "{}", "an icon of {}"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from negas.metrics import ood_metrics
-from negas.metrics.roc import required_count
+from negas.metrics.roc import required_count, threshold_at_recall
 
 REFERENCE = np.load(Path(__file__).parents[1] / "data" / "metrics" / "fpr_auroc.npz")
 NAMES = {  # ours -> theirs, tolerance
@@ -69,6 +69,12 @@ def test_other_recall_and_exact_counts():
     assert ood_metrics(ids, ids, recall=1.0).tpr == 1.0
     counts = np.arange(1, 3000)
     np.testing.assert_array_equal(required_count(0.95, counts), (19 * counts + 19) // 20)
+
+
+def test_the_threshold_keeps_95_percent_unless_told_otherwise():
+    ids = np.arange(1, 101) / 100
+    assert threshold_at_recall(ids) == 0.06
+    assert threshold_at_recall(ids, 0.5) == 0.51
 
 
 def test_kinds_of_input_agree():
