@@ -53,6 +53,12 @@ def read(folder):
     return [row["auroc"] for row in run.tested_rows], records.scores.tolist()
 
 
+def test_records_say_what_they_are_of_and_no_more(made):
+    meta = BoxRecords.load(made / "old/records/near.npz").meta
+    assert meta["set"] == "near" and meta["neg_labels"] == ["zebra", "fork"]
+    assert "token_reduce" not in meta, "of labels that are sets of tokens"
+
+
 def content(folder):
     files = [file for file in folder.rglob("*") if file.is_file() and file.suffix != ".lock"]
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
