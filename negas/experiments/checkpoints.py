@@ -65,19 +65,17 @@ def _candidates(folder: Path) -> list[Path]:
     if not os.path.isfile(named):  # the folder was moved, or the text is none of a path
         named = folder / named.name
     own = _by_number(folder)
-    ordered = list(own)
     if not os.path.isfile(named):
-        return ordered
+        return list(own)
     numbers = _by_number(named.parent)
-    ordered = list(numbers)
     # A higher number alone may be left from an earlier run in this folder.
     since = named.stat().st_mtime
     newer = [
         path
-        for path in ordered
+        for path in numbers
         if numbers[path] > numbers.get(named, numbers[path]) and path.stat().st_mtime >= since
     ]
-    older = [path for path in ordered if numbers[path] < numbers.get(named, numbers[path] + 1)]
+    older = [path for path in numbers if numbers[path] < numbers.get(named, numbers[path] + 1)]
     found = [*newer, named, *(path for path in older if path != named)]
     # of another folder, say after this one was copied: if nothing there can be used, its own
     return found if folder.samefile(named.parent) else [*found, *own]

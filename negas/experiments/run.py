@@ -6,6 +6,7 @@ import negas.register  # noqa: F401 - first of all: mmdet can be imported after 
 
 # isort: split
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +21,7 @@ from mmengine.utils.dl_utils import set_multi_processing
 
 from negas.evaluation.cuts import validation_tau
 from negas.evaluation.ood_metric import OODMetric
-from negas.files import check_folder, lock_file, unlock_file
+from negas.files import check_folder, locked
 from negas.models.checkpoint import check_base
 from negas.visualization.painting import paint_sets
 
@@ -158,12 +159,9 @@ def train(
         )
     runner.resume = _named(runner.resume)
     lock = Path(runner.work_dir) / ".train.lock"
-    if is_main_process():
-        lock_file(lock, f"another training writes to {runner.work_dir!r}")
-    try:
+    doing = f"another training writes to {runner.work_dir!r}"
+    with locked(lock, doing) if is_main_process() else nullcontext():
         runner.train()
-    finally:
-        unlock_file(lock)
     return runner
 
 
