@@ -14,8 +14,9 @@ from negas.cli import load_config
 from negas.files import write_json
 from negas.metrics import f1_threshold, records_to_coco
 from negas.records import BoxRecords
-from negas.scores import SCORES, EmbeddingScore, get_score
+from negas.scores import SCORES, get_score
 from tests.helpers.fake_runs import bare_results
+from tests.helpers.length_score import Length
 from tests.helpers.shipped_emoji import CONFIG, WEIGHTS, draw_scenes
 from tests.helpers.yolo_world import ROOT
 
@@ -185,11 +186,6 @@ def test_the_shipped_detector_is_calibrated(run):
 
 
 def test_tau_of_a_score_that_reads_embeddings(run, monkeypatch):
-    @dataclasses.dataclass(frozen=True)
-    class Length(EmbeddingScore):
-        def compute(self, ids, negatives, embeddings):
-            return embeddings.norm(dim=-1)
-
     monkeypatch.setitem(SCORES, "length", Length)
     cfg = copy.deepcopy(run[1])
     cfg.model.postprocessor = dict(type="OODPostProcessor", score="length")

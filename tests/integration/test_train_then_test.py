@@ -1,6 +1,5 @@
 """tools/train.py, then tools/test.py, on tiny data of EmojiWorld's format, with both detectors."""
 
-import dataclasses
 import json
 import math
 
@@ -11,9 +10,10 @@ from PIL import Image
 
 from negas.labels.names import read_names
 from negas.records import BoxRecords
-from negas.scores import SCORES, EmbeddingScore
+from negas.scores import SCORES
 from negas.visualization.boxes import KNOWN, UNKNOWN
 from tests.helpers.commands import run_tool
+from tests.helpers.length_score import Length
 from tests.helpers.tiny_coco import EMOJI_GROUNDING_DINO, emoji_project, write_set
 from tests.helpers.yolo_world import ROOT
 
@@ -127,11 +127,6 @@ def test_painted_images_of_every_set_and_a_clean_id_set(run, monkeypatch):
 
 
 def test_a_score_that_reads_embeddings_and_further_presets(run, monkeypatch):
-    @dataclasses.dataclass(frozen=True)
-    class Length(EmbeddingScore):
-        def compute(self, ids, negatives, embeddings):
-            return embeddings.norm(dim=-1)
-
     monkeypatch.setitem(SCORES, "length", Length)
     monkeypatch.chdir(ROOT)
     out = run / "embeddings"

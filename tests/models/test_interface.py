@@ -1,7 +1,5 @@
 """Detectors as the rest of negas sees them: any of ours, none of others."""
 
-from dataclasses import dataclass
-
 import pytest
 import torch
 from mmengine.config import ConfigDict
@@ -12,9 +10,10 @@ from torch import nn
 import negas.register  # noqa: F401
 from negas.models.base import BaseDetector, as_detector, detector_class, detector_names
 from negas.models.interface import OODDetector
-from negas.scores import SCORES, EmbeddingScore
+from negas.scores import SCORES
 from tests.helpers.detector import batch, build_detector
 from tests.helpers.grounding_dino import build_grounding_dino
+from tests.helpers.length_score import Length
 
 
 @pytest.mark.parametrize(
@@ -89,17 +88,10 @@ def test_logits_stay_only_where_the_call_says_so():
 
 
 @pytest.fixture
-def length():
+def length(monkeypatch):
     """A score that no logit can give, as the postprocessor's config names it."""
-
-    @SCORES.register("length")
-    @dataclass(frozen=True)
-    class Length(EmbeddingScore):
-        def compute(self, ids, negatives, embeddings):
-            return embeddings.norm(dim=-1)
-
-    yield dict(type="OODPostProcessor", score="length", tau=1.0)
-    del SCORES["length"]
+    monkeypatch.setitem(SCORES, "length", Length)
+    return dict(type="OODPostProcessor", score="length", tau=1.0)
 
 
 @pytest.mark.parametrize("build", [build_detector, build_grounding_dino])
