@@ -138,6 +138,10 @@ class Options:
         positional = each.metadata["positional"] or not each.metadata["cli"]
         return flag_of(each) if _as_flags.get() and not positional else _at.get() + each.name
 
+    def called(self, name: str) -> str:
+        """How an error calls a field: its flag, or its full key."""
+        return self._name(next(each for each in fields(self) if each.name == name))
+
     @classmethod
     def add_to(cls, parser: ArgumentParser, only_given: bool = False) -> None:
         """Add every option to a command line.

@@ -21,12 +21,13 @@ PURE = {
     "files",
     "pictures",
     "text",
+    "unknown",
 }
 # Imports point downwards: a room may import its own level (without a circle) and lower ones.
 LEVELS = [
     {"text", "interrupts"},
     {"boxes", "records", "token_labels", "compat", "files", "cli", "options", "coco_json"},
-    {"scores", "metrics", "pictures"},
+    {"scores", "metrics", "pictures", "unknown"},
     {"embeddings"},
     {"labels"},
     {"models", "datasets", "visualization"},
@@ -49,6 +50,7 @@ ONLY = {  # rooms with a shorter list than their level gives
     "cli": {"files", "interrupts", "options"},
     "options": {"files"},
     "scores": {"boxes", "records"},
+    "unknown": {"boxes", "options"},
     "visualization": {
         *("boxes", "coco_json", "compat", "files", "pictures", "records", "scores", "metrics")
     },

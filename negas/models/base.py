@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mmdet.registry import MODELS as MMDET_MODELS
+from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from mmengine.model import is_model_wrapper
 from mmengine.registry import MODELS
@@ -17,6 +18,7 @@ from negas.labels.names import read_names, refuse_repeated
 from .checkpoint import fit_state_dict, load_base_weights
 from .interface import OODDetector
 from .postprocess import OODPostProcessor
+from .unknown import Cells, UnknownFinder
 
 
 class BaseDetector:
@@ -39,6 +41,7 @@ class BaseDetector:
     postprocessor: OODPostProcessor | None = None
     base_sha256: str | None = None
     relabelled = False
+    finder: UnknownFinder | None = None
 
     def __init__(
         self,
@@ -51,6 +54,8 @@ class BaseDetector:
         self.class_names = read_names(class_names, "class_names")
         self.base_checkpoint = base_checkpoint
         self.prompt: PromptLearner | None = None  # not of the class: it would hide a module
+        settings = self.bbox_head.test_cfg.get("unknown")
+        self.finder = UnknownFinder.of(settings, self.class_names) if settings else None
 
     @property
     def text_options(self) -> dict[str, object]:
@@ -82,6 +87,14 @@ class BaseDetector:
 
     def forget_texts(self) -> None:
         """Called after weights were loaded: cached embeddings may be of other text weights."""
+        if self.finder is not None:
+            self.finder.forget()
+
+    def train(self, mode: bool = True) -> nn.Module:
+        """Switch the detector; training changes weights that encoded words hang on."""
+        if mode and self.finder is not None:
+            self.finder.forget()
+        return super().train(mode)
 
     def optional_keys(self) -> tuple[str, ...]:
         """Prefixes of parameters that a checkpoint may lack as a whole."""
@@ -104,6 +117,19 @@ class BaseDetector:
     def val_step(self, data: dict) -> list:
         """MMEngine's, for pictures of one size at a time; see :func:`by_size`."""
         return by_size(super().val_step, data)
+
+    # --- unknown objects ----------------------------------------------------------------------
+    def add_unknown(self, samples: Sequence[DetDataSample], cells: Sequence[Cells]) -> None:
+        """Give predictions their ``unknown_instances``, and ``unknown_cells`` if they are kept."""
+        if self.finder is None:
+            return
+        keep = bool(self.bbox_head.test_cfg.get("keep_cells"))
+        for sample, each in zip(samples, cells, strict=True):
+            found, kept = self.finder(each, self.encode_words, keep)
+            if found is not None:
+                sample.unknown_instances = found
+            if kept is not None:
+                sample.unknown_cells = kept
 
     # --- labels -------------------------------------------------------------------------------
     @classmethod

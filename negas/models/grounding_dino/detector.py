@@ -19,6 +19,7 @@ from negas.embeddings.cache import fingerprint
 from negas.models.attention_maps import ID, Branch, stride_of
 from negas.models.base import BaseDetector
 from negas.models.freeze import freeze_children
+from negas.models.unknown import Cells
 
 from .attention import fusion_maps, recorded_shares
 from .captions import Caption, make_caption
@@ -84,6 +85,7 @@ class GroundingDINODetector(BaseDetector, GroundingDINO):
     # --- state --------------------------------------------------------------------------------
     def forget_texts(self) -> None:
         """Drop the cached label embeddings."""
+        super().forget_texts()
         self._id_text = None
 
     def optional_keys(self) -> tuple[str, ...]:
@@ -295,7 +297,7 @@ class GroundingDINODetector(BaseDetector, GroundingDINO):
 
     def detections(
         self, batch_inputs: Tensor, samples: SampleList, neg_feats: Tensor | None, rescale: bool
-    ) -> list[InstanceData]:
+    ) -> tuple[list[InstanceData], list[Cells]]:
         """The boxes of each image that MMDetection's top-k keeps, with what OOD scores need.
 
         Only ID logits decide which boxes are kept. One query may be kept with several labels.
@@ -310,15 +312,52 @@ class GroundingDINODetector(BaseDetector, GroundingDINO):
             Per image ``bboxes, scores, labels, query_inds``, the list ``label_names``,
             ``id_logits [n,K]`` and ``neg_logits [n,M]``; ``embeddings [n,D+1]`` if they are
             kept or scored; with ``test_cfg.keep_embeddings`` ``id_cosines [n,K]`` and
-            ``neg_cosines [n,M]``, too.
+            ``neg_cosines [n,M]``, too. And all queries, if unknown objects are sought.
         """
         found = self.label_boxes(batch_inputs, samples)
         bank = None if neg_feats is None else split_bank(neg_feats)
         with torch.autocast(self.device.type, enabled=False):  # see label_logits
-            return [
+            results = [
                 self._describe(found, i, sample.metainfo, bank, rescale)
                 for i, sample in enumerate(samples)
             ]
+            if self.finder is None:
+                return results, []
+            metas = [sample.metainfo for sample in samples]
+            return results, [
+                self._cells(found, i, meta, kept, rescale)
+                for i, (meta, kept) in enumerate(zip(metas, results, strict=True))
+            ]
+
+    def _cells(
+        self, found: LabelBoxes, image: int, meta: dict, kept: InstanceData, rescale: bool
+    ) -> Cells:
+        """All queries of one image."""
+        contrast = self.bbox_head.cls_branches[self.decoder.num_layers - 1]
+
+        def embed(queries: Tensor) -> Tensor:
+            return region_embeddings(contrast, found.queries[image][queries])
+
+        def word_logits(queries: Tensor, words: tuple[Tensor, Tensor]) -> Tensor:
+            return self.bank_logits(embed(queries), *words)
+
+        return Cells(
+            bboxes=image_boxes(found.boxes[image], meta, rescale),
+            id_logits=found.id_logits[image],
+            size=meta["ori_shape"][:2] if rescale else meta["img_shape"][:2],
+            kept=kept,
+            word_logits=word_logits,
+            embed=embed,
+        )
+
+    def bank_logits(self, embeddings: Tensor, tokens: Tensor, real: Tensor) -> Tensor:
+        """Logits [n, M] of queries' embeddings [n, D+1] against a bank's :func:`split_bank`."""
+        products = torch.einsum("nd,mtd->nmt", embeddings[:, :-1], tokens)
+        return label_logits(products + embeddings[:, -1:, None], real, self.token_reduce)
+
+    def encode_words(self, words: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Words for :meth:`bank_logits`."""
+        return split_bank(self.bank_feats(words))
 
     def _describe(
         self,
@@ -346,10 +385,7 @@ class GroundingDINODetector(BaseDetector, GroundingDINO):
         contrast = self.bbox_head.cls_branches[self.decoder.num_layers - 1]
         embeddings = region_embeddings(contrast, found.queries[image][query_inds])
         if bank is not None:
-            tokens, real = bank
-            products = torch.einsum("nd,mtd->nmt", embeddings[:, :-1], tokens)
-            token_logits = products + embeddings[:, -1:, None]
-            results.neg_logits = label_logits(token_logits, real, self.token_reduce)
+            results.neg_logits = self.bank_logits(embeddings, *bank)
         if self.needs_embeddings:
             results.embeddings = embeddings
         if test_cfg.get("keep_embeddings"):
@@ -363,11 +399,13 @@ class GroundingDINODetector(BaseDetector, GroundingDINO):
         self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True
     ) -> SampleList:
         """Detections of ``class_names`` with ``query_inds``, as MMDetection's top-k keeps them."""
-        results = self.detections(batch_inputs, batch_data_samples, None, rescale)
+        results, cells = self.detections(batch_inputs, batch_data_samples, None, rescale)
         if not self.bbox_head.test_cfg.get("keep_logits"):
             for result in results:
                 result.pop("id_logits")
-        return self.add_pred_to_datasample(batch_data_samples, results)
+        samples = self.add_pred_to_datasample(batch_data_samples, results)
+        self.add_unknown(samples, cells)
+        return samples
 
     def _forward(self, batch_inputs: Tensor, batch_data_samples: OptSampleList = None) -> tuple:
         """Raw outputs of the last layer: label logits [B, Q, K] and boxes cxcywh in 0..1."""

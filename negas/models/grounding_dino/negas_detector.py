@@ -226,5 +226,7 @@ class NegASGroundingDINO(NegASParts, GroundingDINODetector):
     ) -> SampleList:
         """Detections with ``id_scores`` (and ``known``); the OOD branch does not run."""
         neg_feats = self.bank_feats(self.neg_labels) if self.neg_labels else None
-        results = self.detections(batch_inputs, batch_data_samples, neg_feats, rescale)
-        return self.add_pred_to_datasample(batch_data_samples, self.add_scores(results))
+        results, cells = self.detections(batch_inputs, batch_data_samples, neg_feats, rescale)
+        samples = self.add_pred_to_datasample(batch_data_samples, self.add_scores(results))
+        self.add_unknown(samples, cells)
+        return samples

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from mmdet.structures import SampleList
 from mmengine.registry import MODELS
+from mmengine.structures import InstanceData
 from mmyolo.models.detectors import YOLODetector
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from negas.embeddings.text import encode_labels
 from negas.models.attention_maps import ID, NEGATIVE, Branch
 from negas.models.base import BaseDetector
 from negas.models.freeze import merge_norms_in_eval
+from negas.models.unknown import Cells
 
 from .attention import neck_layers
 
@@ -50,6 +52,7 @@ class YOLOWorldDetector(BaseDetector, YOLODetector):
     # --- weights ------------------------------------------------------------------------------
     def forget_texts(self) -> None:
         """Drop the cached phrases."""
+        super().forget_texts()
         self._phrases.clear()
 
     def optional_keys(self) -> tuple[str, ...]:
@@ -91,6 +94,10 @@ class YOLOWorldDetector(BaseDetector, YOLODetector):
     def bank_feats(self, neg_labels: Sequence[str]) -> Tensor:
         """Test-time embeddings of any negative labels, [M, D]."""
         return self.label_feats(neg_labels)
+
+    def encode_words(self, words: Sequence[str]) -> list[tuple[Tensor, Tensor]]:
+        """Words for :meth:`~.head_module.YOLOWorldHeadModule.word_logits`."""
+        return self.bbox_head.head_module.merge_words(self.bank_feats(words))
 
     def attention(self, inputs: Tensor) -> list[Branch]:
         """The neck runs once per branch: from its first layer on each has features of its own."""
@@ -139,10 +146,31 @@ class YOLOWorldDetector(BaseDetector, YOLODetector):
         text_feats = self.id_text_feats()[None]
         feats = self.neck(self.image_feats(batch_inputs), text_feats)
         metas = [sample.metainfo for sample in batch_data_samples]
+        results, cells = self.boxes_and_cells(feats, text_feats, metas, None, rescale)
+        samples = self.add_pred_to_datasample(batch_data_samples, results)
+        self.add_unknown(samples, cells)
+        return samples
+
+    def boxes_and_cells(
+        self,
+        feats: Sequence[Tensor],
+        text_feats: Tensor,
+        metas: Sequence[dict],
+        neg_text_feats: Tensor | None,
+        rescale: bool,
+    ) -> tuple[list[InstanceData], list[Cells]]:
+        """:meth:`YOLOWorldHead.predict_by_texts` and, if unknown objects are sought, all cells."""
+        cells: list[Cells] = []
         results = self.bbox_head.predict_by_texts(
-            feats, text_feats, metas, rescale=rescale, embeddings=self.needs_embeddings
+            feats,
+            text_feats,
+            metas,
+            neg_text_feats=neg_text_feats,
+            rescale=rescale,
+            embeddings=self.needs_embeddings,
+            cells=None if self.finder is None else cells,
         )
-        return self.add_pred_to_datasample(batch_data_samples, results)
+        return results, cells
 
     def _forward(self, batch_inputs: Tensor, batch_data_samples: SampleList | None = None) -> tuple:
         """Raw outputs: logits [B, N, K] and distances per level."""

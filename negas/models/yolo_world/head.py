@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,8 @@ from mmengine.structures import InstanceData
 from mmyolo.models.dense_heads import YOLOv8Head
 from mmyolo.models.utils import gt_instances_preprocess
 from torch import Tensor
+
+from negas.models.unknown import Cells
 
 from .head_module import flatten_levels
 
@@ -208,6 +211,7 @@ class YOLOWorldHead(YOLOv8Head):
         neg_text_feats: Tensor | None = None,
         rescale: bool = True,
         embeddings: bool = False,
+        cells: list[Cells] | None = None,
     ) -> list[InstanceData]:
         """Detections with the logits of all labels.
 
@@ -221,6 +225,8 @@ class YOLOWorldHead(YOLOv8Head):
             neg_text_feats: negative texts [M, D].
             rescale: return boxes in original-image pixels instead of input pixels.
             embeddings: return the boxes' embeddings, too.
+            cells: what all cells are is appended to it, image by image; words are encoded by
+                :meth:`~.head_module.YOLOWorldHeadModule.merge_words`.
 
         Returns:
             Per image ``bboxes [n,4]`` xyxy, ``scores [n]`` in (0,1), ``labels [n]``,
@@ -241,7 +247,8 @@ class YOLOWorldHead(YOLOv8Head):
 
         results = []
         for i, meta in enumerate(img_metas):
-            kept = self._select(logits[i], bboxes[i], meta, rescale)
+            boxes = self._to_original(bboxes[i], meta) if rescale else bboxes[i]
+            kept = self._select(logits[i], boxes, meta, rescale)
             where = kept.prior_inds
             kept.id_logits = logits[i, where]
             if neg_text_feats is not None or embeddings:
@@ -251,10 +258,23 @@ class YOLOWorldHead(YOLOv8Head):
                 if embeddings:
                     kept.embeddings = embeds
             results.append(kept)
+            if cells is not None:
+                size = meta["ori_shape"][:2] if rescale else meta["img_shape"][:2]
+                word_logits = partial(module.word_logits, hidden, i)
+                embed = partial(module.embed_cells, hidden, i)
+                cells.append(Cells(boxes, logits[i], size, kept, word_logits, embed))
         return results
 
+    @staticmethod
+    def _to_original(bboxes: Tensor, meta: dict) -> Tensor:
+        """Boxes [n, 4] in pixels of the original image."""
+        if meta.get("pad_param") is not None:
+            top, _, left, _ = meta["pad_param"]
+            bboxes = bboxes - bboxes.new_tensor([left, top, left, top])
+        return bboxes / bboxes.new_tensor(meta["scale_factor"]).repeat(2)
+
     def _select(self, logits: Tensor, bboxes: Tensor, meta: dict, rescale: bool) -> InstanceData:
-        """Threshold, top-k, rescaling and class-wise NMS of one image's cells."""
+        """Threshold, top-k and class-wise NMS of one image's cells."""
         cfg = self.test_cfg
         score_thr, topk = cfg.get("score_thr", 0.001), cfg.get("nms_pre", 30000)
         probs = logits.sigmoid()
@@ -265,11 +285,6 @@ class YOLOWorldHead(YOLOv8Head):
             scores, _, inds, _ = filter_scores_and_topk(best, score_thr, topk)
             labels = best_label[inds, 0]
         bboxes = bboxes[inds]
-        if rescale:
-            if meta.get("pad_param") is not None:
-                top, _, left, _ = meta["pad_param"]
-                bboxes = bboxes - bboxes.new_tensor([left, top, left, top])
-            bboxes = bboxes / bboxes.new_tensor(meta["scale_factor"]).repeat(2)
         kept = InstanceData(bboxes=bboxes, scores=scores, labels=labels, prior_inds=inds)
         if len(kept):
             nms_cfg = dict(cfg.get("nms", dict(type="nms", iou_threshold=0.7)))

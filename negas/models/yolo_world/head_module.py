@@ -6,7 +6,7 @@ Shapes: B images, K labels, D text channels, (h, w) a feature map, N cells of al
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -124,6 +124,34 @@ class YOLOWorldHeadModule(YOLOv8HeadModule):
             for x, tower, contrast in zip(hidden, self.cls_preds, self.cls_contrasts, strict=True)
         ]
 
+    def merge_words(self, text_feats: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Texts [V, D] of any length, merged with each level's last layers (in eval mode).
+
+        Returns:
+            Per level [V, C_l] and [V]: a cell x has the logits ``weights @ x + bias``.
+        """
+        unit = F.normalize(text_feats.float(), dim=-1)
+        merged = []
+        for tower, contrast in zip(self.cls_preds, self.cls_contrasts, strict=True):
+            matrix, shift = contrast.affine(tower[-1])
+            merged.append((unit @ matrix, unit @ shift + contrast.bias))
+        return merged
+
+    def word_logits(
+        self,
+        hidden: Sequence[Tensor],
+        image: int,
+        cells: Tensor,
+        words: Sequence[tuple[Tensor, Tensor]],
+    ) -> Tensor:
+        """Logits [n, V] of some cells, see :meth:`embed_cells`, against :meth:`merge_words`."""
+        out = hidden[0].new_empty((len(cells), len(words[0][1])), dtype=torch.float32)
+        with torch.autocast(out.device.type, enabled=False):
+            for level, here, regions in self._regions(hidden, image, cells):
+                weights, bias = words[level]
+                out[here] = torch.addmm(bias, regions, weights.T)
+        return out
+
     def embed_cells(self, hidden: Sequence[Tensor], image: int, cells: Tensor) -> Tensor:
         """Scaled region embeddings and biases of some cells of an image (in eval mode).
 
@@ -136,17 +164,25 @@ class YOLOWorldHeadModule(YOLOv8HeadModule):
             [n, D + 1]: the logit against a text w of unit length is ``e[:-1] @ w + e[-1]``.
         """
         out = hidden[0].new_zeros((len(cells), self.embed_dims + 1), dtype=torch.float32)
-        start = 0
-        for x, tower, contrast in zip(hidden, self.cls_preds, self.cls_contrasts, strict=True):
-            count = x.shape[-2] * x.shape[-1]
-            here = (cells >= start) & (cells < start + count)
-            regions = x[image].flatten(1).T[cells[here] - start].float()  # [n_l, C]
-            matrix, shift = contrast.affine(tower[-1])
-            with torch.autocast(x.device.type, enabled=False):
+        for level, here, regions in self._regions(hidden, image, cells):
+            contrast = self.cls_contrasts[level]
+            matrix, shift = contrast.affine(self.cls_preds[level][-1])
+            with torch.autocast(out.device.type, enabled=False):
                 out[here, :-1] = regions @ matrix.T + shift
             out[here, -1] = contrast.bias
-            start += count
         return out
+
+    @staticmethod
+    def _regions(
+        hidden: Sequence[Tensor], image: int, cells: Tensor
+    ) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """By level: which of the cells lie there, bool [n], and their features [n_l, C]."""
+        start = 0
+        for level, x in enumerate(hidden):
+            count = x.shape[-2] * x.shape[-1]
+            here = (cells >= start) & (cells < start + count)
+            yield level, here, x[image].flatten(1).T[cells[here] - start].float()
+            start += count
 
     def regress(self, feats: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Box distances.

@@ -127,12 +127,7 @@ class NegASYOLOWorldDetector(NegASParts, YOLOWorldDetector):
         id_text, neg_text = self.text_feats()
         feats = self.neck(self.image_feats(batch_inputs), id_text[None])
         metas = [sample.metainfo for sample in batch_data_samples]
-        results = self.bbox_head.predict_by_texts(
-            feats,
-            id_text[None],
-            metas,
-            neg_text_feats=neg_text,
-            rescale=rescale,
-            embeddings=self.needs_embeddings,
-        )
-        return self.add_pred_to_datasample(batch_data_samples, self.add_scores(results))
+        results, cells = self.boxes_and_cells(feats, id_text[None], metas, neg_text, rescale)
+        samples = self.add_pred_to_datasample(batch_data_samples, self.add_scores(results))
+        self.add_unknown(samples, cells)
+        return samples

@@ -1,0 +1,148 @@
+"""The vocabulary of a detector: words that meet the cells it computes anyway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from negas.labels.names import read_names
+from negas.labels.vocabulary import Vocabulary
+from negas.unknown import (
+    UNKNOWN_LABEL,
+    UnknownOptions,
+    best_words,
+    pick_cells,
+    unknown_rows,
+)
+
+WHERE = "model.test_cfg.unknown"
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of one image, all of them.
+
+    Attributes:
+        bboxes: xyxy in pixels of the image, not clipped, ``[N, 4]``.
+        id_logits: ``[N, K]``.
+        size: height and width of the image.
+        kept: the detections of ID names.
+        word_logits: gives the logits ``[n', V]`` of some cells (int64 ``[n']``) and the words that
+            were encoded.
+        embed: gives their embeddings ``[n', D+1]``, as records hold them.
+    """
+
+    bboxes: Tensor
+    id_logits: Tensor
+    size: tuple[int, int]
+    kept: InstanceData
+    word_logits: Callable[[Tensor, Any], Tensor]
+    embed: Callable[[Tensor], Tensor]
+
+
+class UnknownFinder:
+    """Finds unknown objects among the cells of a detector.
+
+    Args:
+        options: how.
+        class_names: ID names; they, their synonyms and their kinds are no words of it.
+
+    Attributes:
+        words: the V words, in order; ``unknown_instances.words`` index them.
+
+    Raises:
+        ValueError: the vocabulary cannot be read, or holds ID names only.
+        FileNotFoundError: its file, or one of OOD names, does not exist.
+    """
+
+    def __init__(self, options: UnknownOptions, class_names: Sequence[str]) -> None:
+        self.options = options
+        ood = [
+            name
+            for source in options.without_ood
+            for name in read_names(source if "." in source else [source], f"{WHERE}.without_ood")
+        ]
+        found = Vocabulary.load(options.vocabulary, f"{WHERE}.vocabulary")
+        self.vocabulary = found.without(class_names, ood)
+        self.words: tuple[str, ...] = self.vocabulary.words
+        self._encoded: tuple[torch.device, Any] | None = None
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any], class_names: Sequence[str]) -> UnknownFinder:
+        """From ``model.test_cfg.unknown``."""
+        return cls(UnknownOptions.from_settings(settings, WHERE, section=True), class_names)
+
+    def calibrate(self, words: Sequence[str], score_thr: float) -> None:
+        """Take over what a calibration says.
+
+        Raises:
+            ValueError: one of its words is none of the vocabulary's.
+        """
+        if foreign := [word for word in words if word not in set(self.words)]:
+            raise ValueError(f"{foreign[0]!r} is no word of {WHERE}.vocabulary")
+        self.words = tuple(words)
+        self.options = replace(self.options, score_thr=score_thr)
+        self.forget()
+
+    def forget(self) -> None:
+        """Weights have changed, or may have."""
+        self._encoded = None
+
+    def encoded(self, encode: Callable[[Sequence[str]], Any], device: torch.device) -> Any:
+        """The words as the detector's head reads them, made once per device."""
+        if self._encoded is None or self._encoded[0] != device:
+            with torch.no_grad():
+                self._encoded = device, encode(self.words)
+        return self._encoded[1]
+
+    def __call__(
+        self, cells: Cells, encode: Callable[[Sequence[str]], Any], keep_cells: bool
+    ) -> tuple[InstanceData | None, InstanceData | None]:
+        """Unknown objects of an image, and the cells for its record.
+
+        Args:
+            cells: of the image.
+            encode: makes of words what ``cells.word_logits`` reads.
+            keep_cells: give the cells, too.
+
+        Returns:
+            ``bboxes [n,4]``, ``scores [n]`` (sigmoid of the best word), ``labels [n]``, all -1,
+            and ``words [n]``; ``None`` without a threshold. ``bboxes``, ``scores`` (largest sigmoid
+            of the ID names), ``labels``, ``id_logits``, ``embeddings``; ``None`` unless asked for.
+        """
+        options = self.options
+        logits, labels = cells.id_logits.max(1)
+        inds = pick_cells(logits, cells.bboxes, cells.size, options)
+        logits, labels = logits[inds], labels[inds]
+        height, width = cells.size
+        limit = cells.bboxes.new_tensor([width, height, width, height])
+        bboxes = torch.minimum(cells.bboxes[inds].clamp(min=0), limit)
+        found = recorded = None
+        if options.is_calibrated:
+            words = self.encoded(encode, inds.device)
+            word_logits, best = best_words(
+                lambda part: cells.word_logits(inds[part], words), len(self.words), inds
+            )
+            kept = cells.kept.bboxes[cells.kept.scores >= options.id_score_thr]
+            chosen = (bboxes, word_logits, logits, kept, options, options.score_thr)
+            rows = unknown_rows(*chosen)
+            found = InstanceData(
+                bboxes=bboxes[rows],
+                scores=word_logits[rows].sigmoid(),
+                labels=torch.full_like(rows, UNKNOWN_LABEL),
+                words=best[rows],
+            )
+        if keep_cells:
+            recorded = InstanceData(
+                bboxes=bboxes,
+                scores=logits.sigmoid(),
+                labels=labels,
+                id_logits=cells.id_logits[inds],
+                embeddings=cells.embed(inds),
+            )
+        return found, recorded

@@ -1,0 +1,18 @@
+"""Unknown objects: cells on which a word of a general vocabulary beats every ID name.
+
+Torch and numpy only. Detectors and the re-scoring of records choose boxes with the same functions.
+"""
+
+from .options import CALIBRATED, UNKNOWN_LABEL, UNKNOWN_NAME, UnknownOptions
+from .select import best_words, pick_cells, suppress, unknown_rows
+
+__all__ = [
+    "CALIBRATED",
+    "UNKNOWN_LABEL",
+    "UNKNOWN_NAME",
+    "UnknownOptions",
+    "best_words",
+    "pick_cells",
+    "suppress",
+    "unknown_rows",
+]
