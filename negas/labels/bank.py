@@ -36,12 +36,8 @@ class NegativeLabelBank:
 
     def __post_init__(self) -> None:
         for key in _LISTS:
-            object.__setattr__(self, key, _checked(key, getattr(self, key)))
-        if not isinstance(self.provenance, dict):
-            raise ValueError(
-                f"'provenance' must be a dict, got {type(self.provenance).__name__}; "
-                f"write {{}} if nothing is known."
-            )
+            object.__setattr__(self, key, checked_labels(key, getattr(self, key), "a label bank"))
+        check_provenance(self.provenance)
         known = {name_key(name): name for name in self.id_labels}
         for label in self.neg_labels:
             if (name := known.get(name_key(label))) is not None:
@@ -108,11 +104,22 @@ class NegativeLabelBank:
             )
 
 
-def _checked(key: str, labels: object) -> tuple[str, ...]:
+def checked_labels(key: str, labels: object, holder: str) -> tuple[str, ...]:
+    """The labels of a file's list, in their order.
+
+    Args:
+        key: the list's name in the file, for errors.
+        labels: what stands there.
+        holder: what the file is, for errors: ``"a label bank"``.
+
+    Raises:
+        ValueError: no list, empty, an entry that is no text or empty, or an entry that occurs twice
+            (case and outer spaces ignored).
+    """
     if not isinstance(labels, list | tuple):
         raise ValueError(f"{key!r} must be a list of labels, got {type(labels).__name__}.")
     if not labels:
-        raise ValueError(f"{key!r} is empty; a label bank needs at least one label there.")
+        raise ValueError(f"{key!r} is empty; {holder} needs at least one label there.")
     seen: dict[str, int] = {}
     for index, label in enumerate(labels):
         check_entry(label, f"{key!r} entry {index}")
@@ -123,3 +130,16 @@ def _checked(key: str, labels: object) -> tuple[str, ...]:
             )
         seen[name_key(label)] = index
     return tuple(labels)
+
+
+def check_provenance(provenance: object) -> None:
+    """Refuse a provenance that is no dict.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(provenance, dict):
+        raise ValueError(
+            f"'provenance' must be a dict, got {type(provenance).__name__}; "
+            f"write {{}} if nothing is known."
+        )

@@ -146,16 +146,33 @@ def leakage(labels: Sequence[str], ood_names: Sequence[str | Sequence[str]]) -> 
         not there (the package was installed without the repository), so that only exact names
         and inflections were found.
     """
-    try:
-        findings, has_wordnet = audit(labels, ood_names, wordnet=default_wordnet()), True
-    except FileNotFoundError:
-        findings, has_wordnet = audit(labels, ood_names, by=("exact", "inflection")), False
-    kinds: dict[str, str] = {}
-    for finding in sorted(findings, key=lambda f: KINDS.index(f.kind)):
-        kinds.setdefault(finding.label, finding.kind)
-    kinds = {label: kinds[label] for label in labels if label in kinds}
+    findings, has_wordnet = audit_as_far_as_possible(labels, ood_names)
+    strongest = strongest_findings(findings)
+    kinds = {label: strongest[label].kind for label in labels if label in strongest}
     leaks = [label for label, kind in kinds.items() if kind in LEAKS]
     return dict(leaks=leaks, kinds=kinds, wordnet=has_wordnet)
+
+
+def audit_as_far_as_possible(
+    labels: Sequence[str], names: Sequence[str | Sequence[str]]
+) -> tuple[list[Finding], bool]:
+    """What :func:`audit` finds, and whether the lexicon was there.
+
+    Without it (the package was installed without the repository) only exact names and inflections
+    are found.
+    """
+    try:
+        return audit(labels, names, wordnet=default_wordnet()), True
+    except FileNotFoundError:
+        return audit(labels, names, by=("exact", "inflection")), False
+
+
+def strongest_findings(findings: Iterable[Finding]) -> dict[str, Finding]:
+    """Per label that was found, the finding of the strongest kind; of equal ones the first."""
+    strongest: dict[str, Finding] = {}
+    for finding in sorted(findings, key=lambda f: KINDS.index(f.kind)):
+        strongest.setdefault(finding.label, finding)
+    return strongest
 
 
 class _Meanings:

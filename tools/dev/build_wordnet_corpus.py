@@ -11,7 +11,7 @@ import gzip
 import io
 import sys
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,21 +35,21 @@ class CorpusOptions(Options):
     out: Path = option(Path("data/wordnet"), help="folder to write", output=True)
 
 
-def read_source(source: Path) -> dict[str, str]:
+def read_source(source: Path, needed: Sequence[str] = NEEDED) -> dict[str, str]:
     """Text of the needed files, by name."""
     if source.is_dir():
-        texts = {name: (source / name).read_bytes() for name in NEEDED if (source / name).is_file()}
+        texts = {name: (source / name).read_bytes() for name in needed if (source / name).is_file()}
     elif source.is_file():
-        texts = read_deb(source)
+        texts = read_deb(source, needed)
     else:
         raise FileNotFoundError(f"{source}: no such file or folder; give WordNet's .deb or folder.")
-    missing = [name for name in NEEDED if name not in texts]
+    missing = [name for name in needed if name not in texts]
     if missing:
         raise ValueError(f"{source}: holds no {', '.join(missing)}; give WordNet 3.0's dict files.")
     return {name: text.decode("latin-1") for name, text in texts.items()}
 
 
-def read_deb(path: Path) -> dict[str, bytes]:
+def read_deb(path: Path, needed: Sequence[str]) -> dict[str, bytes]:
     """The needed files of a Debian package: an `ar` archive with a compressed tar in it."""
     raw = path.read_bytes()
     if not raw.startswith(b"!<arch>\n"):
@@ -63,18 +63,18 @@ def read_deb(path: Path) -> dict[str, bytes]:
         begin = start + 60
         content = raw[begin : begin + int(size)]
         if name.startswith("data.tar"):
-            return read_tar(path, content)
+            return read_tar(path, content, needed)
         start = begin + int(size) + int(size) % 2
     raise ValueError(f"{path}: no data.tar in it; the download may be cut short.")
 
 
-def read_tar(path: Path, content: bytes) -> dict[str, bytes]:
+def read_tar(path: Path, content: bytes, needed: Sequence[str]) -> dict[str, bytes]:
     found = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(content)) as archive:
             for member in archive:
                 name = member.name.rsplit("/", 1)[-1]
-                if member.isfile() and name in NEEDED:
+                if member.isfile() and name in needed:
                     found[name] = archive.extractfile(member).read()
     except (tarfile.TarError, EOFError) as error:
         raise ValueError(

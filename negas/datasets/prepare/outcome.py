@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from negas.files import file_sha256
-from negas.labels.leakage import LEAKS, Finding, audit
+from negas.labels.leakage import LEAKS, Finding, audit_as_far_as_possible
 from negas.text import shown_text
 
 
@@ -61,11 +61,9 @@ def find_overlap(ood_names: Sequence[str], id_names: Sequence[str]) -> tuple[lis
         Findings (``label`` is the OOD class, ``ood_name`` the ID class), and a note that is empty
         unless the lexicon is missing, so that only spelling was compared.
     """
-    try:
-        return audit(ood_names, id_names), ""
-    except FileNotFoundError:
-        note = "WordNet is not there (data/wordnet): synonyms were not looked for."
-        return audit(ood_names, id_names, by=("exact", "inflection")), note
+    findings, has_wordnet = audit_as_far_as_possible(ood_names, id_names)
+    note = "WordNet is not there (data/wordnet): synonyms were not looked for."
+    return findings, "" if has_wordnet else note
 
 
 def print_prepared(results: Sequence[Prepared]) -> bool:
