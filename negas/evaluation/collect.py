@@ -19,10 +19,12 @@ from negas.files import file_sha256, lock_file, unlock_file, write_json, write_n
 from negas.metrics.coco import category_ids, load_coco
 from negas.records import ID, ID_VAL, BoxRecords
 
-from .result_files import OLD, PART, RECORDS, RESULTS_FILE, TEXT_FEATS_FILE
+from .result_files import CELLS, OLD, PART, RECORDS, RESULTS_FILE, TEXT_FEATS_FILE
 
 
-def to_arrays(sample: dict, min_score: float, one_per_box: bool = True) -> dict[str, np.ndarray]:
+def to_arrays(
+    sample: dict, min_score: float, one_per_box: bool = True, part: str = "pred_instances"
+) -> dict[str, np.ndarray]:
     """Arrays of one predicted data sample.
 
     Args:
@@ -31,18 +33,20 @@ def to_arrays(sample: dict, min_score: float, one_per_box: bool = True) -> dict[
         min_score: leave out boxes of lower confidence.
         one_per_box: keep a candidate's best label only, where multi-label post-processing returned
             it several times: one box is one sample.
+        part: ``unknown_cells`` for the cells that may be unknown objects.
 
     Raises:
         ValueError: if the predictions carry no logits.
     """
-    pred = sample["pred_instances"]
+    pred = sample[part]
+    half = part != "pred_instances"  # embeddings of cells: half the space
     if "id_logits" not in pred:
         raise ValueError(
             "the predictions have no id_logits; set test_cfg.keep_logits=True in the model's config"
         )
     arrays = {
         key: np.asarray(
-            pred[key].float().cpu() if pred[key].is_floating_point() else pred[key].cpu()
+            pred[key].float().cpu() if pred[key].is_floating_point() and not half else pred[key].cpu()
         )
         for key in (
             *("bboxes", "labels", "scores", "id_logits", "neg_logits"),
@@ -72,8 +76,6 @@ def to_records(
     counts = [len(part["scores"]) for part in parts]
     joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     ids = np.asarray(image_ids)
-    if "embeddings" in joined:
-        joined["embeddings"] = joined["embeddings"].astype(np.float32)
     return BoxRecords(image_ids=np.repeat(ids, counts), images=ids, meta=meta, **joined)
 
 
@@ -126,10 +128,24 @@ class RunFolder:
         records.save(self.part / f"{name}.npz")
         self.names.append(name)
 
-    def add_feats(self, feats: Mapping[str, np.ndarray]) -> None:
-        """Keep the text embeddings ``[M, D]`` of every bank, after the last set."""
+    def add_cells(self, name: str, cells: BoxRecords) -> None:
+        """Keep the cells of a set that was added."""
+        if self.dump:
+            cells.save(self.part / CELLS / f"{name}.npz")
+
+    def add_feats(
+        self, feats: Mapping[str, np.ndarray], words: Mapping[str, np.ndarray] | None = None
+    ) -> None:
+        """Keep the text embeddings ``[M, D]`` of every bank, after the last set.
+
+        Args:
+            feats: by bank.
+            words: those of the vocabulary that cells meet, under its name.
+        """
         if self.names:
             write_npz(self.part / TEXT_FEATS_FILE, feats, compress=True)
+            if words:
+                write_npz(self.part / CELLS / TEXT_FEATS_FILE, words, compress=True)
 
     def add_results(self, results: dict) -> None:
         """Keep all but the rows: with it ``records.part`` can be scored as it is."""
@@ -159,8 +175,8 @@ class RunFolder:
         unlock_file(self._lock)
 
     def _write(self, results: dict) -> None:
-        files = [*(f"{name}.npz" for name in self.names), *([TEXT_FEATS_FILE] * bool(self.names))]
-        listed = {file: file_sha256(self.part / file) for file in files}
+        files = sorted(self.part.rglob("*.npz"))
+        listed = {file.relative_to(self.part).as_posix(): file_sha256(file) for file in files}
         write_json(self.part / RESULTS_FILE, results | dict(files=listed))
 
     def _settle(self) -> None:

@@ -37,7 +37,7 @@ from negas.text import shown
 from .collect import RunFolder, files_of, read_truths, to_arrays, to_coco_results, to_records
 from .cuts import F1_RULES, f1_rule_cut
 from .provenance import describe_sets, run_info
-from .recorded import MODEL_BANK, RESERVED_BANKS, Recorded
+from .recorded import MODEL_BANK, RESERVED_BANKS, VOCABULARY, Recorded
 from .rows import (
     NamedScore,
     count_rows,
@@ -171,6 +171,7 @@ class OODMetric(BaseMetric):
         self.out_dir = Path(runner.work_dir) / ("val" if stage == "val" else "")
         self.folder = RunFolder(self.out_dir, self.dump) if is_main_process() else None
         self.records: dict[str, BoxRecords] = {}
+        self.cells: dict[str, BoxRecords] = {}  # that may be unknown objects
         self.maps: dict[str, float] = {}
         self.cuts: dict[str, Cut] = {}  # by rule: "run", "val_f1", "test_f1"
         if self.cut_rule != "f1":
@@ -202,6 +203,9 @@ class OODMetric(BaseMetric):
             self.feats[MODEL_BANK] = neg_feats.cpu().numpy()
         for name, bank in self.banks.items():
             self.feats[name] = model.bank_feats(bank.neg_labels).detach().cpu().numpy()
+        self.finder = model.finder if test_cfg.get("keep_cells") and stage == "test" else None
+        if self.finder is not None:
+            self.word_feats = model.bank_feats(self.finder.words).detach().cpu().numpy()
 
     def begin_set(self, name: str) -> None:
         """Start collecting a set: ``id_val``, ``id`` or the name of an OOD set."""
@@ -215,17 +219,23 @@ class OODMetric(BaseMetric):
         for sample in data_samples:
             arrays = to_arrays(sample, self.min_score)
             coco = to_coco_results(sample, self.category_ids) if need_coco else []
-            self.results.append((sample["img_id"], arrays, coco))
+            cells = None
+            if self.finder is not None:
+                cells = to_arrays(sample, 0.0, part="unknown_cells")
+            self.results.append((sample["img_id"], arrays, coco, cells))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Finish the current set; mAP for ID sets."""
-        ids, parts, coco = zip(*results, strict=True)
+        ids, parts, coco, cells = zip(*results, strict=True)
         meta = dict(set=self.set_name, id_labels=self.class_names, neg_labels=self.neg_labels)
         meta.update(self.files[self.set_name])
         if self.token_reduce:  # labels are sets of tokens
             meta["token_reduce"] = self.token_reduce
         self.records[self.set_name] = to_records(parts, ids, meta)
         self.folder.add(self.set_name, self.records[self.set_name])
+        if self.finder is not None:
+            self.cells[self.set_name] = to_records(cells, ids, meta | dict(neg_labels=[]))
+            self.folder.add_cells(self.set_name, self.cells[self.set_name])
         if self.set_name not in (ID, ID_VAL):
             return {}
         truth = self.truths[self.set_name]
@@ -292,7 +302,9 @@ class OODMetric(BaseMetric):
     def _summarize(self) -> dict[str, float]:
         from negas.visualization.curves import PLOTS
 
-        self.folder.add_feats(self.feats)
+        self.folder.add_feats(
+            self.feats, {VOCABULARY: self.word_feats} if self.finder is not None else None
+        )
         if self.cut is None:
             self.folder.finish(None)
             return {}
@@ -347,7 +359,13 @@ class OODMetric(BaseMetric):
                 min_score=self.min_score,
             ),
         )
-        return Recorded.of(self.out_dir, self.records, self.feats, results, self.truths)
+        run = Recorded.of(self.out_dir, self.records, self.feats, results, self.truths)
+        if self.finder is not None:
+            results["unknown"] = dict(
+                words=list(self.finder.words), options=self.finder.options.record()
+            )
+            run.cells, run.word_feats = self.cells, self.word_feats
+        return run
 
     def _plot(self) -> None:
         from negas.visualization.curves import plot_scores

@@ -23,6 +23,7 @@ from negas.metrics.protocol import ROW_METRICS
 from negas.records import ID, ID_VAL, BoxRecords
 
 from .result_files import (
+    CELLS,
     TEXT_FEATS_FILE,
     check_labels,
     find_results,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 MODEL_BANK = "model"  # the negatives that the detector was tested with
+VOCABULARY = "vocabulary"  # that cells meet
 RESERVED_BANKS = (MODEL_BANK, "none")  # "none": rows of scores that read no negatives
 
 
@@ -184,10 +186,42 @@ class Recorded:
 
     def forget(self) -> None:
         """Let go of boxes, embeddings and ground truth; they are read again when asked for."""
-        for name in ("records", "feats"):
+        for name in ("records", "feats", "cells", "word_feats"):
             self.__dict__.pop(name, None)
         for kept in (self.truths, self.samples, self.objects, self._with_banks):
             kept.clear()
+
+    @property
+    def has_cells(self) -> bool:
+        """Whether the test kept the cells that may be unknown objects."""
+        return "cells" in self.__dict__ or (records_folder(self.path) / CELLS).is_dir()
+
+    @cached_property
+    def cells(self) -> dict[str, BoxRecords]:
+        """Cells by set; ``scores`` is the largest sigmoid of the ID names.
+
+        Raises:
+            FileNotFoundError: the test kept none.
+            ValueError: a file cannot be read, or is another test's.
+        """
+        folder = records_folder(self.path) / CELLS
+        if not folder.is_dir():
+            raise FileNotFoundError(
+                f"{self.path}: the test kept no cells, so unknown objects cannot be sought; test "
+                "again with model.test_cfg.unknown and model.test_cfg.keep_cells=True"
+            )
+        return {name: load_records(folder / f"{name}.npz", self.results) for name in self.sets}
+
+    @cached_property
+    def word_feats(self) -> np.ndarray:
+        """Text embeddings ``[V, D]`` or ``[V, T, D]`` of the vocabulary's words."""
+        file = records_folder(self.path) / CELLS / TEXT_FEATS_FILE
+        return read_feats(file, self.results)[VOCABULARY]
+
+    @property
+    def words(self) -> list[str]:
+        """The V words that cells can be scored with."""
+        return self.results["unknown"]["words"]
 
     @property
     def id_labels(self) -> list[str]:

@@ -23,6 +23,7 @@ from negas.text import shown
 RESULTS_FILE = "ood_results.json"
 SCORES_FILE = "ood_scores.json"
 TEXT_FEATS_FILE = "text_feats.npz"  # beside the records: embeddings [M, D] of every bank
+CELLS = "cells"  # folder in that of the records: cells that may be unknown objects, by set
 RECORDS, PART, OLD = "records", "records.part", "records.old"  # see collect.RunFolder
 
 _TEXT, _NUMBER, _COUNT = {"type": "string"}, {"type": "number"}, {"type": "integer", "minimum": 0}
@@ -96,6 +97,7 @@ TEST_RESULTS = _object(
     seeds={"type": "object"},
     files=_values(_TEXT),
     unscored={"type": "boolean"},
+    unknown=_object(dict(words=_TEXTS, options={"type": "object"})),
 )
 _SCORED_RUN = _object(
     dict(name=_TEXT, rows=_ROWS, map=_MAP, sets=_SETS, id_labels=_TEXTS),
@@ -167,7 +169,8 @@ def read_results(folder: str | Path) -> dict:
     results = read_json(file, "run tools/test.py again")
     _check(file, results, _validator("test"), "run tools/test.py again")
     banks, sets = {"none", *results["banks"]}, set(results["sets"])
-    listed = {name.removesuffix(".npz") for name in results.get("files") or ()}
+    files = [name for name in results.get("files") or () if not name.startswith(f"{CELLS}/")]
+    listed = {name.removesuffix(".npz") for name in files}
     listed -= {Path(TEXT_FEATS_FILE).stem}
     for what, names, key, known in (
         ("rows of the bank", {row["bank"] for row in results["rows"]}, "banks", banks),
@@ -226,12 +229,13 @@ def check_listed(file: Path, results: dict) -> None:
     """
     listed = results.get("files")
     old = [TEXT_FEATS_FILE, *(f"{name}.npz" for name in results["sets"])]  # without checksums
-    if file.name not in (old if listed is None else listed):
+    name = f"{CELLS}/{file.name}" if file.parent.name == CELLS else file.name
+    if name not in (old if listed is None else listed):
         raise ValueError(
             f"{file}: not of the test that {RESULTS_FILE} tells of, which has no such file; name "
             "one of its sets, or move the file to a folder of its own"
         )
-    if listed is not None and file_sha256(file) != listed[file.name]:
+    if listed is not None and file_sha256(file) != listed[name]:
         raise ValueError(
             f"{file}: not as the test left it that {RESULTS_FILE} tells of (it is another test's, "
             f"or was changed); run tools/test.py again, or read the records without {RESULTS_FILE}"

@@ -38,6 +38,7 @@ from negas.options import (
     refuse_unknown,
 )
 from negas.text import shown
+from negas.unknown import UnknownOptions
 
 _SEED = dict(ge=0, le=2**32 - 1)  # what numpy takes
 _SHARE = dict(ge=0, le=1)
@@ -84,7 +85,9 @@ class PostProcessing(Options):
     yolox_style: bool | None = option(None, help="keep all boxes over the threshold")
     keep_logits: bool | None = option(None, help="boxes with logits")
     keep_embeddings: bool | None = option(None, help="boxes with embeddings")
+    keep_cells: bool | None = option(None, help="cells with embeddings, for unknown objects")
     nms: dict | None = option(None, help="non-maximum suppression")
+    unknown: dict | None = option(None, help="unknown objects by a vocabulary")
 
 
 @dataclass(frozen=True)
@@ -339,6 +342,8 @@ def _check_part(key: str, settings: Mapping, part: type) -> None:
         )
         if boxes.nms:
             Nms.from_settings(boxes.nms, f"{key}.test_cfg.nms", None, section=True)
+        if boxes.unknown:
+            UnknownOptions.from_settings(boxes.unknown, f"{key}.test_cfg.unknown", section=True)
 
 
 def _check_type(key: str, kind: Any) -> None:

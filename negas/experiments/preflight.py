@@ -23,9 +23,11 @@ from mmengine.logging import print_log
 from negas.datasets.coco_check import OTHER_SIZE, WITHOUT_END, check_set
 from negas.labels.bank import NegativeLabelBank
 from negas.labels.names import first_difference, read_names
+from negas.models.unknown import WHERE, vocabulary_of
 from negas.options import check_value
 from negas.records import check_set_names
 from negas.text import shown
+from negas.unknown import UnknownOptions
 
 
 def _loaders(cfg: Config, dataloaders: Sequence[str]) -> Iterator[tuple[str, str, dict]]:
@@ -257,14 +259,19 @@ def _check_model_classes(cfg: Config, key: str, dataset: dict, classes: list[str
 
 
 def check_bank(cfg: Config) -> None:
-    """Check that the label bank was made for the model's classes.
+    """Check that the label bank was made for the model's classes, and the vocabulary of unknowns.
 
     Raises:
         ValueError: if not, or if the bank itself is not sound.
         FileNotFoundError: if there is no such file.
     """
+    if not cfg.model.get("class_names"):
+        return
+    if settings := (cfg.model.get("test_cfg") or {}).get("unknown"):
+        options = UnknownOptions.from_settings(settings, WHERE, section=True)
+        vocabulary_of(options, read_names(cfg.model.class_names, "model.class_names"))
     source = cfg.model.get("neg_labels")
-    if not source or not isinstance(source, str) or not cfg.model.get("class_names"):
+    if not source or not isinstance(source, str):
         return
     command = cfg.get("bank_command") or ""
     if command and not Path(source).is_file() and source in command:

@@ -42,6 +42,7 @@ class BaseDetector:
     base_sha256: str | None = None
     relabelled = False
     finder: UnknownFinder | None = None
+    cell_share = 1.0  # of the cells that can be unknown objects: those of the largest ID score
 
     def __init__(
         self,
@@ -54,8 +55,9 @@ class BaseDetector:
         self.class_names = read_names(class_names, "class_names")
         self.base_checkpoint = base_checkpoint
         self.prompt: PromptLearner | None = None  # not of the class: it would hide a module
-        settings = self.bbox_head.test_cfg.get("unknown")
-        self.finder = UnknownFinder.of(settings, self.class_names) if settings else None
+        settings = (kwargs.get("test_cfg") or {}).get("unknown")
+        if settings:
+            self.finder = UnknownFinder.of(settings, self.class_names, self.cell_share)
 
     @property
     def text_options(self) -> dict[str, object]:

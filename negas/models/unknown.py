@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +18,7 @@ from negas.unknown import (
     UNKNOWN_LABEL,
     UnknownOptions,
     best_words,
+    distinct,
     pick_cells,
     unknown_rows,
 )
@@ -45,37 +48,58 @@ class Cells:
     embed: Callable[[Tensor], Tensor]
 
 
+def vocabulary_of(options: UnknownOptions, class_names: Sequence[str]) -> Vocabulary:
+    """The words of ``model.test_cfg.unknown`` that name no ID class.
+
+    Raises:
+        ValueError: the vocabulary cannot be read, or holds ID names only.
+        FileNotFoundError: its file, or one of OOD names, does not exist.
+    """
+    return _cut(options.vocabulary, tuple(class_names), options.without_ood)
+
+
+@cache  # WordNet takes seconds, and a config is checked before its model is built
+def _cut(
+    source: str | tuple[str, ...], class_names: tuple[str, ...], without_ood: tuple[str, ...]
+) -> Vocabulary:
+    ood = [
+        name
+        for each in without_ood
+        for name in read_names(each if Path(each).suffix else [each], f"{WHERE}.without_ood")
+    ]
+    return Vocabulary.load(source).without(class_names, ood)
+
+
 class UnknownFinder:
     """Finds unknown objects among the cells of a detector.
 
     Args:
         options: how.
         class_names: ID names; they, their synonyms and their kinds are no words of it.
+        share: of the cells that meet words, where the options do not say.
 
     Attributes:
         words: the V words, in order; ``unknown_instances.words`` index them.
 
     Raises:
-        ValueError: the vocabulary cannot be read, or holds ID names only.
-        FileNotFoundError: its file, or one of OOD names, does not exist.
+        ValueError: see :func:`vocabulary_of`.
+        FileNotFoundError: see :func:`vocabulary_of`.
     """
 
-    def __init__(self, options: UnknownOptions, class_names: Sequence[str]) -> None:
+    def __init__(
+        self, options: UnknownOptions, class_names: Sequence[str], share: float = 1.0
+    ) -> None:
         self.options = options
-        ood = [
-            name
-            for source in options.without_ood
-            for name in read_names(source if "." in source else [source], f"{WHERE}.without_ood")
-        ]
-        found = Vocabulary.load(options.vocabulary, f"{WHERE}.vocabulary")
-        self.vocabulary = found.without(class_names, ood)
-        self.words: tuple[str, ...] = self.vocabulary.words
+        self.share = share if options.share is None else options.share
+        self.words: tuple[str, ...] = vocabulary_of(options, class_names).words
         self._encoded: tuple[torch.device, Any] | None = None
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any], class_names: Sequence[str]) -> UnknownFinder:
+    def of(
+        cls, settings: Mapping[str, Any], class_names: Sequence[str], share: float
+    ) -> UnknownFinder:
         """From ``model.test_cfg.unknown``."""
-        return cls(UnknownOptions.from_settings(settings, WHERE, section=True), class_names)
+        return cls(UnknownOptions.from_settings(settings, WHERE, section=True), class_names, share)
 
     def calibrate(self, words: Sequence[str], score_thr: float) -> None:
         """Take over what a calibration says.
@@ -117,7 +141,8 @@ class UnknownFinder:
         """
         options = self.options
         logits, labels = cells.id_logits.max(1)
-        inds = pick_cells(logits, cells.bboxes, cells.size, options)
+        chosen = (cells.bboxes, cells.size, self.share, options.min_size)
+        inds = pick_cells(logits, *chosen)
         logits, labels = logits[inds], labels[inds]
         height, width = cells.size
         limit = cells.bboxes.new_tensor([width, height, width, height])
@@ -138,11 +163,12 @@ class UnknownFinder:
                 words=best[rows],
             )
         if keep_cells:
+            rows = distinct(bboxes, logits, options.record_cells)
             recorded = InstanceData(
-                bboxes=bboxes,
-                scores=logits.sigmoid(),
-                labels=labels,
-                id_logits=cells.id_logits[inds],
-                embeddings=cells.embed(inds),
+                bboxes=bboxes[rows],
+                scores=logits[rows].sigmoid(),
+                labels=labels[rows],
+                id_logits=cells.id_logits[inds[rows]],
+                embeddings=cells.embed(inds[rows]).half(),
             )
         return found, recorded

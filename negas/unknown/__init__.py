@@ -4,7 +4,7 @@ Torch and numpy only. Detectors and the re-scoring of records choose boxes with 
 """
 
 from .options import CALIBRATED, UNKNOWN_LABEL, UNKNOWN_NAME, UnknownOptions
-from .select import best_words, pick_cells, suppress, unknown_rows
+from .select import best_words, distinct, pick_cells, suppress, unknown_rows
 
 __all__ = [
     "CALIBRATED",
@@ -12,6 +12,7 @@ __all__ = [
     "UNKNOWN_NAME",
     "UnknownOptions",
     "best_words",
+    "distinct",
     "pick_cells",
     "suppress",
     "unknown_rows",

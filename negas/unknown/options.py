@@ -33,8 +33,15 @@ class UnknownOptions(Options):
     nms: float = option(0.5, help="largest IoU of two unknown objects", ge=0, le=1)
     max_per_img: int = option(100, help="most unknown objects of an image", ge=1)
     min_size: float = option(4, help="least side in pixels of the image", ge=0)
-    keep_cells: float = option(
-        0.2, help="share of the cells, those of the largest ID score, that meet words", gt=0, le=1
+    share: float | None = option(
+        None,
+        help="of the cells, those of the largest ID score, that meet words (default: a fifth of a "
+        "grid, all queries)",
+        gt=0,
+        le=1,
+    )
+    record_cells: int = option(
+        300, help="most cells of an image in the records of a test", ge=1
     )
     without_ood: tuple[str, ...] = option(
         (), help="files of names, or names, of OOD classes whose words are left out"

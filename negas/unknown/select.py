@@ -19,7 +19,7 @@ CHUNK = 4_000_000  # logits of cells and words that are made at once
 
 
 def pick_cells(
-    id_logits: Tensor, bboxes: Tensor, size: tuple[int, int], options: UnknownOptions
+    id_logits: Tensor, bboxes: Tensor, size: tuple[int, int], share: float, min_size: float
 ) -> Tensor:
     """The cells that meet words at all; no word is needed to choose them.
 
@@ -30,17 +30,36 @@ def pick_cells(
         id_logits: largest logit of the ID names, ``[N]``.
         bboxes: xyxy in pixels of the image, ``[N, 4]``, not clipped.
         size: height and width of the image.
-        options: ``keep_cells`` and ``min_size``.
+        share: of the cells that are kept, in (0, 1], those of the largest logit.
+        min_size: least side of a box in pixels.
 
     Returns:
         int64 ``[n]``, in their order: their boxes are over ``min_size`` and no larger than the
         image.
     """
-    count = max(1, int(len(id_logits) * options.keep_cells)) if len(id_logits) else 0
+    count = max(1, int(len(id_logits) * share)) if len(id_logits) else 0
     best = id_logits.topk(count).indices.sort().values
     sides = bboxes[best, 2:] - bboxes[best, :2]
-    fits = (sides.amin(1) > options.min_size) & (box_area(bboxes[best]) <= size[0] * size[1])
+    fits = (sides.amin(1) > min_size) & (box_area(bboxes[best]) <= size[0] * size[1])
     return best[fits]
+
+
+def distinct(bboxes: Tensor, id_logits: Tensor, most: int, iou: float = 0.8) -> Tensor:
+    """At most so many cells; those whose box a cell with a larger ID logit has, too, go first.
+
+    Args:
+        bboxes: xyxy, ``[n, 4]``.
+        id_logits: largest of the ID names, ``[n]``.
+        most: how many may stay.
+        iou: above it two boxes are the same.
+
+    Returns:
+        int64 in the order of the cells; all of them if they are no more.
+    """
+    if len(bboxes) <= most:
+        return torch.arange(len(bboxes), device=bboxes.device)
+    order = id_logits.argsort(descending=True, stable=True)
+    return order[suppress(bboxes[order], iou)][:most].sort().values
 
 
 def best_words(

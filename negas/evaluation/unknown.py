@@ -1,0 +1,127 @@
+"""Unknown objects from the cells in a run's records: any threshold, any part of the vocabulary.
+
+The same choice of boxes as the detector's own (:mod:`negas.unknown`), on the cells that the test
+kept. Shapes: N cells of a set, V words, n unknown objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from negas.metrics.matching import rows_by_image
+from negas.records import BoxRecords
+from negas.token_labels import against_tokens
+from negas.unknown import UnknownOptions, unknown_rows
+
+from .recorded import Recorded
+
+CHUNK = 4096  # cells whose logits of all words are made at a time
+
+
+@dataclass(frozen=True, eq=False)
+class UnknownBoxes:
+    """Unknown objects of a set, image by image, by descending score within an image.
+
+    Attributes:
+        image_ids: ``[n]``.
+        bboxes: xyxy in original-image pixels, ``[n, 4]``.
+        scores: sigmoid of the best word, ``[n]``.
+        words: which word that is, int64 ``[n]``.
+    """
+
+    image_ids: np.ndarray
+    bboxes: np.ndarray
+    scores: np.ndarray
+    words: np.ndarray
+
+    def over(self, score_thr: float) -> UnknownBoxes:
+        """What is left at a higher threshold: as if it had been sought with that."""
+        keep = self.scores >= score_thr
+        parts = (self.image_ids, self.bboxes, self.scores, self.words)
+        return UnknownBoxes(*(part[keep] for part in parts))
+
+
+def word_logits(
+    cells: BoxRecords,
+    feats: np.ndarray,
+    take: Callable[[slice, np.ndarray], None],
+) -> None:
+    """Hand on the logits ``[n', V]`` of all cells against words, some cells at a time.
+
+    Args:
+        cells: with embeddings.
+        feats: ``[V, D]``, normalised here, or tokens ``[V, T, D]``.
+        take: is given which cells and their logits.
+    """
+    unit = feats
+    if feats.ndim == 2:
+        unit = feats / np.linalg.norm(feats, axis=1, keepdims=True).clip(min=1e-12)
+    for start in range(0, len(cells), CHUNK):
+        part = slice(start, start + CHUNK)
+        embeddings = cells.embeddings[part].astype(np.float32)
+        if feats.ndim == 2:
+            take(part, embeddings[:, :-1] @ unit.T + embeddings[:, -1:])
+        else:
+            take(part, against_tokens(embeddings, feats, cells.meta.get("token_reduce"))[0])
+
+
+def best_of_words(cells: BoxRecords, feats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Largest logit ``[N]`` of the words, float32, and which word it is of, int64 ``[N]``."""
+    logits, words = np.empty(len(cells), np.float32), np.empty(len(cells), np.int64)
+
+    def take(part: slice, found: np.ndarray) -> None:
+        words[part] = found.argmax(1)
+        logits[part] = found.max(1)
+
+    word_logits(cells, feats, take)
+    return logits, words
+
+
+def find_unknown(
+    run: Recorded,
+    name: str,
+    id_cut: float,
+    words: Sequence[int] | None = None,
+    feats: np.ndarray | None = None,
+    least: float = 0.02,
+) -> UnknownBoxes:
+    """Unknown objects of a set.
+
+    Args:
+        run: with cells.
+        name: of the set.
+        id_cut: ID boxes of this confidence hide what they lie on.
+        words: columns of the vocabulary that are used; ``None``: all.
+        feats: embeddings in place of the run's own, as of another vocabulary or a control.
+        least: threshold; higher ones follow by :meth:`UnknownBoxes.over`.
+
+    Raises:
+        FileNotFoundError: the test kept no cells.
+        ValueError: a file of the run cannot be read.
+    """
+    cells, boxes = run.cells[name], run.records[name]
+    feats = run.word_feats if feats is None else feats
+    columns = np.arange(len(feats)) if words is None else np.asarray(words, dtype=np.int64)
+    logits, best = best_of_words(cells, feats[columns])
+    options = options_of(run)
+    id_logits = cells.id_logits.max(1)
+    kept = rows_by_image(boxes.image_ids, np.flatnonzero(boxes.scores >= np.float32(id_cut)))
+    chosen = []
+    candidates = np.flatnonzero((logits > id_logits) & (logits >= np.log(least / (1 - least))))
+    for image, rows in rows_by_image(cells.image_ids, candidates).items():
+        hiding = boxes.bboxes[kept[image]] if image in kept else np.zeros((0, 4), np.float32)
+        arrays = (cells.bboxes[rows], logits[rows], id_logits[rows], hiding)
+        found = unknown_rows(*map(torch.from_numpy, arrays), options, least)
+        chosen.append(rows[found.numpy()])
+    rows = np.concatenate(chosen) if chosen else np.zeros(0, np.int64)
+    scores = 1 / (1 + np.exp(-logits[rows].astype(np.float64)))
+    return UnknownBoxes(cells.image_ids[rows], cells.bboxes[rows], scores, columns[best[rows]])
+
+
+def options_of(run: Recorded) -> UnknownOptions:
+    """How the test sought unknown objects."""
+    return UnknownOptions.from_settings(run.results["unknown"]["options"], "unknown of the run")
