@@ -1,7 +1,8 @@
-"""Negative labels: banks of them, and checks of what they name."""
+"""Negative labels and vocabularies, and checks of what they name."""
 
 from .bank import NegativeLabelBank
 from .leakage import leaking
 from .names import overlap
+from .vocabulary import Vocabulary
 
-__all__ = ["NegativeLabelBank", "leaking", "overlap"]
+__all__ = ["NegativeLabelBank", "Vocabulary", "leaking", "overlap"]

@@ -22,13 +22,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 from tqdm import tqdm
 
 from .bank import NegativeLabelBank
-from .names import name_forms, name_key
-from .wordnet import WordNet
+from .names import name_forms, name_key, name_words
+from .wordnet import THINGS, WordNet
 
 KINDS = ("exact", "inflection", "synonym", "hyponym", "compound", "hypernym", "similar")
 WORD_KINDS = KINDS[:-1]  # what :func:`audit` finds
@@ -70,6 +71,7 @@ def audit(
     by: Iterable[str] = WORD_KINDS,
     wordnet: WordNet | None = None,
     senses: int | None = USUAL_SENSES,
+    as_things: bool = False,
 ) -> list[Finding]:
     """Find the labels that name an OOD class, by words alone.
 
@@ -84,6 +86,9 @@ def audit(
         by: which of :data:`WORD_KINDS` to look for.
         wordnet: the lexicon; by default the shipped one, read only if ``by`` needs it.
         senses: most frequent meanings of a word to look at; None: all.
+        as_things: read the labels as words for things: of a label that shares no word with the
+            class only its most frequent meaning counts, and its most frequent one that is an
+            artifact, food, animal or plant. A "lion" is no person then, a "wheel" no bicycle.
 
     Returns:
         One finding per pair, in the order of the labels, then of the classes.
@@ -101,14 +106,18 @@ def audit(
         lexicon = default_wordnet() if wordnet is None else wordnet
         meanings = [[_Meanings(lexicon, n, senses) for n in names] for names in classes]
     spelled = [[(name_key(n), name_forms(n)) for n in names] for names in classes]
+    words_of = [_word_forms(names) for names in classes]
     found = []
     for label in tqdm(labels, desc="audit", delay=2, leave=False, disable=None):
         key, forms = name_key(label), name_forms(label)
         mine = _Meanings(lexicon, label, senses) if meanings else None
+        thing = mine.as_thing() if mine and as_things else mine
+        words = _word_forms([label])
         for index, names in enumerate(classes):
             kind, detail = _spelling(key, forms, names, spelled[index])
             if not kind and mine:
-                kind, detail = _strongest(mine.relation(other) for other in meanings[index])
+                read = mine if words & words_of[index] else thing
+                kind, detail = _strongest(map(read.relation, meanings[index]))
             if kind in wanted:
                 found.append(Finding(label, names[0], kind, detail))
     return found
@@ -154,7 +163,7 @@ def leakage(labels: Sequence[str], ood_names: Sequence[str | Sequence[str]]) -> 
 
 
 def audit_as_far_as_possible(
-    labels: Sequence[str], names: Sequence[str | Sequence[str]]
+    labels: Sequence[str], names: Sequence[str | Sequence[str]], as_things: bool = False
 ) -> tuple[list[Finding], bool]:
     """What :func:`audit` finds, and whether the lexicon was there.
 
@@ -162,7 +171,7 @@ def audit_as_far_as_possible(
     are found.
     """
     try:
-        return audit(labels, names, wordnet=default_wordnet()), True
+        return audit(labels, names, wordnet=default_wordnet(), as_things=as_things), True
     except FileNotFoundError:
         return audit(labels, names, by=("exact", "inflection")), False
 
@@ -187,11 +196,14 @@ class _Meanings:
         self.is_head = name_key(self.word) != name_key(name)
         self._usual = wordnet.synsets(self.word, senses=1 if self.is_head else senses)
         self._all = self._usual if self.is_head else wordnet.synsets(self.word)
+        self.is_plain = not self.is_head and len(self._all) == 1  # whether it has one meaning only
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether the word has one meaning only."""
-        return not self.is_head and len(self._all) == 1
+    def as_thing(self) -> _Meanings:
+        """The same with two meanings at most: the first, and the first that is a thing."""
+        thing = copy(self)
+        things = [synset for synset in self._all if synset.file in THINGS]
+        thing._usual = thing._all = [*self._all[:1], *things[:1]]
+        return thing
 
     @functools.cached_property
     def ids(self) -> dict[bool, frozenset[str]]:
@@ -238,6 +250,12 @@ def _checked_kinds(by: Iterable[str]) -> set[str]:
             f"(similarity of embeddings: negas.labels.nearness)."
         )
     return wanted
+
+
+def _word_forms(names: Iterable[str]) -> frozenset[str]:
+    """Forms of the single words of names."""
+    words = (word for name in names for word in name_words(name))
+    return frozenset().union(*map(name_forms, words))
 
 
 def _spelling(

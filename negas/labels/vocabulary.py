@@ -87,10 +87,9 @@ class Vocabulary:
     ) -> Vocabulary:
         """The words that name none of these classes.
 
-        Cut is every word that :func:`negas.labels.leakage.audit` finds: the same name, a form or a
-        synonym of it, a kind of it ("sports car" for "car"), and also broader words ("vehicle"),
-        which fit a known object as well as the known name does. Meanings are compared as there: the
-        most frequent two.
+        Cut is every word that :func:`negas.labels.leakage.audit` finds when words are read as
+        things: the same name, a form or a synonym of it, a kind of it ("sports car" for "car"), and
+        also broader words ("vehicle"), which fit a known object as well as the known name does.
 
         Args:
             id_names: the ID classes; a class may be a list of its names.
@@ -108,7 +107,7 @@ class Vocabulary:
         cut, has_wordnet = [], True
         left = list(self.words)
         for group, names in (("id", id_names), ("ood", ood_names)):
-            findings, has_wordnet = audit_as_far_as_possible(left, names)
+            findings, has_wordnet = audit_as_far_as_possible(left, names, as_things=True)
             found = strongest_findings(findings)
             cut += [
                 {"word": word, "class": found[word].ood_name, "kind": found[word].kind, "of": group}

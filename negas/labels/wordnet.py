@@ -27,6 +27,7 @@ LEXICOGRAPHER_FILES = {0: "adj.all", 1: "adj.pert", 44: "adj.ppl"} | dict(
         start=3,
     )
 )
+THINGS = ("noun.artifact", "noun.food", "noun.animal", "noun.plant")  # what can be looked at
 # "Great Dane" and "Granny Smith" are written as names but stand for kinds of things.
 _KINDS = {"noun.animal", "noun.plant", "noun.food"}
 _SMALL_WORDS = {"a", "an", "and", "de", "der", "des", "for", "in", "la", "le", "of", "on", "the"}

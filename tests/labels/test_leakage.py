@@ -68,6 +68,25 @@ def test_rare_meanings_count_on_request_only():
     assert kinds("heron", "bird", senses=1) == set()
 
 
+@pytest.mark.parametrize(
+    ("label", "name", "usually", "as_thing"),
+    [
+        ("lion", "person", {"hyponym"}, set()),  # second meaning: a celebrity
+        ("wheel", "bicycle", {"synonym"}, set()),  # a meaning that only "bicycle" brings up
+        ("nanny", "person", {"hyponym"}, {"hyponym"}),  # first meaning, though also a goat
+        ("van", "car", set(), {"hyponym"}),  # third meaning, the first that is a thing
+        ("heron", "bird", {"hyponym"}, {"hyponym"}),
+        ("mouse", "computer mouse", {"synonym"}, {"synonym"}),  # a shared word: all meanings
+        ("vehicle", "truck", {"hypernym"}, {"hypernym"}),
+        ("plastic fork", "fork", {"compound"}, {"compound"}),
+        ("sky", "person", set(), set()),  # no thing in any meaning
+    ],
+)
+def test_labels_read_as_things(label, name, usually, as_thing):
+    assert kinds(label, name) == {(name, kind) for kind in usually}
+    assert kinds(label, name, as_things=True) == {(name, kind) for kind in as_thing}
+
+
 def test_strongest_kind_per_pair_in_the_order_of_labels_and_classes():
     found = audit(["furniture", "bed", "sofas"], ["couch", "bed"])
     assert [(f.label, f.ood_name, f.kind) for f in found] == [

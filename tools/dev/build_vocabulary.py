@@ -23,11 +23,10 @@ from negas.cli import user_errors
 from negas.files import check_file, file_sha256, protect
 from negas.labels.names import name_forms, name_key, read_names
 from negas.labels.vocabulary import Vocabulary
-from negas.labels.wordnet import Synset, WordNet
+from negas.labels.wordnet import THINGS, Synset, WordNet
 from negas.options import Options, option
 
 COUNTS = "cntlist.rev"
-KINDS = ("noun.artifact", "noun.food", "noun.animal", "noun.plant")
 # What is no single thing that a box stands around: everything below these meanings (a word and its
 # number in WordNet), unless it lies below one of EXCEPT, too. An aquarium is an area and a vessel.
 NO_THINGS = {
@@ -144,7 +143,7 @@ class Judge:
         counts = [self._count(synset, forms) for synset in synsets]
         # the first one as well: plurals of their own ("glasses") stand there
         usual = [s for s, n in zip(synsets, counts, strict=True) if n == max(counts)]
-        usual = [s for s in dict.fromkeys([synsets[0], *usual]) if s.file in KINDS]
+        usual = [s for s in dict.fromkeys([synsets[0], *usual]) if s.file in THINGS]
         if not usual:
             return OTHER
         reasons = [NAMED if synset.instance_of else self.no_thing(synset) for synset in usual]
@@ -205,7 +204,7 @@ def provenance(options: VocabularyOptions, things: list[Thing], gone: dict, tota
         f"{total} tags",
         "source_sha256": file_sha256(options.tags),
         "licence": "Apache-2.0 (Copyright the authors of Recognize Anything), changed by selection "
-        "and order; data/labels/vocabulary.NOTICE.md",
+        "and order; data/labels/vocabulary.NOTICE.txt",
         "command": "python tools/dev/build_vocabulary.py ram_tag_list.txt wordnet-base_*.deb",
         "kept": "tags whose most frequent meaning in WordNet 3.0 (of equally frequent ones: one) "
         "is an artifact, food, animal or plant by its lexicographer file, and a single thing",
@@ -215,7 +214,7 @@ def provenance(options: VocabularyOptions, things: list[Thing], gone: dict, tota
         "inherit",
         "counts": {
             "words": len(things),
-            **{kind.partition(".")[2]: kinds[kind] for kind in KINDS},
+            **{kind.partition(".")[2]: kinds[kind] for kind in THINGS},
             "found_in_tagged_texts": sum(thing.count > 0 for thing in things),
         },
         "taken_out": {why: len(words) for why, words in gone.items()},

@@ -7,7 +7,7 @@ from pathlib import Path
 from clip_directory import essential, write_model
 from distill_bert import PHRASE_TEMPLATES, PhrasePairs, PhraseTower, build_bert
 from distill_report import split_names
-from make_text_tower import distil_tower
+from make_text_tower import distil_tower, write_names
 from run_settings import check_same_run, finish_run, tower_settings
 from teacher import read_teacher
 from tiny_tokenizer import load_tokenizer
@@ -53,6 +53,7 @@ def make_bert_tower(args: argparse.Namespace) -> dict:
     config = essential(model.bert.config.to_dict())
     config |= {"architectures": ["BertModel"], "dtype": "float32"}
     write_model(out, model.bert.state_dict(), config)
+    write_names(teacher, out)
     write_json(out / "bert_log.json", summary)
     finish_run(work)
     return summary

@@ -23,7 +23,8 @@ from teacher import Teacher, read_teacher, target_directions
 from tiny_tokenizer import CONTEXT_LENGTH, load_tokenizer, train_tokenizer
 from torch import Tensor, nn
 
-from negas.files import write_json
+from negas.files import write_json, write_text
+from negas.labels.text_tower import NAMES_FILE
 
 
 def make_text_tower(args: argparse.Namespace) -> dict:
@@ -51,9 +52,15 @@ def make_text_tower(args: argparse.Namespace) -> dict:
     )
     shutil.copytree(work / "tokenizer", out, dirs_exist_ok=True)
     write_text_tower(model, out)
+    write_names(teacher, out)
     write_json(out / "text_log.json", summary)
     finish_run(work)
     return summary
+
+
+def write_names(teacher: Teacher, out: Path) -> None:
+    """Write what the tower was trained on beside it."""
+    write_text(out / NAMES_FILE, "".join(f"{name}\n" for name in teacher.names))
 
 
 def distil_tower(

@@ -5,6 +5,9 @@ import json
 import pytest
 import torch
 
+from negas.labels.names import read_names
+from negas.labels.text_tower import NAMES_FILE
+
 SMALL = ["--vocab-size", "300", "--width", "32", "--mlp", "32", "--batch", "30", "--lr", "1e-2"]
 
 
@@ -35,6 +38,7 @@ def test_directory_loads_with_transformers_in_float32(made):
 
 def test_loss_falls_and_the_log_says_how_well(made):
     log = json.loads((made / "bert_log.json").read_text())
+    assert len(read_names(str(made / NAMES_FILE))) == log["names"]
     assert log["log"][-1]["loss"] < 0.6 * log["log"][0]["loss"]
     assert log["names"] == 30 and log["tokens"] <= 300
     assert log["quality"]["a photo of {}"]["single_tokens"]["mean"] > 0.6

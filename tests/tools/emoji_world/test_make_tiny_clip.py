@@ -9,6 +9,7 @@ import torch
 from make_vision_tower import make_vision_tower
 
 from negas.datasets.emoji_world.crops import GlyphCrops
+from negas.labels.text_tower import seen_by_text_tower
 
 TOOL = Path(__file__).resolve().parents[3] / "tools/emoji_world/make_tiny_clip.py"
 SMALL = ["--vocab-size", "700", "--width", "32", "--mlp", "32", "--batch", "30", "--lr", "1e-2"]
@@ -39,6 +40,7 @@ def test_loss_falls_and_the_log_says_how_well(made):
     log = json.loads((made / "text_log.json").read_text())
     assert log["log"][-1]["loss"] < 0.6 * log["log"][0]["loss"]
     assert log["names"] == 30 and log["tokens"] == 700
+    assert seen_by_text_tower(["flute", "violins"], made) == (True, False)
     assert set(log["held_out"]) == {"note", "steps", "seen", "unseen"}
     assert -1 <= log["held_out"]["unseen"]["cosine"] <= 1
 
