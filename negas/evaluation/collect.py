@@ -46,7 +46,9 @@ def to_arrays(
         )
     arrays = {
         key: np.asarray(
-            pred[key].float().cpu() if pred[key].is_floating_point() and not half else pred[key].cpu()
+            pred[key].float().cpu()
+            if pred[key].is_floating_point() and not half
+            else pred[key].cpu()
         )
         for key in (
             *("bboxes", "labels", "scores", "id_logits", "neg_logits"),

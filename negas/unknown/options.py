@@ -40,9 +40,7 @@ class UnknownOptions(Options):
         gt=0,
         le=1,
     )
-    record_cells: int = option(
-        300, help="most cells of an image in the records of a test", ge=1
-    )
+    record_cells: int = option(300, help="most cells of an image in the records of a test", ge=1)
     without_ood: tuple[str, ...] = option(
         (), help="files of names, or names, of OOD classes whose words are left out"
     )

@@ -434,9 +434,9 @@ def test_a_bank_of_thousands_of_labels_needs_no_square_of_it(reduce):
     feats[::2, 1] = torch.nan
     model.bbox_head.test_cfg.update(keep_logits=True, keep_embeddings=True)
     with torch.no_grad():
-        few = model.detections(inputs, samples, feats[:50], rescale=False)[0]
+        few = model.detections(inputs, samples, feats[:50], rescale=False)[0][0]
         with LargestTensor() as largest:
-            found = model.detections(inputs, samples, feats, rescale=False)[0]
+            found = model.detections(inputs, samples, feats, rescale=False)[0][0]
     assert largest.numel <= max(feats.numel(), len(found) * feats[..., 0].numel())
     for key in ("neg_logits", "neg_cosines"):
         torch.testing.assert_close(found[key][:, :50], few[key])
