@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from negas.cli import load_config, prepare_work_dir
 from negas.evaluation.result_files import RESULTS_FILE
-from negas.files import read_json, write_json
+from negas.files import make_folder, read_json, write_json
 
 from .checkpoints import newest_checkpoint
 from .config_check import check_config
@@ -98,7 +98,7 @@ def quiet(log_file: Path) -> Iterator[None]:
     Bars and errors go to standard error and stay visible. MMEngine's own log files hold everything
     as always.
     """
-    log_file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(log_file.parent)
     with (
         open(log_file, "a", encoding="utf-8") as file,
         contextlib.redirect_stdout(file),
