@@ -26,6 +26,7 @@ import types
 from argparse import (
     SUPPRESS,
     ArgumentParser,
+    ArgumentTypeError,
     BooleanOptionalAction,
     Namespace,
     RawDescriptionHelpFormatter,
@@ -357,6 +358,10 @@ def check_value(
         return
     if isinstance(value, Mapping):
         for part in _parts(hint):
+            if get_origin(part) is dict and get_args(part)[:1] == (str,):
+                for key in value:
+                    if not isinstance(key, str):
+                        raise ValueError(f"{name}: its keys must be texts, got {shown(key)}")
             held = get_args(part)[1:] if get_origin(part) is dict else ()  # none of a bare Dict
             for key, one in value.items() if held and held[0] is not Any else ():
                 check_value(f"{name}.{key}", one, held[0])
@@ -432,7 +437,8 @@ def _argument(cls: type, each: Field, only_given: bool) -> tuple[list[str], dict
             how["metavar"] = about["metavar"]
         kinds = entries if entries is not None else allowed
         kinds = [kind for kind in kinds if kind is not type(None)]
-        how["type"] = kinds[0] if len(kinds) == 1 else str
+        kind = kinds[0] if len(kinds) == 1 else str
+        how["type"] = _path if kind is Path else kind
         if about["choices"] is not None or literal:
             how["choices"] = list(about["choices"] or literal)
         if entries is not None:
@@ -450,6 +456,13 @@ def _argument(cls: type, each: Field, only_given: bool) -> tuple[list[str], dict
         if only_given:
             how["default"] = SUPPRESS
     return [flag], how
+
+
+def _path(text: str) -> Path:
+    """A path of the command line; ``Path`` takes an empty text for the folder one is in."""
+    if not text.strip():
+        raise ArgumentTypeError("it is empty; name a path, or leave it out")
+    return Path(text)
 
 
 def _paths_in(value: str | Path) -> list[str]:

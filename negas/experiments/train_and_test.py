@@ -298,14 +298,20 @@ def applicable(cfg: Config, overrides: Mapping) -> dict:
     return {key: value for key, value in overrides.items() if has_section(key)}
 
 
+# Settings that a planned run has of its own, and the option that says them.
+SET_ELSEWHERE = {"randomness.seed": "--seed or --seeds", "work_dir": "--work-dir"}
+
+
 def check_overrides(configs: Sequence[Config], overrides: Mapping | None) -> None:
-    """Refuse an override that fits none of the configs.
+    """Refuse an override that fits none of the configs, or that each run would set again.
 
     Raises:
         ValueError: naming the setting.
     """
     used = {key for cfg in configs for key in applicable(cfg, overrides or {})}
     for key in overrides or {}:
+        if key in SET_ELSEWHERE:
+            raise ValueError(f"--cfg-options: {key!r} is set by {SET_ELSEWHERE[key]}; use that")
         if key not in used:
             raise ValueError(
                 f"--cfg-options: none of the configs has a section {key.rpartition('.')[0]!r} for "
