@@ -369,7 +369,7 @@ def choose_num_labels(options: NumLabelsOptions) -> Outcome:
     score = get_score(named.name, **named.options)
     run = load_validation(options.run, options.ann, options.cut)
     target = check_folder(options.out or run.path.parent, "--out")
-    bank.check_id_labels(run.id_labels)
+    NegativeLabelBank.load(options.bank, run.id_labels)
     feats = bank_feats(run, bank, options.encoder, options.template, "dissimilar" in options.orders)
     records = run.records.rescore(feats.negatives, bank.neg_labels)
     bar = partial(tqdm, desc="held-out classes", delay=2, leave=False, disable=None)

@@ -213,11 +213,8 @@ def labels_of(cell: Cell, cfg: Config, command: str | None) -> str | list[str]:
     if not Path(cell.bank).is_file():
         hint = f"; make it with: {command}" if command else ""
         raise FileNotFoundError(f"the bank {cell.bank!r} does not exist{hint}")
-    bank = NegativeLabelBank.load(cell.bank)
-    try:
-        bank.check_id_labels(read_names(cfg.model.class_names, "model.class_names"))
-    except ValueError as error:
-        raise ValueError(f"the bank {cell.bank!r}: {error}") from error
+    names = read_names(cfg.model.class_names, "model.class_names")
+    bank = NegativeLabelBank.load(cell.bank, names)
     if cell.num and len(bank) < cell.num:
         raise ValueError(
             f"the bank {cell.bank!r} has {len(bank)} labels where {cell.num} are asked"

@@ -196,7 +196,7 @@ SCORE = "score: max_sigmoid"
         (SIGMA, "{model.guide_gard: no}", "is no setting of model; did you mean 'guide_grad'"),
         ("negas_{model}", "negsa_{model}", "there is no config 'negsa_.*; did you mean 'negas_"),
         (SCORE, "bank: none.json", "the bank 'none.json' does not exist"),
-        (SCORE, "bank: data/labels/voc.json", "the bank 'data/labels/voc.json': .*other ID labels"),
+        (SCORE, "bank: data/labels/voc.json", "^row .*: data/labels/voc.json: .*other ID labels"),
         (SCORE, "num: 3", "num=3 takes the first labels of a bank, and there is no 'bank'"),
         (SCORE, "score: negz", "score: .*'negz'"),
         (SIGMA, "{model.neck.sigma: .nan}", "model.neck.sigma must be finite"),
