@@ -340,15 +340,12 @@ def _encode(encoder: str, labels: Sequence[str], template: str) -> np.ndarray:
     import torch
     from transformers import AutoTokenizer, CLIPTextModelWithProjection
 
-    from negas.embeddings.hub import check_whole, how_to_get, loading, without_waiting
+    from negas.embeddings.hub import how_to_get, load_whole, loading, without_waiting
     from negas.embeddings.text import encode_labels
 
     without_waiting(encoder)
     with loading(f"encoder {encoder!r}: cannot load a CLIP text encoder", how_to_get(encoder)):
-        tower, report = CLIPTextModelWithProjection.from_pretrained(
-            encoder, output_loading_info=True
-        )
-        check_whole(tower, report)
+        tower = load_whole(CLIPTextModelWithProjection, encoder)
         tokenizer = AutoTokenizer.from_pretrained(encoder)
     tower = tower.float().eval()
     with torch.no_grad():
