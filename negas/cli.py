@@ -127,6 +127,11 @@ class _Visible:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
+    @property
+    def of_terminal(self) -> TextIO:
+        """The stream itself, for colours of a text whose parts are made visible already."""
+        return self._stream
+
     def write(self, text: str) -> int:
         return self._stream.write(visible(text, terminal=self._stream.isatty()))
 
