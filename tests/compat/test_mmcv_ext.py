@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from negas import compat
-from negas.compat import mmcv_ext
+from negas.compat import checkpoint, mmcv_ext
 
 
 def brute_force(boxes, scores, threshold, offset):
@@ -187,6 +187,8 @@ def test_install_is_light_and_leaves_torchvision_alone():
 
 def test_noise_that_nobody_can_act_on_is_not_shown(monkeypatch):
     monkeypatch.setattr(compat, "_installed", False)
+    for part in (mmcv_ext, checkpoint):
+        monkeypatch.setattr(part, "install", lambda: None)
     with warnings.catch_warnings(record=True) as seen:
         warnings.resetwarnings()
         compat.install()
