@@ -184,7 +184,7 @@ class Options:
 
         Raises:
             FileExistsError: an output is one of them.
-            ValueError: an output is an empty text.
+            ValueError: an output, or what is ``None`` by default, is an empty text.
         """
         outputs, inputs = [], []
         for each in fields(self):
@@ -195,6 +195,9 @@ class Options:
                 elif isinstance(one, str | Path) and each.metadata.get("output"):
                     outputs.append((each, one))
                 elif isinstance(one, str | Path):
+                    if one is value and each.default is None and not os.fspath(one).strip():
+                        name = each.name if each.metadata["positional"] else flag_of(each)
+                        raise ValueError(f"{name} is empty; give a value, or leave it out")
                     inputs += _paths_in(one)
         protect(*inputs)
         for each, one in outputs:

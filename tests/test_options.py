@@ -99,6 +99,12 @@ def test_an_empty_path_is_not_the_folder_one_is_in(capsys):
     assert "argument --out: it is empty; name a path" in capsys.readouterr().err
 
 
+def test_an_empty_value_is_not_the_default():
+    with pytest.raises(ValueError, match=r"^--names is empty; give a value, or leave it out"):
+        More.parse(["--names", ""])
+    assert More.parse([]).names is None and More(names="").names == ""
+
+
 def test_keys_of_an_object_are_texts():
     with pytest.raises(ValueError, match=r"^a: its keys must be texts, got 5"):
         check_value("a", {5: 1}, dict[str, int])
