@@ -93,19 +93,21 @@ def loading(what: str, advice: str) -> Iterator[None]:
         raise ValueError(f"{what} ({why(error)}); {advice}") from error
 
 
-def load_whole(kind: Any, name: str, **options: Any) -> nn.Module:
+def load_whole(kind: Any, name: str, unused: tuple[str, ...] = (), **options: Any) -> nn.Module:
     """A model that is what its files say: transformers draws at random what they lack.
 
     Args:
         kind: class with ``from_pretrained``.
         name: folder or hub name.
+        unused: parts of the names of weights that the files may lack.
         options: of ``from_pretrained``.
 
     Raises:
         ValueError: weights are missing, NaN or infinite; half a sentence.
     """
     model, report = kind.from_pretrained(name, output_loading_info=True, **options)
-    missing = [key for key in report["missing_keys"] if "position_ids" not in key]
+    spare = ("position_ids", *unused)
+    missing = [key for key in report["missing_keys"] if not any(part in key for part in spare)]
     if missing:
         raise ValueError(f"it lacks {len(missing)} of the model's weights, such as {min(missing)}")
     if found := first_not_finite(model.state_dict()):

@@ -52,7 +52,8 @@ class _WholeEncoder(BertEncoder):
 
         config = BertConfig.from_pretrained(name)
         config.gradient_checkpointing = use_checkpoint
-        self.model = load_whole(Bert, name, add_pooling_layer=add_pooling_layer, config=config)
+        options = dict(add_pooling_layer=add_pooling_layer, config=config)
+        self.model = load_whole(Bert, name, unused=("pooler.",), **options)  # no caption is pooled
         self.language_dim = config.hidden_size
         self.num_layers_of_embedded = 1
 
