@@ -139,7 +139,7 @@ class OODMetric(BaseMetric):
                     "missing; lower min_score (and test_cfg.score_thr)"
                 )
         self.bank_files = dict(banks or {})
-        self.banks = {name: NegativeLabelBank.load(path) for name, path in self.bank_files.items()}
+        self.banks = {name: _load_bank(name, path) for name, path in self.bank_files.items()}
         self.rotations = rotations
         self.seed = seed
         self.dump = dump
@@ -378,6 +378,13 @@ class OODMetric(BaseMetric):
             values[name] = {n: kept.score_with(s) for n, s in scores.items()}
         ood = {n: v for n, v in values.items() if n not in (ID, ID_VAL)}
         plot_scores(values[ID], ood, main, self.out_dir)
+
+
+def _load_bank(name: str, path: str) -> NegativeLabelBank:
+    try:
+        return NegativeLabelBank.load(path)
+    except (ValueError, OSError) as error:
+        raise type(error)(f"banks.{name}: {error}") from error
 
 
 def _presets(names: Sequence[str], shared_cut: float | None) -> list[Preset]:

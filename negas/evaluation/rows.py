@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, get_type_hints
 
 import numpy as np
 
@@ -24,8 +25,9 @@ from negas.metrics.controls import rotated_bank
 from negas.metrics.presets import Cut, Preset
 from negas.metrics.protocol import ROW_METRICS, ScoreSpec, score_label
 from negas.metrics.roc import threshold_at_recall
+from negas.options import check_value
 from negas.records import ID, BoxRecords
-from negas.scores import get_score
+from negas.scores import SCORES, get_score
 from negas.text import listed, shown_text
 
 from .cuts import find_cut
@@ -78,6 +80,9 @@ def name_scores(specs: Sequence[ScoreSpec]) -> list[NamedScore]:
         try:
             built = get_score(name, **options)
         except TypeError as error:  # a word where a number belongs
+            hints = get_type_hints(SCORES[name])
+            for key, value in options.items():
+                check_value(f"score {label!r}: {key}", value, hints.get(key, Any))
             raise ValueError(f"score {label!r}: an option has the wrong type ({error})") from error
         cosine = source == "cosine"
         needs = (built.needs_negatives, cosine or built.needs_embeddings)

@@ -11,6 +11,7 @@ from negas.datasets.emoji_world.splits import SPLITS, SplitWriter
 from negas.datasets.emoji_world.store import ensure_split
 from negas.evaluation.cuts import validation_tau
 from negas.evaluation.run import Run
+from negas.options import check_value
 from negas.reports.methods import make_report, print_report
 from negas.scores import get_score
 from negas.visualization.boxes import detections_page
@@ -52,9 +53,11 @@ def check_weights(
 
     Raises:
         FileNotFoundError: naming the file.
+        ValueError: it is no text.
     """
     cfg = load_config(str(config_dir / CONFIGS[detector]["negas"][1]))
     weights = (overrides or {}).get("model.base_checkpoint", cfg.model.base_checkpoint)
+    check_value("model.base_checkpoint", weights, str)
     if not Path(weights).is_file():
         raise FileNotFoundError(
             f"base_checkpoint={weights!r} does not exist; it is part of the repository: restore it "

@@ -332,7 +332,7 @@ def shared_cut_of(runs: Sequence[Run], choice: str | float) -> float:
     Raises:
         ValueError: no stock run, or no number in (0, 1).
     """
-    if choice == "stock":
+    if check_shared_cut(choice) == "stock":
         stock = next((run for run in runs if role_of(run) == "stock"), None)
         if stock is None:
             raise ValueError(
@@ -340,13 +340,22 @@ def shared_cut_of(runs: Sequence[Run], choice: str | float) -> float:
                 "a number"
             )
         return float(stock.results["cuts"]["run"]["value"])
+    return float(choice)
+
+
+def check_shared_cut(choice: str | float) -> str | float:
+    """See that a shared cut is ``stock`` or a number in (0, 1), before runs are there; returns it.
+
+    Raises:
+        ValueError: it is neither.
+    """
     try:
-        value = float(choice)
+        fits = choice == "stock" or 0 < float(choice) < 1
     except ValueError:
-        value = -1.0
-    if not 0 < value < 1:
+        fits = False
+    if not fits:
         raise ValueError(f"--shared-cut: expected 'stock' or a number in (0, 1), got {choice!r}")
-    return value
+    return choice
 
 
 def rows_at(run: Run, cut: float) -> list[dict]:

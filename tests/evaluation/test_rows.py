@@ -299,7 +299,7 @@ def test_one_score_with_two_sources_has_two_labels(run):
         ([("mcm", dict(logits="cosine"))] * 2, r"'mcm\(logits=cosine\)' is listed twice"),
         (["mcm", ("negs", dict(wait=1))], "no option 'wait'"),
         ([("mcm", dict(logits="sine"))], "must be 'head' or 'cosine', got 'sine'"),
-        ([("mcm", dict(temperature="hot"))], "'mcm': an option has the wrong type"),
+        ([("mcm", dict(temperature="hot"))], "'mcm': temperature must be a number, got 'hot'"),
     ],
 )
 def test_scores_that_cannot_be_named(scores, message):

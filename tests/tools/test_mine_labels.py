@@ -44,7 +44,7 @@ def stored(name):
 def test_several_turns_make_a_bank(capsys):
     with chat_server(FIRST, SECOND) as server:
         code, out, _ = run(ask(server, "--context", "voc", "--per-turn", 7, "--seed", 3), capsys)
-    assert code == 0 and "negative labels" in out and "in bank.json" in out
+    assert code == 0 and "negative labels" in out and "written: bank.json" in out
     bank = NegativeLabelBank.load("bank.json")
     assert (bank.id_labels, bank.neg_labels) == (("dog", "bus"), ALL)
     made = bank.provenance["candidates"]

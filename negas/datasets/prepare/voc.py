@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 from tqdm import tqdm
 
+from negas.files import make_folder
 from negas.text import read_text
 
 from .coco_json import make_annotation, make_categories, write_coco
@@ -91,8 +92,7 @@ def link_images(devkit: str | Path, folder: str | Path) -> int:
         )
         for year in ("2007", "2012")
     ]
-    target, new = Path(folder), 0
-    target.mkdir(parents=True, exist_ok=True)
+    target, new = make_folder(folder), 0
     for images in folders:
         for image in tqdm(sorted(images.glob("*.jpg")), "linking", leave=False, delay=2):
             link = target / image.name
