@@ -54,6 +54,8 @@ class Recorded:
         samples: :class:`~.rows.Samples` taken so far, by preset.
         objects: annotated objects for the open-set metrics so far, by set and by what crowds and
             difficult objects count as.
+        unknown_boxes: boxes of unknown objects that have no ID label, by set, such as those of a
+            vocabulary; empty where the detector has none.
     """
 
     path: Path
@@ -63,6 +65,7 @@ class Recorded:
     cuts: dict[str, Cut] = field(default_factory=dict, repr=False)
     samples: dict[Preset, Any] = field(default_factory=dict, repr=False)
     objects: dict[tuple[str, ...], LabeledBoxes] = field(default_factory=dict, repr=False)
+    unknown_boxes: dict[str, LabeledBoxes] = field(default_factory=dict, repr=False)
     _with_banks: dict[str, dict[str, BoxRecords]] = field(default_factory=dict, repr=False)
 
     @classmethod
