@@ -54,7 +54,10 @@ class Recorded:
         truths: ground truths read so far, by set.
         cuts: confidence cuts found so far, by rule (:mod:`.cuts`).
         samples: :class:`~.rows.Samples` taken so far, by preset.
-        objects: annotated objects for the open-set metrics so far, by set.
+        objects: annotated objects for the open-set metrics so far, by set and by what crowds and
+            difficult objects count as.
+        unknown_boxes: boxes of unknown objects that have no ID label, by set, such as those of a
+            vocabulary; empty where the detector has none.
     """
 
     path: Path
@@ -63,7 +66,8 @@ class Recorded:
     truths: dict[str, COCO] = field(default_factory=dict, repr=False)
     cuts: dict[str, Cut] = field(default_factory=dict, repr=False)
     samples: dict[Preset, Any] = field(default_factory=dict, repr=False)
-    objects: dict[str, LabeledBoxes] = field(default_factory=dict, repr=False)
+    objects: dict[tuple[str, ...], LabeledBoxes] = field(default_factory=dict, repr=False)
+    unknown_boxes: dict[str, LabeledBoxes] = field(default_factory=dict, repr=False)
     _with_banks: dict[str, dict[str, BoxRecords]] = field(default_factory=dict, repr=False)
 
     @classmethod

@@ -48,7 +48,8 @@ _ROW = _object(
     | dict(cut=_NUMBER, cut_rule=_TEXT, cut_source=_TEXT, pair_floor=_NUMBER_OR_NONE)
     | dict(preset=_PRESET)
     | dict.fromkeys(ROW_METRICS, _NUMBER_OR_NONE)
-    | dict(num_id=_COUNT, num_ood=_COUNT)
+    | dict(num_id=_COUNT, num_ood=_COUNT),
+    owod={"type": "object"},
 )
 _ROWS = {"type": "array", "items": _ROW}
 _MAP = _values(_NUMBER_OR_NONE)

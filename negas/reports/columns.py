@@ -36,7 +36,10 @@ COLUMNS = {
         Column("nose", "nOSE", "lower", percent=False, digits=3),
         Column("nose_unique", "nOSE unique", "lower"),
         Column("wi", "WI@0.8", "lower", percent=False, digits=3),
-        Column("ap_known", "AP known", "higher"),
+        Column("ap_known", "known mAP50", "higher"),
+        Column("ap_known_11", "known mAP50 (11 points)", "higher"),
+        Column("h_score", "H-score", "higher"),
+        Column("wi_ratio", "WI@0.8 (ratio)", "lower", percent=False, digits=3),
         Column("ap_unknown", "AP_U unknown", "higher"),
         Column("recall_unknown", "U-Recall", "higher"),
         Column("precision_unknown", "P_U unknown", "higher"),
@@ -51,6 +54,10 @@ BY_RULE = tuple(key for key in OF_SET if key != "fpr95_closest")
 OPEN_SET = (
     *("a_ose", "nose", "nose_unique", "wi", "ap_known", "ap_unknown"),
     *("recall_unknown", "precision_unknown", "num_unknown"),
+)
+OWOD = (
+    *("recall_unknown", "ap_known", "h_score", "wi", "wi_ratio", "a_ose", "ap_known_11"),
+    *("ap_unknown", "precision_unknown", "num_unknown"),
 )
 CONTROLS = {"rotated": "rotated", "no_leaks": "without leaks"}
 _SAMPLES = {

@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 from tqdm import tqdm
 
 from negas.evaluation.provenance import MAPS, complete, leaks_of
-from negas.evaluation.recorded import MODEL_BANK
+from negas.evaluation.recorded import MODEL_BANK, RESERVED_BANKS
 from negas.evaluation.result_files import results_file
 from negas.evaluation.rows import rows_by_preset, scoring_as_tested
 from negas.evaluation.run import Run
@@ -23,6 +23,7 @@ from negas.text import in_markdown
 
 from . import columns
 from .columns import BY_RULE, CONTROLS, Block, blocks_of, by_rule, score_title
+from .owod import owod_table
 from .table import Column, Row, Section, Stat, Table, print_table, to_markdown
 
 _NAMES = {"stock": "(stock)", "coop": "+ CoOp prompts", "negas": "+ NegAS"}
@@ -267,6 +268,22 @@ def main_table(methods: Sequence[Method], block: Block) -> Table:
     )
 
 
+def _owod_table(methods: Sequence[Method], block: Block) -> Table | None:
+    """Numbers of open-world detection, where the runs were tested with that preset."""
+    found = [
+        [
+            [
+                (f"{method.name} [{score_title(row['score'])}]", row)
+                for row in rows
+                if Block.of(row) == block and row["bank"] in RESERVED_BANKS and "owod" in row
+            ]
+            for rows in method.rows
+        ]
+        for method in methods
+    ]
+    return owod_table("", found) if any(any(runs) for runs in found) else None
+
+
 def same_boxes(values: dict[str, Stat]) -> dict[str, Stat]:
     """Without what is the same for all scores of the same boxes."""
     return {k: v for k, v in values.items() if "/" in k and "num" not in k}
@@ -420,6 +437,8 @@ def make_report(
     tables = []
     for block in blocks_of(row for method in methods for rows in method.rows for row in rows):
         tables.append(main_table(methods, block))
+        if owod := _owod_table(methods, block):
+            tables.append(owod)
         if banks := bank_table(methods, block):
             tables.append(banks)
     if out is not None:

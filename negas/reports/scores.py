@@ -13,6 +13,7 @@ from negas.files import write_json, write_text
 from . import columns
 from .columns import COLUMNS, CONTROLS, OF_SET, OPEN_SET, Block, score_title
 from .methods import same_boxes
+from .owod import owod_table
 from .table import Column, Row, Section, Stat, Table, to_markdown
 
 _CUT = ("cut", "cut_rule", "cut_source")  # two rules may give one number
@@ -26,6 +27,9 @@ def score_tables(report: dict) -> list[Table]:
             tables.append(_main(run, rows))
             if any("open_set" in row for row in rows):
                 tables.append(_open_set(run, rows))
+            if any("owod" in row for row in rows):
+                labelled = [(_label([row]), row) for row in rows]
+                tables.append(owod_table(f"{run['name']}: ", [[labelled]]))
     for rows in _grouped(report["paired"], ("run", "other", "preset", *_CUT)):
         tables.append(_paired(rows))
     return tables
