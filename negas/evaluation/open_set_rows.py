@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from negas.metrics import LabeledBoxes, open_set_metrics, truth_boxes
+from negas.metrics import LabeledBoxes, open_set_metrics
 from negas.records import ID
 from negas.scores import get_score
 
+from .object_rows import objects_of
 from .recorded import Recorded
 from .rows import NamedScore, Samples, bank_records
 
@@ -50,17 +51,8 @@ def open_set_row(
                 each.scores[rows],
             )
         )
-        if name not in run.objects:
-            run.objects[name] = truth_boxes(run.truth(name), run.id_labels)
-        truth = run.objects[name]
-        looked_at = np.isin(_keys(name, truth.image_ids), _keys(name, each.images))
-        truths.append(
-            LabeledBoxes(
-                _keys(name, truth.image_ids[looked_at]),
-                truth.bboxes[looked_at],
-                truth.labels[looked_at],
-            )
-        )
+        truth = objects_of(run, name)
+        truths.append(LabeledBoxes(_keys(name, truth.image_ids), truth.bboxes, truth.labels))
     result = open_set_metrics(_join(truths), _join(predictions), num_known)
     return result.to_dict() | dict(tau=tau)
 

@@ -31,24 +31,26 @@ class LabeledBoxes:
         bboxes: ``[N, 4]``, xyxy in original-image pixels.
         labels: ``[N]``, 0..K-1 known, K unknown.
         scores: ``[N]``, by which predictions are ranked; ground truth needs none.
+        names: ``[N]``, the class of each annotated object, where it is known.
     """
 
     image_ids: np.ndarray
     bboxes: np.ndarray
     labels: np.ndarray
     scores: np.ndarray | None = None
+    names: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        for name in ("image_ids", "bboxes", "labels", "scores"):
+        for name in ("image_ids", "bboxes", "labels", "scores", "names"):
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, np.asarray(value))
         object.__setattr__(self, "bboxes", self.bboxes.astype(np.float64).reshape(-1, 4))
-        columns = (self.image_ids, self.bboxes, self.labels, self.scores)
+        columns = (self.image_ids, self.bboxes, self.labels, self.scores, self.names)
         lengths = [len(values) for values in columns if values is not None]
         if len(set(lengths)) > 1:
             raise ValueError(
-                f"image_ids, bboxes, labels and scores must be equally long, got {lengths}."
+                f"image_ids, bboxes, labels, scores and names must be equally long, got {lengths}."
             )
         if not np.isfinite(self.bboxes).all():
             raise ValueError("bboxes hold NaN or infinity; every coordinate must be finite.")
@@ -159,7 +161,7 @@ def truth_boxes(truth: CocoSource, class_names: Sequence[str]) -> LabeledBoxes:
     """
     coco = load_coco(truth)
     known = {name: label for label, name in enumerate(class_names)}
-    labels = {c["id"]: known.get(c["name"], len(known)) for c in coco.dataset["categories"]}
+    names = {c["id"]: c["name"] for c in coco.dataset["categories"]}
     objects = [
         thing
         for thing in coco.dataset["annotations"]
@@ -168,7 +170,8 @@ def truth_boxes(truth: CocoSource, class_names: Sequence[str]) -> LabeledBoxes:
     return LabeledBoxes(
         np.array([thing["image_id"] for thing in objects]),
         corners(objects),
-        np.array([labels[thing["category_id"]] for thing in objects], dtype=np.int64),
+        np.array([known.get(names[t["category_id"]], len(known)) for t in objects], dtype=np.int64),
+        names=np.array([names[t["category_id"]] for t in objects], dtype=str),
     )
 
 

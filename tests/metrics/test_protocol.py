@@ -86,7 +86,7 @@ def test_every_box_is_another_object():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: select_samples(scene(), 0.5, "voss"), "must be 'vos' or 'matched'"),
+        (lambda: select_samples(scene(), 0.5, "voss"), "must be 'vos', 'matched' or 'objects'"),
         (lambda: select_samples(scene(), 0.5, "matched"), "give gt .* or use protocol 'vos'"),
         (
             lambda: select_samples(scene(), 0.5, "matched", {**GT, "images": GT["images"][:2]}),
