@@ -5,7 +5,7 @@ ID images and those of one OOD set together, as in the open-set metrics.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -47,10 +47,18 @@ def pairs_of(run: Recorded, name: str) -> ObjectPairs:
     return run.pairs[name]
 
 
-def paired_rows_of(run: Recorded) -> dict[str, np.ndarray]:
-    """Rows ``[R]`` of the records that lie on an object, ascending, by set; none without truth."""
+def paired_rows_of(run: Recorded, ood_sets: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+    """Rows ``[R]`` of the records that lie on an object, ascending, of the ID set and OOD sets.
+
+    Args:
+        run: detections of one run.
+        ood_sets: ``None``: all. A set whose annotations do not exist has no such row.
+
+    Raises:
+        ValueError: annotations cannot be read.
+    """
     found = {}
-    for name in (ID, *run.ood_sets):
+    for name in (ID, *(run.ood_sets if ood_sets is None else ood_sets)):
         try:
             found[name] = np.unique(pairs_of(run, name).boxes)
         except FileNotFoundError:

@@ -357,7 +357,7 @@ def _values(
     joint: Mapping[str, tuple[np.ndarray, list[np.ndarray]]],
     score: NamedScore,
 ) -> list[dict[str, np.ndarray]]:
-    """Scores by set for each of the wanted rows; a box that is in several of them is scored once."""
+    """Scores by set for each of the wanted rows; a box in several of them is scored once."""
     built = get_score(score.name, **score.options)
     found: list[dict[str, np.ndarray]] = [{} for _ in joint[ID][1]]
     for name in [name for name in joint if name in records]:

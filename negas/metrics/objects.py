@@ -1,5 +1,4 @@
-"""What becomes of annotated objects, known and unknown; and OSCR: what is taken for known at a
-given recall.
+"""What becomes of annotated objects; and OSCR: how many unknown ones are taken at equal recall.
 
 FPR95 and AUROC compare the boxes that a detector keeps: one that stops firing on unknown objects is
 not rewarded by them. Here the objects are counted. Boxes carry known labels; a box lies on an

@@ -2,7 +2,8 @@
 
 Samples: ``vos``, every box with enough confidence, false positives included (as in published
 tables); ``matched``, only boxes that sit on an annotated object; ``objects``, of these the most
-confident one on each object. With a cut and a rule they make the presets of :mod:`negas.metrics.presets`.
+confident one on each object. With a cut and a rule they make the presets of
+:mod:`negas.metrics.presets`.
 """
 
 from __future__ import annotations

@@ -12,17 +12,19 @@ from .columns import COLUMNS
 from .table import Column, Row, Section, Stat, Table
 
 OSCR_NOTE = (
-    "Objects, not boxes: one threshold on the score runs over all recorded boxes. Taken at 60%: share "
-    "of unknown objects that a box with an ID label covers (IoU over 0.5) where 60% of the known "
-    "objects are found (-: no threshold finds so many). OSCR: area of that recall over that share."
+    "Objects, not boxes: one threshold on the score runs over all recorded boxes. Taken at 60%: "
+    "share of unknown objects that a box with an ID label covers (IoU over 0.5) where 60% of the "
+    "known objects are found (-: no threshold finds so many). OSCR: area of that recall over that "
+    "share."
 )
 STATES_NOTE = (
     "Each annotated object once, boxes over the cut, known from the score that keeps 95% of the "
     "known objects found. Taken for known: a known box covers it; flagged: only boxes that are "
     "called unknown do; found: a box without an ID label does."
 )
-UNKNOWN_COLUMNS = [COLUMNS[key] for key in (*UNKNOWN_STATES, "num_unknown")]
-KNOWN_COLUMNS = [COLUMNS[key] for key in (*KNOWN_STATES, "num_known")]
+_UNKNOWN, _KNOWN = (*UNKNOWN_STATES, "num_unknown"), (*KNOWN_STATES, "num_known")
+UNKNOWN_COLUMNS, KNOWN_COLUMNS = ([COLUMNS[key] for key in keys] for keys in (_UNKNOWN, _KNOWN))
+_OSCR = tuple(f"{key}{end}" for key in OSCR_METRICS for end in ("", "_low", "_high"))
 OSCR_COLUMNS = [COLUMNS[key] for key in OSCR_METRICS]
 _WITH_INTERVAL = ("oscr", "taken_at_60")  # more would not fit into a terminal
 _PARTS = dict(unknown="", unknown_seen=", seen classes", unknown_unseen=", unseen classes")
@@ -53,7 +55,7 @@ def shares(counts: Mapping[str, int], name: str, total_key: str) -> dict[str, fl
 
 def oscr_table(title: str, sections: Sequence[Section], names: Iterable[str]) -> Table | None:
     """OSCR of rows with values by ``<set>/<column>``; ``None`` if there is no number."""
-    made = _split(sections, names, OSCR_METRICS)
+    made = _split(sections, names, _OSCR)
     if not any(
         not math.isnan(row.values[key].mean)
         for section in made
@@ -74,10 +76,10 @@ def oscr_table(title: str, sections: Sequence[Section], names: Iterable[str]) ->
 def state_tables(title: str, sections: Sequence[Section], names: Sequence[str]) -> list[Table]:
     """What becomes of unknown and of known objects, from rows of the preset ``objects``."""
     parts = [f"{name}{suffix}" for name in names for suffix in _PARTS.values()]
-    unknown = _split(sections, parts, UNKNOWN_STATES)
+    unknown = _split(sections, parts, _UNKNOWN)
     groups: list[tuple[list[str], list[Section]]] = []
     for name in names:
-        made = _split(sections, [name], KNOWN_STATES)
+        made = _split(sections, [name], _KNOWN)
         rows = [section.rows for section in made]
         same = [sets for sets, of in groups if [section.rows for section in of] == rows]
         if same:  # OOD images without known objects
@@ -104,13 +106,12 @@ def _split(sections: Sequence[Section], names: Iterable[str], keys: Sequence[str
         for section in sections:
             rows = []
             for row in section.rows:
-                start = f"{name}/"
                 values = {
-                    key.removeprefix(start): stat
-                    for key, stat in row.values.items()
-                    if key.startswith(start)
+                    key: row.values[f"{name}/{key}"]
+                    for key in keys
+                    if f"{name}/{key}" in row.values
                 }
-                if keys[0] in values:
+                if values:
                     rows.append(replace(row, values=values))
             if rows:
                 title = f"{name}: {section.title}" if len(sections) > 1 else name
@@ -125,7 +126,8 @@ def class_table(title: str, counts: Mapping[str, Mapping[str, int]], score: str)
         for name, each in counts.items()
         if (found := shares(each, "", "num_unknown"))
     ]
-    return Table(title, UNKNOWN_COLUMNS, [Section(score, rows)])
+    columns = [replace(column, better=None) for column in UNKNOWN_COLUMNS]  # classes are no rivals
+    return Table(title, columns, [Section(score, rows)])
 
 
 def _number(value: float | None) -> float:
