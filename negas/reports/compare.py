@@ -169,7 +169,7 @@ def compare_objects(
     sets = _sets(entries)
     once: dict[tuple, Entry] = {}
     for entry in entries:  # OSCR is the same for all presets and cuts of a result
-        numbers = [entry.values[f"{name}/{key}"] for name in sets for key in OSCR_METRICS]
+        numbers = [entry.values.get(f"{name}/{key}") for name in sets for key in OSCR_METRICS]
         once.setdefault((entry.label, str(numbers)), replace(entry, section=""))
     oscr = [Section(title, rows) for title, rows in _sections(once.values()).items()]
     found = [oscr_table(OSCR_TITLE, oscr, sets)]

@@ -27,8 +27,9 @@ from .plots import svg_uri
 from .run import ReportRun
 
 OBJECT_NOTES = [
-    "FPR95 and AUROC compare the boxes that are kept; these tables count annotated objects, those of "
-    "the ID test set and of the OOD set together. A box is called known by tau, as on all this page.",
+    "FPR95 and AUROC compare the boxes that are kept; these tables count annotated objects, those "
+    "of the ID test set and of the OOD set together. A box is called known by tau, as on the rest "
+    "of the page.",
 ]
 
 
