@@ -43,9 +43,9 @@ COLUMNS = {
         Column("num_unknown", "unknown objects", percent=False),
         # objects
         Column("oscr", "OSCR", "higher"),
-        Column("taken_at_50", "taken at 50%", "lower"),
-        Column("taken_at_60", "taken at 60%", "lower"),
-        Column("taken_at_70", "taken at 70%", "lower"),
+        Column("taken_at_50", "taken @50%", "lower"),
+        Column("taken_at_60", "taken @60%", "lower"),
+        Column("taken_at_70", "taken @70%", "lower"),
         Column("taken", "taken for known", "lower"),
         Column("flagged", "flagged unknown"),
         Column("found", "found unknown", "higher"),

@@ -173,7 +173,11 @@ def compare_objects(
         once.setdefault((entry.label, str(numbers)), replace(entry, section=""))
     oscr = [Section(title, rows) for title, rows in _sections(once.values()).items()]
     found = [oscr_table(OSCR_TITLE, oscr, sets)]
-    at_cut = [Section(title, rows) for title, rows in _sections(entries).items()]
+    at_cut = [  # of one preset
+        Section(title.removeprefix("objects; "), rows)
+        for title, rows in _sections(entries).items()
+        if title.startswith("objects; ")
+    ]
     return [table for table in found if table] + state_tables("Objects at the cut", at_cut, sets)
 
 

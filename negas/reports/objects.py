@@ -12,7 +12,7 @@ from .columns import COLUMNS
 from .table import Column, Row, Section, Stat, Table
 
 OSCR_NOTE = (
-    "Objects, not boxes: one threshold on the score runs over all recorded boxes. Taken at 60%: "
+    "Objects, not boxes: one threshold on the score runs over all recorded boxes. Taken @60%: "
     "share of unknown objects that a box with an ID label covers (IoU over 0.5) where 60% of the "
     "known objects are found (-: no threshold finds so many). OSCR: area of that recall over that "
     "share."
@@ -57,10 +57,10 @@ def oscr_table(title: str, sections: Sequence[Section], names: Iterable[str]) ->
     """OSCR of rows with values by ``<set>/<column>``; ``None`` if there is no number."""
     made = _split(sections, names, _OSCR)
     if not any(
-        not math.isnan(row.values[key].mean)
+        not math.isnan(stat.mean)
         for section in made
         for row in section.rows
-        for key in OSCR_METRICS
+        for stat in row.values.values()
     ):
         return None
     shown: list[Column] = []
