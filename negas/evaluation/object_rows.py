@@ -168,13 +168,18 @@ def object_counts(
             for each in np.unique(names)
         },
     )
-    about = [c for each in (ID, name) for c in run.truth(each).dataset["categories"]]
-    seen = {c["name"]: c["seen"] for c in about if isinstance(c.get("seen"), bool)}
+    seen = seen_classes(run, ID) | seen_classes(run, name)
     if seen.keys() >= set(names.tolist()) and len(names):
         was = np.array([seen[each] for each in names.tolist()])
         found["unknown_seen"] = _by_state(UNKNOWN_STATES, unknown[was])
         found["unknown_unseen"] = _by_state(UNKNOWN_STATES, unknown[~was])
     return found
+
+
+def seen_classes(run: Recorded, name: str) -> dict[str, bool]:
+    """Whether each class of a set was in pre-training, where its annotations say so."""
+    categories = run.truth(name).dataset["categories"]
+    return {c["name"]: c["seen"] for c in categories if isinstance(c.get("seen"), bool)}
 
 
 def _by_state(names: tuple[str, ...], states: np.ndarray) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """OSCR and states of objects in the rows of a run, against objects counted by hand."""
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from negas.evaluation import object_rows
+from negas.evaluation.object_list import list_objects
 from negas.evaluation.object_rows import (
     object_counts,
     paired_rows_of,
@@ -28,6 +30,7 @@ from negas.files import write_json
 from negas.metrics import PRESETS, LabeledBoxes, oscr, oscr_intervals
 from negas.metrics.objects import OSCR_METRICS
 from negas.records import BoxRecords
+from tests.helpers.commands import call_tool
 from tests.helpers.fake_runs import fake_run
 
 NAMES = ["dog", "cat"]
@@ -236,3 +239,37 @@ def test_known_objects_of_ood_images_are_known(run):
     assert len(known) == 5 and len(unknown) == 3
     assert oscr(known, unknown).num_known == 5
     assert rows_of(run)[0]["num_ood"] == 0, "the object with a box over the cut is no unknown one"
+
+
+# --- a row per object -----------------------------------------------------------------------------
+def test_a_row_per_object_says_what_became_of_it(run):
+    listed = list_objects(run, rows_of(run), SCORES)
+    assert [(row["set"], row["image_id"], row["class"], row["seen"]) for row in listed[2:7]] == [
+        ("id", "2", "dog", None),
+        ("id", "3", "dog", None),
+        ("near", "0", "fox", True),
+        ("near", "0", "kite", False),
+        ("near", "1", "fox", True),
+    ]
+    assert [listed[5][key] for key in ("x1", "y1", "x2", "y2", "cut")] == [20, 0, 30, 10, 0.5]
+    for row, score in zip(rows_of(run), SCORES, strict=True):
+        for known, states in ((True, row["objects"]["known"]), (False, row["objects"]["unknown"])):
+            told = [each[score.label] for each in listed if each["known"] == known]
+            assert {state: told.count(state) for state in states} == states
+    assert list_objects(run, rows_of(run, "val_f1"), SCORES) == []
+
+
+def test_the_command_writes_the_objects(tmp_path):
+    folder = fake_run(tmp_path / "run")
+    how = ["--bootstrap", 0, "--rotations", 0, "--banks", "model", "oracle", "--out"]
+    assert call_tool("score", folder, *how, tmp_path / "plain") == 0
+    assert not (tmp_path / "plain" / "ood_objects.csv").exists()
+    assert call_tool("score", folder, "--preset", "objects", *how, tmp_path / "out") == 0
+    with open(tmp_path / "out" / "ood_objects.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["set"] for row in rows] == ["id"] * 12 + ["near"] * 12 + ["far"] * 12
+    (scored,) = json.loads((tmp_path / "out" / "ood_scores.json").read_text())["runs"]
+    for row in [row for row in scored["rows"] if "objects" in row]:
+        title = row["score"] + (", bank oracle" if row["bank"] == "oracle" else "")
+        told = [each[title] for each in rows if each["set"] == row["ood_set"]]
+        assert told.count("taken") == row["objects"]["unknown"]["taken"]
