@@ -24,6 +24,7 @@ from .open_set import LabeledBoxes
 from .roc import required_count
 
 RECALLS = (0.5, 0.6, 0.7)  # of known objects, at which the share of unknown ones is read
+_DRAWS = 64  # of a bootstrap at once: their weights stay in the cache
 OSCR_METRICS = ("oscr", *(f"taken_at_{round(100 * recall)}" for recall in RECALLS))
 KNOWN_STATES = ("right", "wrong_label", "called_unknown", "missed")
 UNKNOWN_STATES = ("taken", "flagged", "found", "not_found")
@@ -136,7 +137,7 @@ def oscr(known: np.ndarray, unknown: np.ndarray) -> OSCRResult:
         ValueError: a value is NaN.
     """
     steps = _Steps(known, unknown)
-    numbers = steps.numbers(np.ones(len(steps.known)), np.ones(len(steps.unknown)))
+    (numbers,) = steps.numbers(*steps.once).tolist()
     recall, taken = (
         float(np.isfinite(side).mean()) if len(side) else float("nan")
         for side in (steps.known, steps.unknown)
@@ -155,9 +156,11 @@ def oscr_curve(known: np.ndarray, unknown: np.ndarray) -> tuple[np.ndarray, np.n
     steps = _Steps(known, unknown)
     if not len(steps.known) or not len(steps.unknown):
         raise ValueError("an OSCR curve needs known and unknown objects.")
-    counts = [steps.counts(np.ones(len(known)), np.ones(len(unknown)))]
-    found, taken = (side[::-1].cumsum() for side in counts[0])
-    return np.r_[0, found] / len(steps.known), np.r_[0, taken] / len(steps.unknown)
+    (found,), (above,), (taken,) = steps.counts(*steps.once)
+    found = np.r_[0, found]
+    x = np.r_[0, np.stack([found[:-1], found[1:]], 1).ravel(), found[-1]]
+    y = np.r_[0, np.stack([above, taken], 1).ravel(), np.isfinite(steps.unknown).sum()]
+    return x / len(steps.known), y / len(steps.unknown)
 
 
 def oscr_intervals(
@@ -190,12 +193,15 @@ def oscr_intervals(
     if n < 1 or not 0 < level < 1:
         raise ValueError(f"oscr_intervals needs n >= 1 and 0 < level < 1, got {n} and {level}.")
     steps, generator = _Steps(known, unknown), np.random.default_rng(seed)
-    values = np.array(steps.numbers(*(np.ones(len(side)) for side in images)))
-    draws = []
-    for _ in range(n):
-        times = np.concatenate([draw_counts(size, generator) for size in sizes])
-        draws.append(steps.numbers(*(times[side] for side in images)))
-    drawn = np.array(draws)
+    (values,) = steps.numbers(*steps.once)
+    parts = []
+    for start in range(0, n, _DRAWS):
+        times = [
+            np.concatenate([draw_counts(size, generator) for size in sizes])
+            for _ in range(min(_DRAWS, n - start))
+        ]
+        parts.append(steps.numbers(*(np.stack(times)[:, side] for side in images)))
+    drawn = np.concatenate(parts)
     drawn = drawn[~np.isnan(drawn[:, 0])]  # not those without any object of a kind
     if not len(drawn):
         return dict.fromkeys(OSCR_METRICS, Interval(*[float("nan")] * 4))
@@ -205,41 +211,58 @@ def oscr_intervals(
 
 
 class _Steps:
-    """The thresholds at which anything changes, and the numbers for objects counted so often."""
+    """The thresholds that find known objects, and the numbers for objects counted so often.
+
+    Attributes:
+        known: thresholds ``[n]``.
+        unknown: thresholds ``[m]``.
+        once: weights ``[1, n]`` and ``[1, m]`` that count each object once.
+    """
 
     def __init__(self, known: np.ndarray, unknown: np.ndarray) -> None:
         self.known, self.unknown = (np.asarray(x, dtype=np.float64) for x in (known, unknown))
-        pooled = np.r_[self.known, self.unknown]
-        if np.isnan(pooled).any():
+        if np.isnan(self.known).any() or np.isnan(self.unknown).any():
             raise ValueError("an object's score is NaN; -inf stands for no box.")
-        distinct, place = np.unique(pooled, return_inverse=True)
-        none = int(len(distinct) > 0 and distinct[0] == -np.inf)  # no threshold gets there
-        self.size = len(distinct) - none
-        places = np.split(place - none, [len(self.known)])
-        self.reached = [np.flatnonzero(side >= 0) for side in places]
-        self.places = [side[kept] for side, kept in zip(places, self.reached, strict=True)]
-
-    def counts(self, *weights: np.ndarray) -> list[np.ndarray]:
-        """How often known and unknown objects are reached first at each threshold, ascending."""
-        return [
-            np.bincount(place, weight[kept], self.size)
-            for place, kept, weight in zip(self.places, self.reached, weights, strict=True)
+        self.once = tuple(np.ones((1, len(side))) for side in (self.known, self.unknown))
+        falling = np.unique(-self.known[self.known > -np.inf])  # negated, so ascending
+        self.orders = [np.argsort(-side, kind="stable") for side in (self.known, self.unknown)]
+        ranked = [
+            -side[order]
+            for side, order in zip((self.known, self.unknown), self.orders, strict=True)
         ]
+        self.found = np.searchsorted(ranked[0], falling, "right")
+        self.above, self.taken = (np.searchsorted(ranked[1], falling, s) for s in ("left", "right"))
 
-    def numbers(self, known: np.ndarray, unknown: np.ndarray) -> list[float]:
-        """:data:`OSCR_METRICS`, each object counted as often as its weight says."""
-        num_known, num_unknown = known.sum(), unknown.sum()
-        if not num_known or not num_unknown:
-            return [float("nan")] * len(OSCR_METRICS)
-        first_known, first_unknown = self.counts(known, unknown)
-        found, taken = (side[::-1].cumsum()[::-1] for side in (first_known, first_unknown))
-        area = first_known @ (num_unknown - taken + 0.5 * first_unknown) / num_known / num_unknown
-        shares = []
+    def counts(self, known: np.ndarray, unknown: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Known objects that reach each threshold, unknown ones that exceed and that reach it.
+
+        ``[D, T]`` each, thresholds falling, from weights ``[D, n]`` and ``[D, m]``.
+        """
+        summed = [
+            np.cumsum(np.pad(weights[:, order], ((0, 0), (1, 0))), axis=1)
+            for weights, order in zip((known, unknown), self.orders, strict=True)
+        ]
+        return summed[0][:, self.found], summed[1][:, self.above], summed[1][:, self.taken]
+
+    def numbers(self, known: np.ndarray, unknown: np.ndarray) -> np.ndarray:
+        """:data:`OSCR_METRICS` ``[D, 4]`` of D draws, from weights ``[D, n]`` and ``[D, m]``."""
+        num_known, num_unknown = known.sum(axis=1), unknown.sum(axis=1)
+        numbers = np.full((len(known), len(OSCR_METRICS)), np.nan)
+        kept = (num_known > 0) & (num_unknown > 0)
+        known, unknown, num_known, num_unknown = (
+            each[kept] for each in (known, unknown, num_known, num_unknown)
+        )
+        found, above, taken = self.counts(known, unknown)
+        first = np.diff(found, axis=1, prepend=0)
+        won = num_unknown[:, None] - (above + taken) / 2
+        made = [(first * won).sum(axis=1) / num_known / num_unknown]
+        taken = np.pad(taken, ((0, 0), (0, 1)), constant_values=np.nan)  # where none reaches
         for recall in RECALLS:
-            enough = np.flatnonzero(found >= required_count(recall, int(num_known)))
-            share = taken[enough[-1]] / num_unknown if len(enough) else float("nan")
-            shares.append(float(share))
-        return [float(area), *shares]
+            needed = required_count(recall, num_known.astype(np.int64))
+            place = (found < needed[:, None]).sum(axis=1)
+            made.append(taken[np.arange(len(taken)), place] / num_unknown)
+        numbers[kept] = np.stack(made, axis=1)
+        return numbers
 
 
 # --- what becomes of each object ------------------------------------------------------------------

@@ -79,6 +79,11 @@ def test_a_recall_that_no_threshold_reaches_has_no_share():
     assert result.taken_at_50 == 0 and np.isnan([result.taken_at_60, result.taken_at_70]).all()
 
 
+def test_a_curve_without_a_found_object_stands_on_the_axis():
+    recall, taken = oscr_curve([NONE], [0.5, NONE])
+    assert (recall.tolist(), taken.tolist()) == ([0, 0], [0, 0.5])
+
+
 def test_without_objects_of_a_kind_there_are_no_numbers():
     for known, unknown in (([], [0.5]), ([0.5], []), ([], [])):
         result = oscr(known, unknown).to_dict()
