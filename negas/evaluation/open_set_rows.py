@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from negas.metrics import LabeledBoxes, open_set_metrics, truth_boxes
+from negas.metrics import LabeledBoxes, open_set_metrics
 from negas.metrics.open_set import Treatment
 from negas.records import ID
 from negas.scores import get_score
 
+from .object_rows import objects_of
 from .recorded import Recorded
 from .rows import NamedScore, Samples, bank_records
 
@@ -68,19 +70,8 @@ def open_set_row(
             labels = np.full(len(more.labels), num_known)
             more = LabeledBoxes(_keys(name, more.image_ids), more.bboxes, labels, more.scores)
             predictions.append(more)
-        key = (name, crowd, difficult)
-        if key not in run.objects:
-            run.objects[key] = truth_boxes(run.truth(name), run.id_labels, crowd, difficult)
-        truth = run.objects[key]
-        looked_at = np.isin(_keys(name, truth.image_ids), _keys(name, each.images))
-        truths.append(
-            LabeledBoxes(
-                _keys(name, truth.image_ids[looked_at]),
-                truth.bboxes[looked_at],
-                truth.labels[looked_at],
-                ignored=truth.ignored[looked_at],
-            )
-        )
+        truth = objects_of(run, name, crowd, difficult)
+        truths.append(replace(truth, image_ids=_keys(name, truth.image_ids), names=None))
     result = open_set_metrics(_join(truths), _join(predictions), num_known)
     return result.to_dict() | dict(tau=tau)
 

@@ -44,7 +44,9 @@ class ScoreOptions(Options):
         (), help="work dir of tools/test.py, or a records folder", positional=True, metavar="RUN"
     )
     preset: tuple[str, ...] = option(
-        ("val_f1",), help="protocols: val_f1, vos, siren, matched, owod, fixed", metavar="NAME"
+        ("val_f1",),
+        help="protocols: val_f1, vos, siren, matched, objects, owod, fixed",
+        metavar="NAME",
     )
     cut: tuple[str, ...] | None = option(
         None,

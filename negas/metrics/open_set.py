@@ -40,6 +40,7 @@ class LabeledBoxes:
         scores: ``[N]``, by which predictions are ranked; ground truth needs none.
         ignored: bool ``[N]``, of ground truth: objects that neither help nor harm; a prediction of
             their label that lies on one is no hit and no false one. ``None``: none.
+        names: ``[N]``, the class of each annotated object, where it is known.
     """
 
     image_ids: np.ndarray
@@ -47,18 +48,19 @@ class LabeledBoxes:
     labels: np.ndarray
     scores: np.ndarray | None = None
     ignored: np.ndarray | None = None
+    names: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        for name in ("image_ids", "bboxes", "labels", "scores", "ignored"):
+        for name in ("image_ids", "bboxes", "labels", "scores", "ignored", "names"):
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, np.asarray(value))
         object.__setattr__(self, "bboxes", self.bboxes.astype(np.float64).reshape(-1, 4))
-        columns = (self.image_ids, self.bboxes, self.labels, self.scores, self.ignored)
+        columns = (self.image_ids, self.bboxes, self.labels, self.scores, self.ignored, self.names)
         lengths = [len(values) for values in columns if values is not None]
         if len(set(lengths)) > 1:
             raise ValueError(
-                "image_ids, bboxes, labels, scores and ignored must be equally long, got "
+                "image_ids, bboxes, labels, scores, ignored and names must be equally long, got "
                 f"{lengths}."
             )
         if not np.isfinite(self.bboxes).all():
@@ -215,7 +217,7 @@ def truth_boxes(
             raise ValueError(f"objects marked {mark}: expected {names}, got {treatment!r}.")
     coco = load_coco(truth)
     known = {name: label for label, name in enumerate(class_names)}
-    labels = {c["id"]: known.get(c["name"], len(known)) for c in coco.dataset["categories"]}
+    names = {c["id"]: c["name"] for c in coco.dataset["categories"]}
 
     def counted(thing: dict, treatment: Treatment) -> bool:
         return any(thing.get(mark) and how == treatment for mark, how in marks.items())
@@ -228,8 +230,9 @@ def truth_boxes(
     return LabeledBoxes(
         np.array([thing["image_id"] for thing in objects]),
         corners(objects),
-        np.array([labels[thing["category_id"]] for thing in objects], dtype=np.int64),
+        np.array([known.get(names[t["category_id"]], len(known)) for t in objects], dtype=np.int64),
         ignored=np.array([counted(thing, "ignored") for thing in objects], dtype=bool),
+        names=np.array([names[t["category_id"]] for t in objects], dtype=str),
     )
 
 

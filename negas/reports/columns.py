@@ -44,6 +44,20 @@ COLUMNS = {
         Column("recall_unknown", "U-Recall", "higher"),
         Column("precision_unknown", "P_U unknown", "higher"),
         Column("num_unknown", "unknown objects", percent=False),
+        # objects
+        Column("oscr", "OSCR", "higher"),
+        Column("taken_at_50", "taken @50%", "lower"),
+        Column("taken_at_60", "taken @60%", "lower"),
+        Column("taken_at_70", "taken @70%", "lower"),
+        Column("taken", "taken for known", "lower"),
+        Column("flagged", "flagged unknown"),
+        Column("found", "found unknown", "higher"),
+        Column("not_found", "not found", "lower"),
+        Column("right", "right label", "higher"),
+        Column("wrong_label", "wrong label", "lower"),
+        Column("called_unknown", "called unknown"),
+        Column("missed", "missed", "lower"),
+        Column("num_known", "known objects", percent=False),
     )
 }
 
@@ -63,6 +77,7 @@ CONTROLS = {"rotated": "rotated", "no_leaks": "without leaks"}
 _SAMPLES = {
     "vos": "every box over the cut is a sample",
     "matched": "boxes on annotated objects only",
+    "objects": "the best box of each annotated object only",
 }
 _RULES = {
     "at_least": "FPR95 at a recall of at least 95%",

@@ -23,6 +23,7 @@ from negas.text import in_markdown
 
 from . import columns
 from .columns import BY_RULE, CONTROLS, Block, blocks_of, by_rule, score_title
+from .objects import object_values, oscr_table, state_tables
 from .owod import owod_table
 from .table import Column, Row, Section, Stat, Table, print_table, to_markdown
 
@@ -30,6 +31,7 @@ _NAMES = {"stock": "(stock)", "coop": "+ CoOp prompts", "negas": "+ NegAS"}
 # Detectors by the start of a config's second part; YOLO-World goes without saying in tuned rows.
 _DETECTORS = {"grounding-dino": "Grounding DINO", "mm-grounding-dino": "MM-Grounding-DINO"}
 _FIRST = "YOLO-World"
+OSCR_TITLE = "Objects at equal recall of known ones"
 
 
 @dataclass
@@ -163,8 +165,9 @@ class BlockTable:
                     continue
                 name = row["ood_set"]
                 numbers = by_rule(row) | dict(num_ood=row["num_ood"])
-                for key, value in numbers.items():
-                    found.setdefault(f"{name}/{key}", []).append(value)
+                numbers = {f"{name}/{key}": value for key, value in numbers.items()}
+                for key, value in (numbers | object_values(row)).items():
+                    found.setdefault(key, []).append(value)
                 if name == self.ood_sets[0]:
                     found.setdefault("num_id", []).append(row["num_id"])
                     found.setdefault("cut", []).append(row["cut"])
@@ -435,8 +438,13 @@ def make_report(
             truths |= {files[name]: truth for name, truth in run.truths.items() if files[name]}
             run.forget()
     tables = []
-    for block in blocks_of(row for method in methods for rows in method.rows for row in rows):
-        tables.append(main_table(methods, block))
+    blocks = blocks_of(row for method in methods for rows in method.rows for row in rows)
+    for block in blocks:
+        tables.append(main := main_table(methods, block))
+        if block == blocks[0]:  # OSCR looks at all boxes, so it is the same in all blocks
+            if table := oscr_table(OSCR_TITLE, main.sections, runs[0].ood_sets):
+                tables.append(table)
+        tables += state_tables(f"Objects. {block.title}", main.sections, runs[0].ood_sets)
         if owod := _owod_table(methods, block):
             tables.append(owod)
         if banks := bank_table(methods, block):
@@ -500,7 +508,7 @@ def _describe(method: Method, run: Run) -> str:
 
 
 def print_report(tables: Sequence[Table], brief: bool = False) -> None:
-    """Print tables; ``brief``: only those of each run's own cut."""
+    """Print tables; ``brief``: only those of each run's own cut, and OSCR, which has none."""
     for table in tables:
-        if not brief or "each run's own" in table.title:
+        if not brief or "each run's own" in table.title or table.title == OSCR_TITLE:
             print_table(table)

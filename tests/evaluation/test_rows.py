@@ -22,6 +22,7 @@ from negas.evaluation.rows import (
 )
 from negas.files import write_json
 from negas.metrics import PRESETS, bootstrap, ood_metrics, rotated_bank
+from negas.metrics.objects import OSCR_METRICS
 from negas.metrics.protocol import ROW_METRICS
 from negas.records import BoxRecords
 from negas.scores import get_score
@@ -211,7 +212,9 @@ def test_intervals_over_images(run):
     ]
     values = [get_score("max_sigmoid")(side.id_logits, side.neg_logits) for side in sides]
     wanted = bootstrap(*values, 30, 4, tuple(side.image_ids for side in sides)).to_dict()
-    assert near["interval"] == {k: wanted[k] for k in ("auroc", "fpr95", "level", "num_draws")}
+    made = {k: wanted[k] for k in ("auroc", "fpr95", "level", "num_draws")}
+    assert {k: near["interval"][k] for k in made} == made
+    assert near["interval"].keys() - made == {*OSCR_METRICS}
     assert empty["interval"] is None
     controls = [r for r in rows_of(run, draws=30) if r["control"] != "none"]
     assert controls and all(row["interval"] is None for row in controls)
