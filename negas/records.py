@@ -24,9 +24,9 @@ ID, ID_VAL = "id", "id_val"  # names of the ID test set and the ID validation se
 SET_TITLES = {ID: "ID test", ID_VAL: "ID validation"}
 VERSION = 1
 CHUNK = 16_384  # boxes scored at once: float64 copies stay in the cache and memory stays flat
-_OPTIONAL = ("neg_logits", "embeddings", "query_inds", "id_cosines", "neg_cosines")
+_OPTIONAL = ("neg_logits", "embeddings", "query_inds", "id_cosines", "neg_cosines", "agreement")
 _AXES = dict(bboxes=2, labels=1, scores=1, id_logits=2, neg_logits=2)
-_AXES |= dict(embeddings=2, query_inds=1, id_cosines=2, neg_cosines=2)
+_AXES |= dict(embeddings=2, query_inds=1, id_cosines=2, neg_cosines=2, agreement=1)
 _NO_EMBEDDINGS = "these records hold no embeddings for {}; test again with embeddings kept."
 _ARRAYS = ("image_ids", "bboxes", "labels", "scores", "id_logits", *_OPTIONAL, "images")
 
@@ -56,6 +56,8 @@ class BoxRecords:
             of a token, where labels are sets of tokens.
         id_cosines: ``[N, K]`` in [-1, 1], or ``None``: the mean cosine of a box and a label's
             tokens, where ID texts differ from image to image. ``neg_cosines`` ``[N, M]``: likewise.
+        agreement: ``[N]`` in [0, 1], or ``None``: of neighbouring cells about the box, where boxes
+            are those of cells (:func:`negas.unknown.agreement_of_neighbors`).
         images: ids of all images that were looked at, also those without a detection; by default
             the ids that occur in ``image_ids``.
         meta: what JSON can hold: data set name, ``id_labels``, ``neg_labels``, settings.
@@ -71,6 +73,7 @@ class BoxRecords:
     query_inds: np.ndarray | None = None
     id_cosines: np.ndarray | None = None
     neg_cosines: np.ndarray | None = None
+    agreement: np.ndarray | None = None
     images: np.ndarray | None = None
     meta: dict[str, Any] = field(default_factory=dict)
 

@@ -59,7 +59,7 @@ def to_arrays(
         )
         for key in (
             *("bboxes", "labels", "scores", "id_logits", "neg_logits"),
-            *("embeddings", "id_cosines", "neg_cosines"),
+            *("embeddings", "id_cosines", "neg_cosines", "agreement"),
         )
         if key in pred
     }

@@ -15,7 +15,7 @@ import torch
 from negas.metrics.matching import rows_by_image
 from negas.records import BoxRecords
 from negas.token_labels import against_tokens
-from negas.unknown import UnknownOptions, unknown_rows
+from negas.unknown import UnknownOptions, unknown_rows, unknown_scores
 
 from .recorded import Recorded
 
@@ -29,19 +29,21 @@ class UnknownBoxes:
     Attributes:
         image_ids: ``[n]``.
         bboxes: xyxy in original-image pixels, ``[n, 4]``.
-        scores: sigmoid of the best word, ``[n]``.
-        words: which word that is, int64 ``[n]``.
+        scores: :func:`negas.unknown.unknown_scores`, ``[n]``.
+        words: the best word, int64 ``[n]``.
+        word_scores: its sigmoid, ``[n]``.
     """
 
     image_ids: np.ndarray
     bboxes: np.ndarray
     scores: np.ndarray
     words: np.ndarray
+    word_scores: np.ndarray
 
     def over(self, score_thr: float) -> UnknownBoxes:
         """What is left at a higher threshold: as if it had been sought with that."""
         keep = self.scores >= score_thr
-        parts = (self.image_ids, self.bboxes, self.scores, self.words)
+        parts = (self.image_ids, self.bboxes, self.scores, self.words, self.word_scores)
         return UnknownBoxes(*(part[keep] for part in parts))
 
 
@@ -108,18 +110,20 @@ def find_unknown(
     columns = np.arange(len(feats)) if words is None else np.asarray(words, dtype=np.int64)
     logits, best = best_of_words(cells, feats[columns])
     options = options_of(run)
-    id_logits = cells.id_logits.max(1)
+    agreement = np.ones(len(cells), np.float32) if cells.agreement is None else cells.agreement
+    of_cells = map(torch.from_numpy, (logits, cells.id_logits.max(1), agreement))
+    scores = unknown_scores(*of_cells, options).numpy()
     kept = rows_by_image(boxes.image_ids, np.flatnonzero(boxes.scores >= np.float32(id_cut)))
     chosen = []
-    candidates = np.flatnonzero((logits > id_logits) & (logits >= np.log(least / (1 - least))))
-    for image, rows in rows_by_image(cells.image_ids, candidates).items():
+    for image, rows in rows_by_image(cells.image_ids, np.flatnonzero(scores >= least)).items():
         hiding = boxes.bboxes[kept[image]] if image in kept else np.zeros((0, 4), np.float32)
-        arrays = (cells.bboxes[rows], logits[rows], id_logits[rows], hiding)
+        arrays = (cells.bboxes[rows], scores[rows], hiding)
         found = unknown_rows(*map(torch.from_numpy, arrays), options, least)
         chosen.append(rows[found.numpy()])
     rows = np.concatenate(chosen) if chosen else np.zeros(0, np.int64)
-    scores = 1 / (1 + np.exp(-logits[rows].astype(np.float64)))
-    return UnknownBoxes(cells.image_ids[rows], cells.bboxes[rows], scores, columns[best[rows]])
+    word_scores = 1 / (1 + np.exp(-logits[rows].astype(np.float64)))
+    where = (cells.image_ids[rows], cells.bboxes[rows])
+    return UnknownBoxes(*where, scores[rows].astype(np.float64), columns[best[rows]], word_scores)
 
 
 def options_of(run: Recorded) -> UnknownOptions:

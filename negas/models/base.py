@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from mmdet.registry import MODELS as MMDET_MODELS
 from mmdet.structures import DetDataSample
@@ -42,7 +42,7 @@ class BaseDetector:
     base_sha256: str | None = None
     relabelled = False
     finder: UnknownFinder | None = None
-    cell_share = 1.0  # of the cells that can be unknown objects: those of the largest ID score
+    unknown_defaults: ClassVar[dict[str, float]] = {}  # of UnknownFinder
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class BaseDetector:
         self.prompt: PromptLearner | None = None  # not of the class: it would hide a module
         settings = (kwargs.get("test_cfg") or {}).get("unknown")
         if settings:
-            self.finder = UnknownFinder.of(settings, self.class_names, self.cell_share)
+            self.finder = UnknownFinder.of(settings, self.class_names, self.unknown_defaults)
 
     @property
     def text_options(self) -> dict[str, object]:

@@ -21,6 +21,7 @@ from negas.unknown import (
     distinct,
     pick_cells,
     unknown_rows,
+    unknown_scores,
 )
 
 WHERE = "model.test_cfg.unknown"
@@ -38,6 +39,8 @@ class Cells:
         word_logits: gives the logits ``[n', V]`` of some cells (int64 ``[n']``) and the words that
             were encoded.
         embed: gives their embeddings ``[n', D+1]``, as records hold them.
+        agreement: of neighbouring cells about the box, in [0, 1], ``[N]``; ``None``: cells have no
+            neighbours.
     """
 
     bboxes: Tensor
@@ -46,6 +49,7 @@ class Cells:
     kept: InstanceData
     word_logits: Callable[[Tensor, Any], Tensor]
     embed: Callable[[Tensor], Tensor]
+    agreement: Tensor | None = None
 
 
 def vocabulary_of(options: UnknownOptions, class_names: Sequence[str]) -> Vocabulary:
@@ -76,7 +80,8 @@ class UnknownFinder:
     Args:
         options: how.
         class_names: ID names; they, their synonyms and their kinds are no words of it.
-        share: of the cells that meet words, where the options do not say.
+        share: where the options do not say.
+        id_weight: likewise.
 
     Attributes:
         words: the V words, in order; ``unknown_instances.words`` index them.
@@ -87,19 +92,30 @@ class UnknownFinder:
     """
 
     def __init__(
-        self, options: UnknownOptions, class_names: Sequence[str], share: float = 1.0
+        self,
+        options: UnknownOptions,
+        class_names: Sequence[str],
+        share: float = 1.0,
+        id_weight: float = 0.25,
     ) -> None:
-        self.options = options
-        self.share = share if options.share is None else options.share
+        self.options = replace(
+            options,
+            share=share if options.share is None else options.share,
+            id_weight=id_weight if options.id_weight is None else options.id_weight,
+        )
         self.words: tuple[str, ...] = vocabulary_of(options, class_names).words
         self._encoded: tuple[torch.device, Any] | None = None
 
     @classmethod
     def of(
-        cls, settings: Mapping[str, Any], class_names: Sequence[str], share: float
+        cls,
+        settings: Mapping[str, Any],
+        class_names: Sequence[str],
+        defaults: Mapping[str, float],
     ) -> UnknownFinder:
-        """From ``model.test_cfg.unknown``."""
-        return cls(UnknownOptions.from_settings(settings, WHERE, section=True), class_names, share)
+        """From ``model.test_cfg.unknown``, and what a detector says where that does not."""
+        options = UnknownOptions.from_settings(settings, WHERE, section=True)
+        return cls(options, class_names, **defaults)
 
     def calibrate(self, words: Sequence[str], score_thr: float) -> None:
         """Take over what a calibration says.
@@ -135,18 +151,22 @@ class UnknownFinder:
             keep_cells: give the cells, too.
 
         Returns:
-            ``bboxes [n,4]``, ``scores [n]`` (sigmoid of the best word), ``labels [n]``, all -1,
-            and ``words [n]``; ``None`` without a threshold. ``bboxes``, ``scores`` (largest sigmoid
-            of the ID names), ``labels``, ``id_logits``, ``embeddings``; ``None`` unless asked for.
+            ``bboxes [n,4]``, ``scores [n]`` (:func:`negas.unknown.unknown_scores`), ``labels [n]``,
+            all -1, ``words [n]`` and ``word_scores [n]``, their sigmoids; ``None`` without a
+            threshold. ``bboxes``, ``scores`` (largest sigmoid of the ID names), ``labels``,
+            ``id_logits``, ``embeddings``, ``agreement``; ``None`` unless asked for.
         """
         options = self.options
         logits, labels = cells.id_logits.max(1)
-        chosen = (cells.bboxes, cells.size, self.share, options.min_size)
+        chosen = (cells.bboxes, cells.size, options.share, options.min_size)
         inds = pick_cells(logits, *chosen)
         logits, labels = logits[inds], labels[inds]
         height, width = cells.size
         limit = cells.bboxes.new_tensor([width, height, width, height])
         bboxes = torch.minimum(cells.bboxes[inds].clamp(min=0), limit)
+        agreement = torch.ones_like(logits)
+        if cells.agreement is not None:
+            agreement = cells.agreement[inds]
         found = recorded = None
         if options.is_calibrated:
             words = self.encoded(encode, inds.device)
@@ -154,13 +174,14 @@ class UnknownFinder:
                 lambda part: cells.word_logits(inds[part], words), len(self.words), inds
             )
             kept = cells.kept.bboxes[cells.kept.scores >= options.id_score_thr]
-            chosen = (bboxes, word_logits, logits, kept, options, options.score_thr)
-            rows = unknown_rows(*chosen)
+            scores = unknown_scores(word_logits, logits, agreement, options)
+            rows = unknown_rows(bboxes, scores, kept, options, options.score_thr)
             found = InstanceData(
                 bboxes=bboxes[rows],
-                scores=word_logits[rows].sigmoid(),
+                scores=scores[rows],
                 labels=torch.full_like(rows, UNKNOWN_LABEL),
                 words=best[rows],
+                word_scores=word_logits[rows].sigmoid(),
             )
         if keep_cells:
             rows = distinct(bboxes, logits, options.record_cells)
@@ -170,5 +191,6 @@ class UnknownFinder:
                 labels=labels[rows],
                 id_logits=cells.id_logits[inds[rows]],
                 embeddings=cells.embed(inds[rows]).half(),
+                agreement=agreement[rows],
             )
         return found, recorded

@@ -4,16 +4,26 @@ Torch and numpy only. Detectors and the re-scoring of records choose boxes with 
 """
 
 from .options import CALIBRATED, UNKNOWN_LABEL, UNKNOWN_NAME, UnknownOptions
-from .select import best_words, distinct, pick_cells, suppress, unknown_rows
+from .select import (
+    agreement_of_neighbors,
+    best_words,
+    distinct,
+    pick_cells,
+    suppress,
+    unknown_rows,
+    unknown_scores,
+)
 
 __all__ = [
     "CALIBRATED",
     "UNKNOWN_LABEL",
     "UNKNOWN_NAME",
     "UnknownOptions",
+    "agreement_of_neighbors",
     "best_words",
     "distinct",
     "pick_cells",
     "suppress",
     "unknown_rows",
+    "unknown_scores",
 ]

@@ -21,11 +21,17 @@ class UnknownOptions(Options):
     vocabulary: str | tuple[str, ...] = option(
         "common", help="'common', a vocabulary or bank (.json), a text file, or words"
     )
-    score_thr: float | str = option(
-        CALIBRATED, help="least sigmoid of a word, or 'calibrated'", ge=0, lt=1
-    )
+    score_thr: float | str = option(CALIBRATED, help="least score, or 'calibrated'", ge=0, lt=1)
     id_score_thr: float = option(
         0.3, help="ID boxes of this confidence hide what they lie on", ge=0, le=1
+    )
+    id_weight: float | None = option(
+        None,
+        help="of the largest ID logit, which is taken off a word's (default: the detector's)",
+        ge=0,
+    )
+    agreement_weight: float = option(
+        12, help="of the share in which neighbouring cells disagree about the box", ge=0
     )
     id_overlap: float = option(
         0.5, help="least IoU with such a box for being hidden by it", gt=0, le=1
@@ -35,8 +41,8 @@ class UnknownOptions(Options):
     min_size: float = option(4, help="least side in pixels of the image", ge=0)
     share: float | None = option(
         None,
-        help="of the cells, those of the largest ID score, that meet words (default: a fifth of a "
-        "grid, all queries)",
+        help="of the cells, those of the largest ID score, that meet words (default: the "
+        "detector's)",
         gt=0,
         le=1,
     )

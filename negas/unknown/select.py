@@ -6,7 +6,7 @@ Shapes: N cells, n those that are looked at, K ID labels, V words, C channels, m
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -62,6 +62,42 @@ def distinct(bboxes: Tensor, id_logits: Tensor, most: int, iou: float = 0.8) -> 
     return order[suppress(bboxes[order], iou)][:most].sort().values
 
 
+def agreement_of_neighbors(bboxes: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:
+    """Mean IoU of each cell's box with those of the cells beside, above and below it, ``[B, N]``.
+
+    Args:
+        bboxes: of all cells of a grid's levels, row by row, ``[B, N, 4]``.
+        sizes: rows and columns of each level.
+
+    Returns:
+        In [0, 1]; 1 for a cell without neighbours.
+    """
+    parts = []
+    for level, (height, width) in zip(
+        bboxes.split([h * w for h, w in sizes], dim=1), sizes, strict=True
+    ):
+        grid = level.unflatten(1, (height, width))
+        total, count = grid.new_zeros(grid.shape[:3]), grid.new_zeros(height, width)
+        for dim, length in ((1, height), (2, width)):
+            first, second = grid.narrow(dim, 0, length - 1), grid.narrow(dim, 1, length - 1)
+            overlap = _paired_iou(first, second)
+            for start in (0, 1):
+                total.narrow(dim, start, length - 1).add_(overlap)
+                count.narrow(dim - 1, start, length - 1).add_(1)
+        mean = torch.where(count > 0, total / count.clamp(min=1), 1.0)
+        parts.append(mean.flatten(1))
+    return torch.cat(parts, 1)
+
+
+def _paired_iou(boxes: Tensor, others: Tensor) -> Tensor:
+    """IoU of boxes ``[..., 4]`` with as many others, ``[...]``; 0 where neither has an area."""
+    top_left = torch.maximum(boxes[..., :2], others[..., :2])
+    sides = (torch.minimum(boxes[..., 2:], others[..., 2:]) - top_left).clip(0)
+    shared = sides[..., 0] * sides[..., 1]
+    union = box_area(boxes) + box_area(others) - shared
+    return torch.where(union > 0, shared / union.where(union > 0, 1.0), 0.0)
+
+
 def best_words(
     logits: Callable[[slice], Tensor], num_words: int, cells: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -82,33 +118,50 @@ def best_words(
     return torch.cat([part.values for part in best]), torch.cat([part.indices for part in best])
 
 
+def unknown_scores(
+    word_logits: Tensor, id_logits: Tensor, agreement: Tensor, options: UnknownOptions
+) -> Tensor:
+    """How sure it is that a cell is an unknown object, ``[n]`` in [0, 1).
+
+    ``sigmoid(max word logit - id_weight * max ID logit - agreement_weight * (1 - agreement))``, 0
+    where an ID name beats every word. What an ID name fires on as well is more likely a known
+    object that the ID cut missed; on background neighbouring cells put their boxes elsewhere.
+
+    Args:
+        word_logits: largest of the words, ``[n]``.
+        id_logits: largest of the ID names, ``[n]``.
+        agreement: of neighbouring cells about the box, in [0, 1], ``[n]``.
+        options: the weights.
+    """
+    logits = word_logits - options.id_weight * id_logits
+    logits = logits - options.agreement_weight * (1 - agreement)
+    return torch.where(word_logits > id_logits, logits.sigmoid(), 0.0)
+
+
 def unknown_rows(
     bboxes: Tensor,
-    word_logits: Tensor,
-    id_logits: Tensor,
+    scores: Tensor,
     id_bboxes: Tensor,
     options: UnknownOptions,
     score_thr: float,
 ) -> Tensor:
     """The cells of one image that are unknown objects.
 
-    A cell counts if its best word reaches the threshold and beats every ID name; of cells with
-    overlapping boxes the one with the largest word logit stays; what a kept ID box lies on is left
-    to that box.
+    Of cells with overlapping boxes the one with the largest score stays; what a kept ID box lies
+    on is left to that box.
 
     Args:
         bboxes: of the cells, xyxy, ``[n, 4]``.
-        word_logits: largest of the words, ``[n]``.
-        id_logits: largest of the ID names, ``[n]``.
+        scores: :func:`unknown_scores`, ``[n]``.
         id_bboxes: ID boxes of at least ``id_score_thr``, ``[m, 4]``.
         options: the other numbers.
-        score_thr: least sigmoid of a word, in [0, 1).
+        score_thr: least score, in [0, 1).
 
     Returns:
-        int64, by descending word logit.
+        int64, by descending score.
     """
-    rows = torch.nonzero((word_logits.sigmoid() >= score_thr) & (word_logits > id_logits))[:, 0]
-    rows = rows[word_logits[rows].argsort(descending=True, stable=True)]
+    rows = torch.nonzero((scores >= score_thr) & (scores > 0))[:, 0]
+    rows = rows[scores[rows].argsort(descending=True, stable=True)]
     rows = rows[suppress(bboxes[rows], options.nms)]
     if len(id_bboxes) and len(rows):
         rows = rows[box_iou(bboxes[rows], id_bboxes).amax(1) < options.id_overlap]

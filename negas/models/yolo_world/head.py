@@ -24,6 +24,7 @@ from mmyolo.models.utils import gt_instances_preprocess
 from torch import Tensor
 
 from negas.models.unknown import Cells
+from negas.unknown import agreement_of_neighbors
 
 from .head_module import flatten_levels
 
@@ -242,6 +243,7 @@ class YOLOWorldHead(YOLOv8Head):
         sizes = [m.shape[-2:] for m in cls_maps]
         priors = self.priors(sizes, logits)
         bboxes = self.bbox_coder.decode(priors[:, :2], ltrb, priors[:, 2])
+        agreement = None if cells is None else agreement_of_neighbors(bboxes, sizes)
         if neg_text_feats is not None:
             neg_text_feats = F.normalize(neg_text_feats.float(), dim=-1)
 
@@ -262,7 +264,8 @@ class YOLOWorldHead(YOLOv8Head):
                 size = meta["ori_shape"][:2] if rescale else meta["img_shape"][:2]
                 word_logits = partial(module.word_logits, hidden, i)
                 embed = partial(module.embed_cells, hidden, i)
-                cells.append(Cells(boxes, logits[i], size, kept, word_logits, embed))
+                parts = (word_logits, embed, agreement[i])
+                cells.append(Cells(boxes, logits[i], size, kept, *parts))
         return results
 
     @staticmethod
