@@ -21,6 +21,7 @@ SETTINGS = dict(
     vocabulary=WORDS, score_thr=0.01, agreement_weight=1, nms=0.8, share=1.0, id_weight=0.25
 )
 SETTINGS |= dict(id_score_thr=0.9, record_cells=1000)
+SETTINGS |= dict(max_per_img=1000)
 DETECTORS = {
     "yolo_world": build_detector,
     "yolo_world_stock": lambda **more: build_detector(type="YOLOWorldDetector", **more),
