@@ -201,7 +201,10 @@ class OpenAIChat:
         """One request, in bounded time and memory: the client's own time-outs are per read."""
         import openai
 
-        web = openai.DefaultAsyncHttpxClient(event_hooks={"response": [_bound]})
+        # images and words go to the server that was named, and to no other that it points to
+        web = openai.DefaultAsyncHttpxClient(
+            event_hooks={"response": [_bound]}, follow_redirects=False
+        )
         async with self._connect(timeout=self._timeout, http_client=web) as client:
             asked = client.chat.completions.create(
                 model=self.model, messages=messages, **self._sampling, **options
@@ -279,6 +282,8 @@ def _is_final(error: Any) -> bool:
 
 
 def _advice(status: int) -> str:
+    if 300 <= status < 400:
+        return "nothing is sent to where it points; check --base-url"
     if status in (401, 403):
         return "check the API key (OPENAI_API_KEY or --api-key-file)"
     if status == 404:

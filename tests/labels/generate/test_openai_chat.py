@@ -122,6 +122,14 @@ def test_lasting_failures_are_not(failure, message):
     assert len(server.requests) == 1 and waits == []
 
 
+def test_nothing_goes_to_another_server():
+    with chat_server("words") as other:
+        there = raw("", 307, Location=f"{other.url}/chat/completions")
+        with chat_server(there) as server, pytest.raises(ChatError, match="307 .*check --base-url"):
+            chat_to(server).chat(ASK, 0)
+    assert other.requests == [] and len(server.requests) == 1
+
+
 def test_a_server_without_seeds():
     with chat_server(error(422, "unknown field: seed"), "fine") as server:
         model = chat_to(server)
