@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from negas.records import ID
 
 from .cuts import choose_presets
+from .owod_rows import add_owod
 from .recorded import MODEL_BANK, Recorded
 from .rescore import scores_of
 from .rows import (
@@ -58,7 +59,8 @@ class Run(Recorded):
             seed: of both.
 
         Returns:
-            Rows as :func:`negas.evaluation.rows.run_rows` describes them.
+            Rows as :func:`negas.evaluation.rows.run_rows` describes them, under the preset ``owod``
+            with what :func:`negas.evaluation.owod_rows.add_owod` adds.
 
         Raises:
             ValueError: an unknown preset, score, bank or cut, or records that lack what it needs.
@@ -66,7 +68,10 @@ class Run(Recorded):
         """
         (chosen,) = choose_presets([preset], None if cut is None else [str(cut)])
         how = dict(rotations=rotations, draws=bootstrap, seed=seed)
-        return run_rows(self, chosen, Scoring(self._named(scores), tuple(banks), **how))
+        scoring = Scoring(self._named(scores), tuple(banks), **how)
+        rows = run_rows(self, chosen, scoring)
+        add_owod(self, chosen, scoring.scores, rows)
+        return rows
 
     def to_pandas(self, **what: object) -> pandas.DataFrame:
         """:meth:`rows` as a table; the arguments are the same.

@@ -12,6 +12,7 @@ from negas.evaluation.ood_metric import OODMetric
 from negas.evaluation.owod_rows import TREATMENT, add_owod, benchmark_of
 from negas.evaluation.recorded import Recorded
 from negas.evaluation.rows import Scoring, name_scores, run_rows
+from negas.evaluation.run import Run
 from negas.metrics import PRESETS, LabeledBoxes, open_set_metrics
 from negas.metrics.coco import load_coco
 from negas.records import BoxRecords
@@ -79,6 +80,14 @@ def test_crowds_are_objects_and_difficult_ones_are_ignored(folder):
     assert after["num_unknown"] == before["num_unknown"] - 1 == IMAGES - 1
 
 
+def test_open_set_columns_keep_their_own_treatment_of_crowds(folder):
+    mark(folder, "near", 0, iscrowd=1)
+    how = dict(preset=["owod"], scores=["negs"], rotations=0, open_set=True)
+    (run,) = score_again(folder, **how)["runs"]
+    (row,) = [r for r in run["rows"] if r["ood_set"] == "near" and r["control"] == "none"]
+    assert (row["open_set"]["num_unknown"], row["owod"]["num_unknown"]) == (IMAGES - 1, IMAGES)
+
+
 def test_boxes_of_a_vocabulary_are_unknown_and_known_numbers_stay(folder):
     run = Recorded.load(folder)
     without = owod_of(run)
@@ -95,6 +104,12 @@ def test_boxes_of_a_vocabulary_are_unknown_and_known_numbers_stay(folder):
     assert owod_of(run, "far")["recall_unknown"] < 1
 
 
+def test_a_run_as_an_object_has_them_too(folder):
+    found = Run.load(folder).rows("owod", scores=["negs"])
+    again = {row["ood_set"]: row["owod"] for row in found if row["control"] == "none"}
+    assert again == {name: owod_of(Recorded.load(folder), name) for name in ("near", "far")}
+
+
 def test_other_presets_and_controls_have_none(folder):
     (run,) = score_again(folder, preset=["val_f1", "owod"], scores=["negs"], rotations=2)["runs"]
     having = {(row["preset"], row["control"]) for row in run["rows"] if "owod" in row}
@@ -105,7 +120,7 @@ def test_other_presets_and_controls_have_none(folder):
 def test_an_image_in_both_sets_would_count_twice(folder, capsys):
     file = folder / "records/near.npz"
     records = BoxRecords.load(file)
-    records.meta["img_dir"] = str(folder.parent / "data" / "id" / ".")
+    records.meta["img_dir"] = f"{folder.parent / 'data'}/./id/"
     records.save(file)
     results = json.loads((folder / "ood_results.json").read_text())
     results.pop("files", None)
@@ -128,7 +143,7 @@ def test_a_test_refuses_such_sets_before_it_starts(folder, tmp_path):
     runner = SimpleNamespace(work_dir=str(tmp_path / "work"), cfg=Config(dict(model={})), seed=0)
     metric = OODMetric(presets=["owod"], scores=["max_sigmoid"], plots=False)
     with pytest.raises(ValueError, match="preset 'owod': 12 images are in the sets 'id' and 'n"):
-        metric.begin_run(model, runner, dict(id=images, near=again))
+        metric.begin_run(model, runner, dict(id=images, id_val=images, near=again))
 
 
 def test_benchmark_and_task_come_from_the_annotations():

@@ -7,7 +7,7 @@ import pytest
 
 from negas.reports.columns import OWOD
 from negas.reports.methods import make_report
-from negas.reports.owod import FAMILIES, PUBLISHED, published_sections
+from negas.reports.owod import FAMILIES, PUBLISHED, owod_table, published_sections
 from negas.reports.scores import score_tables
 from negas.reports.table import to_markdown
 from tests.helpers.commands import call_tool
@@ -64,6 +64,16 @@ def test_other_data_have_no_published_rows(tmp_path):
     assert [section.title for section in table.sections] == ["ID + near", "ID + far"]
     assert "No published rows" in table.notes[2]
     assert published_sections("S-OWODB", 9) == published_sections(None, None) == []
+
+
+def test_rows_of_several_tasks_have_no_published_rows(tmp_path):
+    first, second = (fake_run(tmp_path / name / "run") for name in "ab")
+    name_benchmark(first, "S-OWODB", 1)
+    name_benchmark(second, "S-OWODB", 2)
+    report = score_again(first, second, preset=["owod"], scores=["negs"])
+    runs = [[[("NegS", row) for row in run["rows"]]] for run in report["runs"]]
+    assert len(owod_table("", runs[:1]).sections) == 3
+    assert len(owod_table("", runs).sections) == 2
 
 
 def test_u_recall_is_left_empty_where_nothing_is_unknown():

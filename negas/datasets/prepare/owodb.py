@@ -24,7 +24,7 @@ from .coco_json import make_annotation, make_categories, read_coco, write_coco
 from .coco_ood import SOURCE, VAL2017_ANNOTATED
 from .files import need_file, need_folder, write_if_different
 from .id_classes import VOC
-from .outcome import Check, Prepared, find_overlap
+from .outcome import Check, Prepared
 from .voc import SOURCES, read_list, read_record
 
 _OUTDOOR = ("traffic light", "fire hydrant", "stop sign", "parking meter", "bench")
@@ -177,9 +177,6 @@ class _Writer:
             else:
                 lack = "no image shows" if half == "id" else "every image shows"
                 whole.notes.append(f"{lack} a known object: there is no t{task}_test_{half}.json.")
-        if unknown:
-            whole.overlap, note = find_overlap(unknown, known)
-            whole.notes += [note] * bool(note)
         return [*results, whole]
 
     def train(self, task: int, coco: Sequence[_Picture], first: Sequence[_Picture]) -> Prepared:
