@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import negas
 from negas.compat.versions import installed
 from negas.files import file_sha256
+from negas.metrics.objects import OSCR_METRICS
 from negas.records import BoxRecords
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "rows.*": (
         *("preset", "protocol", "rule", "pair_floor", "cut", "cut_rule", "cut_source"),
         *("score", "options", "logits", "bank", "control", "ood_set"),
-        *("fpr95", "fpr95_closest", "auroc", "aupr"),
+        *("fpr95", "fpr95_closest", "auroc", "aupr", *OSCR_METRICS),
         *("tpr", "threshold", "tpr_closest", "threshold_closest"),
         *("num_id", "num_ood", "over_cut_id", "over_cut_ood"),
     ),
