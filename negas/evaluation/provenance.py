@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import negas
 from negas.compat.versions import installed
 from negas.files import file_sha256
-from negas.metrics.objects import OSCR_METRICS
 from negas.records import BoxRecords
 
 if TYPE_CHECKING:
@@ -62,7 +61,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "rows.*": (
         *("preset", "protocol", "rule", "pair_floor", "cut", "cut_rule", "cut_source"),
         *("score", "options", "logits", "bank", "control", "ood_set"),
-        *("fpr95", "fpr95_closest", "auroc", "aupr", *OSCR_METRICS),
+        *("fpr95", "fpr95_closest", "auroc", "aupr"),
+        *("oscr", "taken_at_50", "taken_at_60", "taken_at_70"),
         *("tpr", "threshold", "tpr_closest", "threshold_closest"),
         *("num_id", "num_ood", "over_cut_id", "over_cut_ood"),
     ),
