@@ -8,11 +8,11 @@ from negas.cli import annotation_files, user_errors
 @user_errors
 def main() -> int:
     """Score the runs."""
-    from negas.evaluation.object_list import list_objects
     from negas.evaluation.rescore import ScoreOptions, score_runs, scores_of
     from negas.evaluation.run import Run
     from negas.files import check_folder
-    from negas.reports.scores import score_tables, write_objects, write_scores
+    from negas.reports.object_list import list_objects, write_objects
+    from negas.reports.scores import score_tables, write_scores
     from negas.reports.table import print_table
 
     options = ScoreOptions.parse()

@@ -62,6 +62,7 @@ KEYS: dict[str, tuple[str, ...]] = {
         *("preset", "protocol", "rule", "pair_floor", "cut", "cut_rule", "cut_source"),
         *("score", "options", "logits", "bank", "control", "ood_set"),
         *("fpr95", "fpr95_closest", "auroc", "aupr"),
+        *("oscr", "taken_at_50", "taken_at_60", "taken_at_70"),
         *("tpr", "threshold", "tpr_closest", "threshold_closest"),
         *("num_id", "num_ood", "over_cut_id", "over_cut_ood"),
     ),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,7 +18,6 @@ from .objects import object_values, oscr_table, state_tables
 from .owod import owod_table
 from .table import Column, Row, Section, Stat, Table, to_markdown
 
-OBJECTS_FILE = "ood_objects.csv"
 _CUT = ("cut", "cut_rule", "cut_source")  # two rules may give one number
 
 
@@ -193,21 +190,6 @@ def _label(rows: Sequence[dict]) -> str:
 
 def _stat(value: float | None, std: float | None = None, draws: int = 1) -> Stat:
     return Stat(float("nan") if value is None else float(value), std or 0.0, draws)
-
-
-def write_objects(out: str | Path, rows: Sequence[Mapping[str, object]]) -> list[Path]:
-    """Write a table of :func:`~negas.evaluation.object_list.list_objects`; none without rows."""
-    path = Path(out) / OBJECTS_FILE
-    path.unlink(missing_ok=True)  # of an earlier scoring
-    if not rows:
-        return []
-    text = io.StringIO()
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
-    return [path]
 
 
 def write_scores(out: str | Path, report: dict) -> list[Path]:

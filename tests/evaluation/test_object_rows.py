@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from negas.evaluation import object_rows
-from negas.evaluation.object_list import list_objects
 from negas.evaluation.object_rows import (
     object_counts,
     paired_rows_of,
@@ -30,6 +29,7 @@ from negas.files import write_json
 from negas.metrics import PRESETS, LabeledBoxes, oscr, oscr_intervals
 from negas.metrics.objects import OSCR_METRICS
 from negas.records import BoxRecords
+from negas.reports.object_list import list_objects
 from tests.helpers.commands import call_tool
 from tests.helpers.fake_runs import fake_run
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from negas.evaluation.object_rows import paired_rows_of, pairs_of, seen_classes, states_of
+from negas.evaluation.recorded import MODEL_BANK, Recorded
+from negas.evaluation.rows import NO_BANK, NO_CONTROL, NamedScore, values_at
+from negas.files import write_text
 from negas.metrics.objects import KNOWN_STATES, UNKNOWN_STATES
 from negas.records import ID
 
-from .object_rows import paired_rows_of, pairs_of, seen_classes, states_of
-from .recorded import MODEL_BANK, Recorded
-from .rows import NO_BANK, NO_CONTROL, NamedScore, values_at
+OBJECTS_FILE = "ood_objects.csv"
 
 
 def list_objects(
@@ -54,3 +59,18 @@ def list_objects(
                     | {title: names[ranks[i]] for title, ranks in states.items()}
                 )
     return listed
+
+
+def write_objects(out: str | Path, rows: Sequence[Mapping[str, object]]) -> list[Path]:
+    """Write rows of :func:`list_objects` as a table; none without rows."""
+    path = Path(out) / OBJECTS_FILE
+    path.unlink(missing_ok=True)  # of an earlier scoring
+    if not rows:
+        return []
+    text = io.StringIO()
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+    return [path]
