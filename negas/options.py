@@ -72,6 +72,7 @@ def option(
     lt: float | None = None,
     flag: str | None = None,
     metavar: str | None = None,
+    const: str | None = None,
     group: str | None = None,
     positional: bool = False,
     cli: bool = True,
@@ -91,6 +92,7 @@ def option(
         lt: see ``ge``.
         flag: on the command line, where it is not ``--the-name``.
         metavar: placeholder in the help.
+        const: its value where the flag stands alone.
         group: heading under which the help lists it.
         positional: whether it stands without a flag.
         cli: ``False`` keeps it off the command line.
@@ -100,7 +102,7 @@ def option(
     """
     about = dict(
         help=help, choices=choices, ge=ge, gt=gt, le=le, lt=lt, flag=flag, metavar=metavar,
-        group=group, positional=positional, cli=cli, secret=secret, output=output,
+        const=const, group=group, positional=positional, cli=cli, secret=secret, output=output,
     )  # fmt: skip
     if factory is not None:
         return field(default_factory=factory, metadata=about)
@@ -439,6 +441,8 @@ def _argument(cls: type, each: Field, only_given: bool) -> tuple[list[str], dict
         how["type"] = kinds[0] if len(kinds) == 1 else str
         if about["choices"] is not None or literal:
             how["choices"] = list(about["choices"] or literal)
+        if about["const"] is not None:
+            how.update(nargs="?", const=about["const"])
         if entries is not None:
             how["nargs"] = "+" if required or not about["positional"] else "*"
     if about["positional"]:
