@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import traceback
-from argparse import ArgumentParser
+from argparse import ArgumentError, ArgumentParser
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -126,6 +126,11 @@ class _Visible:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+
+    @property
+    def of_terminal(self) -> TextIO:
+        """The stream itself, for colours of a text whose parts are made visible already."""
+        return self._stream
 
     def write(self, text: str) -> int:
         return self._stream.write(visible(text, terminal=self._stream.isatty()))
@@ -244,23 +249,36 @@ def parse_with_overrides(options: type[T], description: str, about: str) -> T:
         description: of the command; its first line is shown.
         about: which configs are overridden, for ``--help``.
     """
-    from mmengine.config import DictAction
-
     parser = ArgumentParser(description=description.splitlines()[0])
     options.add_to(parser)
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help=about)
+    _add_overrides(parser, about)
     return options.from_args(parser.parse_args())
+
+
+def _add_overrides(parser: ArgumentParser, about: str) -> None:
+    from mmengine.config import DictAction
+
+    class Overrides(DictAction):
+        def __call__(self, parser, namespace, values, option_string=None) -> None:
+            for text in values:
+                key, equals, _ = text.partition("=")
+                if not equals or not all(part.strip() for part in key.split(".")):
+                    raise ArgumentError(self, f"expected KEY=VALUE, as in a.b=1, got {text!r}")
+            try:
+                super().__call__(parser, namespace, values, option_string)
+            except AssertionError as error:  # brackets that do not close
+                raise ArgumentError(self, str(error)) from error
+
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=Overrides, metavar="KEY=VALUE", help=about
+    )
 
 
 def add_config_options(parser: ArgumentParser) -> None:
     """Add MMDetection's ``--cfg-options``, ``--launcher`` and ``--local_rank``."""
-    from mmengine.config import DictAction
-
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        help="override settings of the config, e.g. train_cfg.max_epochs=5 model.use_nega=False",
+    _add_overrides(
+        parser,
+        "override settings of the config, e.g. train_cfg.max_epochs=5 model.use_nega=False",
     )
     parser.add_argument(
         "--launcher",

@@ -275,17 +275,18 @@ def whole_file(path: str | os.PathLike, ending: str = "") -> Iterator[Path]:
     """
     target = Path(os.path.realpath(path))
     refuse_input(target)
+    lock = None
     if target.exists() and not target.is_file():  # /dev/null, a pipe
-        yield target
-        return
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial, lock = _new_partial(target, ending)
-    except OSError as error:
-        raise cannot_write(path, error) from error
+        partial = target
+    else:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial, lock = _new_partial(target, ending)
+        except OSError as error:
+            raise cannot_write(path, error) from error
     try:
         yield partial
-        if partial.exists():
+        if lock is not None and partial.exists():
             os.replace(partial, target)
     except OSError as error:
         about_it = str(error.filename) in ("None", str(partial))
@@ -298,8 +299,9 @@ def whole_file(path: str | os.PathLike, ending: str = "") -> Iterator[Path]:
             raise cannot_write(path, full) from error
         raise
     finally:
-        partial.unlink(missing_ok=True)
-        os.close(lock)
+        if lock is not None:
+            partial.unlink(missing_ok=True)
+            os.close(lock)
 
 
 def _new_partial(target: Path, ending: str) -> tuple[Path, int]:
@@ -345,8 +347,33 @@ def cannot_write(path: str | os.PathLike, error: OSError, option: str = "") -> O
     """The error of a file that the system does not let us write, with what to do."""
     advice = "free some space or choose" if error.errno in _FULL else "choose"
     where = f"{option}: {str(path)!r}" if option else repr(str(path))
-    text = f"{where} cannot be written ({error.strerror or error}); {advice} another place"
+    reason = error.strerror or error
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        above = next((str(one) for one in Path(path).parents if one.exists()), ".")
+        if not os.path.isdir(above):
+            reason = f"{above!r} is a file, not a folder"
+    text = f"{where} cannot be written ({reason}); {advice} another place"
     return type(error)(text)
+
+
+def make_folder(path: str | os.PathLike) -> Path:
+    """Make a folder, and those above it, unless it is there.
+
+    Raises:
+        NotADirectoryError: it is a file.
+        OSError: it cannot be made.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        if folder.exists():
+            fault = f"{str(folder)!r} is a file, where a folder is to be made; move it away"
+            raise NotADirectoryError(fault) from error
+        raise cannot_write(folder, error) from error
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    return folder
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
@@ -470,7 +497,7 @@ def lock_file(path: str | os.PathLike, doing: str) -> None:
     place = _lock_place(path)
     if fcntl is None or place in _locks:
         return
-    place.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(place.parent)
     file = os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
         # not flock, which worker processes would inherit and keep when this one is killed
@@ -538,7 +565,7 @@ def check_folder(path: str | os.PathLike, option: str) -> Path:
         OSError: files cannot be written there.
     """
     folder = Path(path)
-    if folder.is_file():
+    if os.path.exists(folder) and not folder.is_dir():
         raise NotADirectoryError(f"{option}: {str(folder)!r} is a file; name a folder")
     return _probe(folder, folder, option)
 
@@ -564,6 +591,10 @@ def check_file(
     if target.is_dir():
         raise IsADirectoryError(f"{option}: {str(target)!r} is a folder; name a file")
     refuse_input(target, option)
+    if os.path.exists(target) and not target.is_file():  # /dev/null: nothing is put beside it
+        if os.access(target, os.W_OK):
+            return target
+        raise cannot_write(target, PermissionError(errno.EACCES, os.strerror(errno.EACCES)), option)
     if marks and not overwrite and target.is_file() and target.stat().st_size:
         with target.open("rb") as file:
             content = file.read(1 << 20)

@@ -26,6 +26,7 @@ import types
 from argparse import (
     SUPPRESS,
     ArgumentParser,
+    ArgumentTypeError,
     BooleanOptionalAction,
     Namespace,
     RawDescriptionHelpFormatter,
@@ -189,7 +190,7 @@ class Options:
 
         Raises:
             FileExistsError: an output is one of them.
-            ValueError: an output is an empty text.
+            ValueError: an output, or what is ``None`` by default, is an empty text.
         """
         outputs, inputs = [], []
         for each in fields(self):
@@ -200,6 +201,9 @@ class Options:
                 elif isinstance(one, str | Path) and each.metadata.get("output"):
                     outputs.append((each, one))
                 elif isinstance(one, str | Path):
+                    if one is value and each.default is None and not os.fspath(one).strip():
+                        name = each.name if each.metadata["positional"] else flag_of(each)
+                        raise ValueError(f"{name} is empty; give a value, or leave it out")
                     inputs += _paths_in(one)
         protect(*inputs)
         for each, one in outputs:
@@ -363,6 +367,10 @@ def check_value(
         return
     if isinstance(value, Mapping):
         for part in _parts(hint):
+            if get_origin(part) is dict and get_args(part)[:1] == (str,):
+                for key in value:
+                    if not isinstance(key, str):
+                        raise ValueError(f"{name}: its keys must be texts, got {shown(key)}")
             held = get_args(part)[1:] if get_origin(part) is dict else ()  # none of a bare Dict
             for key, one in value.items() if held and held[0] is not Any else ():
                 check_value(f"{name}.{key}", one, held[0])
@@ -438,7 +446,8 @@ def _argument(cls: type, each: Field, only_given: bool) -> tuple[list[str], dict
             how["metavar"] = about["metavar"]
         kinds = entries if entries is not None else allowed
         kinds = [kind for kind in kinds if kind is not type(None)]
-        how["type"] = kinds[0] if len(kinds) == 1 else str
+        kind = kinds[0] if len(kinds) == 1 else str
+        how["type"] = _path if kind is Path else kind
         if about["choices"] is not None or literal:
             how["choices"] = list(about["choices"] or literal)
         if about["const"] is not None:
@@ -458,6 +467,13 @@ def _argument(cls: type, each: Field, only_given: bool) -> tuple[list[str], dict
         if only_given:
             how["default"] = SUPPRESS
     return [flag], how
+
+
+def _path(text: str) -> Path:
+    """A path of the command line; ``Path`` takes an empty text for the folder one is in."""
+    if not text.strip():
+        raise ArgumentTypeError("it is empty; name a path, or leave it out")
+    return Path(text)
 
 
 def _paths_in(value: str | Path) -> list[str]:

@@ -3,10 +3,11 @@
 import logging
 import subprocess
 import sys
+from argparse import ArgumentParser
 
 import pytest
 
-from negas.cli import user_errors
+from negas.cli import add_config_options, user_errors
 from tests.helpers.yolo_world import ROOT
 
 COMMAND = """
@@ -37,6 +38,18 @@ def test_a_reader_that_leaves_early_gets_no_error(early):
     process.stdout.close()
     assert process.stderr.read() == ""
     assert process.wait(timeout=60) == (141 if early else 3)
+
+
+@pytest.mark.parametrize("text", ["foo", "=3", "a..b=1", ".a=1", "a=[1,(2]"])
+def test_overrides_have_a_key_and_a_value(capsys, text):
+    parser = ArgumentParser()
+    add_config_options(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--cfg-options", "a.b=1", text])
+    said = capsys.readouterr().err
+    assert "argument --cfg-options: " in said and (repr(text) in said or "rackets" in said)
+    args = parser.parse_args(["--cfg-options", "a.b=[1,2]", "c=x=y"])
+    assert args.cfg_options == {"a.b": [1, 2], "c": "x=y"}
 
 
 def test_a_log_file_shows_control_characters(tmp_path):

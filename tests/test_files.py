@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from negas.files import (
+    append_lines,
     check_file,
     check_folder,
     file_sha256,
+    lock_file,
+    make_folder,
     read_json,
     whole_file,
     write_json,
@@ -20,8 +23,6 @@ from negas.files import (
     write_text,
 )
 from tests.helpers.yolo_world import ROOT
-
-# Rooms that still say it themselves; this list is to become empty.
 
 
 def test_json_is_read_with_and_without_a_byte_order_mark(tmp_path):
@@ -113,6 +114,43 @@ def test_a_place_to_write_to_is_looked_at_before_the_work(tmp_path):
     for check in (check_file, check_folder):
         with pytest.raises(OSError, match=r"--json: .*a' cannot be written \(.*\); choose another"):
             check(file / "a", "--json")
+
+
+def test_an_output_below_a_file_names_that_file(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    says = re.escape(f"cannot be written ({str(file)!r} is a file, not a folder); choose another")
+    for below in (file / "a", file / "a/b"):
+        calls = [(check_file, "--out"), (check_folder, "--out"), (write_text, "x"),
+                 (append_lines, [1]), (make_folder,)]  # fmt: skip
+        for write, *more in calls:
+            with pytest.raises(OSError, match=rf"'{below}' {says}"):
+                write(below, *more)
+    for make in (lambda: make_folder(file), lambda: lock_file(file / "lock", "a test")):
+        with pytest.raises(NotADirectoryError, match=f"'{file}' is a file, where a folder is"):
+            make()
+
+
+def test_a_full_device_is_named():
+    says = r"'/dev/full' cannot be written \(No space left on device\); free some space or choose"
+    with pytest.raises(OSError, match=says):
+        write_text("/dev/full", "x")
+    with pytest.raises(OSError, match=says):
+        append_lines("/dev/full", [1])
+    with pytest.raises(NotADirectoryError, match="--out: '/dev/full' is a file; name a folder"):
+        check_folder("/dev/full", "--out")
+
+
+def test_nothing_is_put_beside_a_device(monkeypatch):
+    def refuse(*args):
+        raise AssertionError("a probe was written")
+
+    monkeypatch.setattr("negas.files._probe", refuse)
+    assert check_file("/dev/null", "--out") == Path("/dev/null")
+    write_text("/dev/null", "x")
+    monkeypatch.setattr(os, "access", lambda *args: False)
+    with pytest.raises(PermissionError, match=r"--out: '/dev/null' cannot be written \(Permission"):
+        check_file("/dev/null", "--out")
 
 
 def test_each_of_these_sentences_is_written_once():

@@ -13,7 +13,7 @@ import pytest
 
 import negas
 from negas.image_level.scorers import of_score
-from negas.options import Options, option
+from negas.options import Options, check_value, option
 from negas.scores import SCORES
 from tests.helpers.yolo_world import ROOT
 
@@ -91,6 +91,24 @@ def test_parts_of_one_command_line_share_headings(capsys):
 def test_wrong_values_are_named(given, text):
     with pytest.raises(ValueError, match=text):
         Fit("a.pth", Path("b.json"), **given)
+
+
+def test_an_empty_path_is_not_the_folder_one_is_in(capsys):
+    with pytest.raises(SystemExit):
+        Fit.parse(["a.pth", "--out", " "])
+    assert "argument --out: it is empty; name a path" in capsys.readouterr().err
+
+
+def test_an_empty_value_is_not_the_default():
+    with pytest.raises(ValueError, match=r"^--names is empty; give a value, or leave it out"):
+        More.parse(["--names", ""])
+    assert More.parse([]).names is None and More(names="").names == ""
+
+
+def test_keys_of_an_object_are_texts():
+    with pytest.raises(ValueError, match=r"^a: its keys must be texts, got 5"):
+        check_value("a", {5: 1}, dict[str, int])
+    check_value("a", {5: 1}, dict)
 
 
 def test_errors_of_the_command_line_name_flags():

@@ -38,7 +38,7 @@ def main() -> int:
     options = CompareOptions.parse()
     from negas.experiments.tables import published_rows
     from negas.files import check_file
-    from negas.reports.compare import compare, write_comparison
+    from negas.reports.compare import compare, compare_objects, write_comparison
     from negas.reports.table import print_table
 
     if options.out:
@@ -46,9 +46,11 @@ def main() -> int:
         check_file(options.out, "--out", marks, options.overwrite)
     published = [row for name in options.published for row in published_rows(name)]
     table = compare(options.results, published, options.names, options.scores)
-    print_table(table)
+    objects = compare_objects(options.results, options.names, options.scores)
+    for each in (table, *objects):
+        print_table(each)
     if options.out:
-        write_comparison(options.out, table, options.results)
+        write_comparison(options.out, table, options.results, objects)
         print(f"written: {options.out}")
     return 0
 

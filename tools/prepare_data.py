@@ -5,6 +5,7 @@
     python tools/prepare_data.py coco-ood --ann annotations/instances_val2017.json --id voc
     python tools/prepare_data.py openimages-ood --folder openimages --id voc
     python tools/prepare_data.py custom --ann mine.json --id cat dog --out data/mine
+    python tools/prepare_data.py owodb --variant s --val annotations/instances_val2017.json
 
 ID classes (--id) are ``voc``, ``bdd100k``, a file of names, or the names. Counts and checksums are
 printed beside the known ones. A second run finds nothing to do; files of other content are
@@ -169,16 +170,40 @@ class _Custom(_WithClasses):
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Owodb(_Prepare):
+    """S-OWODB or M-OWODB, the open-world splits of COCO, task by task."""
+
+    variant: str = option(help="classes by super-category (s), or VOC's first (m)", choices="sm")
+    val: str = option(help="instances_val2017.json")
+    train: str | None = option(
+        None, help="instances_train2017.json; without it no training files are written"
+    )
+    devkit: str | None = option(None, help="of m: folder with VOC2007 and VOC2012")
+    list: str | None = option(None, help="of m: all_task_test.txt, the test images", metavar="FILE")
+    out: str | None = option(
+        None, help="folder (default: data/owodb/s or data/owodb/m)", output=True
+    )
+
+    def run(self) -> list:
+        from negas.datasets.prepare.owodb import prepare_owodb
+
+        out = self.out or f"data/owodb/{self.variant}"
+        sources = (self.train, self.devkit, self.list)
+        return prepare_owodb(self.variant, self.val, out, *sources, self.overwrite)
+
+
 COMMANDS = {  # each writes its files and returns what was prepared by ``run()``
     "voc": _Voc,
     "bdd100k": _Bdd100k,
     "coco-ood": _CocoOod,
     "openimages-ood": _OpenImagesOod,
     "custom": _Custom,
+    "owodb": _Owodb,
 }
 
 
-def parse_args() -> _Voc | _Bdd100k | _CocoOod | _OpenImagesOod | _Custom:
+def parse_args() -> _Prepare:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

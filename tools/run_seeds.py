@@ -43,11 +43,13 @@ def main() -> int:
     args = parse_with_overrides(SeedsOptions, __doc__, "for all configs")
     print("loading libraries ...", flush=True)
     from negas.evaluation.run import Run
-    from negas.experiments.seeds import plan_seeds
+    from negas.experiments.seeds import check_stock, plan_seeds
     from negas.experiments.train_and_test import run_all
-    from negas.reports.methods import make_report, print_report, role_of
+    from negas.reports.methods import check_shared_cut, make_report, print_report, role_of
 
     runs, out = plan_seeds(args.configs, args.seeds, args.work_dir), args.work_dir
+    if args.shared_cut is not None and check_shared_cut(args.shared_cut) == "stock":
+        check_stock(runs, args.cfg_options)
     folders = run_all(runs, args.cfg_options, args.test_only, args.fresh)
     shared = args.shared_cut
     if shared is None and any(role_of(Run.load(folder)) == "stock" for folder in folders):

@@ -8,10 +8,11 @@ from negas.cli import annotation_files, user_errors
 @user_errors
 def main() -> int:
     """Score the runs."""
-    from negas.evaluation.rescore import ScoreOptions, score_runs
+    from negas.evaluation.object_list import list_objects
+    from negas.evaluation.rescore import ScoreOptions, score_runs, scores_of
     from negas.evaluation.run import Run
     from negas.files import check_folder
-    from negas.reports.scores import score_tables, write_scores
+    from negas.reports.scores import score_tables, write_objects, write_scores
     from negas.reports.table import print_table
 
     options = ScoreOptions.parse()
@@ -24,7 +25,12 @@ def main() -> int:
     for table in score_tables(report):
         print_table(table)
     if options.out:
-        print("written:", ", ".join(str(path) for path in write_scores(options.out, report)))
+        written = write_scores(options.out, report)
+        listed = []
+        for run, described in zip(runs, report["runs"], strict=True):
+            listed += list_objects(run, described["rows"], options.specs or scores_of(run))
+        written += write_objects(options.out, listed)
+        print("written:", ", ".join(map(str, written)))
     return 0
 
 

@@ -47,7 +47,8 @@ def main() -> int:
         cfg, options.checkpoint, options.device, **options.labels(), calibration=None
     )
     written = draw_attention(inferencer, pictures, options.out_dir, options)
-    print(f"{len(written)} pages are in {options.out_dir}")
+    pages = "1 page is" if len(written) == 1 else f"{len(written)} pages are"
+    print(f"{pages} in {options.out_dir}")
     return print_unreadable(pictures.unreadable)
 
 

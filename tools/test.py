@@ -21,7 +21,8 @@ def parse_args() -> argparse.Namespace:
         "--preset",
         nargs="+",
         metavar="NAME",
-        help="further protocols, as in tools/score.py: val_f1, vos, siren, matched, fixed",
+        help="further protocols, as in tools/score.py: val_f1, vos, siren, matched, objects, owod, "
+        "fixed",
     )
     parser.add_argument("--amp", action="store_true", help="test with mixed precision (GPU)")
     add_config_options(parser)

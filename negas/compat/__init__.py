@@ -15,6 +15,8 @@ _NOISE = (
     (DeprecationWarning, "pkg_resources is deprecated"),
     (UserWarning, "pkg_resources is deprecated"),
     (DeprecationWarning, "`torch.jit.(script|interface)` is deprecated"),
+    (UserWarning, "torch.meshgrid: in an upcoming release"),
+    (UserWarning, r"Warning: The \w+ is out of bounds"),  # of boxes at the edge of a picture
     (ImportWarning, "``MultiScaleDeformableAttention`` has been moved"),
 )
 

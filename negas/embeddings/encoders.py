@@ -24,7 +24,7 @@ from tqdm import tqdm
 from negas.text import shown
 
 from .cache import fingerprint
-from .hub import check_whole, loading, why, without_waiting
+from .hub import load_whole, loading, why, without_waiting
 from .images import ImageSource, load_image
 from .preprocess import Preprocess
 from .templates import resolve_templates
@@ -65,10 +65,7 @@ def load_parts(name: str) -> tuple[nn.Module, Any, Preprocess]:
     class_name, kind = FAMILIES[config.model_type]
     advice = "use a complete one with text and image tower"
     with loading(f"encoder {name!r}: weights or tokenizer cannot be loaded", advice):
-        model, report = getattr(transformers, class_name).from_pretrained(
-            name, output_loading_info=True
-        )
-        check_whole(model, report)
+        model = load_whole(getattr(transformers, class_name), name)
         tokenizer = AutoTokenizer.from_pretrained(name)
     try:
         preprocess = Preprocess.from_settings(_image_settings(name), kind)

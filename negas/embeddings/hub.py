@@ -6,10 +6,11 @@ import functools
 import os
 import threading
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 from urllib.error import HTTPError
 
 from torch import nn
@@ -92,21 +93,26 @@ def loading(what: str, advice: str) -> Iterator[None]:
         raise ValueError(f"{what} ({why(error)}); {advice}") from error
 
 
-def check_whole(model: nn.Module, report: Mapping | None = None) -> None:
-    """See that a loaded model is what its files say: transformers draws what they lack.
+def load_whole(kind: Any, name: str, unused: tuple[str, ...] = (), **options: Any) -> nn.Module:
+    """A model that is what its files say: transformers draws at random what they lack.
 
     Args:
-        model: the model.
-        report: of ``from_pretrained(..., output_loading_info=True)``.
+        kind: class with ``from_pretrained``.
+        name: folder or hub name.
+        unused: parts of the names of weights that the files may lack.
+        options: of ``from_pretrained``.
 
     Raises:
         ValueError: weights are missing, NaN or infinite; half a sentence.
     """
-    missing = [key for key in (report or {}).get("missing_keys", ()) if "position_ids" not in key]
+    model, report = kind.from_pretrained(name, output_loading_info=True, **options)
+    spare = ("position_ids", *unused)
+    missing = [key for key in report["missing_keys"] if not any(part in key for part in spare)]
     if missing:
         raise ValueError(f"it lacks {len(missing)} of the model's weights, such as {min(missing)}")
     if found := first_not_finite(model.state_dict()):
         raise ValueError(f"{found[1]} of its weights are NaN or infinite, such as {found[0]}")
+    return model
 
 
 def why(error: Exception) -> str:

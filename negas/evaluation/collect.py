@@ -15,7 +15,14 @@ from pathlib import Path
 import numpy as np
 from pycocotools.coco import COCO
 
-from negas.files import file_sha256, lock_file, unlock_file, write_json, write_npz
+from negas.files import (
+    file_sha256,
+    lock_file,
+    make_folder,
+    unlock_file,
+    write_json,
+    write_npz,
+)
 from negas.metrics.coco import category_ids, load_coco
 from negas.records import ID, ID_VAL, BoxRecords
 
@@ -162,7 +169,7 @@ class RunFolder:
         """
         if not self.names:
             shutil.rmtree(self.part, ignore_errors=True)
-        self.part.mkdir(parents=True, exist_ok=True)
+        make_folder(self.part)
         if results is not None:
             self._write(results)
         if self.final.is_dir():

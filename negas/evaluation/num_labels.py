@@ -296,4 +296,4 @@ def _put(table: dict[str, np.ndarray], place: object, result: object) -> None:
 def _standard_error(values: np.ndarray) -> np.ndarray:
     """Over the first axis; 0 for a single value."""
     count = len(values)
-    return values.std(axis=0, ddof=1) / np.sqrt(count) if count > 1 else 0 * values[0]
+    return values.std(axis=0, ddof=1) / np.sqrt(count) if count > 1 else abs(0 * values[0])

@@ -340,15 +340,12 @@ def _encode(encoder: str, labels: Sequence[str], template: str) -> np.ndarray:
     import torch
     from transformers import AutoTokenizer, CLIPTextModelWithProjection
 
-    from negas.embeddings.hub import check_whole, how_to_get, loading, without_waiting
+    from negas.embeddings.hub import how_to_get, load_whole, loading, without_waiting
     from negas.embeddings.text import encode_labels
 
     without_waiting(encoder)
     with loading(f"encoder {encoder!r}: cannot load a CLIP text encoder", how_to_get(encoder)):
-        tower, report = CLIPTextModelWithProjection.from_pretrained(
-            encoder, output_loading_info=True
-        )
-        check_whole(tower, report)
+        tower = load_whole(CLIPTextModelWithProjection, encoder)
         tokenizer = AutoTokenizer.from_pretrained(encoder)
     tower = tower.float().eval()
     with torch.no_grad():
@@ -369,7 +366,7 @@ def choose_num_labels(options: NumLabelsOptions) -> Outcome:
     score = get_score(named.name, **named.options)
     run = load_validation(options.run, options.ann, options.cut)
     target = check_folder(options.out or run.path.parent, "--out")
-    bank.check_id_labels(run.id_labels)
+    NegativeLabelBank.load(options.bank, run.id_labels)
     feats = bank_feats(run, bank, options.encoder, options.template, "dissimilar" in options.orders)
     records = run.records.rescore(feats.negatives, bank.neg_labels)
     bar = partial(tqdm, desc="held-out classes", delay=2, leave=False, disable=None)

@@ -36,6 +36,7 @@ from negas.text import shown
 
 from .collect import RunFolder, files_of, read_truths, to_arrays, to_coco_results, to_records
 from .cuts import F1_RULES, f1_rule_cut
+from .owod_rows import OWOD, add_owod, refuse_shared_images
 from .provenance import describe_sets, run_info
 from .recorded import MODEL_BANK, RESERVED_BANKS, VOCABULARY, Recorded
 from .rows import (
@@ -139,7 +140,7 @@ class OODMetric(BaseMetric):
                     "missing; lower min_score (and test_cfg.score_thr)"
                 )
         self.bank_files = dict(banks or {})
-        self.banks = {name: NegativeLabelBank.load(path) for name, path in self.bank_files.items()}
+        self.banks = {name: _load_bank(name, path) for name, path in self.bank_files.items()}
         self.rotations = rotations
         self.seed = seed
         self.dump = dump
@@ -163,7 +164,8 @@ class OODMetric(BaseMetric):
 
         Raises:
             ValueError: the jsons of the sets do not fit, see :func:`~.collect.read_truths`, or the
-                model keeps no embeddings although banks, rotations or cosines need them.
+                model keeps no embeddings although banks, rotations or cosines need them, or
+                an image stands in the ID set and in an OOD set under the preset ``owod``.
             FileNotFoundError: a json does not exist.
             BlockingIOError: another process tests in this work dir.
         """
@@ -182,6 +184,11 @@ class OODMetric(BaseMetric):
         self.token_reduce = model.token_reduce
         self.truths = read_truths(datasets, self.class_names)
         self.files = {name: files_of(dataset) for name, dataset in datasets.items()}
+        if any(preset.name == OWOD for preset in self.presets):
+            folders = {name: about["img_dir"] for name, about in self.files.items()}
+            sets = [name for name in folders if name != ID_VAL]
+            for name in sets[1:]:
+                refuse_shared_images(self.truths, folders, (sets[0], name), "preset 'owod'")
         judge = model.postprocessor
         if judge and judge.score_name not in {score.name for score in self.named_scores}:
             self.scores.append((judge.score_name, judge.options))  # what gives the verdicts
@@ -340,6 +347,8 @@ class OODMetric(BaseMetric):
         total = len(presets) * count_rows(run, scoring)
         with tqdm(total=total, desc="scores", leave=False, disable=None) as bar:
             tables = rows_by_preset(run, presets, scoring, bar.update)
+        for preset, table in zip(presets, tables, strict=True):
+            add_owod(run, preset, scoring.scores, table)
         return [row for table in tables for row in table]
 
     def _recorded(self) -> Recorded:
@@ -379,6 +388,13 @@ class OODMetric(BaseMetric):
             values[name] = {n: kept.score_with(s) for n, s in scores.items()}
         ood = {n: v for n, v in values.items() if n not in (ID, ID_VAL)}
         plot_scores(values[ID], ood, main, self.out_dir)
+
+
+def _load_bank(name: str, path: str) -> NegativeLabelBank:
+    try:
+        return NegativeLabelBank.load(path)
+    except (ValueError, OSError) as error:
+        raise type(error)(f"banks.{name}: {error}") from error
 
 
 def _presets(names: Sequence[str], shared_cut: float | None) -> list[Preset]:

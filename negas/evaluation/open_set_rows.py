@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from negas.metrics import LabeledBoxes, open_set_metrics, truth_boxes
+from negas.metrics import LabeledBoxes, open_set_metrics
+from negas.metrics.open_set import Treatment
 from negas.records import ID
 from negas.scores import get_score
 
+from .object_rows import objects_of
 from .recorded import Recorded
 from .rows import NamedScore, Samples, bank_records
 
 
 def open_set_row(
-    run: Recorded, samples: Samples, score: NamedScore, bank: str, ood_set: str, tau: float
+    run: Recorded,
+    samples: Samples,
+    score: NamedScore,
+    bank: str,
+    ood_set: str,
+    tau: float,
+    unknown: Mapping[str, LabeledBoxes] | None = None,
+    crowd: Treatment = "left_out",
+    difficult: Treatment = "objects",
 ) -> dict:
     """Open-set numbers of one score on the ID test set joined with one OOD set.
 
@@ -30,6 +41,10 @@ def open_set_row(
         bank: of the score's negatives.
         ood_set: whose objects outside the ID labels (by exact name) are unknown.
         tau: least score of a known box.
+        unknown: by set, further boxes that are unknown, whatever their labels and scores (of the
+            images that were looked at, with scores).
+        crowd: see :func:`negas.metrics.truth_boxes`.
+        difficult: see ``crowd``.
 
     Raises:
         FileNotFoundError: annotations do not exist.
@@ -50,17 +65,13 @@ def open_set_row(
                 each.scores[rows],
             )
         )
-        if name not in run.objects:
-            run.objects[name] = truth_boxes(run.truth(name), run.id_labels)
-        truth = run.objects[name]
-        looked_at = np.isin(_keys(name, truth.image_ids), _keys(name, each.images))
-        truths.append(
-            LabeledBoxes(
-                _keys(name, truth.image_ids[looked_at]),
-                truth.bboxes[looked_at],
-                truth.labels[looked_at],
-            )
-        )
+        if unknown and name in unknown:
+            more = unknown[name]
+            labels = np.full(len(more.labels), num_known)
+            more = LabeledBoxes(_keys(name, more.image_ids), more.bboxes, labels, more.scores)
+            predictions.append(more)
+        truth = objects_of(run, name, crowd, difficult)
+        truths.append(replace(truth, image_ids=_keys(name, truth.image_ids), names=None))
     result = open_set_metrics(_join(truths), _join(predictions), num_known)
     return result.to_dict() | dict(tau=tau)
 
@@ -71,10 +82,9 @@ def _keys(name: str, image_ids: np.ndarray) -> np.ndarray:
 
 
 def _join(parts: Sequence[LabeledBoxes]) -> LabeledBoxes:
-    ranked = parts[0].scores is not None
-    return LabeledBoxes(
-        np.concatenate([part.image_ids for part in parts]),
-        np.concatenate([part.bboxes for part in parts]),
-        np.concatenate([part.labels for part in parts]),
-        np.concatenate([part.scores for part in parts]) if ranked else None,
-    )
+    def joined(name: str) -> np.ndarray | None:
+        columns = [getattr(part, name) for part in parts]
+        return None if any(column is None for column in columns) else np.concatenate(columns)
+
+    names = ("image_ids", "bboxes", "labels", "scores", "ignored")
+    return LabeledBoxes(*map(joined, names))

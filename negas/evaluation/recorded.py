@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pycocotools.coco import COCO
 
-from negas.metrics import Cut, LabeledBoxes, Preset
+from negas.metrics import Cut, LabeledBoxes, ObjectPairs, Preset
 from negas.metrics.coco import CocoSource, load_coco
+from negas.metrics.objects import OSCR_METRICS
 from negas.metrics.protocol import ROW_METRICS
 from negas.records import ID, ID_VAL, BoxRecords
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 MODEL_BANK = "model"  # the negatives that the detector was tested with
 VOCABULARY = "vocabulary"  # that cells meet
+_NUMBERS = (*ROW_METRICS, *OSCR_METRICS)
 RESERVED_BANKS = (MODEL_BANK, "none")  # "none": rows of scores that read no negatives
 
 
@@ -54,7 +56,11 @@ class Recorded:
         truths: ground truths read so far, by set.
         cuts: confidence cuts found so far, by rule (:mod:`.cuts`).
         samples: :class:`~.rows.Samples` taken so far, by preset.
-        objects: annotated objects for the open-set metrics so far, by set.
+        objects: annotated objects for the open-set metrics so far, by set and by what crowds and
+            difficult objects count as.
+        pairs: boxes on these objects so far, by set.
+        unknown_boxes: boxes of unknown objects that have no ID label, by set, such as those of a
+            vocabulary; empty where the detector has none.
     """
 
     path: Path
@@ -63,7 +69,9 @@ class Recorded:
     truths: dict[str, COCO] = field(default_factory=dict, repr=False)
     cuts: dict[str, Cut] = field(default_factory=dict, repr=False)
     samples: dict[Preset, Any] = field(default_factory=dict, repr=False)
-    objects: dict[str, LabeledBoxes] = field(default_factory=dict, repr=False)
+    objects: dict[tuple[str, ...], LabeledBoxes] = field(default_factory=dict, repr=False)
+    pairs: dict[str, ObjectPairs] = field(default_factory=dict, repr=False)
+    unknown_boxes: dict[str, LabeledBoxes] = field(default_factory=dict, repr=False)
     _with_banks: dict[str, dict[str, BoxRecords]] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -148,8 +156,7 @@ class Recorded:
         """Rows of the test; NaN for a number that does not exist (the AUROC of an empty set)."""
         rows = (self.results or {}).get("rows", ())
         return [
-            {k: math.nan if v is None and k in ROW_METRICS else v for k, v in r.items()}
-            for r in rows
+            {k: math.nan if v is None and k in _NUMBERS else v for k, v in r.items()} for r in rows
         ]
 
     def _files(self) -> dict[str, Path]:
@@ -188,7 +195,7 @@ class Recorded:
         """Let go of boxes, embeddings and ground truth; they are read again when asked for."""
         for name in ("records", "feats", "cells", "word_feats"):
             self.__dict__.pop(name, None)
-        for kept in (self.truths, self.samples, self.objects, self._with_banks):
+        for kept in (self.truths, self.samples, self.objects, self.pairs, self._with_banks):
             kept.clear()
 
     @property

@@ -17,6 +17,7 @@ from negas.scores import SCORES
 
 from .cuts import choose_presets
 from .open_set_rows import open_set_row
+from .owod_rows import add_owod
 from .paired_rows import paired_rows
 from .provenance import MAPS, complete, describe_bank, describe_sets, leaks_of, package_versions
 from .recorded import MODEL_BANK, Recorded, check_pair
@@ -43,7 +44,9 @@ class ScoreOptions(Options):
         (), help="work dir of tools/test.py, or a records folder", positional=True, metavar="RUN"
     )
     preset: tuple[str, ...] = option(
-        ("val_f1",), help="protocols: val_f1, vos, siren, matched, fixed", metavar="NAME"
+        ("val_f1",),
+        help="protocols: val_f1, vos, siren, matched, objects, owod, fixed",
+        metavar="NAME",
     )
     cut: tuple[str, ...] | None = option(
         None,
@@ -152,6 +155,7 @@ def score_runs(
         for preset, made in zip(chosen, rows_by_preset(run, chosen, plan, bar.update), strict=True):
             if options.open_set:
                 _add_open_set(run, preset, plan.scores, made, bar.update)
+            add_owod(run, preset, plan.scores, made)
             rows += made
         described.append(
             describe_run(run, rows, dict.fromkeys(("bootstrap", "rotations"), plan.seed))

@@ -16,6 +16,7 @@ import numpy as np
 from negas.files import file_sha256, read_json, read_npz
 from negas.labels.names import first_difference
 from negas.metrics import PRESETS
+from negas.metrics.objects import OSCR_METRICS
 from negas.metrics.protocol import ROW_METRICS
 from negas.records import ID, ID_VAL, BoxRecords
 from negas.text import shown
@@ -47,8 +48,15 @@ _ROW = _object(
     dict.fromkeys(("ood_set", "score", "bank", "control", "protocol", "rule"), _TEXT)
     | dict(cut=_NUMBER, cut_rule=_TEXT, cut_source=_TEXT, pair_floor=_NUMBER_OR_NONE)
     | dict(preset=_PRESET)
-    | dict.fromkeys(ROW_METRICS, _NUMBER_OR_NONE)
-    | dict(num_id=_COUNT, num_ood=_COUNT)
+    | dict.fromkeys((*ROW_METRICS, *OSCR_METRICS), _NUMBER_OR_NONE)
+    | dict(num_id=_COUNT, num_ood=_COUNT),
+    owod={"type": "object"},
+    objects=_object(
+        dict.fromkeys(("known", "unknown"), _values(_COUNT)),
+        unknown_by_class=_values(_values(_COUNT)),
+        unknown_seen=_values(_COUNT),
+        unknown_unseen=_values(_COUNT),
+    ),
 )
 _ROWS = {"type": "array", "items": _ROW}
 _MAP = _values(_NUMBER_OR_NONE)

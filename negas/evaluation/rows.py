@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, get_type_hints
 
 import numpy as np
 
@@ -21,14 +22,17 @@ from negas.labels.leakage import leakage
 from negas.labels.names import overlap, used_categories
 from negas.metrics import OODResult, bootstrap, ood_metrics, sample_rows
 from negas.metrics.controls import rotated_bank
+from negas.metrics.objects import OSCR_METRICS
 from negas.metrics.presets import Cut, Preset
 from negas.metrics.protocol import ROW_METRICS, ScoreSpec, score_label
 from negas.metrics.roc import threshold_at_recall
+from negas.options import check_value
 from negas.records import ID, BoxRecords
-from negas.scores import get_score
+from negas.scores import SCORES, get_score
 from negas.text import listed, shown_text
 
 from .cuts import find_cut
+from .object_rows import object_counts, oscr_numbers, paired_rows_of
 from .provenance import describe_bank, leaks_of
 from .recorded import MODEL_BANK, Recorded
 
@@ -78,6 +82,9 @@ def name_scores(specs: Sequence[ScoreSpec]) -> list[NamedScore]:
         try:
             built = get_score(name, **options)
         except TypeError as error:  # a word where a number belongs
+            hints = get_type_hints(SCORES[name])
+            for key, value in options.items():
+                check_value(f"score {label!r}: {key}", value, hints.get(key, Any))
             raise ValueError(f"score {label!r}: an option has the wrong type ({error})") from error
         cosine = source == "cosine"
         needs = (built.needs_negatives, cosine or built.needs_embeddings)
@@ -148,7 +155,7 @@ def take_samples(run: Recorded, preset: Preset) -> Samples:
     rows, over, images = {}, {}, {}
     for name in (ID, *run.ood_sets):
         records = run.records[name]
-        truth = run.truth(name) if preset.protocol == "matched" else None
+        truth = None if preset.protocol == "vos" else run.truth(name)
         role = "id" if name == ID else "ood"
         how = (cut.value, preset.protocol, truth, role, preset.pair_floor)
         rows[name] = sample_rows(records, *how)
@@ -203,8 +210,10 @@ def run_rows(
         Rows with ``ood_set, score, options, logits, bank, control``, the preset's ``preset,
         protocol, rule, pair_floor``, ``cut, cut_rule, cut_source``, all of
         :class:`negas.metrics.OODResult`, counts of samples, boxes and images, and ``interval``
-        (``auroc`` and ``fpr95``, percentiles over draws of whole images; ``None`` without). NaN
-        where a set keeps no sample.
+        (``auroc``, ``fpr95`` and OSCR, percentiles over draws of whole images; ``None`` without).
+        NaN where a set keeps no sample. :data:`~negas.metrics.objects.OSCR_METRICS` look at all
+        recorded boxes, whatever the preset; NaN without annotations. Rows of the preset ``objects``
+        that are no controls have ``objects``, see :func:`~.object_rows.object_counts`.
 
     Raises:
         ValueError: a score needs negatives, a bank or embeddings that the run lacks.
@@ -223,8 +232,9 @@ def rows_by_preset(
     samples = [take_samples(run, preset) for preset in presets]
     jobs = [(score, bank) for score in scoring.scores for bank in banks_of(score, scoring.banks)]
     # numpy and torch release the interpreter lock: sorting a million scores fills both cores
+    joint = _joint([*(taken.rows for taken in samples), paired_rows_of(run)])
     with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
-        work = partial(_rows, run, samples, _joint(samples), scoring)
+        work = partial(_rows, run, samples, joint, scoring)
 
         def plain(job: tuple[NamedScore, str]) -> list[list[dict]]:
             return work(*job, NO_CONTROL, bank_records(run, *job), on_row)
@@ -326,15 +336,24 @@ def sample_values(
     run: Recorded, samples: Samples, score: NamedScore, bank: str
 ) -> dict[str, np.ndarray]:
     """Scores of the samples of the ID set and every OOD set, float64 ``[n]`` each."""
-    return _values(bank_records(run, score, bank), _joint([samples]), score)[0]
+    return values_at(run, samples.rows, score, bank)
 
 
-def _joint(samples: Sequence[Samples]) -> dict[str, tuple[np.ndarray, list[np.ndarray]]]:
-    """By set the boxes that are in any of the samples, and the place of each sample among them."""
+def values_at(
+    run: Recorded, rows: Mapping[str, np.ndarray], score: NamedScore, bank: str
+) -> dict[str, np.ndarray]:
+    """Scores of some rows of the records, float64, by set."""
+    return _values(bank_records(run, score, bank), _joint([rows]), score)[0]
+
+
+def _joint(
+    wanted: Sequence[Mapping[str, np.ndarray]],
+) -> dict[str, tuple[np.ndarray, list[np.ndarray]]]:
+    """By set the rows that any of the wanted ones has, and the place of each among them."""
     found = {}
-    for name in samples[0].rows:
-        rows = np.unique(np.concatenate([taken.rows[name] for taken in samples]))
-        found[name] = rows, [np.searchsorted(rows, taken.rows[name]) for taken in samples]
+    for name in wanted[0]:
+        rows = np.unique(np.concatenate([each[name] for each in wanted]))
+        found[name] = rows, [np.searchsorted(rows, each[name]) for each in wanted]
     return found
 
 
@@ -343,7 +362,7 @@ def _values(
     joint: Mapping[str, tuple[np.ndarray, list[np.ndarray]]],
     score: NamedScore,
 ) -> list[dict[str, np.ndarray]]:
-    """Scores by set for each of the samples; a box that is in several of them is scored once."""
+    """Scores by set for each of the wanted rows; a box in several of them is scored once."""
     built = get_score(score.name, **score.options)
     found: list[dict[str, np.ndarray]] = [{} for _ in joint[ID][1]]
     for name in [name for name in joint if name in records]:
@@ -370,11 +389,20 @@ def _rows(
     about |= dict(logits="cosine" if score.cosine else "head", bank=bank, control=control)
     draws = scoring.draws if control == NO_CONTROL else 0
     tables = []
-    for taken, values in zip(samples, _values(records, joint, score), strict=True):
+    *found, on_objects = _values(records, joint, score)
+    ood_sets = [name for name in on_objects if name != ID]
+    oscr = {n: oscr_numbers(run, on_objects, n, draws, scoring.seed) for n in ood_sets}
+    for taken, values in zip(samples, found, strict=True):
         table = []
-        for name in [name for name in values if name != ID]:
+        for name in ood_sets:
             pair = (values[ID], values[name])
-            table.append(about | _numbers(run, taken, name, *pair, draws, scoring.seed))
+            row = about | _numbers(run, taken, name, *pair, draws, scoring.seed) | oscr[name][0]
+            if row["interval"]:
+                row["interval"] |= oscr[name][1]
+            if taken.preset.protocol == "objects" and control == NO_CONTROL and row["num_id"]:
+                where = (name, taken.cut.value, row["threshold"])
+                row["objects"] = object_counts(run, on_objects, *where)
+            table.append(row)
             on_row()
         tables.append(table)
     return tables
@@ -461,7 +489,7 @@ def mean_rows(draws: Sequence[list[dict]]) -> list[dict]:
     merged = []
     for same in zip(*draws, strict=True):
         row = dict(same[0])
-        for key in ROW_METRICS:
+        for key in (*ROW_METRICS, *OSCR_METRICS):
             values = [r[key] for r in same]
             row[key] = float(np.mean(values))
             row[f"{key}_std"] = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0

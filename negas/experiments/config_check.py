@@ -175,6 +175,27 @@ class OptimWrapper(Options):
 
 
 @dataclass(frozen=True)
+class Schedule(Options):
+    """An entry of ``param_scheduler``."""
+
+    type: str | type = option(help="which")
+    begin: int = option(0, help="first epoch or step", ge=0)
+    end: int | None = option(None, help="the one after the last", ge=1)
+    by_epoch: bool = option(True, help="count epochs")
+    convert_to_iter_based: bool = option(False, help="move in every step")
+    T_max: int | None = option(None, help="half of a cosine's period", ge=1)
+    eta_min: float | None = option(None, help="least value", ge=0)
+    eta_min_ratio: float | None = option(None, help="least share of the first value", **_SHARE)
+    factor: float | None = option(None, help="that the value starts with", **_SHARE)
+    start_factor: float | None = option(None, help="that the value starts with", gt=0, le=1)
+    end_factor: float | None = option(None, help="that it ends with", **_SHARE)
+    gamma: float | None = option(None, help="of a decay", gt=0)
+    power: float | None = option(None, help="of a polynomial", gt=0)
+    step_size: int | None = option(None, help="epochs between decays", ge=1)
+    milestones: tuple[int, ...] | None = option(None, help="epochs of decays", ge=0)
+
+
+@dataclass(frozen=True)
 class Randomness(Options):
     """``randomness``."""
 
@@ -225,12 +246,18 @@ _TOP |= {"backend_args", "bank_command", "ood_dataloaders", "class_names", "bank
 _TOP |= {"train_pipeline", "val_pipeline", "test_pipeline"}
 
 
+# Built from their config as it is: a key that their constructor does not take is an error later.
+_PLAIN = ("METRICS", "DATASETS", "TRANSFORMS", "HOOKS", "PARAM_SCHEDULERS", "DATA_SAMPLERS")
+_LEVELS = ("CRITICAL", "FATAL", "ERROR", "WARNING", "WARN", "INFO", "DEBUG", "NOTSET")
+
+
 def check_config(cfg: Config) -> None:
     """Refuse a config whose values cannot be, before anything is built from it.
 
     Raises:
         ValueError: a number is out of range or NaN, a value of another type, or a key is misspelt;
             the key is named in full.
+        OSError: a bank of an evaluator cannot be read.
     """
     content = cfg.to_dict()
     where = f"config {cfg.filename!r}: " if cfg.filename else ""
@@ -239,9 +266,14 @@ def check_config(cfg: Config) -> None:
         _refuse_nan("", content)
         for key, section in _sections(content):
             _check_section(key, section)
+        _check_schedules("param_scheduler", content.get("param_scheduler"))
+        if content.get("log_level") is not None:
+            check_value("log_level", content["log_level"], str, _LEVELS)
         _check_parts("", content)
     except ValueError as error:
         raise ValueError(f"{where}{error}") from error
+    except OSError as error:
+        raise type(error)(f"{where}{error}") from error
 
 
 def _check_top(content: dict) -> None:
@@ -297,6 +329,20 @@ def _check_section(key: str, section: Any) -> None:
             _check_set(f"{key}.{name}.dataset", checked.dataset)
 
 
+def _check_schedules(key: str, given: Any) -> None:
+    """One schedule, several, or several for each optimiser."""
+    if isinstance(given, list | tuple):
+        for i, one in enumerate(given):
+            _check_schedules(f"{key}.{i}", one)
+    elif isinstance(given, Mapping) and "type" not in given:
+        for name, one in given.items():
+            _check_schedules(f"{key}.{name}", one)
+    elif given is not None:
+        found = Schedule.from_settings(given, key, None, section=True)
+        if found.end is not None and found.end <= found.begin:
+            raise ValueError(f"{key}.end={found.end} must be greater than begin={found.begin}")
+
+
 def _check_set(key: str, settings: Any) -> None:
     found = DataSet.from_settings(settings, key, None, section=True)
     if found.dataset is not None:
@@ -317,6 +363,8 @@ def _check_parts(key: str, value: Any) -> None:
         part = _PARTS.get(key) or _part(value.get("type"))
         if part is not None:
             _check_part(key, value, part)
+        else:
+            _check_plain(key, value)
         for name, child in value.items():
             _check_parts(f"{key}.{name}" if key else str(name), child)
     elif isinstance(value, list | tuple):
@@ -336,6 +384,8 @@ def _check_part(key: str, settings: Mapping, part: type) -> None:
             part(**{name: value for name, value in settings.items() if name not in _BUILDERS})
         except (ValueError, KeyError) as error:
             raise ValueError(f"{key}: {error.args[0]}") from error
+        except OSError as error:
+            raise type(error)(f"{key}: {error}") from error
     if issubclass(part, BaseDetector) and settings.get("test_cfg"):
         boxes = PostProcessing.from_settings(
             settings["test_cfg"], f"{key}.test_cfg", None, section=True
@@ -344,6 +394,46 @@ def _check_part(key: str, settings: Mapping, part: type) -> None:
             Nms.from_settings(boxes.nms, f"{key}.test_cfg.nms", None, section=True)
         if boxes.unknown:
             UnknownOptions.from_settings(boxes.unknown, f"{key}.test_cfg.unknown", section=True)
+
+
+def _check_plain(key: str, settings: Mapping) -> None:
+    """Refuse a key that none of the foreign parts of this name takes, such as an inherited one."""
+    kind = settings.get("type")
+    candidates = _plain_parts().get(_last(kind), [])
+    if isinstance(kind, type):
+        candidates = [kind] if kind in candidates else []
+    signatures = [parameters(part) for part in candidates]
+    if not signatures or any(is_open for _, is_open in signatures):
+        return
+    keys = set(settings) - _BUILDERS - {"convert_to_iter_based"}
+    known = max((set(known) for known, _ in signatures), key=lambda one: len(one & keys))
+    for name in sorted(keys - known):
+        near = get_close_matches(name, sorted(known), 1)
+        hint = (
+            f"did you mean {near[0]!r}?"
+            if near
+            else "take it out (what is inherited goes with _delete_=True)"
+        )
+        raise ValueError(f"{key}.{name}: {_last(kind)} takes no such key; {hint}")
+
+
+def _last(kind: Any) -> str:
+    return kind.__name__ if isinstance(kind, type) else str(kind).rpartition(".")[2]
+
+
+@cache
+def _plain_parts() -> dict[str, list[type]]:
+    """Classes of :data:`_PLAIN` registries by the last part of their names."""
+    _registered()
+    found: dict[str, list[type]] = {}
+    todo = [getattr(registry, name) for name in _PLAIN]
+    while todo:
+        one = todo.pop()
+        todo += one.children.values()
+        for name, part in one.module_dict.items():
+            if isinstance(part, type):
+                found.setdefault(name, []).append(part)
+    return found
 
 
 def _check_type(key: str, kind: Any) -> None:

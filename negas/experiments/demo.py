@@ -12,6 +12,7 @@ from negas.datasets.emoji_world.store import ensure_split
 from negas.evaluation.cuts import validation_tau
 from negas.evaluation.run import Run
 from negas.evaluation.unknown import chosen_unknown
+from negas.options import check_value
 from negas.reports.methods import make_report, print_report
 from negas.scores import get_score
 from negas.visualization.boxes import detections_page
@@ -53,9 +54,11 @@ def check_weights(
 
     Raises:
         FileNotFoundError: naming the file.
+        ValueError: it is no text.
     """
     cfg = load_config(str(config_dir / CONFIGS[detector]["negas"][1]))
     weights = (overrides or {}).get("model.base_checkpoint", cfg.model.base_checkpoint)
+    check_value("model.base_checkpoint", weights, str)
     if not Path(weights).is_file():
         raise FileNotFoundError(
             f"base_checkpoint={weights!r} does not exist; it is part of the repository: restore it "

@@ -22,10 +22,19 @@ import negas.register  # noqa: F401
 from negas.cli import load_config
 from negas.labels.bank import NegativeLabelBank
 from negas.labels.names import read_names
+from negas.scores import get_score
 
+from .config_check import check_config
 from .seeds import refuse_twice, seeds_of
 from .tables import Cell, Table, TableRow, fill
-from .train_and_test import PlannedRun, annotation_file, applicable, check_overrides, walk
+from .train_and_test import (
+    SET_ELSEWHERE,
+    PlannedRun,
+    annotation_file,
+    applicable,
+    check_overrides,
+    walk,
+)
 
 CONFIG_DIR = Path("configs/negas")
 DEFAULT_MODELS = {"emoji-world": "yolo-world-tiny"}
@@ -159,11 +168,23 @@ def _plan_row(
         except (OSError, ValueError) as error:
             problems.append(str(error))
             settings["model.neg_labels"] = f"{cell.bank}, the first {cell.num}"
+    elif cell.num:
+        problems.append(f"num={cell.num} takes the first labels of a bank, and there is no 'bank'")
+    try:
+        get_score(cell.score or "negs")
+    except (KeyError, ValueError) as error:
+        problems.append(f"score: {error.args[0]}")
     given = {**settings, **cell.test_overrides}
     wrong = [f"{key!r} {why}" for key in given if (why := unknown_setting(cfg, key, given))]
     problems += wrong
     if wrong:
         return
+    for run_settings in (settings, given):
+        try:
+            check_config(PlannedRun(path, work_dir, "", seeds[0], run_settings).load(overrides))
+        except ValueError as error:
+            problems.append(str(error))
+            return
     settings = changed(cfg, settings)
     folder = work_dir / run_name(path, settings)
     planned.runs = seeds_of(path, cfg, seeds, folder, planned.row.title, settings)
@@ -192,8 +213,8 @@ def labels_of(cell: Cell, cfg: Config, command: str | None) -> str | list[str]:
     if not Path(cell.bank).is_file():
         hint = f"; make it with: {command}" if command else ""
         raise FileNotFoundError(f"the bank {cell.bank!r} does not exist{hint}")
-    bank = NegativeLabelBank.load(cell.bank)
-    bank.check_id_labels(read_names(cfg.model.class_names, "model.class_names"))
+    names = read_names(cfg.model.class_names, "model.class_names")
+    bank = NegativeLabelBank.load(cell.bank, names)
     if cell.num and len(bank) < cell.num:
         raise ValueError(
             f"the bank {cell.bank!r} has {len(bank)} labels where {cell.num} are asked"
@@ -231,6 +252,8 @@ def unknown_setting(cfg: Config, key: str, settings: Mapping[str, Any]) -> str |
 
     It can where the config has it, or where its section's type takes an argument of this name.
     """
+    if key in SET_ELSEWHERE:
+        return f"is set by {SET_ELSEWHERE[key]}"
     parts = key.split(".")
     node: Any = cfg._cfg_dict
     for part in parts[:-1]:

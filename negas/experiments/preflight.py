@@ -21,6 +21,7 @@ from mmengine.dist import all_gather_object
 from mmengine.logging import print_log
 
 from negas.datasets.coco_check import OTHER_SIZE, WITHOUT_END, check_set
+from negas.files import read_json
 from negas.labels.bank import NegativeLabelBank
 from negas.labels.names import first_difference, read_names
 from negas.models.unknown import WHERE, vocabulary_of
@@ -208,7 +209,27 @@ def _check_sets(cfg: Config, dataloaders: Sequence[str]) -> dict[str, dict[str, 
             )
             continue
         odd[key] = check_set(_path(dataset, ann), prefix, key, classes, **rules)
+        _check_filter(key, dataset, classes)
     return odd
+
+
+def _check_filter(key: str, dataset: dict, classes: Sequence[str] | None) -> None:
+    """Refuse a ``filter_cfg`` that leaves no image; MMDetection would fail in NumPy's words."""
+    given = dataset.get("filter_cfg") or {}
+    if dataset.get("test_mode") or not any(given.values()):
+        return
+    data = read_json(_path(dataset, dataset["ann_file"]))
+    kept = {c["id"] for c in data["categories"] if classes is None or c["name"] in classes}
+    filled = {ann["image_id"] for ann in data["annotations"] if ann["category_id"] in kept}
+    least = given.get("min_size", 0)
+    for image in data["images"]:
+        fits = image["id"] in filled or not given.get("filter_empty_gt")
+        if fits and min(image["width"], image["height"]) >= least:
+            return
+    raise ValueError(
+        f"{key}.filter_cfg={shown(dict(given))} leaves none of the {len(data['images'])} images; "
+        "lower min_size or switch filter_empty_gt off"
+    )
 
 
 def _type_of(dataset: dict) -> type | None:
@@ -278,11 +299,10 @@ def check_bank(cfg: Config) -> None:
         raise FileNotFoundError(
             f"model.neg_labels={source!r} does not exist; make it with: {command}"
         )
-    bank = NegativeLabelBank.load(source)
     try:
-        bank.check_id_labels(read_names(cfg.model.class_names, "model.class_names"))
-    except ValueError as error:
-        raise ValueError(f"model.neg_labels={source!r}: {error}") from error
+        NegativeLabelBank.load(source, read_names(cfg.model.class_names, "model.class_names"))
+    except (ValueError, OSError) as error:
+        raise type(error)(f"model.neg_labels: {error}") from error
 
 
 def check_checkpoint(path: str) -> None:

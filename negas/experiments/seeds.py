@@ -51,6 +51,20 @@ def seeds_of(
     ]
 
 
+def check_stock(runs: Sequence[PlannedRun], overrides: Mapping | None) -> None:
+    """See that a stock detector is among the runs, whose cut all others are to share.
+
+    Raises:
+        ValueError: none is.
+    """
+    models = [run.load(overrides).model for run in runs]
+    if not any(not one.get("prompt") and not one.get("use_nega") for one in models):
+        raise ValueError(
+            "--shared-cut stock: none of the configs is the stock detector's; add it or give a "
+            "number"
+        )
+
+
 def refuse_twice(flag: str, given: Sequence) -> None:
     """Refuse a list of the command line that names something twice.
 

@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from fnmatch import fnmatch
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import yaml
@@ -137,7 +138,7 @@ def read_table(path: str | Path) -> Table:
         raise FileNotFoundError(f"table {str(path)!r} does not exist; configs/tables has {known}")
     try:
         settings = yaml.load(read_text(path, repr(str(path))), _Loader)  # noqa: S506 (a SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: not valid YAML: {error}") from error
     given = settings.get("rows") if isinstance(settings, Mapping) else None
     if not isinstance(given, list) or not given:
@@ -148,6 +149,8 @@ def read_table(path: str | Path) -> Table:
         row = TableRow.from_settings(
             each, f"{path}: row {title!r}" if title else f"{path}: row {i}"
         )
+        if not row.title.strip():
+            raise ValueError(f"{path}: row {i}: title is empty; name the row")
         if row.title in titles:
             raise ValueError(f"{path}: two rows have the title {row.title!r}; rename one")
         titles.add(row.title)
@@ -175,10 +178,13 @@ def fill(text: str | None, names: Mapping[str, object]) -> str | None:
     if text is None:
         return None
     try:
-        return text.format_map(names)
-    except (KeyError, ValueError, IndexError) as error:
+        for _, name, form, conversion in Formatter().parse(text):
+            if name is not None and (name not in names or form or conversion):
+                raise ValueError(repr(name))  # format_map would look into what a name stands for
+    except ValueError as error:
         known = ", ".join(f"{{{name}}}" for name in names)
         raise ValueError(f"{text!r} has an unknown placeholder ({error}); known: {known}") from None
+    return text.format_map(names)
 
 
 def published_rows(name: str) -> list[dict]:
@@ -236,7 +242,7 @@ def _numbers(values: object, where: str) -> dict[str, Number]:
 
 def _number(value: object, where: str, unit: float = 100) -> Number:
     match = _NUMBER.fullmatch(str(value).strip())
-    if isinstance(value, bool) or not match or float(match[1]) > unit:
+    if isinstance(value, bool) or not match or max(map(float, filter(None, match.groups()))) > unit:
         raise ValueError(
             f"{where} must be a number from 0 to {unit}, with its deviation as in '9.9 ± 0.3', got "
             f"{shown(value)}"
@@ -245,7 +251,12 @@ def _number(value: object, where: str, unit: float = 100) -> Number:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which a key given twice is an error, not the last one's."""
+    """YAML in which a key given twice is an error, not the last one's, and a date is a text."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's
+        first: [one for one in found if one[0] != "tag:yaml.org,2002:timestamp"]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def construct_mapping(self, node, deep=False):
         """See the class."""

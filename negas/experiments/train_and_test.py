@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from negas.cli import load_config, prepare_work_dir
 from negas.evaluation.result_files import RESULTS_FILE
-from negas.files import read_json, write_json
+from negas.files import make_folder, read_json, write_json
 
 from .checkpoints import newest_checkpoint
 from .config_check import check_config
@@ -98,7 +98,7 @@ def quiet(log_file: Path) -> Iterator[None]:
     Bars and errors go to standard error and stay visible. MMEngine's own log files hold everything
     as always.
     """
-    log_file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(log_file.parent)
     with (
         open(log_file, "a", encoding="utf-8") as file,
         contextlib.redirect_stdout(file),
@@ -298,14 +298,20 @@ def applicable(cfg: Config, overrides: Mapping) -> dict:
     return {key: value for key, value in overrides.items() if has_section(key)}
 
 
+# Settings that a planned run has of its own, and the option that says them.
+SET_ELSEWHERE = {"randomness.seed": "--seed or --seeds", "work_dir": "--work-dir"}
+
+
 def check_overrides(configs: Sequence[Config], overrides: Mapping | None) -> None:
-    """Refuse an override that fits none of the configs.
+    """Refuse an override that fits none of the configs, or that each run would set again.
 
     Raises:
         ValueError: naming the setting.
     """
     used = {key for cfg in configs for key in applicable(cfg, overrides or {})}
     for key in overrides or {}:
+        if key in SET_ELSEWHERE:
+            raise ValueError(f"--cfg-options: {key!r} is set by {SET_ELSEWHERE[key]}; use that")
         if key not in used:
             raise ValueError(
                 f"--cfg-options: none of the configs has a section {key.rpartition('.')[0]!r} for "

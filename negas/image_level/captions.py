@@ -22,7 +22,7 @@ from negas.embeddings.preprocess import to_rgb
 from negas.labels.candidates import clean_name
 from negas.labels.generate import ChatModel, PromptStyle, parse_names
 from negas.labels.generate.answers import AnswerFile
-from negas.labels.generate.parse import strip_thinking
+from negas.labels.generate.parse import MAX_ANSWER, strip_thinking
 from negas.labels.names import name_forms
 
 from .mllm import MAX_SIDE, image_message
@@ -50,6 +50,7 @@ class ImageCaptions:
 
     Attributes:
         asked: calls of the model so far; answers from the cache are none.
+        heard: by image, whether its answer held words.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class ImageCaptions:
         self._chat = chat
         self.settings = {**chat.settings, "prompt": prompt, "max_side": max_side, "seed": seed}
         self._answers = _answers(cache_dir, "captions", self.settings)
+        self.heard: dict[str, bool] = {}
 
     def __call__(self, images: Sequence[ImageSource | ImageItem]) -> list[str]:
         """One caption per image; empty where the model gave none.
@@ -85,6 +87,7 @@ class ImageCaptions:
                 answer = self._chat.chat([question], self.seed)
                 self._answers.put(key, clean_caption(answer))
             captions.append(self._answers[key])
+            self.heard[key] = bool(captions[-1])
         return captions
 
 
@@ -96,6 +99,10 @@ class SimilarLabels:
         cache_dir: where answers are kept; ``None``: nowhere.
         num: labels asked for per class.
         seed: of the sampling.
+
+    Attributes:
+        asked: as that of :class:`ImageCaptions`.
+        heard: by class name, whether its answer held labels.
     """
 
     def __init__(
@@ -111,6 +118,7 @@ class SimilarLabels:
         self._chat = chat
         self.settings = {**chat.settings, "task": SIMILAR_PROMPT.task, "num": num, "seed": seed}
         self._answers = _answers(cache_dir, "similar", self.settings)
+        self.heard: dict[str, bool] = {}
 
     def __call__(self, class_names: Sequence[str]) -> list[list[str]]:
         """Labels for each class, at most ``num``; none where the answer is no list.
@@ -123,9 +131,10 @@ class SimilarLabels:
             if name not in self._answers:
                 self.asked += 1
                 messages = SIMILAR_PROMPT.messages([name], (), self.num, focus=name)
-                self._answers.put(name, self._chat.chat(messages, self.seed))
+                self._answers.put(name, self._chat.chat(messages, self.seed)[:MAX_ANSWER])
             names = [clean_name(raw) for raw in parse_names(self._answers[name])]
             found.append([label for label in dict.fromkeys(names) if label][: self.num])
+            self.heard[name] = bool(found[-1])
         return found
 
 

@@ -71,6 +71,8 @@ class LocalVisionChat(LocalChat):
     def _load(self, model: str, dtype: str) -> Any:
         from transformers import AutoModelForImageTextToText
 
+        from negas.embeddings.hub import load_whole
+
         try:
             self._processor = _load_processor(model)
         except (ImportError, TypeError, AttributeError) as error:
@@ -79,8 +81,8 @@ class LocalVisionChat(LocalChat):
         # the template may be kept with either
         template = getattr(self._processor, "chat_template", None)
         self._tokenizer.chat_template = template or self._tokenizer.chat_template
-        return AutoModelForImageTextToText.from_pretrained(
-            model, torch_dtype=dtype, use_safetensors=True
+        return load_whole(
+            AutoModelForImageTextToText, model, torch_dtype=dtype, use_safetensors=True
         )
 
     def _inputs(self, messages: list[Message]) -> Any:

@@ -51,16 +51,20 @@ class NegativeLabelBank:
         return len(self.neg_labels)
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> NegativeLabelBank:
+    def load(cls, path: str | os.PathLike, names: Sequence[str] | None = None) -> NegativeLabelBank:
         """Read a JSON bank.
+
+        Args:
+            path: the file.
+            names: ID labels that it must have been made for, see :meth:`check_id_labels`.
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: not JSON, a key is missing, or what the class itself refuses; the message
-                starts with the file.
+            ValueError: not JSON, a key is missing, what the class itself refuses, or other ID
+                labels; the message starts with the file.
         """
         if not Path(path).is_file():
-            raise FileNotFoundError(f"{path}: no such label bank; check the path in the config.")
+            raise FileNotFoundError(f"{path}: no such label bank; correct the path.")
         data = read_json(path)
         if not isinstance(data, dict):
             raise ValueError(
@@ -71,7 +75,10 @@ class NegativeLabelBank:
             if key not in data:
                 raise ValueError(f"{path}: the key {key!r} is missing; add a list of labels.")
         try:
-            return cls(data["id_labels"], data["neg_labels"], data.get("provenance", {}))
+            bank = cls(data["id_labels"], data["neg_labels"], data.get("provenance", {}))
+            if names is not None:
+                bank.check_id_labels(names)
+            return bank
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 

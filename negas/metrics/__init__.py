@@ -12,6 +12,15 @@ from .bootstrap import BootstrapResult, Interval, bootstrap
 from .coco import AveragePrecision, average_precision, coco_map, evaluate_coco, records_to_coco
 from .controls import rotated_bank
 from .f1_cut import ClassCut, F1Cut, f1_cut, f1_threshold
+from .objects import (
+    ObjectPairs,
+    OSCRResult,
+    object_states,
+    oscr,
+    oscr_curve,
+    oscr_intervals,
+    pair_boxes,
+)
 from .open_set import LabeledBoxes, OpenSetResult, open_set_metrics, truth_boxes
 from .paired import GroupedScores, PairedResult, paired_bootstrap
 from .presets import PRESETS, Cut, Preset, find_presets
@@ -30,6 +39,8 @@ __all__ = [
     "Interval",
     "LabeledBoxes",
     "OODResult",
+    "OSCRResult",
+    "ObjectPairs",
     "OpenSetResult",
     "PairedResult",
     "Preset",
@@ -40,8 +51,13 @@ __all__ = [
     "f1_cut",
     "f1_threshold",
     "find_presets",
+    "object_states",
     "ood_metrics",
     "open_set_metrics",
+    "oscr",
+    "oscr_curve",
+    "oscr_intervals",
+    "pair_boxes",
     "paired_bootstrap",
     "records_to_coco",
     "rotated_bank",

@@ -6,6 +6,8 @@
 | ``vos`` | every box | F1 on the ID test set, 4 decimals, as VOS has it | recall closest to 95% |
 | ``siren`` | every (box, label) pair over 0.1, as SIREN's DETR script | 0.1 | closest to 95% |
 | ``matched`` | boxes on annotated objects only | as ``val_f1`` | at least 95% |
+| ``objects`` | the best box of each object only | as ``val_f1`` | at least 95% |
+| ``owod`` | every box, as open-world detection counts known ones | 0.05 | at least 95% |
 | ``fixed`` | every box | a number you give | at least 95% |
 
 This is the one definition: tests, re-scoring and reports all take it from here.
@@ -51,6 +53,8 @@ PRESETS = {
         Preset("vos", cut="test_f1", rule="closest"),
         Preset("siren", cut=0.1, rule="closest", pair_floor=0.1),
         Preset("matched", protocol="matched"),
+        Preset("objects", protocol="objects"),
+        Preset("owod", cut=0.05),  # ORE's and YOLO-UniOW's for known boxes
         Preset("fixed", cut=None),
     )
 }

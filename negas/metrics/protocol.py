@@ -1,14 +1,15 @@
 """Which detections are samples, as a mask or as rows.
 
 Samples: ``vos``, every box with enough confidence, false positives included (as in published
-tables); ``matched``, only boxes that sit on an annotated object. With a cut and a rule they make
-the presets of :mod:`negas.metrics.presets`.
+tables); ``matched``, only boxes that sit on an annotated object; ``objects``, of these the most
+confident one on each object. With a cut and a rule they make the presets of
+:mod:`negas.metrics.presets`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from negas.records import BoxRecords
 from .coco import CocoSource, category_ids, id_labels_of, load_coco
 from .matching import corners, left_out, match, rows_by_image
 
-Protocol = Literal["vos", "matched"]
+Protocol = Literal["vos", "matched", "objects"]
 ScoreSpec = str | tuple[str, Mapping[str, Any]]
 ROW_METRICS = ("auroc", "fpr95", "fpr95_closest", "aupr", "tpr", "threshold")  # of a row
 ROW_METRICS += ("tpr_closest", "threshold_closest", "aupr_out")
@@ -40,17 +41,18 @@ def select_samples(
             set the boxes that are true detections (greedy by descending confidence, IoU over
             ``iou``, right label, each object once; objects marked ``iscrowd``, ``difficult`` or
             ``ignore`` left out); on an OOD set the boxes whose best IoU with any annotated box is
-            over ``iou``.
-        gt: ground truth of the set, for ``matched``; categories meet ID labels by name.
+            over ``iou``. ``objects``: the same on an ID set; on an OOD set the most confident box
+            on each object that has no ID label and is not marked.
+        gt: ground truth of the set, for all but ``vos``; categories meet ID labels by name.
         role: whether the records are of the ID set or of an OOD set.
         iou: the overlap to exceed.
 
     Raises:
         ValueError: unknown protocol or role, missing ground truth, or images it does not list.
     """
-    if protocol not in ("vos", "matched") or role not in ("id", "ood"):
+    if protocol not in get_args(Protocol) or role not in ("id", "ood"):
         raise ValueError(
-            f"protocol must be 'vos' or 'matched' and role 'id' or 'ood', "
+            "protocol must be 'vos', 'matched' or 'objects' and role 'id' or 'ood', "
             f"got {protocol!r} and {role!r}."
         )
     confident = records.scores >= np.float32(cut)
@@ -58,8 +60,8 @@ def select_samples(
         return confident
     if gt is None:
         raise ValueError(
-            "protocol 'matched' compares boxes with ground truth: give gt (a COCO dict, object or "
-            "json path), or use protocol 'vos'."
+            f"protocol {protocol!r} compares boxes with ground truth: give gt (a COCO dict, object "
+            "or json path), or use protocol 'vos'."
         )
     truth = load_coco(gt)
     unknown = set(records.image_ids.tolist()) - set(truth.imgs)
@@ -69,6 +71,8 @@ def select_samples(
             f"({len(unknown)} such images); records and gt must belong to the same data set."
         )
     labels = None
+    names = set(id_labels_of(records)) if protocol == "objects" else set()
+    known = {c["id"] for c in truth.dataset["categories"] if c["name"] in names}
     if role == "id":
         ids = category_ids(truth, id_labels_of(records))
         labels = {category: label for label, category in enumerate(ids)}
@@ -77,6 +81,10 @@ def select_samples(
     ranked = rows[np.argsort(-records.scores[rows], kind="stable")]
     for image, rows in rows_by_image(records.image_ids, ranked).items():
         objects = truth.imgToAnns.get(image, [])
+        if labels is None and protocol == "objects":
+            objects = [a for a in objects if a["category_id"] not in known and not left_out(a)]
+            samples[rows] = match(records.bboxes[rows], corners(objects), iou).hits
+            continue
         if labels is None:
             samples[rows] = match(records.bboxes[rows], corners(objects), iou).objects >= 0
             continue

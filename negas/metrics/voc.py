@@ -73,10 +73,10 @@ def _class_ap(objects: dict[object, list[dict]], found: list[dict], iou: float) 
         lies = match(_boxes(boxes), _boxes(objects[image]), below, ignored=ignored)
         hit[ranks] = lies.hits
         miss[ranks] = ~lies.hits & ~((lies.objects >= 0) & ignored[lies.objects])
-    return _eleven_points(hit, miss, num_objects)
+    return eleven_points(hit, miss, num_objects)
 
 
-def _eleven_points(hit: np.ndarray, miss: np.ndarray, num_objects: int) -> float:
+def eleven_points(hit: np.ndarray, miss: np.ndarray, num_objects: int) -> float:
     """Mean over recalls 0, 0.1 .. 1 of the best precision at that recall or a larger one."""
     true, false = np.cumsum(hit), np.cumsum(miss)
     precision = true / np.maximum(true + false, 1)

@@ -145,8 +145,7 @@ class NegASParts:
         if not source:
             return ()
         if isinstance(source, str):
-            bank = NegativeLabelBank.load(source)
-            bank.check_id_labels(self.class_names)
+            bank = NegativeLabelBank.load(source, self.class_names)
         else:
             bank = NegativeLabelBank(list(self.class_names), list(source), {})
         return tuple(bank.neg_labels)

@@ -36,11 +36,28 @@ COLUMNS = {
         Column("nose", "nOSE", "lower", percent=False, digits=3),
         Column("nose_unique", "nOSE unique", "lower"),
         Column("wi", "WI@0.8", "lower", percent=False, digits=3),
-        Column("ap_known", "AP known", "higher"),
+        Column("ap_known", "known mAP50", "higher"),
+        Column("ap_known_11", "known mAP50 (11 points)", "higher"),
+        Column("h_score", "H-score", "higher"),
+        Column("wi_ratio", "WI@0.8 (ratio)", "lower", percent=False, digits=3),
         Column("ap_unknown", "AP_U unknown", "higher"),
         Column("recall_unknown", "U-Recall", "higher"),
         Column("precision_unknown", "P_U unknown", "higher"),
         Column("num_unknown", "unknown objects", percent=False),
+        # objects
+        Column("oscr", "OSCR", "higher"),
+        Column("taken_at_50", "taken @50%", "lower"),
+        Column("taken_at_60", "taken @60%", "lower"),
+        Column("taken_at_70", "taken @70%", "lower"),
+        Column("taken", "taken for known", "lower"),
+        Column("flagged", "flagged unknown"),
+        Column("found", "found unknown", "higher"),
+        Column("not_found", "not found", "lower"),
+        Column("right", "right label", "higher"),
+        Column("wrong_label", "wrong label", "lower"),
+        Column("called_unknown", "called unknown"),
+        Column("missed", "missed", "lower"),
+        Column("num_known", "known objects", percent=False),
     )
 }
 
@@ -52,10 +69,15 @@ OPEN_SET = (
     *("a_ose", "nose", "nose_unique", "wi", "ap_known", "ap_unknown"),
     *("recall_unknown", "precision_unknown", "num_unknown"),
 )
+OWOD = (
+    *("recall_unknown", "ap_known", "h_score", "wi", "wi_ratio", "a_ose", "ap_known_11"),
+    *("ap_unknown", "precision_unknown", "num_unknown"),
+)
 CONTROLS = {"rotated": "rotated", "no_leaks": "without leaks"}
 _SAMPLES = {
     "vos": "every box over the cut is a sample",
     "matched": "boxes on annotated objects only",
+    "objects": "the best box of each annotated object only",
 }
 _RULES = {
     "at_least": "FPR95 at a recall of at least 95%",

@@ -20,11 +20,13 @@ from negas.evaluation.result_files import (
 )
 from negas.files import file_sha256, read_json, write_json, write_text
 from negas.metrics import PRESETS
+from negas.metrics.objects import OSCR_METRICS
 from negas.records import ID_VAL
 
 from . import columns
 from .columns import BY_RULE, COLUMNS, Block, by_rule, preset_title, score_title
-from .methods import load_tested
+from .methods import OSCR_TITLE, load_tested
+from .objects import object_values, oscr_table, state_tables
 from .table import Column, Row, Section, Stat, Table, to_markdown
 
 
@@ -47,13 +49,16 @@ def describe_results(paths: Sequence[str | Path]) -> list[dict]:
     return described
 
 
-def write_comparison(out: str | Path, table: Table, paths: Sequence[str | Path]) -> None:
-    """Write the table: Markdown, or with a name in ``.json`` also :func:`describe_results`."""
+def write_comparison(
+    out: str | Path, table: Table, paths: Sequence[str | Path], objects: Sequence[Table] = ()
+) -> None:
+    """Write the tables: Markdown, or with a name in ``.json`` also :func:`describe_results`."""
     if Path(out).suffix == ".json":
-        data = dict(kind="negas comparison", table=asdict(table), results=describe_results(paths))
+        data = dict(kind="negas comparison", table=asdict(table))
+        data |= dict(objects=[asdict(each) for each in objects], results=describe_results(paths))
         write_json(out, data)
     else:
-        write_text(out, to_markdown(table))
+        write_text(out, "\n".join(to_markdown(each) for each in (table, *objects)))
 
 
 def result_file(path: Path) -> Path:
@@ -89,7 +94,8 @@ class Entry:
     Attributes:
         section: rows of one section are of one protocol and compete for the bold print.
         label: what stands in front.
-        values: fractions by ``<set>/fpr95``, ``<set>/auroc``, ``<set>/num_ood``, keys of
+        values: fractions by ``<set>/fpr95``, ``<set>/auroc``, ``<set>/num_ood``, those of
+            :func:`~.objects.object_values`, keys of
             :data:`~negas.evaluation.provenance.PUBLISHED_MAPS`, ``cut``, ``num_id``.
         note: for below the table.
     """
@@ -129,25 +135,9 @@ def compare(
         FileNotFoundError: a result does not exist.
         ValueError: a file cannot be read, results on other classes or images, none of the scores.
     """
-    if names is not None and len(names) != len(paths):
-        raise ValueError(f"--names: expected {len(paths)} names, one per result, got {len(names)}")
-    wanted = list(scores) if scores else ["max_sigmoid", "negs"]
-    results = [
-        result
-        for i, path in enumerate(paths)
-        for result in _read(Path(path), names[i] if names else None, wanted)
-    ]
-    _check(results)
-    entries = [entry for result in results for entry in result.entries]
-    if not entries:
-        raise ValueError(f"--scores: none of the results has {', '.join(wanted)}")
+    entries = _entries(paths, names, scores)
     entries += [published_entry(row) for row in published]
-    sections: dict[str, list[Row]] = {}
-    for entry in entries:
-        values = {key: Stat(value) for key, value in entry.values.items()}
-        label = f"{entry.label} [published]" if entry.section == PUBLISHED else entry.label
-        row = Row(label, values, control=entry.section == PUBLISHED)
-        sections.setdefault(entry.section, []).append(row)
+    sections = _sections(entries)
     notes = [
         "In percent; ID is the positive class. FPR95 (lower is better) by the rule of the section. "
         "Best of each section in bold."
@@ -164,6 +154,60 @@ def compare(
         sections=[Section(title, rows) for title, rows in sections.items()],
         notes=notes,
     )
+
+
+def compare_objects(
+    paths: Sequence[str | Path],
+    names: Sequence[str] | None = None,
+    scores: Sequence[str] | None = None,
+) -> list[Table]:
+    """The same results by objects: OSCR, and states where the preset ``objects`` was asked for.
+
+    Arguments and errors are those of :func:`compare`; no table where there are no annotations.
+    """
+    entries = _entries(paths, names, scores)
+    sets = _sets(entries)
+    once: dict[tuple, Entry] = {}
+    for entry in entries:  # OSCR is the same for all presets and cuts of a result
+        numbers = [entry.values.get(f"{name}/{key}") for name in sets for key in OSCR_METRICS]
+        once.setdefault((entry.label, str(numbers)), replace(entry, section=""))
+    oscr = [Section(title, rows) for title, rows in _sections(once.values()).items()]
+    found = [oscr_table(OSCR_TITLE, oscr, sets)]
+    at_cut = [  # of one preset
+        Section(title.removeprefix("objects; "), rows)
+        for title, rows in _sections(entries).items()
+        if title.startswith("objects; ")
+    ]
+    return [table for table in found if table] + state_tables("Objects at the cut", at_cut, sets)
+
+
+def _entries(
+    paths: Sequence[str | Path], names: Sequence[str] | None, scores: Sequence[str] | None
+) -> list[Entry]:
+    """Rows of all results; see :func:`compare`."""
+    if names is not None and len(names) != len(paths):
+        raise ValueError(f"--names: expected {len(paths)} names, one per result, got {len(names)}")
+    wanted = list(scores) if scores else ["max_sigmoid", "negs"]
+    results = [
+        result
+        for i, path in enumerate(paths)
+        for result in _read(Path(path), names[i] if names else None, wanted)
+    ]
+    _check(results)
+    entries = [entry for result in results for entry in result.entries]
+    if not entries:
+        raise ValueError(f"--scores: none of the results has {', '.join(wanted)}")
+    return entries
+
+
+def _sections(entries: Iterable[Entry]) -> dict[str, list[Row]]:
+    sections: dict[str, list[Row]] = {}
+    for entry in entries:
+        values = {key: Stat(value) for key, value in entry.values.items()}
+        label = f"{entry.label} [published]" if entry.section == PUBLISHED else entry.label
+        row = Row(label, values, control=entry.section == PUBLISHED)
+        sections.setdefault(entry.section, []).append(row)
+    return sections
 
 
 def _presets(sections: Iterable[str]) -> list[str]:
@@ -226,6 +270,7 @@ def _by_block(rows: Sequence[dict], label: str, maps: dict, scores: Sequence[str
         for key, value in by_rule(row).items():
             values[f"{row['ood_set']}/{key}"] = math.nan if value is None else value
         values[f"{row['ood_set']}/num_ood"] = row["num_ood"]
+        values |= object_values(row)
     return [
         Entry(
             section,
@@ -239,13 +284,19 @@ def _by_block(rows: Sequence[dict], label: str, maps: dict, scores: Sequence[str
 
 def _columns(entries: Sequence[Entry]) -> list[Column]:
     keys = list(dict.fromkeys(key for entry in entries for key in entry.values))
-    sets = list(dict.fromkeys(key.split("/")[0] for key in keys if "/" in key))
+    sets = _sets(entries)
     return [
         *(columns.per_set(name, key) for name in sets for key in BY_RULE),
         *(COLUMNS[key] for key in PUBLISHED_MAPS if key in keys),
         replace(COLUMNS["cut"], digits=4),
         columns.counts(sets),
     ]
+
+
+def _sets(entries: Sequence[Entry]) -> list[str]:
+    """OOD sets of the rows, in order of appearance."""
+    keys = [key.rpartition("/") for entry in entries for key in entry.values]
+    return list(dict.fromkeys(name for name, _, key in keys if name and key in BY_RULE))
 
 
 def _check(results: Sequence[Result]) -> None:

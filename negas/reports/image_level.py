@@ -165,7 +165,10 @@ def _captioner(captions: dict[str, Any]) -> str:
             f"no language model, but the nearest of {captions['num_words']} words "
             f"({captions['words']}) in the encoder's eyes"
         )
-    return f"{captions['model']}, asked {captions['asked']} times in this run"
+    said = f"{captions['model']}, asked {captions['asked']} times in this run"
+    if captions["useless"]:
+        said += f"; {captions['useless']} of {captions['answers']} answers held no words to use"
+    return said
 
 
 def results(run: ImageOodRun) -> dict[str, Any]:

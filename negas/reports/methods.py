@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 from tqdm import tqdm
 
 from negas.evaluation.provenance import MAPS, complete, leaks_of
-from negas.evaluation.recorded import MODEL_BANK
+from negas.evaluation.recorded import MODEL_BANK, RESERVED_BANKS
 from negas.evaluation.result_files import results_file
 from negas.evaluation.rows import rows_by_preset, scoring_as_tested
 from negas.evaluation.run import Run
@@ -23,12 +23,15 @@ from negas.text import in_markdown
 
 from . import columns
 from .columns import BY_RULE, CONTROLS, Block, blocks_of, by_rule, score_title
+from .objects import object_values, oscr_table, state_tables
+from .owod import owod_table
 from .table import Column, Row, Section, Stat, Table, print_table, to_markdown
 
 _NAMES = {"stock": "(stock)", "coop": "+ CoOp prompts", "negas": "+ NegAS"}
 # Detectors by the start of a config's second part; YOLO-World goes without saying in tuned rows.
 _DETECTORS = {"grounding-dino": "Grounding DINO", "mm-grounding-dino": "MM-Grounding-DINO"}
 _FIRST = "YOLO-World"
+OSCR_TITLE = "Objects at equal recall of known ones"
 
 
 @dataclass
@@ -162,8 +165,9 @@ class BlockTable:
                     continue
                 name = row["ood_set"]
                 numbers = by_rule(row) | dict(num_ood=row["num_ood"])
-                for key, value in numbers.items():
-                    found.setdefault(f"{name}/{key}", []).append(value)
+                numbers = {f"{name}/{key}": value for key, value in numbers.items()}
+                for key, value in (numbers | object_values(row)).items():
+                    found.setdefault(key, []).append(value)
                 if name == self.ood_sets[0]:
                     found.setdefault("num_id", []).append(row["num_id"])
                     found.setdefault("cut", []).append(row["cut"])
@@ -267,6 +271,22 @@ def main_table(methods: Sequence[Method], block: Block) -> Table:
     )
 
 
+def _owod_table(methods: Sequence[Method], block: Block) -> Table | None:
+    """Numbers of open-world detection, where the runs were tested with that preset."""
+    found = [
+        [
+            [
+                (f"{method.name} [{score_title(row['score'])}]", row)
+                for row in rows
+                if Block.of(row) == block and row["bank"] in RESERVED_BANKS and "owod" in row
+            ]
+            for rows in method.rows
+        ]
+        for method in methods
+    ]
+    return owod_table("", found) if any(any(runs) for runs in found) else None
+
+
 def same_boxes(values: dict[str, Stat]) -> dict[str, Stat]:
     """Without what is the same for all scores of the same boxes."""
     return {k: v for k, v in values.items() if "/" in k and "num" not in k}
@@ -332,7 +352,7 @@ def shared_cut_of(runs: Sequence[Run], choice: str | float) -> float:
     Raises:
         ValueError: no stock run, or no number in (0, 1).
     """
-    if choice == "stock":
+    if check_shared_cut(choice) == "stock":
         stock = next((run for run in runs if role_of(run) == "stock"), None)
         if stock is None:
             raise ValueError(
@@ -340,13 +360,22 @@ def shared_cut_of(runs: Sequence[Run], choice: str | float) -> float:
                 "a number"
             )
         return float(stock.results["cuts"]["run"]["value"])
+    return float(choice)
+
+
+def check_shared_cut(choice: str | float) -> str | float:
+    """See that a shared cut is ``stock`` or a number in (0, 1), before runs are there; returns it.
+
+    Raises:
+        ValueError: it is neither.
+    """
     try:
-        value = float(choice)
+        fits = choice == "stock" or 0 < float(choice) < 1
     except ValueError:
-        value = -1.0
-    if not 0 < value < 1:
+        fits = False
+    if not fits:
         raise ValueError(f"--shared-cut: expected 'stock' or a number in (0, 1), got {choice!r}")
-    return value
+    return choice
 
 
 def rows_at(run: Run, cut: float) -> list[dict]:
@@ -409,8 +438,15 @@ def make_report(
             truths |= {files[name]: truth for name, truth in run.truths.items() if files[name]}
             run.forget()
     tables = []
-    for block in blocks_of(row for method in methods for rows in method.rows for row in rows):
-        tables.append(main_table(methods, block))
+    blocks = blocks_of(row for method in methods for rows in method.rows for row in rows)
+    for block in blocks:
+        tables.append(main := main_table(methods, block))
+        if block == blocks[0]:  # OSCR looks at all boxes, so it is the same in all blocks
+            if table := oscr_table(OSCR_TITLE, main.sections, runs[0].ood_sets):
+                tables.append(table)
+        tables += state_tables(f"Objects. {block.title}", main.sections, runs[0].ood_sets)
+        if owod := _owod_table(methods, block):
+            tables.append(owod)
         if banks := bank_table(methods, block):
             tables.append(banks)
     if out is not None:
@@ -472,7 +508,7 @@ def _describe(method: Method, run: Run) -> str:
 
 
 def print_report(tables: Sequence[Table], brief: bool = False) -> None:
-    """Print tables; ``brief``: only those of each run's own cut."""
+    """Print tables; ``brief``: only those of each run's own cut, and OSCR, which has none."""
     for table in tables:
-        if not brief or "each run's own" in table.title:
+        if not brief or "each run's own" in table.title or table.title == OSCR_TITLE:
             print_table(table)

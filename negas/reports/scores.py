@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,12 +11,16 @@ from negas.evaluation.provenance import MAPS, leaks_of
 from negas.evaluation.recorded import MODEL_BANK, RESERVED_BANKS, Recorded
 from negas.evaluation.result_files import SCORES_FILE
 from negas.files import write_json, write_text
+from negas.metrics.objects import OSCR_METRICS
 
 from . import columns
 from .columns import COLUMNS, CONTROLS, OF_SET, OPEN_SET, Block, score_title
 from .methods import same_boxes
+from .objects import object_values, oscr_table, state_tables
+from .owod import owod_table
 from .table import Column, Row, Section, Stat, Table, to_markdown
 
+OBJECTS_FILE = "ood_objects.csv"
 _CUT = ("cut", "cut_rule", "cut_source")  # two rules may give one number
 
 
@@ -22,10 +28,20 @@ def score_tables(report: dict) -> list[Table]:
     """One table per run, preset and cut; open-set and paired tables where there are any."""
     tables = []
     for run in report["runs"]:
-        for rows in _grouped(run["rows"], ("preset", *_CUT)):
-            tables.append(_main(run, rows))
+        for i, rows in enumerate(_grouped(run["rows"], ("preset", *_CUT))):
+            tables.append(main := _main(run, rows))
+            sets = list(dict.fromkeys(row["ood_set"] for row in rows))
+            if i == 0:  # OSCR looks at all boxes, so it is the same for all presets and cuts
+                title = f"{run['name']}: objects at equal recall of known ones"
+                if table := oscr_table(title, main.sections, sets):
+                    tables.append(table)
+            title = f"{run['name']}: objects at the cut {rows[0]['cut']:.4f}"
+            tables += state_tables(title, main.sections, sets)
             if any("open_set" in row for row in rows):
                 tables.append(_open_set(run, rows))
+            if any("owod" in row for row in rows):
+                labelled = [(_label([row]), row) for row in rows]
+                tables.append(owod_table(f"{run['name']}: ", [[labelled]]))
     for rows in _grouped(report["paired"], ("run", "other", "preset", *_CUT)):
         tables.append(_paired(rows))
     return tables
@@ -112,6 +128,8 @@ def _values(rows: Sequence[dict]) -> dict[str, Stat]:
         for key in (*OF_SET, "num_ood"):
             std = row.get(f"{key}_std")
             values[f"{name}/{key}"] = _stat(row[key], std, row.get("draws", 1))
+        values |= {key: Stat(number) for key, number in object_values(row).items()}
+        for key in (*OF_SET, *OSCR_METRICS):
             if row["interval"] and key in row["interval"]:
                 ends = {end: _stat(row["interval"][key][end]) for end in ("low", "high")}
                 values |= {f"{name}/{key}_{end}": stat for end, stat in ends.items()}
@@ -175,6 +193,21 @@ def _label(rows: Sequence[dict]) -> str:
 
 def _stat(value: float | None, std: float | None = None, draws: int = 1) -> Stat:
     return Stat(float("nan") if value is None else float(value), std or 0.0, draws)
+
+
+def write_objects(out: str | Path, rows: Sequence[Mapping[str, object]]) -> list[Path]:
+    """Write a table of :func:`~negas.evaluation.object_list.list_objects`; none without rows."""
+    path = Path(out) / OBJECTS_FILE
+    path.unlink(missing_ok=True)  # of an earlier scoring
+    if not rows:
+        return []
+    text = io.StringIO()
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+    return [path]
 
 
 def write_scores(out: str | Path, report: dict) -> list[Path]:

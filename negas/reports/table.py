@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -173,9 +174,11 @@ def print_table(table: Table, console=None) -> None:
             rich_table.add_row(Text("  " + shown_text(row.label)), *cells)
         rich_table.add_section()
     if console is None:
-        console = Console()
+        # a command's own stream would show the colours as text
+        stream = getattr(sys.stdout, "of_terminal", sys.stdout)
+        console = Console(file=stream)
         if not console.is_terminal:  # no terminal, no width to respect
-            console = Console(width=200)
+            console = Console(file=stream, width=200)
     console.print(rich_table)
     for note in table.notes:
         console.print(Text(shown_text(note, _NOTE), style="dim"))

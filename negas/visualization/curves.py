@@ -10,7 +10,8 @@ import numpy as np
 from sklearn.metrics import roc_curve
 
 from negas.files import whole_file
-from negas.metrics import ood_metrics
+from negas.metrics import ood_metrics, oscr, oscr_curve
+from negas.metrics.objects import RECALLS
 
 from .text import plain_figure
 
@@ -71,6 +72,29 @@ def plot_roc(curves: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], 
         axis.plot([0, 1], [0, 1], color="gray", linewidth=0.5)
         axis.set(title=name, xlabel="OOD kept (FPR)", ylabel="ID kept (TPR)", aspect="equal")
         axis.legend(fontsize=8, loc="lower right", title="AUROC")
+    save_figure(figure, path)
+
+
+def plot_oscr(
+    curves: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], path: Path
+) -> None:
+    """OSCR curves: unknown objects taken for known over the recall of known ones, lower is better.
+
+    Args:
+        curves: OOD set -> label -> thresholds of known [n] and unknown [m] objects, as
+            :meth:`negas.metrics.ObjectPairs.reached` gives them.
+        path: image file to write.
+    """
+    figure, axes = new_figure(len(curves), width=4.5)
+    for axis, (name, by_label) in zip(axes, curves.items(), strict=True):
+        for label, (known, unknown) in by_label.items():
+            area = oscr(known, unknown).oscr
+            axis.plot(*oscr_curve(known, unknown), label=f"{label} ({100 * area:.1f})")
+        for recall in RECALLS:
+            axis.axvline(recall, color="gray", linestyle=":", linewidth=1)
+        axis.set(title=name, xlabel="known objects found", ylabel="unknown objects taken for known")
+        axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        axis.legend(fontsize=8, loc="upper left", title="OSCR")
     save_figure(figure, path)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from negas.compat import mmcv_ext
+from negas import compat
+from negas.compat import checkpoint, mmcv_ext
 
 
 def brute_force(boxes, scores, threshold, offset):
@@ -182,3 +183,16 @@ def test_install_is_light_and_leaves_torchvision_alone():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "fine", done.stderr
     assert done.stderr == ""
+
+
+def test_noise_that_nobody_can_act_on_is_not_shown(monkeypatch):
+    monkeypatch.setattr(compat, "_installed", False)
+    for part in (mmcv_ext, checkpoint):
+        monkeypatch.setattr(part, "install", lambda: None)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.resetwarnings()
+        compat.install()
+        warnings.warn("torch.meshgrid: in an upcoming release, it will be", stacklevel=1)
+        warnings.warn("Warning: The bbox is out of bounds, the drawn bbox", stacklevel=1)
+        warnings.warn("the weights are odd", stacklevel=1)
+    assert [str(each.message) for each in seen] == ["the weights are odd"]

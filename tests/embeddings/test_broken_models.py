@@ -7,9 +7,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from negas.embeddings.encoders import load_parts
+from negas.image_level.mllm import LocalVisionChat
+from negas.labels.generate.local_chat import LocalChat
 from negas.models.grounding_dino.language import BertTextModel
 from negas.models.yolo_world.backbone import CLIPTextBackbone
 from tests.helpers.tiny_coco import TINY_BERT, TINY_CLIP
+from tests.helpers.tiny_qwen3 import write_tiny_qwen3
+from tests.helpers.tiny_vlm import write_tiny_llava
 
 
 class Code:
@@ -41,7 +45,7 @@ CHANGES = ("cut", "code", "no config", "nan", "lacks")
 LOADERS = (
     *((CLIPTextBackbone, TINY_CLIP, change) for change in CHANGES),
     *((load_parts, TINY_CLIP, change) for change in CHANGES),
-    *((BertTextModel, TINY_BERT, change) for change in CHANGES[:-1]),  # it fills what is lacking
+    *((BertTextModel, TINY_BERT, change) for change in CHANGES),
 )
 
 
@@ -53,3 +57,17 @@ def test_a_broken_folder_is_one_sentence(tmp_path, capfd, load, source, change):
     with pytest.raises(ValueError, match=str(folder)) as caught:
         load(str(folder))
     assert "\n" not in str(caught.value) and "code ran" not in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("write", "chat"), [(write_tiny_qwen3, LocalChat), (write_tiny_llava, LocalVisionChat)]
+)
+def test_a_chat_whose_files_lack_weights_is_refused(tmp_path, write, chat):
+    folder = tmp_path / "model"
+    write(folder)
+    chat(str(folder))
+    weights = load_file(folder / "model.safetensors")
+    del weights[min(key for key in weights if "mlp" in key)]
+    save_file(weights, folder / "model.safetensors", metadata=dict(format="pt"))
+    with pytest.raises(ValueError, match=rf"{folder}' cannot be loaded \(it lacks 1 of the model"):
+        chat(str(folder))

@@ -67,12 +67,13 @@ def content(folder):
 def test_a_test_that_is_killed_leaves_one_whole_run(made, work, tmp_path):
     old, new = read(made / "old"), read(made / "new")
     assert old != new
-    with killed_at(999) as seen:
-        tiny_test(shutil.copytree(work, tmp_path / "whole"), **NEW)
+    whole = shutil.copytree(work, tmp_path / "whole")
+    with killed_at(999, whole) as seen:
+        tiny_test(whole, **NEW)
     found = []
     for step in (0, 2, *range(len(seen) - 18, len(seen))):  # few of those before the last set's
         killed = shutil.copytree(work, tmp_path / f"killed{step}")
-        with killed_at(step), pytest.raises(Killed):
+        with killed_at(step, killed), pytest.raises(Killed):
             tiny_test(killed, **NEW)
         found.append(read(killed))
         if step % 4 == 0:

@@ -1,6 +1,7 @@
 """Every number and key of a config is looked at before anything is built from it."""
 
 import re
+from copy import deepcopy
 
 import pytest
 from mmengine.config import Config
@@ -94,6 +95,60 @@ def refused(settings, base=YOLO):
 def test_a_value_that_cannot_be_is_named_by_its_full_key(key, values):
     for value in values:
         assert re.search(rf"{key} must (be|lie in)", refused({key: value}))
+
+
+SCHEDULE = dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=8)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("T_max", -3), ("T_max", 0), ("T_max", 1.5), ("eta_min", NAN), ("begin", -1), ("end", 0),
+     ("by_epoch", "yes")],
+)  # fmt: skip
+def test_schedules_are_looked_at(key, value):
+    says = rf"param_scheduler\.0\.{key} must be"
+    assert re.search(says, refused(dict(param_scheduler=[SCHEDULE | {key: value}])))
+    many = dict(_delete_=True, prompt=[SCHEDULE, SCHEDULE | {key: value}])
+    cfg = deepcopy(YOLO)
+    cfg._cfg_dict["param_scheduler"] = {k: v for k, v in many.items() if k != "_delete_"}
+    with pytest.raises(ValueError, match=rf"param_scheduler\.prompt\.1\.{key} must be"):
+        check_config(cfg)
+    assert "param_scheduler.0.end=8 must be greater than begin=9" in refused(
+        dict(param_scheduler=[SCHEDULE | dict(begin=9)])
+    )
+
+
+def test_log_levels_have_names():
+    assert "log_level must be one of CRITICAL" in refused(dict(log_level="LOUD"))
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "name"),
+    [
+        ("val_evaluator", "VOCMetric", "ann_file"),
+        ("val_evaluator", "mmdet.VOCMetric", "ann_file"),
+        ("param_scheduler", "MultiStepLR", "T_max"),
+        ("test_dataloader.sampler", "DefaultSampler", "shufle"),
+    ],
+)
+def test_a_part_of_another_type_takes_no_inherited_key(key, kind, name):
+    part = dict(type=kind, **{name: "x" if name != "T_max" else 3})
+    cfg = deepcopy(YOLO)
+    node = cfg._cfg_dict
+    *above, last = key.split(".")
+    for each in above:
+        node = node[each]
+    node[last] = [part] if key == "param_scheduler" else part
+    says = rf"{key}(\.0)?\.{name}: {kind.rpartition('.')[2]} takes no such key"
+    with pytest.raises(ValueError, match=says):
+        check_config(cfg)
+
+
+def test_a_bank_of_an_evaluator_is_named_with_its_key():
+    cfg = deepcopy(YOLO)
+    cfg.merge_from_dict({"test_evaluator.banks": {"other": "nowhere.json"}})
+    with pytest.raises(FileNotFoundError, match=r"config .*: test_evaluator: banks\.other: nowh"):
+        check_config(cfg)
 
 
 def test_parts_without_a_type_are_looked_at():

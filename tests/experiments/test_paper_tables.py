@@ -70,6 +70,12 @@ def test_no_table_of_this_name(tmp_path):
         ("coco_ap: 50", "coco_ap: 500", "coco_ap must be a number from 0 to 100"),
         ("coco_ap: 50", "map: 50", "published.voc has the unknown key 'map'"),
         ("stock_{model}", "stock_{modle}", "'two'.*unknown placeholder .'modle'"),
+        ("stock_{model}", "stock_{model.foo}", "'two'.*unknown placeholder .'model.foo'"),
+        ("stock_{model}", "stock_{model:>9}", "'two'.*unknown placeholder .'model'"),
+        ("overrides: {a.b: 1}", "overrides: {5: 1}", "'two': overrides: its keys must be texts"),
+        ("fpr95: 9.9 ± 0.3", "fpr95: 9.9 ± 300", "coco.fpr95 must be a number from 0 to 100"),
+        ("title: two", "title: ''", "row 2: title is empty"),
+        ("title: T", "title: " + "[" * 3000, "not valid YAML: maximum recursion"),
     ],
 )
 def test_refused(tmp_path, old, new, message):
@@ -77,6 +83,11 @@ def test_refused(tmp_path, old, new, message):
     with pytest.raises(ValueError, match=message) as error:
         read(tmp_path, GOOD.replace(old, new, 1))
     assert "t.yaml" in str(error.value)
+
+
+def test_a_date_is_a_text(tmp_path):
+    table = read(tmp_path, GOOD.replace("{a.b: 1}", "{a.b: 2020-01-01}"))
+    assert table.rows[1].overrides == {"a.b": "2020-01-01"}
 
 
 def test_tables_are_read_without_mmdetection_and_torch():

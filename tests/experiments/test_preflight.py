@@ -331,3 +331,30 @@ def test_class_lists_that_differ_far_behind(data):
 def test_what_a_data_set_cannot_do_without(data, change, words):
     with pytest.raises(ValueError, match=words):
         check(config(data, **change))
+
+
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        (dict(min_size=32), True),
+        (dict(min_size=4000), False),
+        (dict(filter_empty_gt=True), True),
+        (dict(filter_empty_gt=True, min_size=4000), False),
+        (dict(filter_empty_gt=False, min_size=0), True),
+    ],
+)
+def test_a_filter_that_leaves_nothing_is_refused(data, said, given, left):
+    cfg = config(data, filter_cfg=given)
+    if left:
+        check(cfg)
+        return
+    says = r"train_dataloader.dataset.filter_cfg=.* leaves none of the 6 images"
+    with pytest.raises(ValueError, match=says):
+        check(cfg)
+    check(config(data, filter_cfg=given, test_mode=True))
+
+
+def test_a_bank_that_is_missing_is_named_with_its_key():
+    cfg = Config(dict(model=dict(type="x", class_names=NAMES, neg_labels="nowhere.json")))
+    with pytest.raises(FileNotFoundError, match=r"^model.neg_labels: nowhere.json: no such"):
+        preflight.check_bank(cfg)

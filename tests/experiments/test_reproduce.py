@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import runpy
 import shutil
 from pathlib import Path
@@ -195,7 +196,12 @@ SCORE = "score: max_sigmoid"
         (SIGMA, "{model.guide_gard: no}", "is no setting of model; did you mean 'guide_grad'"),
         ("negas_{model}", "negsa_{model}", "there is no config 'negsa_.*; did you mean 'negas_"),
         (SCORE, "bank: none.json", "the bank 'none.json' does not exist"),
-        (SCORE, "bank: data/labels/voc.json", "made for other ID labels"),
+        (SCORE, "bank: data/labels/voc.json", "^row .*: data/labels/voc.json: .*other ID labels"),
+        (SCORE, "num: 3", "num=3 takes the first labels of a bank, and there is no 'bank'"),
+        (SCORE, "score: negz", "score: .*'negz'"),
+        (SIGMA, "{model.neck.sigma: .nan}", "model.neck.sigma must be finite"),
+        ("{model.prompt_negatives: false}", "{model.prompt_negatives: no one}", "must be true or"),
+        (SIGMA, "{randomness.seed: 5}", "'randomness.seed' is set by --seed"),
         (
             SCORE,
             "bank: data/labels/emoji_world/llm.json\n    num: 30",
@@ -219,11 +225,19 @@ def test_refused(place, calls, old, new, message):
         (dict(only=["ful"]), "has no row 'ful'; did you mean 'full'"),
         (dict(only=["printed only"]), "no row of the table 'Ours' is for emoji-world with yolo"),
         (dict(overrides={"optim.lr": 1}), "none of the configs has a section 'optim'"),
+        (dict(overrides={"randomness.seed": 1}), "'randomness.seed' is set by --seed"),
+        (dict(overrides={"work_dir": "x"}), "'work_dir' is set by --work-dir"),
     ],
 )
 def test_options_refused(place, options, message):
     with pytest.raises(ValueError, match=message):
         plan(**options)
+
+
+def test_a_plan_knows_of_values_that_cannot_be(place):
+    for options in (dict(seeds=[2**32]), dict(overrides={"train_cfg.max_epochs": 0})):
+        _, rows = plan(only=["full"], **options)
+        assert re.search(r"config .*: \S+ must (lie in|be at least)", rows[0].problems[0])
 
 
 def test_missing_data_are_one_sentence(place, calls, monkeypatch):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import builtins
 import io
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from unittest.mock import patch
 
-_STEPS = ((os, "replace"), (os, "rename"), (os, "unlink"), (shutil, "rmtree"), (io, "open"))
+_STEPS = (
+    (os, "replace"), (os, "rename"), (os, "unlink"), (shutil, "rmtree"), (io, "open"),
+    (builtins, "open"),
+)  # fmt: skip
 
 
 class Killed(BaseException):
@@ -17,29 +22,38 @@ class Killed(BaseException):
 
 
 @contextmanager
-def killed_at(step: int) -> Iterator[list[str]]:
+def killed_at(step: int, inside: Path | None = None) -> Iterator[list[str]]:
     """Raise :class:`Killed` before a rename or removal, or after opening a file for writing.
 
     Args:
         step: which of them, from 0; all later ones fail, too, so that no ``finally`` mends a thing.
+        inside: the folder whose steps count; ``None``: all.
 
     Yields:
         The steps so far.
     """
     seen: list[str] = []
+    removing: list[bool] = []  # of the trees that are being removed: whether they count
 
     def watch(name: str, real):
         def act(*what, **how):
-            writes = name == "open" and set("wax") & set([*what, "r"][1])
-            if name == "open" and not writes:
+            writes = name == "open" and set("wax") & set([*what, how.get("mode", "r")][1])
+            counts = inside is None or _lies(what[0], inside)
+            if "dir_fd" in how and removing:  # a part of a tree: its name has no folder
+                counts = removing[-1]
+            if counts and (name != "open" or writes):
+                seen.append(f"{name} {what[0]}")
+                if len(seen) == step + 1 and writes:
+                    real(*what, **how).close()
+                if len(seen) > step:
+                    raise Killed(seen[-1])
+            if name != "rmtree":
                 return real(*what, **how)
-            seen.append(f"{name} {what[0]}")
-            made = real(*what, **how) if writes and len(seen) == step + 1 else None
-            if len(seen) > step:
-                if made is not None:
-                    made.close()
-                raise Killed(seen[-1])
-            return real(*what, **how)
+            removing.append(counts)
+            try:
+                return real(*what, **how)
+            finally:
+                removing.pop()
 
         return act
 
@@ -47,3 +61,7 @@ def killed_at(step: int) -> Iterator[list[str]]:
         for owner, name in _STEPS:
             stack.enter_context(patch.object(owner, name, watch(name, getattr(owner, name))))
         yield seen
+
+
+def _lies(path: object, folder: Path) -> bool:
+    return isinstance(path, str | os.PathLike) and Path(path).is_relative_to(folder)

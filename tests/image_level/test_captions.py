@@ -117,6 +117,15 @@ def test_similar_labels_come_from_lists_only(tmp_path):
     assert again(["house", "dog"]) == [["tent", "shed"], ["fox", "wolf"]] and again.asked == 0
 
 
+def test_an_endless_list_does_not_fill_the_cache(tmp_path):
+    similar = SimilarLabels(Model(["\n".join(f"- tent {i}" for i in range(100_000))]), tmp_path)
+    found = similar(["dog"])
+    assert found == [[f"tent {i}" for i in range(5)]]
+    (file,) = tmp_path.iterdir()
+    assert file.stat().st_size < 100_000
+    assert SimilarLabels(Model(), tmp_path)(["dog"]) == found
+
+
 def test_bad_options_and_images(tmp_path):
     with pytest.raises(ValueError, match="max_side >= 1"):
         ImageCaptions(Model(), max_side=0)

@@ -65,6 +65,15 @@ def test_matched_ood_boxes():
     np.testing.assert_array_equal(mask, [row[5] for row in ROWS])
 
 
+def test_the_best_box_of_each_object():
+    ids = select_samples(scene(), 0.5, "objects", GT, "id")
+    np.testing.assert_array_equal(ids, [row[4] for row in ROWS])
+    twice = scene().select([*range(len(ROWS)), 7])
+    mask = select_samples(twice, 0.5, "objects", GT, "ood")
+    assert np.flatnonzero(mask).tolist() == [7], "the cup, once; no ID category, none left out"
+    assert not select_samples(scene(), 0.95, "objects", GT, "ood").any()
+
+
 def test_an_iou_of_exactly_one_half_is_no_match():
     records = scene().select([1])
     half = BoxRecords([1], [[0, 0, 10, 5]], [0], [0.9], records.id_logits, meta=META)
@@ -86,7 +95,7 @@ def test_every_box_is_another_object():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: select_samples(scene(), 0.5, "voss"), "must be 'vos' or 'matched'"),
+        (lambda: select_samples(scene(), 0.5, "voss"), "must be 'vos', 'matched' or 'objects'"),
         (lambda: select_samples(scene(), 0.5, "matched"), "give gt .* or use protocol 'vos'"),
         (
             lambda: select_samples(scene(), 0.5, "matched", {**GT, "images": GT["images"][:2]}),

@@ -25,10 +25,11 @@ from negas.reports.columns import (
     preset_title,
     score_title,
 )
-from negas.reports.compare import compare
+from negas.reports.compare import compare, compare_objects
 from negas.reports.html.report import build_page
 from negas.reports.html.run import load_report_run
 from negas.reports.methods import make_report
+from negas.reports.objects import OSCR_COLUMNS
 from negas.reports.scores import score_tables
 from negas.reports.table import Column, Stat
 from tests.helpers.fake_runs import fake_run, score_again
@@ -100,7 +101,7 @@ def test_every_preset_has_a_title():
     titles = {name: preset_title(name) for name in PRESETS}
     assert all(titles.values())
     same = {name for name in PRESETS if titles[name] == titles["val_f1"]}
-    assert same == {"val_f1", "fixed"}, "they differ in the cut alone"
+    assert same == {"val_f1", "fixed", "owod"}, "they differ in the cut alone"
 
 
 @pytest.mark.parametrize(("rule", "expected"), [("at_least", 0.25), ("closest", 0.75)])
@@ -130,7 +131,7 @@ def test_a_key_more_stands_in_every_table(monkeypatch, tmp_path):
         compare([folder]),
     ]
     written = {round(row["aupr"], 9) for row in rows if row["ood_set"] == "near"}
-    for table in tables:
+    for table in [table for table in tables if OSCR_COLUMNS[0] not in table.columns]:
         shown = [column.key for column in table.columns if column.key.endswith("near/aupr")]
         assert shown, table.title
         found = [row.values["near/aupr"].mean for row in table.sections[0].rows if not row.control]
@@ -190,17 +191,24 @@ def test_bold_print_goes_to_the_better_end_of_open_set_metrics():
 def tables(tmp_path_factory):
     """Every table that is made of a run, by who makes it."""
     root = tmp_path_factory.mktemp("tables")
-    run = fake_run(root / "negas", presets=["val_f1", "vos", "matched", "siren"])
+    run = fake_run(root / "negas", presets=["val_f1", "vos", "matched", "siren", "objects"])
     other = fake_run(root / "coop", "coop_tiny.py", use_nega=False)
-    how = dict(preset=["val_f1", "vos"], scores=["max_sigmoid", "negs"], banks=["model", "oracle"])
+    how = dict(
+        preset=["val_f1", "vos", "objects"],
+        scores=["max_sigmoid", "negs"],
+        banks=["model", "oracle"],
+    )
     report = score_again(run, against=other, bootstrap=5, rotations=2, open_set=True, **how)
     page = build_page(load_report_run(run), 0)
     published = [row for data in ("voc", "bdd100k") for row in published_rows(data)]
     return dict(
         scores=score_tables(report),
         report=make_report([run], shared_cut=0.4, progress=False),
-        compare=[compare([run], published)],
-        page=[*(table for group in page.table_groups for table in group.tables), *page.open_set],
+        compare=[compare([run], published), *compare_objects([run])],
+        page=[
+            *(table for group in page.table_groups for table in group.tables),
+            *(*page.objects, *page.object_classes, *page.open_set),
+        ],
     )
 
 
@@ -221,7 +229,9 @@ def test_every_column_of_every_table_is_of_the_vocabulary(tables, who):
             else:
                 assert known.title in column.title or key in ("num_id", "leaks"), column
     ends = dict(scores={*OPEN_SET, "tpr"}, page={*OPEN_SET, "threshold"}, report={"leaks", *MAPS})
-    assert {"fpr95", "auroc"} | ends.get(who, {*PUBLISHED_MAPS, "cut", "num_id"}) <= seen
+    assert {"fpr95", "auroc", "oscr", "taken_at_60", "taken", "missed"} | ends.get(
+        who, {*PUBLISHED_MAPS, "cut", "num_id"}
+    ) <= seen
 
 
 @pytest.mark.parametrize("who", ["scores", "report", "compare", "page"])

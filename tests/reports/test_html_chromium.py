@@ -104,7 +104,7 @@ def test_sections_stand_in_order_and_fill_the_page(browser, report):
     tops = browser.evaluate(
         "[...document.querySelectorAll('section')].map(s => s.getBoundingClientRect().top)"
     )
-    assert len(tops) == 9 and tops == sorted(tops)
+    assert len(tops) == 10 and tops == sorted(tops)
     bands = np.array_split(page, len(page) // 800)
     assert min(band.std() for band in bands) > 3  # no screen of it is blank
 

@@ -42,6 +42,9 @@ def page():
         facts=[("Seed", "7")],
         table_groups=[TableGroup("VOS protocol", [table]), TableGroup("matched", [table])],
         table_notes=["ID is the positive class"],
+        objects=[Table("at equal recall", columns, [Section("near", rows[:1])])],
+        object_classes=[Table("near by class", columns, [Section("NegS", rows[2:])])],
+        objects_notes=["objects, not boxes"],
         open_set=[
             Table("ID and near", columns, [Section("8 objects", rows[:1])]),
             Table("ID and far", columns, [], ["No table: annotations are gone"]),
@@ -89,6 +92,8 @@ def test_everything_stands_on_the_page():
     assert "MSP | 50.0" in text and "NegS | 25.0 | 3" in text and "empty | -" in text
     assert "zebra | 4 | 3 | 67% | 3 | 67%" in text
     assert "objects count | ID and near | score | FPR95 | leaks | 8 objects | MSP | 50.0" in text
+    assert "objects, not boxes | at equal recall | score | FPR95 | leaks | near | MSP" in text
+    assert "near by class | near by class | class | FPR95 | leaks | NegS | empty | -" in text
     assert "ID and far | No table: annotations are gone" in text
     assert "no annotations" in text and "image not on disk" in text and "(leak: near)" in text
 
@@ -96,7 +101,7 @@ def test_everything_stands_on_the_page():
 def test_the_best_number_is_marked_and_only_the_first_tables_are_open():
     html = render_page(page())
     assert re.findall(r'class="best">([^<]*)<', html) == ["25.0", "25.0"]
-    groups = html[html.index('<section id="scores"') : html.index('<section id="plots"')]
+    groups = html[html.index('<section id="scores"') : html.index('<section id="objects"')]
     assert [m == " open" for m in re.findall(r"<details( open)?>", groups)] == [True, False]
 
 

@@ -10,7 +10,8 @@ from tests.helpers.yolo_world import ROOT
 
 def test_one_table_per_preset_with_the_models_bank_and_its_controls(tmp_path):
     run = Run.load(fake_run(tmp_path / "run"))
-    first, second = run_tables(run)
+    first, objects, second = run_tables(run)
+    assert objects.title == "run: objects at equal recall of known ones"
     assert first.title.startswith("run; val_f1") and second.title.startswith("run; matched")
     (section,) = first.sections
     labels = [row.label for row in section.rows]

@@ -2,10 +2,12 @@
 
 import io
 import math
+import sys
 
 import pytest
 from rich.console import Console
 
+from negas.cli import user_errors
 from negas.reports.table import (
     Column,
     Row,
@@ -89,6 +91,30 @@ def test_terminal_shows_labels_with_brackets_and_bold():
     plain = io.StringIO()
     print_table(table(), Console(file=plain, width=120))
     assert "51.0 ± 1.4" in plain.getvalue()
+
+
+class Terminal(io.StringIO):
+    """A standard output that says it is a terminal."""
+
+    def isatty(self):
+        return True
+
+
+def test_a_command_colours_its_tables_on_a_terminal(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setattr(sys, "stdout", stream := Terminal())
+
+    @user_errors
+    def command():
+        print("before")
+        print_table(table())
+        print("after \x1b[31m")
+
+    assert command() == 0
+    said = stream.getvalue()
+    assert "\x1b[1;32m" in said and "\\x1b[1" not in said
+    assert said.startswith("before") and said.endswith("after \\x1b[31m\n")
 
 
 def test_a_heading_is_a_sentence_and_never_cut():

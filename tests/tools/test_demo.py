@@ -170,6 +170,25 @@ def test_command_reports_missing_weights_in_one_sentence(capsys, monkeypatch, de
     code, _, error = tool_said(capsys, "demo", "--detector", detector, *options)
     assert code == 2
     assert "error: base_checkpoint='nowhere.safetensors' does not exist" in error
+    options = ["--cfg-options", "model.base_checkpoint=5"]
+    code, _, error = tool_said(capsys, "demo", "--detector", detector, *options)
+    assert code == 2 and "model.base_checkpoint must be a text, got 5" in error
+
+
+@pytest.mark.parametrize(
+    ("cut", "says"),
+    [
+        ("abc", "--shared-cut: expected 'stock' or a number in (0, 1), got 'abc'"),
+        ("nan", "got 'nan'"),
+        ("stock", "--shared-cut stock: none of the configs is the stock detector's"),
+    ],
+)
+def test_a_shared_cut_is_looked_at_before_runs(capsys, monkeypatch, tmp_path, cut, says):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(demo_run, "run_all", lambda *args, **kwargs: pytest.fail("it ran"))
+    options = ["--configs", NEGAS, "--shared-cut", cut, "--work-dir", tmp_path]
+    code, _, error = tool_said(capsys, "run_seeds", *options)
+    assert code == 2 and says in error
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_settings_stand_on_the_page(html):
 def test_the_page_is_whole_small_and_the_same_every_time(shared_run, html, tmp_path):
     cells = Cells(html)
     assert cells.sources and all(source.startswith("data:image/") for source in cells.sources)
-    assert sum("svg" in source for source in cells.sources) == 3 * 2 + 1
+    assert sum("svg" in source for source in cells.sources) == 4 * 2 + 1
     assert sum("jpeg" in source for source in cells.sources) >= 8
     assert len(html) < 2_000_000
     assert make_html_report(shared_run, tmp_path / "again.html").read_text() == html
@@ -110,7 +110,7 @@ def test_a_run_without_negatives(tmp_path, no_plots):
     cells = Cells(make_html_report(run).read_text())
     assert ["Main score", "max sigmoid"] in cells.rows and ["Label bank", "none"] in cells.rows
     assert "rotated FPR95" not in cells.text
-    assert sum("svg" in source for source in cells.sources) == 2 * 2 + 1  # one histogram per set
+    assert sum("svg" in source for source in cells.sources) == 3 * 2 + 1  # one histogram per set
 
 
 def change_results(work_dir, change):

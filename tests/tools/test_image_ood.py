@@ -30,7 +30,7 @@ from negas.options import option
 from negas.records import BoxRecords
 from negas.reports import image_level
 from negas.scores import get_score
-from tests.helpers.chat_server import chat_server
+from tests.helpers.chat_server import answer, chat_server, cut_off, error, late, raw
 from tests.helpers.commands import environment, tool_said
 from tests.helpers.killed import Killed, killed_at
 from tests.helpers.tiny_encoders import make_encoder_dir
@@ -303,6 +303,54 @@ def test_captions_of_a_server_are_asked_for_once(run):
         assert run(*args)[0] == 0
     assert len(server.requests) == asked and rows(results(), "ants") == first
     assert results()["captions"]["asked"] == 0 and "m, asked" in out
+
+
+KEY = "sk-test-0123456789abcdef"
+MISBEHAVIOUR = {
+    "hangs": (late(1), "no whole answer within 0.3 s"),
+    "breaks off": (cut_off, "the connection failed"),
+    "500": (error(500, f"boom \x1b[31m {KEY}"), "answered 500 (boom \\x1b[31m [key])"),
+    "elsewhere": (raw("", 307, Location="file:///etc/passwd"), "the connection failed"),
+    "in circles": (raw("", 307, Location="/v1/chat/completions"), "TooManyRedirects"),
+    "huge": (raw(" " * (17 << 20)), "longer than 16 MB"),
+    "deep": (raw("[" * 100_000), "the body of the answer is malformed"),
+    "table": (raw('{"choices": {"1": 2}}'), "the answer is no chat completion"),
+    "number": (answer(7), "the answer is no chat completion"),
+}
+
+
+@pytest.mark.parametrize("how", MISBEHAVIOUR)
+@pytest.mark.parametrize("mode", ["far_only", "near_only"])
+def test_a_server_that_misbehaves_is_one_sentence(run, monkeypatch, how, mode):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    change(captioner=dict(type="server", model="m", timeout=0.3, max_retries=0))
+    args = ["--methods", "mcm", "ants", "--seeds", 0, "--method-options", f"ants.mode={mode}"]
+    args += ["ants.min_candidates=2", "ants.similar_start=1"]
+    reply, message = MISBEHAVIOUR[how]
+    with chat_server(reply) as server:
+        code, out, err = run(*args, "--base-url", server.url)
+    assert code == 2 and f"error: {server.url}: " in err and message in err
+    assert server.keys[0] == f"Bearer {KEY}" and KEY not in out + err and "\x1b" not in out + err
+    assert not list(Path("cache").rglob("captions/*")), "no answer, nothing kept"
+    assert Path("out/partial_results.json").exists(), "what needs no server is kept"
+
+
+@pytest.mark.parametrize("mode", ["far_only", "near_only"])
+def test_useless_answers_are_counted(run, mode):
+    args = ["--methods", "ants", "--seeds", 0, "--captioner", "server", "--captioner-model", "m"]
+    args += ["--method-options", f"ants.mode={mode}", "ants.min_candidates=2"]
+    args += ["ants.similar_start=1"]
+    with chat_server(answer(None)) as server:
+        for _ in range(2):
+            assert run(*args, "--base-url", server.url)[0] == 0
+            told = results()["captions"]
+            count = len(server.requests)
+            assert told["answers"] == told["useless"] == count > 0
+            assert f"{count} of {count} answers held no words" in Path("out/table.md").read_text()
+    with chat_server('a <b>zebra</b>\x1b[31m, near, a, small, "tv\x07"') as server:
+        code, out, err = run(*args, "--base-url", server.url)
+    assert code == 0 and "held no words" not in out and results()["captions"]["useless"] == 0
+    assert "\x1b" not in out + err + next(Path("cache/captions").iterdir()).read_text()
 
 
 def test_a_local_model_captions_and_is_not_loaded_again(run, tmp_path, monkeypatch):

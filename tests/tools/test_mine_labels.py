@@ -44,7 +44,7 @@ def stored(name):
 def test_several_turns_make_a_bank(capsys):
     with chat_server(FIRST, SECOND) as server:
         code, out, _ = run(ask(server, "--context", "voc", "--per-turn", 7, "--seed", 3), capsys)
-    assert code == 0 and "negative labels" in out and "in bank.json" in out
+    assert code == 0 and "negative labels" in out and "written: bank.json" in out
     bank = NegativeLabelBank.load("bank.json")
     assert (bank.id_labels, bank.neg_labels) == (("dog", "bus"), ALL)
     made = bank.provenance["candidates"]
@@ -153,6 +153,10 @@ def test_a_local_model_that_babbles_is_one_sentence(capsys, tmp_path):
         (["--select", "visual"], "--select visual needs a CLIP model: give --encoder"),
         (["--select", "visual", "--encoder", "a/b"], "give --ann, or leave the visual filter out"),
         (["--select", "interneg", "--encoder", "a/b"], "needs a COCO json of ID training images"),
+        (
+            ["--select", "visual", "--encoder", "a/b", "--ann", "no.json", "--images", "."],
+            "--ann 'no.json' does not exist; check it, or leave the visual filter out",
+        ),
         (["--refine", "llm", "--source", "file", "--candidates", "c"], "use --refine wordnet"),
         (["--out", "."], "is a directory; name the json file"),
         (["--out", "/proc/x/b.json"], "--out: '/proc/x/b.json' cannot be written"),

@@ -24,7 +24,7 @@ from tests.helpers.fake_runs import (
     write_data,
 )
 
-PRESETS = ["val_f1", "vos", "matched", "siren"]
+PRESETS = ["val_f1", "vos", "matched", "siren", "owod"]
 KEY = ("preset", "cut_source", "score", "bank", "control", "ood_set")
 
 

@@ -5,6 +5,8 @@ from functools import partial
 
 import pytest
 
+from negas.datasets.prepare.owodb import ALL_NAMES
+from negas.labels.names import read_names
 from tests.datasets.prepare.official_files import (
     CAT,
     ZEBRA,
@@ -78,10 +80,24 @@ def test_openimages_ood(command, tmp_path):
     assert len(json.loads((tmp_path / "validation_ood_voc.json").read_text())["images"]) == 1
 
 
+def test_owodb(command, tmp_path):
+    val = write_json(tmp_path / "val.json", coco({1: ["person", "kite"], 2: ["kite"]}, ALL_NAMES))
+    args = ["owodb", "--variant", "s", "--val", val, "--out", tmp_path / "out"]
+    code, out, _ = command(*args)
+    assert code == 0 and "test images: 2, DIFFERS from the known 4952" in out
+    assert len(read_names(str(tmp_path / "out/t2_known.txt"))) == 40
+    assert len(json.loads((tmp_path / "out/t1_test_ood.json").read_text())["images"]) == 1
+    code, out, _ = command(*args, "--strict")
+    assert code == 1 and "nothing to do" in out
+    code, _, err = command(*args, "--list", val)
+    assert code == 2 and err.startswith("error: variant s has images of COCO alone")
+
+
 @pytest.mark.parametrize(
     "args",
     [
         ["voc", "--devkit", "nowhere"],
+        ["owodb", "--variant", "s", "--val", "nowhere.json"],
         ["bdd100k", "--labels", "nowhere"],
         ["coco-ood", "--ann", "nowhere.json", "--id", "voc"],
         ["openimages-ood", "--folder", "nowhere", "--id", "voc"],

@@ -96,7 +96,7 @@ def test_a_run_without_negatives_has_the_other_scores(copy):
         (["--preset", "voc"], "--preset: there is no preset 'voc'; choose of val_f1, vos, siren"),
         (["--cut", "0.01"], "below the least confidence in its records"),
         (["--scores", "negz"], "there is no score 'negz'"),
-        (["--scores", "negs(weight=[1])"], "'negs': an option has the wrong type"),
+        (["--scores", "negs(weight=[1])"], "'negs': weight must be a number, got [1]"),
         (["--bootstrap", "-1"], "--bootstrap must be at least 0"),
         (["--rotations", "-1"], "--rotations must be at least 0, got -1"),
         (["--seed", "-3"], "--seed must be at least 0, got -3"),

@@ -33,6 +33,7 @@ def test_a_page_for_each_image_of_a_folder(images, tmp_path, capsys):
     wide, high = Image.open(pages[0]).size
     assert show(images[0], "--out-dir", out, "--path", "all", "--no-difference", "--cells") == 0
     wider, lower = Image.open(pages[0]).size
+    assert "1 page is in" in capsys.readouterr().out
     assert wider > wide and lower < high, "four layers in place of three, two rows of three"
 
 

@@ -84,7 +84,7 @@ class SplitWriter:
 
     def recipe(self) -> dict:
         """Everything that was chosen; a stored set with another recipe is out of date."""
-        return {"version": 1, "seed": self.seed, **asdict(self.split), "num": self.num}
+        return {"version": 2, "seed": self.seed, **asdict(self.split), "num": self.num}
 
     def scene(self, image_id: int) -> Scene:
         """Draw one scene; `image_id` starts at 1."""
@@ -102,10 +102,15 @@ class SplitWriter:
         ].tobytes()
 
     def categories(self, names: list[str]) -> list[dict]:
-        """COCO categories, ids from 1."""
-        hypernym = {entry.name: entry.hypernym for entry in self.classes}
+        """COCO categories, ids from 1; ``seen``: in the vocabulary of standard pre-training."""
+        about = {entry.name: entry for entry in self.classes}
         return [
-            {"id": i, "name": name, "supercategory": hypernym[name]}
+            {
+                "id": i,
+                "name": name,
+                "supercategory": about[name].hypernym,
+                "seen": about[name].seen,
+            }
             for i, name in enumerate(names, start=1)
         ]
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from negas.files import read_json, whole_file
+from negas.files import make_folder, read_json, whole_file
 
 from .splits import SplitWriter
 
@@ -44,7 +44,7 @@ def _make(writer: SplitWriter, out: Path, manifest_path: Path, progress: Progres
     split = writer.split.name
     manifest_path.unlink(missing_ok=True)
     for folder in (out / split, out / "annotations", manifest_path.parent):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     wanted = {writer.file_name(i) for i in range(1, writer.num + 1)}
     for path in (out / split).glob("[0-9]*.png"):  # left over from a larger set
         if path.name not in wanted:
@@ -77,7 +77,7 @@ def _repair(writer: SplitWriter, out: Path, files: dict[str, str], damaged: list
         png = writer.png(writer.scene(int(Path(file).stem)))
         if hashlib.sha256(png).hexdigest() != files[name]:
             return False
-        (out / folder).mkdir(parents=True, exist_ok=True)
+        make_folder(out / folder)
         _write(out / name, png)
     return True
 

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 from tqdm import tqdm
 
+from negas.files import make_folder
 from negas.text import read_text
 
 from .coco_json import make_annotation, make_categories, write_coco
@@ -62,11 +63,11 @@ def prepare_voc(
     if difficult not in DIFFICULT:
         raise ValueError(f"difficult={difficult!r}; expected one of {', '.join(DIFFICULT)}.")
     root = need_folder(devkit, "VOC devkit", f"{_HOST} (three archives, unpacked to one folder)")
-    stems = {name: [_read_list(root, *part) for part in OUTPUTS[name]] for name in OUTPUTS}
+    stems = {name: [read_list(root, *part) for part in OUTPUTS[name]] for name in OUTPUTS}
     results = []
     for name, parts in stems.items():
         records = [
-            _read_record(folder / "Annotations" / f"{stem}.xml", stem)
+            read_record(folder / "Annotations" / f"{stem}.xml", stem)
             for folder, members in parts
             for stem in tqdm(members, f"{name} {folder.name}", leave=False, delay=2)
         ]
@@ -91,8 +92,7 @@ def link_images(devkit: str | Path, folder: str | Path) -> int:
         )
         for year in ("2007", "2012")
     ]
-    target, new = Path(folder), 0
-    target.mkdir(parents=True, exist_ok=True)
+    target, new = make_folder(folder), 0
     for images in folders:
         for image in tqdm(sorted(images.glob("*.jpg")), "linking", leave=False, delay=2):
             link = target / image.name
@@ -102,7 +102,13 @@ def link_images(devkit: str | Path, folder: str | Path) -> int:
     return new
 
 
-def _read_list(root: Path, year: str, split: str) -> tuple[Path, list[str]]:
+def read_list(root: Path, year: str, split: str) -> tuple[Path, list[str]]:
+    """The folder of a year, and the images of one of its official lists.
+
+    Raises:
+        FileNotFoundError: the list or an annotation is missing.
+        ValueError: the list is empty, or names an image twice.
+    """
     source = SOURCES[year, "test" if split == "test" else "trainval"]
     folder = root / f"VOC{year}"
     path = folder / "ImageSets" / "Main" / f"{split}.txt"
@@ -122,8 +128,16 @@ def _read_list(root: Path, year: str, split: str) -> tuple[Path, list[str]]:
     return folder, stems
 
 
-def _read_record(path: Path, stem: str) -> tuple[dict, list[dict]]:
-    """Image record and its objects, without ids."""
+def read_record(path: Path, stem: str) -> tuple[dict, list[dict]]:
+    """Image record of an annotation file, and its objects.
+
+    Returns:
+        The record, whose id is ``stem``; objects with ``category`` (a name of :data:`VOC`), ``box``
+        [x, y, width, height], ``difficult`` and ``truncated``.
+
+    Raises:
+        ValueError: it is no annotation of VOC.
+    """
     try:
         root = ElementTree.parse(path).getroot()
     except ElementTree.ParseError as error:

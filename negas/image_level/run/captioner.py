@@ -63,9 +63,13 @@ class RunCaptions:
         self.settings = {"type": captioner.type, **self._images.settings}
 
     @property
-    def asked(self) -> int:
-        """Calls of a model so far; 0 for a list of words."""
-        return 0 if self._names else self._images.asked + self._similar.asked
+    def counts(self) -> dict[str, int]:
+        """Calls of a model so far, its answers (those of the cache, too), and those of no use."""
+        if self._names:
+            return {"asked": 0}
+        heard = [*self._images.heard.values(), *self._similar.heard.values()]
+        asked = self._images.asked + self._similar.asked
+        return {"asked": asked, "answers": len(heard), "useless": heard.count(False)}
 
     def of_stream(self, sets: Sequence[SetFeatures]) -> Caption:
         """A callable from rows of the joined sets to captions."""

@@ -59,16 +59,12 @@ def load_labels(options: ImageOodOptions) -> tuple[tuple[str, ...], NegativeLabe
         FileNotFoundError: no such bank or list of names.
         ValueError: the bank was made for other classes, or a negative is an ID label.
     """
-    bank = NegativeLabelBank.load(options.bank)
     if options.classes is None:
+        bank = NegativeLabelBank.load(options.bank)
         return bank.id_labels, bank
     source = options.classes if isinstance(options.classes, str) else list(options.classes)
     names = read_names(source, "classes")
-    try:
-        bank.check_id_labels(names)
-    except ValueError as error:
-        raise ValueError(f"{options.bank}: {error}") from error
-    return names, bank
+    return names, NegativeLabelBank.load(options.bank, names)
 
 
 def load_set(

@@ -58,7 +58,7 @@ class ImageOodRun:
         scores: (method, set, seed) -> ID and OOD scores; without controls.
         streams: what the online results depend on, one record per method, set and seed.
         encoder: name, digests and scale of the encoder.
-        captions: settings of the captioner and how often it was asked, or empty.
+        captions: settings of the captioner and what it was asked and answered, or empty.
         id_accuracy: template -> share of ID images with one known class whose nearest label is it.
     """
 
@@ -197,7 +197,7 @@ def run_image_ood(
     _score_boxes(run, notify)
     _score_methods(run, features, captions, save)
     if captions is not None:
-        run.captions = {**captions.settings, "asked": captions.asked}
+        run.captions = {**captions.settings, **captions.counts}
     return run
 
 

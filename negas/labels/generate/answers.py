@@ -24,6 +24,7 @@ class AnswerFile:
     def __init__(self, path: str | os.PathLike | None, about: dict[str, Any]) -> None:
         self.path = None if path is None else Path(path)
         self._about = about
+        self._told = False  # whether the file says it
         self._answers: dict[str, str | bool] = {}
         if self.path is not None and self.path.is_file():
             self._read()
@@ -40,14 +41,16 @@ class AnswerFile:
         if self.path is None:
             return
         lines = [{"key": key, "answer": answer}]
-        if not self.path.is_file():
+        if not self._told:
             lines.insert(0, {"about": self._about})
         append_lines(self.path, lines)
+        self._told = True
 
     def _read(self) -> None:
         entries, damaged = read_lines(self.path)
         for entry in entries:
             if isinstance(entry, dict) and "about" in entry:
+                self._told = True
                 continue
             try:
                 if not isinstance(entry["answer"], str | bool):

@@ -112,8 +112,10 @@ class LocalChat:
         """The network; sets the tokenizer. Models of another kind are loaded by subclasses."""
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
+        from negas.embeddings.hub import load_whole
+
         self._tokenizer = AutoTokenizer.from_pretrained(model)
-        return AutoModelForCausalLM.from_pretrained(model, torch_dtype=dtype, use_safetensors=True)
+        return load_whole(AutoModelForCausalLM, model, torch_dtype=dtype, use_safetensors=True)
 
     def _inputs(self, messages: list[Message]) -> Any:
         """What the network reads, on its device."""

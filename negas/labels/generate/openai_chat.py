@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import functools
-import json
 import math
 import os
 import re
@@ -188,13 +187,15 @@ class OpenAIChat:
             if _is_final(error):
                 raise ChatError(f"{self.server}: {problem}; {_advice(error.status_code)}") from None
             raise _Again(problem, wait) from None
-        except (openai.OpenAIError, json.JSONDecodeError, ValueError, TypeError, AttributeError):
+        except (openai.OpenAIError, RecursionError, ValueError, TypeError, AttributeError):
             raise _Again("the body of the answer is malformed") from None
         try:
             text = answer.choices[0].message.content
-        except (AttributeError, IndexError, TypeError):
+        except (AttributeError, LookupError, TypeError):
             raise _Again("the answer is no chat completion") from None
-        return text if isinstance(text, str) else ""  # a refusal comes without content
+        if not isinstance(text, str | None):
+            raise _Again("the answer is no chat completion")
+        return text or ""  # a refusal comes without content
 
     async def _request(self, messages: list[Message], options: dict[str, Any]) -> Any:
         """One request, in bounded time and memory: the client's own time-outs are per read."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-_MAX_ANSWER = 50_000  # characters that are looked at
+MAX_ANSWER = 50_000  # characters that are looked at; no more of an answer need be kept
 _MAX_NAMES = 1_000  # of one answer
 _MAX_LINE = 300  # characters of a list item: the patterns below are slow on long blanks
 _FENCE = re.compile(r"```[\w-]*\s*\n(.*?)(?:```|\Z)", re.DOTALL)
@@ -42,7 +42,7 @@ def parse_names(answer: str) -> list[str]:
     bulleted or numbered lines; one line of five or more short parts with commas between them.
     Prose gives nothing. Names are raw: :class:`~negas.labels.candidates.Candidates` cleans them.
     """
-    text = strip_thinking(answer[:_MAX_ANSWER])
+    text = strip_thinking(answer[:MAX_ANSWER])
     for source in [*_FENCE.findall(text), text]:
         names = _from_json(source)
         if names:

@@ -9,10 +9,8 @@ from negas.labels.candidates import Candidates
 from negas.text import shown
 
 from .chat import ChatError, ChatModel
-from .parse import parse_names
+from .parse import MAX_ANSWER, parse_names
 from .prompts import PromptStyle
-
-_MAX_STORED = 50_000  # characters of a raw answer that are kept
 
 
 @dataclass
@@ -113,7 +111,7 @@ def generate_candidates(
             messages = plan.style.messages(
                 plan.id_labels, candidates.names, plan.asked, plan.context, focus
             )
-            answer = model.chat(messages, seed)[:_MAX_STORED]
+            answer = model.chat(messages, seed)[:MAX_ANSWER]
             turn = Turn(seed, plan.asked, focus, answer)
         else:
             turn = stored[number]

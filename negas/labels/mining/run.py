@@ -183,4 +183,4 @@ def print_report(report: MiningReport) -> None:
     for warning in report.warnings:
         console.print(Text(f"note: {shown_text(warning, 400)}"))
     for file in report.files:
-        console.print(Text(f"in {escaped(str(file))}"), soft_wrap=True)
+        console.print(Text(f"written: {escaped(str(file))}"), soft_wrap=True)

@@ -59,7 +59,7 @@ def embed(
         _write(path, features)
         rows = list(_rows(features, found.names, options.class_names))
         stage.save(**{"array sha256": file_sha256(path), "similarities": rows})
-        shutil.rmtree(options.work_dir / "features", ignore_errors=True)  # all of it is in the npz
+    shutil.rmtree(options.work_dir / "features", ignore_errors=True)  # all of it is in the npz
     return features, stage
 
 

@@ -5,18 +5,20 @@ Shapes: B captions, L tokens, H channels of BERT.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from mmdet.models.language_models.bert import (
+    BertEncoder,
     BertModel,
     generate_masks_with_special_tokens_and_transfer_map,
 )
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from negas.embeddings.hub import check_whole, how_to_get, loading, without_waiting
+from negas.embeddings.hub import how_to_get, load_whole, loading, without_waiting
 
 
 def check_folder(name: str) -> None:
@@ -40,6 +42,22 @@ def check_folder(name: str) -> None:
         )
 
 
+class _WholeEncoder(BertEncoder):
+    """MMDetection's encoder, refused where its files lack weights."""
+
+    def __init__(self, name: str, add_pooling_layer: bool, use_checkpoint: bool) -> None:
+        torch.nn.Module.__init__(self)  # MMDetection's own loads without a look at what is missing
+        from transformers import BertConfig
+        from transformers import BertModel as Bert
+
+        config = BertConfig.from_pretrained(name)
+        config.gradient_checkpointing = use_checkpoint
+        options = dict(add_pooling_layer=add_pooling_layer, config=config)
+        self.model = load_whole(Bert, name, unused=("pooler.",), **options)  # no caption is pooled
+        self.language_dim = config.hidden_size
+        self.num_layers_of_embedded = 1
+
+
 @MODELS.register_module()
 class BertTextModel(BertModel):
     """:class:`mmdet.models.BertModel` whose forward does not depend on transformers' masks.
@@ -53,7 +71,8 @@ class BertTextModel(BertModel):
         name: folder or hub name of a BERT.
         max_tokens: longest caption.
         special_tokens_list: tokens between which a phrase stands.
-        **kwargs: of MMDetection's class.
+        add_pooling_layer: see MMDetection's class, as for ``use_checkpoint``.
+        **kwargs: of MMEngine's base class.
 
     Raises:
         ValueError: on options that no released Grounding DINO uses, or if no BERT can be loaded.
@@ -68,6 +87,8 @@ class BertTextModel(BertModel):
         use_sub_sentence_represent: bool = True,
         special_tokens_list: Sequence[str] = ("[CLS]", "[SEP]", ".", "?"),
         num_layers_of_embedded: int = 1,
+        add_pooling_layer: bool = False,
+        use_checkpoint: bool = False,
         **kwargs,
     ) -> None:
         if not use_sub_sentence_represent or num_layers_of_embedded != 1:
@@ -75,20 +96,20 @@ class BertTextModel(BertModel):
                 "BertTextModel: use_sub_sentence_represent must be True and num_layers_of_embedded "
                 "1, as in all released Grounding DINO configs"
             )
+        from transformers import AutoTokenizer
+
         check_folder(name)
         without_waiting(name)
         what = f"model.language_model.name={name!r}: cannot load a BERT from there"
         with loading(what, how_to_get(name)):
-            super().__init__(
-                name=name,
-                max_tokens=max_tokens,
-                pad_to_max=pad_to_max,
-                use_sub_sentence_represent=True,
-                special_tokens_list=list(special_tokens_list),
-                num_layers_of_embedded=1,
-                **kwargs,
-            )
-            check_whole(self.bert)
+            encoder = _WholeEncoder(name, add_pooling_layer, use_checkpoint)
+            tokenizer = AutoTokenizer.from_pretrained(name)
+        super(BertModel, self).__init__(**kwargs)
+        self.max_tokens, self.pad_to_max = max_tokens, pad_to_max
+        self.use_sub_sentence_represent = True
+        self.tokenizer = tokenizer
+        self.language_backbone = torch.nn.Sequential(OrderedDict(body=encoder))
+        self.special_tokens = tokenizer.convert_tokens_to_ids(list(special_tokens_list))
 
     @property
     def bert(self) -> torch.nn.Module:

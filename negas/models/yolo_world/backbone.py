@@ -12,7 +12,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from negas.embeddings.hub import check_whole, how_to_get, loading, without_waiting
+from negas.embeddings.hub import how_to_get, load_whole, loading, without_waiting
 
 
 @MODELS.register_module()
@@ -41,10 +41,7 @@ class CLIPTextBackbone(BaseModule):
         with loading(what, how_to_get(self.model_name)):
             self.tokenizer = CLIPTokenizer.from_pretrained(self.model_name)
             if pretrained:
-                model, report = CLIPTextModelWithProjection.from_pretrained(
-                    self.model_name, output_loading_info=True
-                )
-                check_whole(model, report)
+                model = load_whole(CLIPTextModelWithProjection, self.model_name)
             else:
                 config = CLIPTextConfig.from_pretrained(self.model_name)
                 model = CLIPTextModelWithProjection(config)

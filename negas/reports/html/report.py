@@ -17,6 +17,7 @@ from negas.visualization.painting import paint_sets
 
 from ..columns import score_title
 from .mistakes import CONFUSION_NOTE, MISTAKES_NOTE, confusion, mistake_groups
+from .objects import OBJECT_NOTES, object_tables, oscr_picture
 from .page import Confusion, Page, Picture, PictureGroup, render_page
 from .plots import svg_uri
 from .reliability import plot_reliability, reliability
@@ -98,6 +99,7 @@ def build_page(run: ReportRun, pictures: int = 8) -> Page:
         for name in ood_sets:
             plots.append(_plots(run, name))
             bar.update()
+        objects, classes = object_tables(run)
         info = run.results["run"]
         return Page(
             title=Path(info.get("config") or run.run.path.name).stem,
@@ -107,6 +109,9 @@ def build_page(run: ReportRun, pictures: int = 8) -> Page:
             facts=facts(run),
             table_groups=table_groups(run),
             table_notes=TABLE_NOTES,
+            objects=objects,
+            object_classes=classes,
+            objects_notes=OBJECT_NOTES,
             open_set=tables,
             open_set_notes=OPEN_SET_NOTES,
             plots=plots,
@@ -123,10 +128,11 @@ def build_page(run: ReportRun, pictures: int = 8) -> Page:
 
 
 def _plots(run: ReportRun, name: str) -> PictureGroup:
-    """Histograms of the main score and the confidence, and both ROC curves, for one OOD set."""
+    """Of one OOD set: histograms of the main score and the confidence, ROC and OSCR curves."""
     values = {run.main.label: run.values, run.plain.label: run.plain_values}
+    objects = [picture for picture in [oscr_picture(run, name)] if picture]
     if not all(len(run.values[key]) for key in ("id", name)):
-        return PictureGroup(name, (), "No box of this set is over the confidence cut.")
+        return PictureGroup(name, objects, "No box of this set is over the confidence cut.")
     pictures = []
     for label, by_set in values.items():
         draw = partial(plot_histogram, by_set["id"], {name: by_set[name]}, score_title(label))
@@ -135,7 +141,7 @@ def _plots(run: ReportRun, name: str) -> PictureGroup:
     curves = {score_title(label): (by["id"], by[name]) for label, by in values.items()}
     alt = f"ROC curves of {' and '.join(curves)} on {name}"
     pictures.append(Picture(alt, svg_uri(partial(plot_roc, {name: curves}))))
-    return PictureGroup(name, pictures)
+    return PictureGroup(name, [*pictures, *objects])
 
 
 def _confusion(run: ReportRun, name: str) -> Confusion:

@@ -87,7 +87,11 @@ class ReportRun:
     @property
     def tau(self) -> float:
         """A box is known iff its score is at least this: 95% of the ID test samples are."""
-        return tau_of(self.values[ID])
+        return self.tau_of(self.main)
+
+    def tau_of(self, score: NamedScore) -> float:
+        """:attr:`tau` of the main score or the plain one."""
+        return tau_of((self.values if score == self.main else self.plain_values)[ID])
 
     def picked(self, name: str) -> BoxRecords:
         """The samples of a set, in the order of :attr:`values`."""

@@ -69,8 +69,11 @@ def test_a_local_server_needs_no_key():
         (raw("<html>proxy</html>", kind="text/html"), 1.0),
         (raw("[]"), 1.0),
         (raw('{"choices": []}'), 1.0),
+        (raw('{"choices": {"1": 2}}'), 1.0),
+        (raw('{"choices": ' + "[" * 100_000), 1.0),
+        (answer([{"type": "text", "text": "a list"}]), 1.0),
     ],
-    ids="after now date 429 500 503 408 half garbage html list empty".split(),
+    ids="after now date 429 500 503 408 half garbage html list empty table deep parts".split(),
 )
 def test_passing_failures_are_tried_again(failure, wait):
     waits, lines = [], []
