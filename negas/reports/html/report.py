@@ -90,7 +90,7 @@ def build_page(run: ReportRun, pictures: int = 8) -> Page:
     total = (pictures + 1) * (2 * len(ood_sets) + 1) + len(ood_sets)
     with tqdm(total=total, desc="report", leave=False, disable=None) as bar:
         groups = mistake_groups(run, pictures, bar.update)
-        objects = unknown_groups(run, pictures, bar.update)
+        found_unknown = unknown_groups(run, pictures, bar.update)
         tables = []
         for name in ood_sets:
             tables.append(open_set_table(run, name))
@@ -119,7 +119,7 @@ def build_page(run: ReportRun, pictures: int = 8) -> Page:
             confusion_note=CONFUSION_NOTE,
             mistakes=groups,
             mistakes_note=MISTAKES_NOTE,
-            unknown=objects,
+            unknown=found_unknown,
             unknown_note=UNKNOWN_NOTE,
             reliability=_reliability(run),
             banks=bank_words(run),
