@@ -73,6 +73,7 @@ def option(
     lt: float | None = None,
     flag: str | None = None,
     metavar: str | None = None,
+    const: str | None = None,
     group: str | None = None,
     positional: bool = False,
     cli: bool = True,
@@ -92,6 +93,7 @@ def option(
         lt: see ``ge``.
         flag: on the command line, where it is not ``--the-name``.
         metavar: placeholder in the help.
+        const: its value where the flag stands alone.
         group: heading under which the help lists it.
         positional: whether it stands without a flag.
         cli: ``False`` keeps it off the command line.
@@ -101,7 +103,7 @@ def option(
     """
     about = dict(
         help=help, choices=choices, ge=ge, gt=gt, le=le, lt=lt, flag=flag, metavar=metavar,
-        group=group, positional=positional, cli=cli, secret=secret, output=output,
+        const=const, group=group, positional=positional, cli=cli, secret=secret, output=output,
     )  # fmt: skip
     if factory is not None:
         return field(default_factory=factory, metadata=about)
@@ -448,6 +450,8 @@ def _argument(cls: type, each: Field, only_given: bool) -> tuple[list[str], dict
         how["type"] = _path if kind is Path else kind
         if about["choices"] is not None or literal:
             how["choices"] = list(about["choices"] or literal)
+        if about["const"] is not None:
+            how.update(nargs="?", const=about["const"])
         if entries is not None:
             how["nargs"] = "+" if required or not about["positional"] else "*"
     if about["positional"]:

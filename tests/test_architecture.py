@@ -52,7 +52,8 @@ ONLY = {  # rooms with a shorter list than their level gives
     "scores": {"boxes", "records"},
     "unknown": {"boxes", "options"},
     "visualization": {
-        *("boxes", "coco_json", "compat", "files", "pictures", "records", "scores", "metrics")
+        *("boxes", "coco_json", "compat", "files", "pictures", "records", "scores", "metrics"),
+        "unknown",
     },
 }
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
@@ -169,7 +170,7 @@ def test_no_room_holds_more_files_than_a_glance_takes_in():
     rooms = {path.parent for path in FILES}
     counts = {relative(room): len(list(room.glob("*.py"))) for room in rooms}
     assert {room: count for room, count in counts.items() if count > 16} == {}
-    assert counts["negas/apis"] <= 8
+    assert counts["negas/apis"] <= 9
 
 
 SUBPROCESS = """

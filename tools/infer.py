@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from negas.cli import add_config_options, load_config, user_errors
 
 # isort: split
-from negas.apis.labels import LabelOptions
+from negas.apis.labels import LabelOptions, VocabularyOptions
 from negas.files import check_folder
 from negas.options import option
 
 
 @dataclass(frozen=True, kw_only=True)
-class InferOptions(LabelOptions):
+class InferOptions(LabelOptions, VocabularyOptions):
     """Detect objects and judge known or unknown."""
 
     input: str = option(help="image, video or folder", positional=True)
@@ -48,6 +48,7 @@ def main() -> int:
     add_config_options(parser)
     args = parser.parse_args()
     options = InferOptions.from_args(args)
+    wanted = options.wanted()
     cfg = load_config(options.config, args.cfg_options)
     from negas.apis.inferencer import Inferencer
     from negas.apis.inputs import Pictures
@@ -65,6 +66,7 @@ def main() -> int:
         options.device,
         **options.labels(),
         calibration=None if options.calibration == "none" else options.calibration,
+        unknown=wanted,
     )
     print_left_out(pictures)
     results = inferencer(
@@ -80,8 +82,11 @@ def main() -> int:
 
 
 def report(results: dict, out_dir: str) -> None:
+    from negas.unknown import UNKNOWN_LABEL
+
     predictions = results["predictions"]
-    boxes = sum(len(found["labels"]) for found in predictions)
+    found = sum(found["labels"].count(UNKNOWN_LABEL) for found in predictions)
+    boxes = sum(len(found["labels"]) for found in predictions) - found
     text = f"{len(predictions)} pictures, {boxes} boxes"
     if all("known" in found for found in predictions):
         known = sum(sum(found["known"]) for found in predictions)
@@ -92,6 +97,8 @@ def report(results: dict, out_dir: str) -> None:
             "tools/calibrate.py"
         )
     print(text)
+    if any("unknown_like" in found for found in predictions):
+        print(f"{found} unknown objects beside them")
     print(f"results are in {out_dir}")
 
 

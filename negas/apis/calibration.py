@@ -86,6 +86,7 @@ class Calibration(Options):
         counts: ``images`` and ``detections`` (over the cut) of the fit.
         fitted_for: see :func:`identity`.
         source: set, bank, post-processing; for people.
+        unknown: ``words`` and ``score_thr`` of unknown objects; ``None``: not calibrated.
     """
 
     cut: float = option(help="least confidence of a detection", ge=0, le=1)
@@ -95,6 +96,7 @@ class Calibration(Options):
     counts: dict[str, int] = option(help="of the fit")
     fitted_for: dict[str, Any] = option(help="whom it belongs to")
     source: dict[str, Any] = option(help="what it was fitted on")
+    unknown: dict[str, Any] | None = option(None, help="words and threshold of unknown objects")
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write readable JSON, whole or not at all.
@@ -119,7 +121,7 @@ class Calibration(Options):
             raise FileNotFoundError(f"{where} does not exist; make one with tools/calibrate.py")
         again = "make it again with tools/calibrate.py"
         data = read_json(path, again, where)
-        names = [field.name for field in dataclasses.fields(cls)]
+        names = [f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING]
         missing = [n for n in ("version", *names) if not isinstance(data, dict) or n not in data]
         if missing:
             raise ValueError(f"{where} has no {missing[0]!r}, so it is no calibration; {again}")

@@ -30,6 +30,7 @@ from negas.experiments.preflight import (
     check_test_pipeline,
 )
 from negas.files import check_folder, locked, own_inputs
+from negas.labels.names import read_names
 from negas.models.base import detector_class
 from negas.models.interface import OODDetector, UnfitImageError
 from negas.options import check_number
@@ -38,12 +39,15 @@ from negas.visualization.visualizer import VerdictVisualizer
 from .calibration import Calibration, default_path, identity
 from .inputs import Input, Picture, Pictures
 from .outputs import CocoResults, Journal, Painted
+from .unknown import UnknownSearch, Wanted, append_unknown, finds_unknown
 
 UNCALIBRATED_CUT = 0.3  # what MMDetection's inferencer draws from
 
 
 class Inferencer(DetInferencer):
     """Detections of images, folders, arrays and videos, each with its OOD score and verdict.
+
+    Unknown objects, which a word of a vocabulary names better than every ID name, come beside them.
 
     >>> inferencer = Inferencer(config, checkpoint)  # doctest: +SKIP
     >>> inferencer("street.jpg", out_dir="out")["predictions"][0]["known"]  # doctest: +SKIP
@@ -59,11 +63,17 @@ class Inferencer(DetInferencer):
             there is one; ``None``: none, boxes have no verdict unless the config sets a tau.
         palette: as in MMDetection's inferencer; colours of boxes without a verdict.
         show_progress: show a bar.
+        unknown: ``None``: seek unknown objects if config or calibration say so and a threshold is
+            known; ``False``: none; ``True``: in any case; a vocabulary (name or file); or fields of
+            :class:`~negas.unknown.UnknownOptions` in place of the config's, ``score_thr`` being the
+            calibrated one and ``id_score_thr`` the least confidence of a detection unless given.
+            Words that nobody names are the calibration's, or the shipped ones.
 
     Raises:
-        FileNotFoundError: config, checkpoint, bank or calibration do not exist.
-        ValueError: labels are not sound, the calibration was fitted for another detector, or config
-            or device cannot be used.
+        FileNotFoundError: config, checkpoint, bank, vocabulary or calibration do not exist.
+        ValueError: labels are not sound, the calibration was fitted for another detector, config
+            or device cannot be used, or unknown objects were asked for and cannot be found: no
+            threshold, a vocabulary that is unreadable or names ID classes only.
         RuntimeError: the checkpoint does not fit the config.
     """
 
@@ -77,6 +87,7 @@ class Inferencer(DetInferencer):
         calibration: str | os.PathLike | Calibration | None = "auto",
         palette: str = "none",
         show_progress: bool = True,
+        unknown: Wanted = None,
     ) -> None:
         given = isinstance(model, str | os.PathLike)
         cfg = load_config(str(model)) if given else copy.deepcopy(model)
@@ -85,19 +96,23 @@ class Inferencer(DetInferencer):
         check_test_pipeline(cfg)
         check_device(device)
         detector_class(cfg.model).set_labels(cfg.model, classes, negatives)
+        self._relabelled = classes is not None or negatives is not None
+        self.weights = str(weights)
+        found, where = self._find(calibration)
+        names = read_names(cfg.model.get("class_names") or (), "model.class_names")
+        self._search = UnknownSearch(unknown, cfg.model, names, found, where)
         check_bank(cfg)
         cfg.model.setdefault("test_cfg", {}).update(keep_logits=True, keep_embeddings=False)
         cfg.visualizer = dict(type=VerdictVisualizer)
-        self._relabelled = classes is not None or negatives is not None
         super().__init__(
             cfg, str(weights), device=device, palette=palette, show_progress=show_progress
         )
         steps = cfg.test_dataloader.dataset.pipeline
         decoders = [step["imdecode_backend"] for step in steps if "imdecode_backend" in step]
         self.decoder: str | None = decoders[0] if decoders else None
-        self.weights = str(weights)
         self.calibration: Calibration | None = None
-        self._calibrate(calibration)
+        self._calibrate(found, where, calibration == "auto" and self._relabelled)
+        self._search.apply(self.model, self.calibration)
 
     # --- construction -------------------------------------------------------------------------
     def _load_weights_to_model(self, model: OODDetector, checkpoint: dict, cfg: Config) -> None:
@@ -111,26 +126,32 @@ class Inferencer(DetInferencer):
     def _init_collate(self, cfg: Config) -> Callable:
         return pseudo_collate
 
-    def _calibrate(self, source: str | os.PathLike | Calibration | None) -> None:
-        """Find, check and apply a calibration."""
-        found = default_path(self.weights)
-        if source is None or (source == "auto" and not found.is_file()):
-            return
+    def _find(
+        self, source: str | os.PathLike | Calibration | None
+    ) -> tuple[Calibration | None, str]:
+        """A calibration, if there is one, and what to call it in errors."""
         if isinstance(source, Calibration):
-            calibration, where = source, "the calibration"
-        else:
-            path = found if source == "auto" else source
-            calibration, where = Calibration.load(path), f"calibration {str(path)!r}"
+            return source, "the calibration"
+        beside = default_path(self.weights)
+        if source is None or (source == "auto" and not beside.is_file()):
+            return None, ""
+        path = beside if source == "auto" else source
+        return Calibration.load(path), f"calibration {str(path)!r}"
+
+    def _calibrate(self, found: Calibration | None, where: str, optional: bool) -> None:
+        """Check and apply a calibration."""
+        if found is None:
+            return
         try:
-            calibration.check(identity(self.model, self.weights), where)
+            found.check(identity(self.model, self.weights), where)
         except ValueError as error:
-            if source != "auto" or not self._relabelled:
+            if not optional:
                 raise
             # Labels given at run time are a choice; the file beside the checkpoint is not.
             print_log(f"not used: {error}", "current")
             return
-        self.calibration = calibration
-        self.model.postprocessor.tau = calibration.tau
+        self.calibration = found
+        self.model.postprocessor.tau = found.tau
 
     # --- inference ----------------------------------------------------------------------------
     @own_inputs()
@@ -170,7 +191,11 @@ class Inferencer(DetInferencer):
         Returns:
             ``predictions``: per readable picture (each frame of a video) ``file_name``, ``bboxes``
             [n][4] xyxy in its pixels, each with one label, ``labels``, ``label_names``, ``scores``
-            (confidence), ``id_scores`` (larger = known) and, with a calibration, ``known``.
+            (confidence), ``id_scores`` (larger = known) and, with a calibration, ``known``. Where
+            unknown objects are sought, they follow in the same lists: label -1, name ``unknown``,
+            score of their word, ``id_scores`` None, ``known`` False; ``unknown_like`` is the word
+            and ``unknown_like_score`` its score again, both None for the boxes of ID names. Data
+            samples keep them apart, as ``unknown_instances``.
             ``visualization``: painted pictures.
             ``unreadable``: ``dict(path, reason)`` of inputs that were left out.
 
@@ -191,7 +216,9 @@ class Inferencer(DetInferencer):
         pictures.decoder = self.decoder
         folder = check_folder(out_dir, "--out-dir") if str(out_dir) else None
         threshold = self.threshold if pred_score_thr is None else pred_score_thr
-        coco = CocoResults(self.model.class_names, self._info(threshold))
+        self._search.hide_from(self.model, threshold)
+        finds = finds_unknown(self.model)
+        coco = CocoResults(self.model.class_names, self._info(threshold), unknown=finds)
         results = dict(predictions=[], visualization=[], unreadable=pictures.unreadable)
         with self._alone_in(folder):
             painted = Painted(folder, pictures.names()) if folder and not no_save_vis else None
@@ -273,6 +300,10 @@ class Inferencer(DetInferencer):
             for extra in ("prior_inds", "query_inds", "id_logits", "neg_logits"):
                 kept.pop(extra, None)
             sample.pred_instances = kept
+            if "unknown_instances" in sample:
+                objects = sample.unknown_instances
+                words = self.model.finder.words
+                objects.unknown_like = [words[i] for i in objects.words.tolist()]
             sample.set_metainfo(dict(img_path=picture.path))
             found.append((picture, sample.cpu()))
         return found
@@ -293,6 +324,8 @@ class Inferencer(DetInferencer):
         for key in ("id_scores", "known"):
             if key in found:
                 result[key] = found[key].tolist()
+        if "unknown_instances" in sample:
+            append_unknown(result, sample.unknown_instances)
         return result
 
     def _draw(
@@ -316,8 +349,18 @@ class Inferencer(DetInferencer):
         digest = hashlib.sha256(repr(settings).encode("utf-8", "backslashreplace")).hexdigest()
         judge = self.model.postprocessor
         return identity(self.model, self.weights) | dict(
-            config=digest, confidence_cut=threshold, tau=judge.tau if judge else None
+            config=digest,
+            confidence_cut=threshold,
+            tau=judge.tau if judge else None,
+            search_for_unknown_objects=self._sought(),
         )
+
+    def _sought(self) -> dict | None:
+        """How unknown objects are found; ``None``: not at all."""
+        if not finds_unknown(self.model):
+            return None
+        finder = self.model.finder
+        return finder.options.record() | dict(share=finder.share, vocabulary=list(finder.words))
 
     def _info(self, threshold: float) -> dict:
         """What stands in ``predictions.json`` beside the boxes."""
@@ -329,4 +372,5 @@ class Inferencer(DetInferencer):
             score=judge.score_name if judge else None,
             calibrated=self.calibration is not None,
             neg_labels=list(self.model.neg_labels),
+            unknown=self._sought(),
         )

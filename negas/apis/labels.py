@@ -40,6 +40,38 @@ class LabelOptions(NegativeOptions):
         )
 
 
+@dataclass(frozen=True)
+class VocabularyOptions(Options):
+    """Whether unknown objects are sought, and by which words."""
+
+    unknown: str | None = option(
+        None,
+        const="auto",
+        help="find unknown objects, too, by a vocabulary, bank or text file of words, or alone by "
+        "the calibrated words; 'none': find none (default: where calibration or config ask for it)",
+        metavar="VOCABULARY",
+    )
+    unknown_thr: float | None = option(
+        None, help="least score of an unknown object (default: calibrated)", ge=0, lt=1
+    )
+
+    def wanted(self) -> dict[str, str | float] | bool | None:
+        """``unknown`` of :class:`~negas.apis.Inferencer`.
+
+        Raises:
+            ValueError: a threshold for what is not to be found.
+        """
+        if self.unknown == "none":
+            if self.unknown_thr is not None:
+                raise ValueError("--unknown none finds no unknown objects; leave out --unknown-thr")
+            return False
+        if self.unknown is None and self.unknown_thr is None:
+            return None
+        vocabulary = None if self.unknown == "auto" else self.unknown
+        fields = dict(vocabulary=vocabulary, score_thr=self.unknown_thr)
+        return {key: value for key, value in fields.items() if value is not None}
+
+
 def read_negatives(given: Sequence[str] | None) -> list[str] | str | None:
     """What the Inferencer takes for negatives, from the words of a command line.
 

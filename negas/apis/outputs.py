@@ -24,10 +24,17 @@ from negas.files import (
     write_json,
 )
 from negas.text import escaped
+from negas.unknown import UNKNOWN_LABEL, UNKNOWN_NAME
 
 from .inputs import Picture, Pictures
 
 RESULTS_FILE = "predictions.json"
+_COLUMNS = {  # of an annotation, and the lists of a prediction that they are from
+    "id_score": "id_scores",
+    "known": "known",
+    "unknown_like": "unknown_like",
+    "unknown_like_score": "unknown_like_score",
+}
 
 
 class CocoResults:
@@ -36,11 +43,14 @@ class CocoResults:
     Args:
         class_names: categories 1..K.
         info: what the numbers depend on, for people.
+        unknown: whether unknown objects are among them: the category K+1.
     """
 
-    def __init__(self, class_names: Sequence[str], info: dict) -> None:
+    def __init__(self, class_names: Sequence[str], info: dict, unknown: bool = False) -> None:
         self.info = info
-        self.categories = [dict(id=k + 1, name=name) for k, name in enumerate(class_names)]
+        names = [*class_names, *([UNKNOWN_NAME] if unknown else [])]
+        self.categories = [dict(id=k + 1, name=name) for k, name in enumerate(names)]
+        self._unknown = len(names)
         self.images: list[dict] = []
         self.annotations: list[dict] = []
 
@@ -52,17 +62,18 @@ class CocoResults:
             image["frame"] = prediction["frame"]
         self.images.append(image)
         for i, (left, top, right, bottom) in enumerate(prediction["bboxes"]):
+            label = prediction["labels"][i]
             row = dict(
                 id=len(self.annotations) + 1,
                 image_id=image["id"],
-                category_id=prediction["labels"][i] + 1,
+                category_id=self._unknown if label == UNKNOWN_LABEL else label + 1,
                 label=prediction["label_names"][i],
                 bbox=[left, top, right - left, bottom - top],
                 area=(right - left) * (bottom - top),
                 iscrowd=0,
                 score=prediction["scores"][i],
             )
-            for key, column in (("id_score", "id_scores"), ("known", "known")):
+            for key, column in _COLUMNS.items():
                 if column in prediction:
                     row[key] = prediction[column][i]
             self.annotations.append(row)

@@ -174,6 +174,7 @@ class OODMetric(BaseMetric):
         self.folder = RunFolder(self.out_dir, self.dump) if is_main_process() else None
         self.records: dict[str, BoxRecords] = {}
         self.cells: dict[str, BoxRecords] = {}  # that may be unknown objects
+        self.run: Recorded | None = None  # the finished test
         self.maps: dict[str, float] = {}
         self.cuts: dict[str, Cut] = {}  # by rule: "run", "val_f1", "test_f1"
         if self.cut_rule != "f1":
@@ -316,7 +317,7 @@ class OODMetric(BaseMetric):
             self.folder.finish(None)
             return {}
         try:
-            run = self._recorded()
+            run = self.run = self._recorded()
             rows = self._score(run)
         except Exception:
             if self.dump:

@@ -126,6 +126,35 @@ def find_unknown(
     return UnknownBoxes(*where, scores[rows].astype(np.float64), columns[best[rows]], word_scores)
 
 
+def chosen_unknown(
+    run: Recorded, id_cut: float, names: Sequence[str]
+) -> tuple[dict[str, UnknownBoxes], list[str]]:
+    """Unknown objects at the run's own threshold, and the words that they index.
+
+    Args:
+        run: a finished test.
+        id_cut: see :func:`find_unknown`.
+        names: of sets.
+
+    Returns:
+        Nothing at all where the test kept no cells or has no threshold.
+    """
+    about = (run.results or {}).get("unknown")
+    if not about or not run.has_cells:
+        return {}, []
+    options = options_of(run)
+    threshold = about.get("threshold")
+    if threshold is None and options.is_calibrated:  # a number of the config's
+        threshold = dict(score_thr=options.score_thr, words=run.words)
+    if threshold is None:
+        return {}, []
+    columns = {word: column for column, word in enumerate(run.words)}
+    used = [columns[word] for word in threshold["words"]]
+    least = threshold["score_thr"]
+    found = {name: find_unknown(run, name, id_cut, used, least=least) for name in names}
+    return found, run.words
+
+
 def options_of(run: Recorded) -> UnknownOptions:
     """How the test sought unknown objects."""
     return UnknownOptions.from_settings(run.results["unknown"]["options"], "unknown of the run")

@@ -11,6 +11,7 @@ from negas.datasets.emoji_world.splits import SPLITS, SplitWriter
 from negas.datasets.emoji_world.store import ensure_split
 from negas.evaluation.cuts import validation_tau
 from negas.evaluation.run import Run
+from negas.evaluation.unknown import chosen_unknown
 from negas.options import check_value
 from negas.reports.methods import make_report, print_report
 from negas.scores import get_score
@@ -89,7 +90,8 @@ def draw_detections(run_dir: Path, path: Path, title: str, score: str = "negs") 
     cut = run.results["cuts"]["run"]["value"]
     tau = validation_tau(records, get_score(score), cut)
     shown = {name: part for name, part in records.items() if name != "id_val"}
-    return detections_page(shown, score, cut, tau, path, title=title)
+    unknown, words = chosen_unknown(run, cut, list(shown))
+    return detections_page(shown, score, cut, tau, path, title=title, unknown=unknown, words=words)
 
 
 def run_demo(

@@ -21,6 +21,7 @@ from mmengine.utils.dl_utils import set_multi_processing
 
 from negas.evaluation.cuts import validation_tau
 from negas.evaluation.ood_metric import OODMetric
+from negas.evaluation.unknown import chosen_unknown
 from negas.files import check_folder, locked
 from negas.models.checkpoint import check_base
 from negas.visualization.painting import paint_sets
@@ -245,5 +246,6 @@ def paint(metric: OODMetric, folder: Path) -> None:
                 f"--show-dir: nothing is painted: {error}; the results are whole"
             ) from error
     shown = {name: part for name, part in metric.records.items() if name != "id_val"}
-    count = paint_sets(shown, metric.score, metric.cut, tau, folder)
+    objects = chosen_unknown(metric.run, metric.cut, list(shown))
+    count = paint_sets(shown, metric.score, metric.cut, tau, folder, *objects)
     print_log(f"{count} painted images are in {folder}", "current")

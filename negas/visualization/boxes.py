@@ -1,10 +1,12 @@
-"""A page of detections: known boxes green, unknown ones red and dashed."""
+"""Boxes on pictures: known ones green, unknown ones red and dashed, unknown objects red."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -16,21 +18,34 @@ from negas.pictures import read_picture
 from negas.records import SET_TITLES, BoxRecords
 from negas.scores import get_score
 from negas.text import shown_text
+from negas.unknown import UNKNOWN_NAME
 
 from .text import NAME, drawable, image_font
 
 KNOWN = (27, 150, 60)
 UNKNOWN = (215, 25, 40)
 _DASH, _GAP = 9, 5  # pixels
-_MARGIN, _FONT = 8, 15
+_MARGIN, _FONT, _LEAST_FONT = 8, 15, 10
 _HUGE = 50_000_000  # pixels over which a reduced copy is painted: painting takes many times a copy
 _REDUCED = 4096  # pixels of that copy's longer side
+
+
+class Finds(Protocol):
+    """Unknown objects of a set: ``image_ids [n]``, ``bboxes [n,4]``, ``scores [n]``, ``words``.
+
+    ``words [n]`` index the words that are told beside them.
+    """
+
+    image_ids: np.ndarray
+    bboxes: np.ndarray
+    scores: np.ndarray
+    words: np.ndarray
 
 
 def draw_scene(
     image: Image.Image,
     bboxes: np.ndarray,
-    known: Sequence[bool],
+    known: Sequence[bool | None],
     captions: Sequence[str],
     scale: float = 1,
 ) -> Image.Image:
@@ -39,7 +54,7 @@ def draw_scene(
     Args:
         image: the scene.
         bboxes: [n, 4] xyxy in pixels of ``image``.
-        known: verdict per box.
+        known: verdict per box; ``None``: an unknown object, which has no ID name.
         captions: text per box.
         scale: enlargement, so that text is legible on small scenes.
     """
@@ -47,15 +62,59 @@ def draw_scene(
     page = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
     draw = ImageDraw.Draw(page)
     # Unknown boxes last: they are the fewer and the more important ones.
-    for i in sorted(range(len(bboxes)), key=lambda i: not known[i]):
+    order = sorted(range(len(bboxes)), key=lambda i: (not known[i], known[i] is None))
+    for i in order:
         box = [
             float(np.clip(value * scale, 0, limit - 1))
             for value, limit in zip(bboxes[i], size * 2, strict=True)
         ]
-        _rectangle(draw, box, KNOWN if known[i] else UNKNOWN, dashed=not known[i])
-    for i in range(len(bboxes)):  # captions over all boxes
-        _caption(draw, bboxes[i] * scale, captions[i], KNOWN if known[i] else UNKNOWN, size)
+        if known[i] is None:
+            _rectangle(draw, box, UNKNOWN, width=3, halo=True)
+        else:
+            _rectangle(draw, box, KNOWN if known[i] else UNKNOWN, dashed=not known[i])
+    placed: list[_Caption] = []
+    # The best places for the important ones, and of these for the first, which are the surest.
+    for i in sorted(order, key=lambda i: (known[i] is not None, bool(known[i]), i)):
+        colour = KNOWN if known[i] else UNKNOWN
+        placed.append(_place_caption(bboxes[i] * scale, captions[i], colour, size, placed))
+    for caption in reversed(placed):  # over all boxes
+        caption.draw(draw)
     return page
+
+
+def draw_records(
+    image: Image.Image,
+    kept: BoxRecords,
+    values: np.ndarray,
+    tau: float,
+    image_id: int | str,
+    unknown: Finds | None = None,
+    words: Sequence[str] = (),
+    scale: float = 1,
+    shrink: float = 1,
+) -> Image.Image:
+    """:func:`draw_scene` with what a test recorded of an image.
+
+    Args:
+        image: the scene.
+        kept: boxes that are drawn, also those of other images.
+        values: their scores, [N].
+        tau: a box is known iff its score is at least this.
+        image_id: of the image.
+        unknown: unknown objects of the set.
+        words: what they are like.
+        scale: enlargement.
+        shrink: of the image against the one that boxes are given for.
+    """
+    rows = np.flatnonzero(kept.image_ids == image_id)
+    known: list[bool | None] = (values[rows] >= tau).tolist()
+    texts, boxes = captions(kept, rows, values), kept.bboxes[rows]
+    if unknown is not None:
+        objects = np.flatnonzero(unknown.image_ids == image_id)
+        known += [None] * len(objects)
+        texts += [unknown_caption(words[unknown.words[i]], unknown.scores[i]) for i in objects]
+        boxes = np.concatenate([boxes, unknown.bboxes[objects]])
+    return draw_scene(image, boxes * shrink, known, texts, scale)
 
 
 def paintable(pixels: np.ndarray) -> tuple[np.ndarray, float]:
@@ -72,7 +131,8 @@ def mark_scale(page: Image.Image, scale: float, width: int, height: int) -> None
     """Say at the lower edge that a page shows a reduced copy; see :func:`paintable`."""
     if scale < 1:
         text = f"reduced to {100 * scale:.0f}% of {width}x{height} pixels"
-        _caption(ImageDraw.Draw(page), np.array([0, page.height]), text, (60, 60, 60), page.size)
+        corner = np.array([0, page.height, 0, page.height])
+        _place_caption(corner, text, (60, 60, 60), page.size).draw(ImageDraw.Draw(page))
 
 
 def detections_page(
@@ -84,6 +144,8 @@ def detections_page(
     per_set: int = 6,
     scale: float = 2,
     title: str = "",
+    unknown: Mapping[str, Finds] | None = None,
+    words: Sequence[str] = (),
 ) -> Path:
     """Draw some scenes of every set, one set per row.
 
@@ -96,6 +158,8 @@ def detections_page(
         per_set: scenes per set; scenes without a box are passed over.
         scale: enlargement of the scenes.
         title: line on top of the page.
+        unknown: unknown objects by set name.
+        words: what they are like.
 
     Raises:
         FileNotFoundError: an image or annotation file is missing.
@@ -104,7 +168,9 @@ def detections_page(
     strips = []
     for name, part in records.items():
         kept = part.select(part.scores >= np.float32(cut))
-        scenes = _some_scenes(kept, per_set)
+        objects = (unknown or {}).get(name)
+        shown = [kept.image_ids, *([] if objects is None else [objects.image_ids])]
+        scenes = _some_scenes(np.concatenate(shown), per_set)
         if not scenes:
             continue
         values = kept.score_with(get_score(score))
@@ -112,15 +178,18 @@ def detections_page(
         files = image_files(part)
         tiles = []
         for image_id in scenes:
-            rows = np.flatnonzero(kept.image_ids == image_id)
-            texts = captions(kept, rows, values)
             image = Image.fromarray(open_image(files, image_id)[..., ::-1])
-            tiles.append(draw_scene(image, kept.bboxes[rows], known[rows], texts, scale))
+            what = (kept, values, tau, image_id, objects, words)
+            tiles.append(draw_records(image, *what, scale=scale))
         share = f"{int(known.sum())} of {len(known)} boxes known"
+        if objects is not None:
+            share += f", {len(objects.scores)} unknown objects found"
         strips.append((f"{SET_TITLES.get(name, name + '-OOD')}: {share}", tiles))
     if not strips:
         raise ValueError(f"no set has a box over the confidence cut {cut:.3f}; nothing to draw")
     rule = f"green: known ({score} >= {tau:.3f}), red and dashed: unknown"
+    if unknown:
+        rule += ", red: unknown object"
     page = _page(f"{title}   {rule}".strip(), strips)
     save_picture(page, path)
     return path
@@ -132,9 +201,9 @@ def save_picture(page: Image.Image, path: Path) -> None:
         page.save(partial, Image.registered_extensions()[path.suffix.lower()])
 
 
-def _some_scenes(kept: BoxRecords, count: int) -> list:
-    """Ids of ``count`` scenes with a box, evenly spread over the set."""
-    ids = np.unique(kept.image_ids)
+def _some_scenes(image_ids: np.ndarray, count: int) -> list:
+    """``count`` of the ids, evenly spread over the set."""
+    ids = np.unique(image_ids)
     if not len(ids):
         return []
     places = np.unique(np.linspace(0, len(ids) - 1, min(count, len(ids))).round().astype(int))
@@ -145,6 +214,12 @@ def captions(records: BoxRecords, rows: np.ndarray, values: np.ndarray) -> list[
     """``label score`` for some rows; ``values`` [N] are the scores of all records."""
     names = records.meta["id_labels"]
     return [f"{shown_text(names[records.labels[i]], NAME)} {float(values[i]):.2f}" for i in rows]
+
+
+def unknown_caption(word: str | None, score: float) -> str:
+    """What stands on an unknown object: what it is like, where that is known."""
+    like = f": {shown_text(word, NAME)}" if word else ""
+    return f"{UNKNOWN_NAME}{like} {float(score):.2f}"
 
 
 def image_files(records: BoxRecords) -> dict[int | str, Path]:
@@ -175,10 +250,19 @@ def open_image(files: Mapping, image_id: int | str) -> np.ndarray:
     return read_picture(file)
 
 
-def _rectangle(draw: ImageDraw.ImageDraw, box: list[float], colour: tuple, dashed: bool) -> None:
+def _rectangle(
+    draw: ImageDraw.ImageDraw,
+    box: list[float],
+    colour: tuple,
+    dashed: bool = False,
+    width: int = 2,
+    halo: bool = False,
+) -> None:
     left, top, right, bottom = (round(value) for value in box)
+    if halo:  # red is seen on red, too
+        draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline="white", width=width + 2)
     if not dashed:
-        draw.rectangle((left, top, right, bottom), outline=colour, width=2)
+        draw.rectangle((left, top, right, bottom), outline=colour, width=width)
         return
     width = 3
     for start in range(left, right + 1, _DASH + _GAP):
@@ -191,22 +275,69 @@ def _rectangle(draw: ImageDraw.ImageDraw, box: list[float], colour: tuple, dashe
         draw.rectangle((right - width + 1, start, right, end), fill=colour)
 
 
-def _caption(
-    draw: ImageDraw.ImageDraw,
+@dataclass(frozen=True)
+class _Caption:
+    """White text on a colour, at a place of a page."""
+
+    text: str
+    colour: tuple
+    left: int
+    top: int
+    width: int
+    points: int
+
+    @property
+    def area(self) -> tuple[int, int, int, int]:
+        return self.left, self.top, self.left + self.width + 1, self.top + self.points + 3
+
+    def draw(self, draw: ImageDraw.ImageDraw) -> None:
+        left, top, right, bottom = self.area
+        draw.rectangle((left, top, right - 1, bottom - 1), fill=self.colour)
+        middle, font = (left + 2, (top + bottom) / 2), image_font(self.text, self.points)
+        draw.text(middle, self.text, fill="white", font=font, anchor="lm")
+
+
+def _place_caption(
     box: np.ndarray,
     text: str,
     colour: tuple,
     size: tuple[int, int],
-) -> None:
-    """White text on the box's colour: above the box, or inside it at the image's upper edge."""
-    text = drawable(text)
-    font = image_font(text, _FONT)
-    width, height = math.ceil(draw.textlength(text, font=font)) + 4, _FONT + 3
-    left = int(np.clip(box[0], 0, max(size[0] - width, 0)))
-    top = int(box[1]) - height if box[1] >= height else int(max(box[1], 0)) + 3
-    top = min(top, size[1] - height)
-    draw.rectangle((left, top, left + width, top + height - 1), fill=colour)
-    draw.text((left + 2, top + height / 2), text, fill="white", font=font, anchor="lm")
+    placed: Sequence[_Caption] = (),
+) -> _Caption:
+    """A caption of a box, where it covers least of the others; it shrinks to fit the page."""
+    text, points = drawable(text), _FONT
+    while points > _LEAST_FONT and image_font(text, points).getlength(text) > size[0] - 5:
+        points -= 1
+    width = math.ceil(image_font(text, points).getlength(text)) + 4
+    spots = _spots(box, width, points + 3, size)
+    taken = np.array([caption.area for caption in placed]).reshape(-1, 4)
+    both_lows = np.maximum(spots[:, None], taken[:, :2])
+    both_highs = np.minimum(spots[:, None] + (width + 1, points + 3), taken[:, 2:])
+    covered = (both_highs - both_lows).clip(min=0).prod(2).sum(1)
+    left, top = spots[covered.argmin()].tolist()
+    return _Caption(text, colour, left, top, width, points)
+
+
+def _spots(box: np.ndarray, width: int, height: int, size: tuple[int, int]) -> np.ndarray:
+    """Places (left, top) of a caption inside the page, [s, 2], the better ones first.
+
+    Above the box, or inside it at the page's upper edge; else below it, then inside it, then in the
+    rows next to it, at last anywhere in them.
+    """
+    most = max(size[0] - width, 0), size[1] - height
+    near = [int(np.clip(x, 0, most[0])) for x in (box[0], box[2] - width)]
+    above, inside, below = int(box[1]) - height, int(max(box[1], 0)) + 3, int(box[3]) + 2
+    close = [above if above >= 0 else inside, below, inside, int(box[3]) - height - 2]
+    rows = [
+        top
+        for row in range(1, 1 + size[1] // height)
+        for top in (above - row * height, below + row * height)
+    ]
+    first = near[0], min(close[0], most[1])
+    anywhere = range(0, most[0] + 1, max(1, width // 4))
+    spots = [(left, top) for top in close + rows for left in near]
+    spots += [(left, top) for top in close + rows for left in anywhere]
+    return np.array([first, *(spot for spot in spots if 0 <= spot[1] <= most[1])])
 
 
 def _page(title: str, strips: Sequence[tuple[str, list[Image.Image]]]) -> Image.Image:

@@ -1,8 +1,8 @@
-"""Every image of every set with its boxes: known ones green, unknown ones red and dashed."""
+"""Every image of every set: known boxes green, unknown ones red and dashed, unknown objects red."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -14,8 +14,8 @@ from negas.records import BoxRecords
 from negas.scores import Score
 
 from .boxes import (
-    captions,
-    draw_scene,
+    Finds,
+    draw_records,
     image_files,
     mark_scale,
     open_image,
@@ -32,6 +32,8 @@ def paint_sets(
     cut: float,
     tau: float,
     folder: Path,
+    unknown: Mapping[str, Finds] | None = None,
+    words: Sequence[str] = (),
 ) -> int:
     """Write ``<folder>/<set>/<file name>`` for every image, also those without a box.
 
@@ -41,6 +43,8 @@ def paint_sets(
         cut: least confidence of a box that is drawn, in [0, 1].
         tau: a box is known iff its score is at least this.
         folder: of all sets.
+        unknown: unknown objects by set name.
+        words: what they are like.
 
     Returns:
         The number of images.
@@ -67,14 +71,13 @@ def paint_sets(
         values = kept.score_with(score)
         files = files_of[name]
         for image_id in part.images.tolist():
-            rows = np.flatnonzero(kept.image_ids == image_id)
             pixels = open_image(files, image_id)
             height, width = pixels.shape[:2]
             pixels, shrink = paintable(pixels)
             image = Image.fromarray(np.ascontiguousarray(pixels[..., ::-1]))
             scale = max(1.0, _LEGIBLE / max(image.size))
-            texts, boxes = captions(kept, rows, values), kept.bboxes[rows] * shrink
-            page = draw_scene(image, boxes, values[rows] >= tau, texts, scale)
+            objects = (unknown or {}).get(name), words
+            page = draw_records(image, kept, values, tau, image_id, *objects, scale, shrink)
             mark_scale(page, shrink, width, height)
             target = folder / name / _place(files[image_id], Path(part.meta["img_dir"]))
             save_picture(page, target)

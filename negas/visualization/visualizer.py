@@ -1,4 +1,4 @@
-"""MMDetection's visualizer with a verdict: known boxes green, unknown ones red and dashed."""
+"""MMDetection's visualizer with verdicts: known green, unknown red and dashed, objects red."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from PIL import Image
 
 from negas.text import shown_text
 
-from .boxes import draw_scene, mark_scale, paintable
+from .boxes import draw_scene, mark_scale, paintable, unknown_caption
 from .text import NAME, plain_figure
 
 
 @VISUALIZERS.register_module()
 class VerdictVisualizer(DetLocalVisualizer):
     """Draws ``known`` and ``id_scores`` of predictions; what has none looks as in MMDetection.
+
+    Where there are ``unknown_instances``, boxes without a verdict are green, with their confidence.
 
     Class names are painted as they stand. Of pictures of over 50 megapixels a reduced copy is
     painted, as matplotlib would take some hundred bytes per pixel.
@@ -38,6 +40,7 @@ class VerdictVisualizer(DetLocalVisualizer):
         super().__init__(name, *args, **kwargs)
         self.legible = legible
         self.drawn: np.ndarray | None = None
+        self._unknown: InstanceData | None = None
 
     def add_datasample(
         self,
@@ -52,10 +55,13 @@ class VerdictVisualizer(DetLocalVisualizer):
         self._full = image.shape[1::-1]
         if data_sample is not None and self._shrink < 1:
             data_sample = data_sample.cpu().clone()
-            for key in ("gt_instances", "pred_instances"):
+            for key in ("gt_instances", "pred_instances", "unknown_instances"):
                 if key in data_sample:
                     part = data_sample.get(key)
                     part.bboxes = part.bboxes * self._shrink
+        self._unknown = None
+        if data_sample is not None and "unknown_instances" in data_sample:
+            self._unknown = data_sample.unknown_instances.cpu()
         super().add_datasample(name, pixels, data_sample, *args, **kwargs)
 
     def set_image(self, image: np.ndarray) -> None:
@@ -79,7 +85,8 @@ class VerdictVisualizer(DetLocalVisualizer):
         if "label_names" in instances:  # painted in place of the classes
             instances = instances.clone()
             instances.label_names = [shown_text(name, NAME) for name in instances.label_names]
-        if "known" in instances and "id_scores" in instances:
+        judged = "known" in instances and "id_scores" in instances
+        if "scores" in instances and (judged or self._unknown is not None):
             page = self._draw_verdicts(image, instances, names)
         else:
             page = Image.fromarray(super()._draw_instances(image, instances, names, palette))
@@ -89,13 +96,18 @@ class VerdictVisualizer(DetLocalVisualizer):
     def _draw_verdicts(
         self, image: np.ndarray, instances: InstanceData, names: list[str]
     ) -> Image.Image:
-        known = instances.known.tolist()
+        boxes, labels = instances.bboxes.numpy(), instances.labels.tolist()
+        known, scores = [True] * len(labels), instances.scores.tolist()
+        if "known" in instances and "id_scores" in instances:
+            known, scores = instances.known.tolist(), instances.id_scores.tolist()
         captions = [
-            f"{names[label]} {score:.2f}" if is_known else f"unknown {score:.2f}"
-            for label, score, is_known in zip(
-                instances.labels.tolist(), instances.id_scores.tolist(), known, strict=True
-            )
+            f"{names[label]} {score:.2f}" if is_known else unknown_caption(None, score)
+            for label, score, is_known in zip(labels, scores, known, strict=True)
         ]
+        if (found := self._unknown) is not None:
+            likes = found.get("unknown_like", [None] * len(found))
+            captions += map(unknown_caption, likes, found.scores.tolist())
+            boxes = np.concatenate([boxes, found.bboxes.numpy()])
+            known = [*known, *[None] * len(found)]
         scale = max(1.0, self.legible / max(image.shape[:2]))
-        boxes = instances.bboxes.numpy()
         return draw_scene(Image.fromarray(image), boxes, known, captions, scale)

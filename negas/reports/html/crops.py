@@ -20,14 +20,19 @@ _LEAST = 24  # pixels of the image: a tiny box is shown with at least this much 
 
 
 def box_picture(
-    file: Path | None, bbox: np.ndarray, known: bool, text: str, alt: str, caption: list[str]
+    file: Path | None,
+    bbox: np.ndarray,
+    known: bool | None,
+    text: str,
+    alt: str,
+    caption: list[str],
 ) -> Picture:
-    """Cut a box out of its image and draw it: known green, unknown red and dashed.
+    """Cut a box out of its image and draw it: known green, unknown red and dashed, objects red.
 
     Args:
         file: the image, ``None`` if the annotations do not list it.
         bbox: [4] xyxy in pixels of the image.
-        known: the verdict.
+        known: the verdict; ``None``: an unknown object.
         text: on the box.
         alt: for those who do not see the picture.
         caption: lines below the picture.

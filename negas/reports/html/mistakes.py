@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from negas.evaluation.unknown import UnknownBoxes
 from negas.metrics import LabeledBoxes, truth_boxes
 from negas.metrics.coco import CocoSource, load_coco
 from negas.metrics.matching import match, rows_by_image
@@ -24,7 +25,9 @@ CONFUSION_NOTE = (
 )
 
 
-def objects_found(records: BoxRecords, objects: LabeledBoxes, iou: float = 0.5) -> np.ndarray:
+def objects_found(
+    records: BoxRecords | UnknownBoxes, objects: LabeledBoxes, iou: float = 0.5
+) -> np.ndarray:
     """Which object each box lies on.
 
     Args:
@@ -35,9 +38,9 @@ def objects_found(records: BoxRecords, objects: LabeledBoxes, iou: float = 0.5) 
     Returns:
         ``[N]`` index of the object with the largest overlap, -1 where none exceeds ``iou``.
     """
-    found = np.full(len(records), -1)
+    found = np.full(len(records.bboxes), -1)
     things = rows_by_image(objects.image_ids, np.arange(len(objects.labels)))
-    for image, rows in rows_by_image(records.image_ids, np.arange(len(records))).items():
+    for image, rows in rows_by_image(records.image_ids, np.arange(len(found))).items():
         if image in things:
             place = match(records.bboxes[rows], objects.bboxes[things[image]], iou).objects
             found[rows] = np.where(place >= 0, things[image][place], -1)
@@ -159,13 +162,7 @@ def _pictures(
     records, values = run.picked(name), run.values[name]
     texts = captions(records, rows, values)
     lies_on = _names_of_objects(run, name, rows)
-    try:
-        files: dict = image_files(records)
-    except (FileNotFoundError, KeyError, ValueError):
-        files = {}
-        folder = Path(records.meta.get("img_dir", ""))
-        # Without annotations the file's name is not known; the picture's place says where to look.
-        files = {i: folder / f"(image {i})" for i in records.image_ids[rows].tolist()}
+    files = files_of_images(records, records.image_ids[rows].tolist())
     made = []
     for row, text, thing in zip(rows, texts, lies_on, strict=True):
         image_id = records.image_ids[row].item()
@@ -183,6 +180,15 @@ def _pictures(
         made.append(box_picture(file, records.bboxes[row], known, text, alt, caption))
         on_picture()
     return made
+
+
+def files_of_images(records: BoxRecords, image_ids: list) -> dict:
+    """Image id -> file; without annotations its name is not known, but where to look is."""
+    try:
+        return image_files(records)
+    except (FileNotFoundError, KeyError, ValueError):
+        folder = Path(records.meta.get("img_dir", ""))
+        return {i: folder / f"(image {i})" for i in image_ids}
 
 
 def _names_of_objects(run: ReportRun, name: str, rows: np.ndarray) -> list[str]:

@@ -131,6 +131,8 @@ class Page:
     mistakes: list[PictureGroup]
     mistakes_note: str
     reliability: PictureGroup
+    unknown: list[PictureGroup] = field(default_factory=list)
+    unknown_note: str = ""
     banks: list[BankWords] = field(default_factory=list)
     settings: list[tuple[str, str]] = field(default_factory=list)
 

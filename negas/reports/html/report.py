@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from negas.evaluation.unknown import chosen_unknown
 from negas.files import check_file, check_folder, write_text
 from negas.scores import get_score
 from negas.visualization.curves import plot_histogram, plot_roc
@@ -32,6 +33,7 @@ from .sections import (
     settings_rows,
     table_groups,
 )
+from .unknown_objects import UNKNOWN_NOTE, unknown_groups
 
 REPORT_FILE = "report.html"
 
@@ -75,7 +77,9 @@ def make_html_report(
     write_text(target, render_page(page))
     if show_dir is not None:
         main = get_score(run.main.name, **run.main.options)
-        paint_sets(run.scored_records(), main, run.samples.cut.value, run.tau, Path(show_dir))
+        records, cut = run.scored_records(), run.samples.cut.value
+        objects = chosen_unknown(run.run, cut, list(records))
+        paint_sets(records, main, cut, run.tau, Path(show_dir), *objects)
     return target
 
 
@@ -83,9 +87,10 @@ def build_page(run: ReportRun, pictures: int = 8) -> Page:
     """Collect everything that stands on the page."""
     ood_sets = run.run.ood_sets
     # disable=None: no bar where standard error is no terminal
-    total = (pictures + 1) * (len(ood_sets) + 1) + len(ood_sets)
+    total = (pictures + 1) * (2 * len(ood_sets) + 1) + len(ood_sets)
     with tqdm(total=total, desc="report", leave=False, disable=None) as bar:
         groups = mistake_groups(run, pictures, bar.update)
+        found_unknown = unknown_groups(run, pictures, bar.update)
         tables = []
         for name in ood_sets:
             tables.append(open_set_table(run, name))
@@ -114,6 +119,8 @@ def build_page(run: ReportRun, pictures: int = 8) -> Page:
             confusion_note=CONFUSION_NOTE,
             mistakes=groups,
             mistakes_note=MISTAKES_NOTE,
+            unknown=found_unknown,
+            unknown_note=UNKNOWN_NOTE,
             reliability=_reliability(run),
             banks=bank_words(run),
             settings=settings_rows(run),

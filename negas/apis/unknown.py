@@ -1,0 +1,164 @@
+"""Whether the Inferencer seeks unknown objects: by what it is asked, its config, calibration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from mmengine.config import ConfigDict
+from mmengine.logging import print_log
+from mmengine.structures import InstanceData
+
+from negas.models.interface import OODDetector
+from negas.models.unknown import WHERE, vocabulary_of
+from negas.text import shown
+from negas.unknown import CALIBRATED, UNKNOWN_NAME, UnknownOptions
+
+from .calibration import Calibration
+
+Wanted = bool | str | os.PathLike | Mapping[str, Any] | None
+
+
+class UnknownSearch:
+    """Puts the search for unknown objects into a config, then its threshold into the detector.
+
+    Args:
+        wanted: ``None``: as the config says, if a threshold is known; ``False``: none; ``True``: in
+            any case; a vocabulary; or fields of :class:`~negas.unknown.UnknownOptions` in place of
+            the config's. A vocabulary that nobody names is the calibration's, or the shipped one.
+        model: ``model`` of a config with the run's labels, changed in place.
+        class_names: the run's ID names.
+        calibration: the one that will be tried; it says something only if it is of these names.
+        where: what to call it in errors.
+
+    Raises:
+        ValueError: settings that cannot be, a vocabulary that is unreadable or names ID classes
+            only, a calibration of other words, or no threshold for what was asked for.
+        FileNotFoundError: there is no such vocabulary.
+    """
+
+    def __init__(
+        self,
+        wanted: Wanted,
+        model: ConfigDict,
+        class_names: Sequence[str],
+        calibration: Calibration | None,
+        where: str,
+    ) -> None:
+        self.asked = wanted is not None and wanted is not False
+        test_cfg = model.setdefault("test_cfg", ConfigDict())
+        given, self._own_cut = _settings(wanted, test_cfg.get("unknown"))
+        of_these = calibration is not None and _names(calibration) == list(class_names)
+        section = calibration.unknown if of_these else None
+        if given is None and section is not None and wanted is None:
+            given = {}
+        test_cfg.unknown = None
+        self.words: Sequence[str] | None = None
+        self.score_thr: float | None = None
+        if given is None:
+            return
+        if section is not None:
+            given.setdefault("vocabulary", tuple(section["words"]))
+        key = "unknown" if self.asked else WHERE
+        options = UnknownOptions.from_settings(given, key, section=True)
+        words = set(vocabulary_of(options, class_names).words)
+        test_cfg.unknown = ConfigDict(given)
+        if options.is_calibrated:  # a number is given
+            return
+        if section is not None:
+            self.words, self.score_thr = tuple(section["words"]), float(section["score_thr"])
+            if foreign := [word for word in self.words if word not in words]:
+                raise ValueError(
+                    f"{where} has a threshold for other words: {shown(foreign[0])} is none of the "
+                    "vocabulary, or names an ID class; fit one for this vocabulary with "
+                    "tools/calibrate.py, or give a threshold (--unknown-thr)"
+                )
+        else:
+            self._without()
+
+    def _without(self) -> None:
+        """There is no threshold."""
+        if self.asked:
+            raise ValueError(
+                "unknown objects need a threshold, and no calibration of these labels and weights "
+                "has one; fit one with tools/calibrate.py, or give a number (--unknown-thr)"
+            )
+        print_log(
+            f"{WHERE}: no calibration says from which score on an object is unknown, so that none "
+            "is sought",
+            "current",
+        )
+
+    def apply(self, model: OODDetector, calibration: Calibration | None) -> None:
+        """Give the detector its threshold, if the calibration turned out to be its own.
+
+        Raises:
+            ValueError: it did not, and unknown objects were asked for.
+        """
+        if self.words is None:
+            return
+        if calibration is None:
+            model.finder = None
+            self._without()
+        else:
+            model.finder.calibrate(self.words, self.score_thr)
+
+    def hide_from(self, model: OODDetector, threshold: float) -> None:
+        """ID boxes that are shown hide unknown objects, unless other ones were asked for."""
+        if finds_unknown(model) and not self._own_cut:
+            cut = float(np.float32(threshold))  # as it is compared
+            model.finder.options = replace(model.finder.options, id_score_thr=cut)
+
+
+def finds_unknown(model: OODDetector) -> bool:
+    """Whether predictions of a detector have ``unknown_instances``."""
+    return model.finder is not None and model.finder.options.is_calibrated
+
+
+def append_unknown(result: dict, found: InstanceData) -> None:
+    """Append unknown objects to the lists of a prediction.
+
+    Args:
+        result: with ``bboxes``, ``labels``, ``label_names``, ``scores`` and, where boxes have
+            them, ``id_scores`` and ``known``.
+        found: with ``unknown_like``, the words.
+    """
+    boxes, count = len(result["labels"]), len(found)
+    result["unknown_like"] = [None] * boxes + list(found.unknown_like)
+    result["unknown_like_score"] = [None] * boxes + found.scores.tolist()
+    result["bboxes"] += found.bboxes.tolist()
+    result["labels"] += found.labels.tolist()
+    result["label_names"] += [UNKNOWN_NAME] * count
+    result["scores"] += found.scores.tolist()
+    if "id_scores" in result:
+        result["id_scores"] += [None] * count  # NaN is no JSON
+    if "known" in result:
+        result["known"] += [False] * count
+
+
+def _settings(wanted: Wanted, config: Mapping[str, Any] | None) -> tuple[dict | None, bool]:
+    """Fields of the options, and whether the cut of hiding ID boxes was asked for."""
+    base = dict(config or {})
+    if wanted is False:
+        return None, False
+    if wanted is None:
+        return base or None, False
+    if wanted is True:
+        return base, False
+    if isinstance(wanted, str | os.PathLike):
+        wanted = dict(vocabulary=os.fspath(wanted))
+    elif not isinstance(wanted, Mapping):
+        raise ValueError(
+            "unknown must be true, false, a vocabulary, or an object of its options, got "
+            f"{shown(wanted)}"
+        )
+    if "vocabulary" in wanted:  # a threshold belongs to its words
+        base["score_thr"] = CALIBRATED
+    return base | dict(wanted), "id_score_thr" in wanted
+
+
+def _names(calibration: Calibration) -> list[str]:
+    return list(calibration.fitted_for["class_names"])
