@@ -17,7 +17,7 @@ from pycocotools.coco import COCO
 
 from negas.files import file_sha256, lock_file, unlock_file, write_json, write_npz
 from negas.metrics.coco import category_ids, load_coco
-from negas.records import ID, ID_VAL, BoxRecords
+from negas.records import ID_SETS, BoxRecords
 
 from .result_files import CELLS, OLD, PART, RECORDS, RESULTS_FILE, TEXT_FEATS_FILE
 
@@ -197,7 +197,7 @@ def read_truths(datasets: Mapping[str, object], class_names: Sequence[str]) -> d
 
     Args:
         datasets: MMDetection datasets by set name, with ``ann_file``.
-        class_names: of the model; the jsons of ``id`` and ``id_val`` must have them all.
+        class_names: of the model; the jsons of ID sets must have them all.
 
     Raises:
         ValueError: a set has no json, it is no COCO json, or an ID set's lacks a class.
@@ -212,7 +212,7 @@ def read_truths(datasets: Mapping[str, object], class_names: Sequence[str]) -> d
                 "dataset with one COCO json"
             )
         truths[name] = load_coco(ann_file)
-        if name in (ID, ID_VAL):
+        if name in ID_SETS:
             try:
                 category_ids(truths[name], class_names)
             except ValueError as error:
