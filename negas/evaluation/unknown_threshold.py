@@ -66,6 +66,7 @@ def validation_set(run: Recorded) -> str:
 def find_threshold(
     run: Recorded,
     limits: ThresholdOptions | None = None,
+    id_cut: float | None = None,
     draws: int = 1000,
     seed: int = 0,
 ) -> UnknownThreshold:
@@ -76,6 +77,8 @@ def find_threshold(
     Args:
         run: with cells of ID validation images, and their annotations.
         limits: what a threshold may cost; ``None``: the defaults.
+        id_cut: ID boxes of this confidence hide what they lie on; ``None``: the run's cut, or where
+            it has none, the detector's own.
         draws: of whole images, for the intervals.
         seed: of the draws.
 
@@ -86,6 +89,9 @@ def find_threshold(
     """
     limits = limits or ThresholdOptions()
     options = options_of(run)
+    if id_cut is None:
+        run_cut = run.results.get("cuts", {}).get("run", {})
+        id_cut = float(run_cut.get("value", options.id_score_thr))
     name = validation_set(run)
     cells, words = run.cells[name], run.words
     where = f"{run.path}: no threshold of unknown objects can be found on the set {name!r}"
@@ -105,7 +111,7 @@ def find_threshold(
             f"{limits.hot:.0%} of its images; let words fire in more of them, or give other words"
         )
     least = max(float(options.score_thr), 1e-6) if fixed else LEAST
-    found = find_unknown(run, name, options.id_score_thr, columns, least=least)
+    found = find_unknown(run, name, id_cut, columns, least=least)
     errors = Errors.of(cells.images, found.image_ids, found.bboxes, found.scores, objects)
     try:
         score_thr = float(options.score_thr) if fixed else errors.lowest(limits.a, limits.b, least)
@@ -126,6 +132,7 @@ def find_threshold(
         hot=tuple((words[i], float(rates[i])) for i in hot),
         images=len(errors.images),
         known_objects=len(errors.known[0]),
+        id_cut=id_cut,
         found_on=name,
         source="config" if fixed else "calibrated",
     )

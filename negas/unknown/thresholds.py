@@ -74,6 +74,7 @@ class UnknownThreshold(Options):
         hot: ``[word, share]`` of those that went, the worst first.
         images: I.
         known_objects: annotated objects of ID classes in them.
+        id_cut: ID boxes of this confidence hid what they lie on.
         found_on: set of a run.
         source: ``config`` where that has the number; no word goes then.
     """
@@ -90,6 +91,7 @@ class UnknownThreshold(Options):
     hot: tuple[Any, ...] = option(help="words that went")
     images: int = option(help="that were looked at", ge=1)
     known_objects: int = option(help="annotated objects of ID classes", ge=1)
+    id_cut: float = option(help="confidence of ID boxes that hide", ge=0, le=1)
     found_on: str = option(help="set")
     source: str = option(help="where the number is from", choices=SOURCES)
 
