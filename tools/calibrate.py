@@ -63,7 +63,7 @@ def main() -> int:
 
     from negas.apis.calibration import UnknownCalibration, default_path
     from negas.apis.fit import calibrate, seek_unknown, use_images
-    from negas.evaluation.unknown_threshold import threshold_lines
+    from negas.evaluation.unknown import threshold_lines
     from negas.experiments.preflight import check_checkpoint
 
     check_checkpoint(options.checkpoint)

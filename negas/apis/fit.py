@@ -22,7 +22,7 @@ from negas.evaluation.collect import files_of, read_truths, to_arrays, to_coco_r
 from negas.evaluation.cuts import deployed_tau
 from negas.evaluation.recorded import Recorded
 from negas.evaluation.result_files import read_set
-from negas.evaluation.unknown_threshold import find_threshold
+from negas.evaluation.unknown import find_threshold
 from negas.experiments.config_check import check_config
 from negas.experiments.preflight import check_data
 from negas.labels.names import first_difference
@@ -284,7 +284,11 @@ def _run_of_cells(finder: UnknownFinder, records: Path) -> Recorded:
 def _fit_unknown(
     finder: UnknownFinder, run: Recorded, limits: ThresholdOptions | None, cut: float
 ) -> dict[str, Any]:
-    found = find_threshold(run, limits, cut)
+    """The section ``unknown`` of a calibration."""
+    try:
+        found = find_threshold(run, limits, cut)
+    except ValueError as error:
+        raise ValueError(f"{error}; without unknown objects: {WHERE}=None") from error
     source = finder.options.vocabulary
     about = dict(
         source=source if isinstance(source, str) else "words of the config",

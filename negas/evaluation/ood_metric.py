@@ -47,7 +47,7 @@ from .rows import (
     rows_by_preset,
     scoring_as_tested,
 )
-from .unknown_threshold import threshold_lines, threshold_of
+from .unknown import threshold_lines, threshold_of
 
 if TYPE_CHECKING:
     from negas.models.interface import OODDetector

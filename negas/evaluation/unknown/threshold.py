@@ -20,8 +20,8 @@ from negas.unknown.thresholds import (
     cells_on_background,
 )
 
-from .recorded import Recorded
-from .unknown import find_unknown, options_of, word_logits
+from ..recorded import Recorded
+from .boxes import find_unknown, options_of, word_logits
 
 
 def threshold_of(run: Recorded) -> UnknownThreshold:
