@@ -288,7 +288,9 @@ def _fit_unknown(
     try:
         found = find_threshold(run, limits, cut)
     except ValueError as error:
-        raise ValueError(f"{error}; without unknown objects: {WHERE}=None") from error
+        raise ValueError(
+            f"{error}; to calibrate without unknown objects, set {WHERE}=None"
+        ) from error
     source = finder.options.vocabulary
     about = dict(
         source=source if isinstance(source, str) else "words of the config",

@@ -86,7 +86,9 @@ class Inferencer(DetInferencer):
         check_device(device)
         detector_class(cfg.model).set_labels(cfg.model, classes, negatives)
         check_bank(cfg)
-        cfg.model.setdefault("test_cfg", {}).update(keep_logits=True, keep_embeddings=False)
+        cfg.model.setdefault("test_cfg", {}).update(
+            keep_logits=True, keep_embeddings=False, keep_cells=False
+        )
         cfg.visualizer = dict(type=VerdictVisualizer)
         self._relabelled = classes is not None or negatives is not None
         super().__init__(
