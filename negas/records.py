@@ -20,8 +20,12 @@ import numpy as np
 from negas.files import check_names, parse_json, read_npz, write_npz
 from negas.token_labels import against_tokens
 
-ID, ID_VAL = "id", "id_val"  # names of the ID test set and the ID validation set in a run
-SET_TITLES = {ID: "ID test", ID_VAL: "ID validation"}
+# Names in a run: ID test, ID validation, and ID validation without unknown objects, from which
+# only the threshold of unknown objects is taken.
+ID, ID_VAL, ID_VAL_CLEAN = "id", "id_val", "id_val_clean"
+VALIDATION_SETS = (ID_VAL, ID_VAL_CLEAN)
+ID_SETS = (ID, *VALIDATION_SETS)
+SET_TITLES = {ID: "ID test", ID_VAL: "ID validation", ID_VAL_CLEAN: "ID validation, no unknowns"}
 VERSION = 1
 CHUNK = 16_384  # boxes scored at once: float64 copies stay in the cache and memory stays flat
 _OPTIONAL = ("neg_logits", "embeddings", "query_inds", "id_cosines", "neg_cosines", "agreement")
@@ -37,7 +41,7 @@ def check_set_names(names: Iterable[str]) -> None:
     Raises:
         ValueError: one cannot be, or two are the same.
     """
-    check_names(names, "ood_dataloaders: the set", (ID, ID_VAL, "text_feats"))
+    check_names(names, "ood_dataloaders: the set", (*ID_SETS, "text_feats"))
 
 
 @dataclass(frozen=True, eq=False)

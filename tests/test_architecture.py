@@ -50,7 +50,7 @@ ONLY = {  # rooms with a shorter list than their level gives
     "cli": {"files", "interrupts", "options"},
     "options": {"files"},
     "scores": {"boxes", "records"},
-    "unknown": {"boxes", "options"},
+    "unknown": {"boxes", "metrics", "options", "text"},
     "visualization": {
         *("boxes", "coco_json", "compat", "files", "pictures", "records", "scores", "metrics"),
         "unknown",

@@ -33,7 +33,7 @@ from negas.labels.names import read_names, read_ood_names
 from negas.metrics import coco_map
 from negas.records import BoxRecords
 from tests.datasets.prepare.official_files import coco
-from tests.helpers.fake_runs import bare_results
+from tests.helpers.fake_runs import bare_results, unknown_section
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 READERS = 10
@@ -78,6 +78,10 @@ def _calibration(path: Path) -> None:
     for other in (found.fitted_for, dict.fromkeys(_IDENTITY)):
         with suppress(ValueError):  # of another detector
             found.check(other)
+    if found.unknown is not None:
+        assert 0 <= found.unknown["score_thr"] < 1 and len(found.unknown["words"])
+        with suppress(ValueError):  # of another search
+            found.check(found.fitted_for | dict(unknown=dict(nms=0.5)))
 
 
 def _results(path: Path) -> None:
@@ -100,7 +104,7 @@ def _calibration_file() -> dict:
     fitted_for = dict.fromkeys(_IDENTITY) | dict(class_names=["cat"], neg_labels=["kite"])
     numbers = dict(cut=0.1, tau=0.5, wanted_tpr=0.95, reached_tpr=0.96)
     more = dict(counts=dict(images=3, detections=9), fitted_for=fitted_for, source={})
-    return dict(version=1) | numbers | more
+    return dict(version=1) | numbers | more | dict(unknown=unknown_section())
 
 
 def _scores_file() -> dict:

@@ -1,6 +1,7 @@
-"""Fit the confidence cut and tau: ``python tools/calibrate.py CONFIG CHECKPOINT [--tpr 0.95]``.
+"""Fit the thresholds of a detector: ``python tools/calibrate.py CONFIG CHECKPOINT [--tpr 0.95]``.
 
-They are stored beside the checkpoint, where tools/infer.py finds them.
+The confidence cut, tau and, where the config seeks them, the threshold of unknown objects. They are
+stored beside the checkpoint, where tools/infer.py finds them.
 """
 
 import sys
@@ -14,6 +15,7 @@ from negas.cli import add_config_options, load_config, user_errors
 from negas.apis.labels import NegativeOptions, read_negatives
 from negas.files import check_file
 from negas.options import option, overwrite_option
+from negas.unknown.thresholds import GROUP, ThresholdOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +28,13 @@ class CalibrateOptions(NegativeOptions):
     cut: float | None = option(None, help="fixed confidence cut (default: best F1)", ge=0, le=1)
     records: str | None = option(
         None, help="records/id_val.npz of a test, in place of running the detector"
+    )
+    unknown: str | None = option(
+        None,
+        help="seek unknown objects by this vocabulary ('common', a bank or a file of words) in "
+        "place of the config's",
+        metavar="VOCABULARY",
+        group=GROUP,
     )
     ann_file: str | None = option(None, help="COCO json of other ID validation images")
     img_dir: str | None = option(None, help="their folder")
@@ -45,13 +54,16 @@ class CalibrateOptions(NegativeOptions):
 def main() -> int:
     parser = ArgumentParser(description=CalibrateOptions.__doc__)
     CalibrateOptions.add_to(parser)
+    ThresholdOptions.add_to(parser)
     add_config_options(parser)
     args = parser.parse_args()
     options = CalibrateOptions.from_args(args)
+    limits = ThresholdOptions.from_args(args)
     cfg = load_config(options.config, args.cfg_options)
 
-    from negas.apis.calibration import default_path
-    from negas.apis.fit import calibrate, use_images
+    from negas.apis.calibration import UnknownCalibration, default_path
+    from negas.apis.fit import calibrate, seek_unknown, use_images
+    from negas.evaluation.unknown import threshold_lines
     from negas.experiments.preflight import check_checkpoint
 
     check_checkpoint(options.checkpoint)
@@ -60,6 +72,8 @@ def main() -> int:
     check_file(path, "--out", ('"cut"', '"wanted_tpr"'), options.overwrite)
     if options.ann_file:
         use_images(cfg, options.ann_file, options.img_dir)
+    if options.unknown:
+        seek_unknown(cfg, options.unknown)
     fitted = calibrate(
         cfg,
         options.checkpoint,
@@ -68,6 +82,7 @@ def main() -> int:
         options.records,
         options.device,
         read_negatives(options.negatives),
+        limits,
     )
     fitted.save(path)
     print(
@@ -78,6 +93,8 @@ def main() -> int:
         f"{fitted.reached_tpr:.1%} of {fitted.counts['detections']} detections on "
         f"{fitted.counts['images']} ID images are known (wanted {fitted.wanted_tpr:.1%})"
     )
+    if fitted.unknown is not None:
+        print(*threshold_lines(UnknownCalibration(**fitted.unknown)), sep="\n")
     print(f"written to {path}")
     return 0
 

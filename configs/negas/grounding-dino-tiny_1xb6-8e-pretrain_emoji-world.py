@@ -16,6 +16,7 @@ model = dict(
     prefix="a photo of",
     prefix_prob=0.4,
     frozen=("backbone", "language_model"),
+    test_cfg=dict(unknown=None, keep_cells=False),
     backbone=dict(
         init_cfg=dict(
             type="Pretrained",

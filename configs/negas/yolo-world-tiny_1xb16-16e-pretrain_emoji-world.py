@@ -17,6 +17,7 @@ model = dict(
     template="a photo of {}",
     channels_last=False,  # slower backward in bfloat16
     bbox_head=dict(soft_target_thr=0.3),
+    test_cfg=dict(unknown=None, keep_cells=False),
 )
 
 train_dataloader = dict(

@@ -13,8 +13,10 @@ from negas.files import check_file, file_sha256, read_json, write_json
 from negas.labels.names import first_difference
 from negas.models.base import detector_names
 from negas.models.interface import OODDetector
+from negas.models.unknown import UnknownFinder
 from negas.options import Options, option
 from negas.text import shown
+from negas.unknown.thresholds import UnknownThreshold
 
 VERSION = 1
 SUFFIX = ".calibration.json"
@@ -34,6 +36,8 @@ _IDENTITY = {
     "token_reduce": "another reduction of tokens (token_reduce)",
     "neg_path": "another path of the negatives (neg_path)",
 }
+# of the search for unknown objects; which words these are tells the section itself
+_SEARCH = ("id_overlap", "nms", "max_per_img", "min_size")
 
 
 def default_path(checkpoint: str | os.PathLike) -> Path:
@@ -70,8 +74,39 @@ def identity(model: OODDetector, checkpoint: str | os.PathLike) -> dict[str, Any
         template=model.template,
         **model.text_options,
     )
+    if model.finder is not None and not model.finder.options.is_calibrated:
+        found["unknown"] = search_of(model.finder)
     # What one family of detectors has and another lacks is None there.
     return dict.fromkeys(_IDENTITY) | found
+
+
+def search_of(finder: UnknownFinder) -> dict[str, Any]:
+    """What a threshold of unknown objects depends on beside the detector and the words."""
+    options = finder.options.record()
+    return {key: options[key] for key in _SEARCH} | dict(share=finder.share)
+
+
+@dataclass(frozen=True)
+class UnknownCalibration(UnknownThreshold):
+    """The section ``unknown`` of a calibration.
+
+    Attributes:
+        vocabulary: ``source``, number of ``words`` before the hot ones went, their ``sha256``.
+        fitted_for: see :func:`search_of`.
+    """
+
+    vocabulary: dict[str, Any] = option(help="where the words are from")
+    fitted_for: dict[str, Any] = option(help="how unknown objects were sought")
+
+    def __post_init__(self) -> None:
+        """Check the keys.
+
+        Raises:
+            ValueError: ``fitted_for`` lacks one; see the class above.
+        """
+        super().__post_init__()
+        if lost := {*_SEARCH, "share"} - set(self.fitted_for):
+            raise ValueError(f"{self.called('fitted_for')} has no {sorted(lost)[0]!r}")
 
 
 @dataclass(frozen=True)
@@ -86,7 +121,7 @@ class Calibration(Options):
         counts: ``images`` and ``detections`` (over the cut) of the fit.
         fitted_for: see :func:`identity`.
         source: set, bank, post-processing; for people.
-        unknown: ``words`` and ``score_thr`` of unknown objects; ``None``: not calibrated.
+        unknown: fields of :class:`UnknownCalibration`; ``None``: unknown objects are not sought.
     """
 
     cut: float = option(help="least confidence of a detection", ge=0, le=1)
@@ -97,6 +132,16 @@ class Calibration(Options):
     fitted_for: dict[str, Any] = option(help="whom it belongs to")
     source: dict[str, Any] = option(help="what it was fitted on")
     unknown: dict[str, Any] | None = option(None, help="words and threshold of unknown objects")
+
+    def __post_init__(self) -> None:
+        """Check what types do not tell.
+
+        Raises:
+            ValueError: something in the section ``unknown`` makes no sense.
+        """
+        super().__post_init__()
+        if self.unknown is not None:
+            UnknownCalibration.from_settings(self.unknown, "unknown", section=True)
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write readable JSON, whole or not at all.
@@ -146,10 +191,19 @@ class Calibration(Options):
         Raises:
             ValueError: it was fitted for another one.
         """
-        for key in dict.fromkeys((*_IDENTITY, *self.fitted_for, *current)):
-            old, new = self.fitted_for.get(key), current.get(key)
+        pairs = [
+            (_IDENTITY.get(key, f"another {key}"), self.fitted_for.get(key), current.get(key))
+            for key in dict.fromkeys((*_IDENTITY, *self.fitted_for, *current))
+            if key != "unknown"
+        ]
+        if self.unknown is not None and current.get("unknown"):
+            old, new = self.unknown["fitted_for"], current["unknown"]
+            pairs += [
+                (f"another search for unknown objects ({key})", old.get(key), new.get(key))
+                for key in dict.fromkeys((*old, *new))
+            ]
+        for name, old, new in pairs:
             if old != new:
-                name = _IDENTITY.get(key, f"another {key}")
                 raise ValueError(
                     f"{where} was fitted for {name} ({_difference(old, new)}); fit one for this "
                     "detector with tools/calibrate.py"

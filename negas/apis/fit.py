@@ -1,32 +1,41 @@
-"""Fit the confidence cut and tau of a detector on ID validation images."""
+"""Fit the thresholds of a detector on ID validation images."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from pycocotools.coco import COCO
 from torch import nn
 from tqdm import tqdm
 
 from negas.evaluation.collect import files_of, read_truths, to_arrays, to_coco_results, to_records
 from negas.evaluation.cuts import deployed_tau
+from negas.evaluation.recorded import Recorded
 from negas.evaluation.result_files import read_set
+from negas.evaluation.unknown import find_threshold
 from negas.experiments.config_check import check_config
 from negas.experiments.preflight import check_data
 from negas.labels.names import first_difference
 from negas.metrics import f1_threshold, records_to_coco
 from negas.metrics.coco import category_ids
+from negas.models.unknown import WHERE, UnknownFinder
 from negas.options import check_number
-from negas.records import ID_VAL, BoxRecords
+from negas.records import ID_VAL, ID_VAL_CLEAN, SET_TITLES, BoxRecords
 from negas.scores import Score
+from negas.unknown import CALIBRATED
+from negas.unknown.thresholds import ThresholdOptions
 
-from .calibration import Calibration, identity
+from .calibration import Calibration, identity, search_of
 from .inferencer import Inferencer
 
 MIN_SCORE = 0.01  # boxes of lower confidence are never recorded
@@ -40,22 +49,27 @@ def calibrate(
     records: str | Path | None = None,
     device: str | None = None,
     negatives: Sequence[str] | str | None = None,
+    limits: ThresholdOptions | None = None,
 ) -> Calibration:
     """Confidence cut (best F1) and tau (a share ``tpr`` of the ID detections is known).
+
+    With ``model.test_cfg.unknown`` also the threshold of unknown objects and the words that stay,
+    from ``test_cfg.id_val_clean_dataloader`` where there is one; ID boxes over the cut hide them.
 
     Args:
         cfg: config; its ID validation set is ``test_cfg.id_val_dataloader`` or ``val_dataloader``.
         checkpoint: of the detector.
         tpr: wanted share, in (0, 1].
         cut: a fixed confidence cut in place of the best F1.
-        records: recorded boxes of the ID validation set (``records/id_val.npz``); ``None``:
-            run the detector.
+        records: recorded boxes of the ID validation set (``records/id_val.npz``), for unknown
+            objects with the run's cells; ``None``: run the detector.
         device: for the detector; ``None``: an accelerator if there is one.
         negatives: in place of the config's, as in :class:`~negas.apis.Inferencer`.
+        limits: what unknown objects may cost; ``None``: the defaults.
 
     Raises:
-        ValueError: there is no validation set or no detection on it, or the records are of another
-            detector.
+        ValueError: there is no validation set or no detection on it, the records are of another
+            detector, or no threshold of unknown objects keeps to the limits.
         FileNotFoundError: a file does not exist.
     """
     check_number("tpr", tpr, gt=0, le=1)
@@ -63,13 +77,17 @@ def calibrate(
         check_number("cut", cut, ge=0, le=1)
     check_config(cfg)
     recorded, tested = (None, {}) if records is None else read_set(records)
+    seeks = bool((cfg.model.get("test_cfg") or {}).get("unknown"))
     loader = validation_loader(cfg) if recorded is None else None
+    clean = (cfg.get("test_cfg") or {}).get("id_val_clean_dataloader") if seeks else None
     if loader is not None:
         read = dict(val_dataloader=loader, val_evaluator=dict(type="OODMetric"))
+        read["val_cfg"] = dict(id_val_clean_dataloader=clean)
         check_data(Config(dict(model=cfg.model) | read), ("val_dataloader",))
     detector = Inferencer(cfg, checkpoint, device, negatives=negatives, calibration=None)
     model = detector.model
     fitted_for = identity(model, checkpoint)
+    fitted_for.pop("unknown", None)  # has a section of its own
     score = model.postprocessor.score
     model.bbox_head.test_cfg["keep_embeddings"] = score.needs_embeddings  # tau is fitted on records
     floor = max(MIN_SCORE, model.bbox_head.test_cfg.get("score_thr", 0))
@@ -79,10 +97,19 @@ def calibrate(
             "model.test_cfg.score_thr"
         )
     if recorded is None:
-        recorded, found = _run(model, loader, cut)
+        seen = _run(model, loader, cut, ID_VAL, seeks and not clean)
+        recorded, found = seen.records, seen.cut
     else:
         _check_records(recorded, tested, fitted_for, Path(records))
         found = _cut_of_records(recorded, tested, Path(records)) if cut is None else cut
+    unknown = None
+    if seeks:
+        if records is not None:
+            run = _run_of_cells(model.finder, Path(records))
+        else:
+            seen = _run(model, clean, found, ID_VAL_CLEAN, True) if clean else seen
+            run = _as_run(model, seen)
+        unknown = _fit_unknown(model.finder, run, limits, found)
     tau, reached, count = fit_tau(recorded, score, found, tpr)
     source = dict(
         ann_file=recorded.meta.get("ann_file"),
@@ -93,7 +120,7 @@ def calibrate(
         test_cfg=json.loads(json.dumps(dict(model.bbox_head.test_cfg), default=str)),
     )
     counts = dict(images=len(recorded.images), detections=count)
-    return Calibration(found, tau, tpr, reached, counts, fitted_for, source)
+    return Calibration(found, tau, tpr, reached, counts, fitted_for, source, unknown)
 
 
 def validation_loader(cfg: Config) -> dict:
@@ -123,8 +150,21 @@ def use_images(cfg: Config, ann_file: str, img_dir: str) -> None:
     loader = Config(dict(loader=base)).copy().loader
     loader.dataset.update(data_root="", ann_file=ann_file, data_prefix=dict(img=img_dir))
     cfg.val_dataloader = loader
-    if cfg.get("test_cfg"):
-        cfg.test_cfg.pop("id_val_dataloader", None)
+    for key in ("id_val_dataloader", "id_val_clean_dataloader"):
+        if cfg.get("test_cfg"):
+            cfg.test_cfg.pop(key, None)
+
+
+def seek_unknown(cfg: Config, vocabulary: str | Sequence[str]) -> None:
+    """Make a config seek unknown objects with a vocabulary; its other settings of that stay.
+
+    Args:
+        cfg: changed in place.
+        vocabulary: as in ``model.test_cfg.unknown``.
+    """
+    test_cfg = cfg.model.setdefault("test_cfg", {})
+    given = dict(test_cfg.get("unknown") or {})
+    test_cfg["unknown"] = given | dict(vocabulary=vocabulary, score_thr=CALIBRATED)
 
 
 def fit_tau(records: BoxRecords, score: Score, cut: float, tpr: float) -> tuple[float, float, int]:
@@ -145,29 +185,119 @@ def fit_tau(records: BoxRecords, score: Score, cut: float, tpr: float) -> tuple[
     return tau, float((values >= tau).mean()), len(values)
 
 
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """A validation set as the detector saw it.
+
+    Attributes:
+        name: of :data:`negas.records.VALIDATION_SETS`.
+        truth: its annotations.
+        records: boxes.
+        cells: that may be unknown objects; ``None`` where they were not wanted.
+        cut: the given one, or the confidence of the best F1.
+    """
+
+    name: str
+    truth: COCO
+    records: BoxRecords
+    cells: BoxRecords | None
+    cut: float
+
+
 @torch.no_grad()
-def _run(model: nn.Module, loader: dict, cut: float | None) -> tuple[BoxRecords, float]:
-    """Boxes of the validation set, and the cut: the given one, or the confidence of the best F1."""
+def _run(model: nn.Module, loader: dict, cut: float | None, name: str, with_cells: bool) -> _Seen:
+    """Run the detector on a validation set."""
     data = Runner.build_dataloader(loader, seed=0)
     names = list(model.class_names)
-    truth = read_truths({ID_VAL: data.dataset}, names)[ID_VAL]
+    truth = read_truths({name: data.dataset}, names)[name]
     ids = category_ids(truth, names)
-    parts, images, detections = [], [], []
+    model.bbox_head.test_cfg["keep_cells"] = with_cells
+    parts, cells, images, detections = [], [], [], []
     # disable=None: no bar where standard error is no terminal
-    for batch in tqdm(data, desc="ID validation", leave=False, disable=None):
+    for batch in tqdm(data, desc=SET_TITLES[name], leave=False, disable=None):
         for output in model.test_step(batch):
             sample = output.to_dict()
             parts.append(to_arrays(sample, MIN_SCORE))
+            if with_cells:
+                cells.append(to_arrays(sample, 0.0, part="unknown_cells"))
             images.append(sample["img_id"])
             if cut is None:
                 detections += to_coco_results(sample, ids)
     if not parts:
         raise ValueError("the ID validation set has no images; give --ann-file and --img-dir")
-    meta = dict(set=ID_VAL, id_labels=names, neg_labels=list(model.neg_labels))
-    records = to_records(parts, images, meta | files_of(data.dataset))
+    meta = dict(set=name, id_labels=names, neg_labels=list(model.neg_labels))
+    meta |= files_of(data.dataset)
+    records = to_records(parts, images, meta)
+    if model.token_reduce:  # labels are sets of tokens
+        meta["token_reduce"] = model.token_reduce
+    found = to_records(cells, images, meta | dict(neg_labels=[])) if with_cells else None
     if cut is None:
         cut = _checked(f1_threshold(truth, detections, class_names=names).threshold)
-    return records, cut
+    return _Seen(name, truth, records, found, cut)
+
+
+def _as_run(model: nn.Module, seen: _Seen) -> Recorded:
+    """What the detector has just seen, as the search for thresholds reads a test."""
+    finder, name = model.finder, seen.name
+    about = dict(words=list(finder.words), options=finder.options.record())
+    results = dict(sets={name: {}}, unknown=about)
+    path = Path(str(seen.records.meta["ann_file"]))
+    run = Recorded.of(path, {name: seen.records}, results=results, truths={name: seen.truth})
+    run.cells = {name: seen.cells}
+    run.word_feats = model.bank_feats(finder.words).detach().cpu().numpy()
+    return run
+
+
+def _run_of_cells(finder: UnknownFinder, records: Path) -> Recorded:
+    """The test that recorded boxes are of, with cells and these words.
+
+    Raises:
+        ValueError: it kept no cells, or sought unknown objects otherwise.
+        FileNotFoundError: it is no whole test.
+    """
+    run = Recorded.load(records.parent)
+    about = (run.results or {}).get("unknown")
+    if about is None or not run.has_cells:
+        raise ValueError(
+            f"records {str(records)!r} are of a test without cells, so the threshold of unknown "
+            "objects cannot be found; test with model.test_cfg.unknown and keep_cells=True, leave "
+            "--records out, or set model.test_cfg.unknown=None"
+        )
+    wanted, words = finder.options.record(), list(finder.words)
+    if about["words"] != words:
+        raise ValueError(
+            f"records {str(records)!r} were made with other words of a vocabulary than the "
+            f"config's ({first_difference(about['words'], words)}); test again with this config, "
+            "or leave --records out"
+        )
+    for key in ("min_size", "share"):  # of the cells; the rest is chosen now
+        old, new = about["options"].get(key), wanted[key]
+        if old != new:
+            raise ValueError(
+                f"records {str(records)!r} were made with another {WHERE}.{key} ({old!r} instead "
+                f"of {new!r}); test again with this config, or leave --records out"
+            )
+    run.results["unknown"] = dict(words=words, options=wanted)
+    return run
+
+
+def _fit_unknown(
+    finder: UnknownFinder, run: Recorded, limits: ThresholdOptions | None, cut: float
+) -> dict[str, Any]:
+    """The section ``unknown`` of a calibration."""
+    try:
+        found = find_threshold(run, limits, cut)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; to calibrate without unknown objects, set {WHERE}=None"
+        ) from error
+    source = finder.options.vocabulary
+    about = dict(
+        source=source if isinstance(source, str) else "words of the config",
+        words=len(finder.words),
+        sha256=hashlib.sha256("\n".join(finder.words).encode()).hexdigest(),
+    )
+    return found.record() | dict(vocabulary=about, fitted_for=search_of(finder))
 
 
 def _checked(cut: float) -> float:

@@ -102,7 +102,9 @@ class Inferencer(DetInferencer):
         names = read_names(cfg.model.get("class_names") or (), "model.class_names")
         self._search = UnknownSearch(unknown, cfg.model, names, found, where)
         check_bank(cfg)
-        cfg.model.setdefault("test_cfg", {}).update(keep_logits=True, keep_embeddings=False)
+        cfg.model.setdefault("test_cfg", {}).update(
+            keep_logits=True, keep_embeddings=False, keep_cells=False
+        )
         cfg.visualizer = dict(type=VerdictVisualizer)
         super().__init__(
             cfg, str(weights), device=device, palette=palette, show_progress=show_progress

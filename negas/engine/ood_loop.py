@@ -12,9 +12,9 @@ from mmengine.runner.amp import autocast
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from negas.evaluation.ood_metric import OODMetric
+from negas.evaluation.ood_metric import OODMetric, keeps_cells
 from negas.models.base import as_detector
-from negas.records import check_set_names
+from negas.records import ID, ID_VAL, ID_VAL_CLEAN, check_set_names
 
 
 class _OODLoopMixin:
@@ -29,6 +29,7 @@ class _OODLoopMixin:
         evaluator: dict | list,
         ood_dataloaders: dict | None = None,
         id_val_dataloader: dict | None = None,
+        id_val_clean_dataloader: dict | None = None,
         fp16: bool = False,
     ) -> None:
         super().__init__(runner, dataloader, evaluator, fp16)
@@ -36,6 +37,9 @@ class _OODLoopMixin:
         build = partial(runner.build_dataloader, seed=runner.seed or 0)
         self.ood_dataloaders = {name: build(cfg) for name, cfg in (ood_dataloaders or {}).items()}
         self.id_val_dataloader = build(id_val_dataloader) if id_val_dataloader else None
+        self.id_val_clean_dataloader = (
+            build(id_val_clean_dataloader) if id_val_clean_dataloader else None
+        )
         found = [m for m in self.evaluator.metrics if isinstance(m, OODMetric)]
         if len(found) != 1:  # two would write the same files
             raise ValueError(
@@ -72,14 +76,16 @@ class _OODLoopMixin:
     def _begin(self) -> None:
         model = as_detector(self.runner.model)
         model.eval()
-        sets = {"id": self.dataloader.dataset}
-        if self.id_val_dataloader is not None:
-            sets["id_val"] = self.id_val_dataloader.dataset
-        sets |= {name: loader.dataset for name, loader in self.ood_dataloaders.items()}
+        validation = {ID_VAL: self.id_val_dataloader}
+        if keeps_cells(model, self.stage):  # the set has no other use
+            validation[ID_VAL_CLEAN] = self.id_val_clean_dataloader
+        validation = {name: loader for name, loader in validation.items() if loader is not None}
+        loaders = {ID: self.dataloader, **validation, **self.ood_dataloaders}
+        sets = {name: loader.dataset for name, loader in loaders.items()}
         self.ood_metric.begin_run(model, self.runner, sets, self.stage)
-        if self.id_val_dataloader is not None:
-            self._run_set("id_val", self.id_val_dataloader)
-        self.ood_metric.begin_set("id")
+        for name, loader in validation.items():
+            self._run_set(name, loader)
+        self.ood_metric.begin_set(ID)
 
     def _finish(self, metrics: dict) -> dict:
         for name, loader in self.ood_dataloaders.items():
@@ -95,6 +101,9 @@ class OODTestLoop(_OODLoopMixin, TestLoop):
         ood_dataloaders: name of the OOD set -> dataloader config.
         id_val_dataloader: ID validation set from which :class:`OODMetric` takes the confidence cut
             and tau; without it they come from the ID test set, as in VOS's protocol.
+        id_val_clean_dataloader: ID validation set in which every object is annotated. Only the
+            threshold of unknown objects comes from it, where ``model.test_cfg`` has ``unknown`` and
+            ``keep_cells``; without it that comes from ``id_val_dataloader``.
     """
 
     stage = "test"

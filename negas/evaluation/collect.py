@@ -24,7 +24,7 @@ from negas.files import (
     write_npz,
 )
 from negas.metrics.coco import category_ids, load_coco
-from negas.records import ID, ID_VAL, BoxRecords
+from negas.records import ID_SETS, BoxRecords
 
 from .result_files import CELLS, OLD, PART, RECORDS, RESULTS_FILE, TEXT_FEATS_FILE
 
@@ -204,7 +204,7 @@ def read_truths(datasets: Mapping[str, object], class_names: Sequence[str]) -> d
 
     Args:
         datasets: MMDetection datasets by set name, with ``ann_file``.
-        class_names: of the model; the jsons of ``id`` and ``id_val`` must have them all.
+        class_names: of the model; the jsons of ID sets must have them all.
 
     Raises:
         ValueError: a set has no json, it is no COCO json, or an ID set's lacks a class.
@@ -219,7 +219,7 @@ def read_truths(datasets: Mapping[str, object], class_names: Sequence[str]) -> d
                 "dataset with one COCO json"
             )
         truths[name] = load_coco(ann_file)
-        if name in (ID, ID_VAL):
+        if name in ID_SETS:
             try:
                 category_ids(truths[name], class_names)
             except ValueError as error:

@@ -22,7 +22,7 @@ from negas.metrics import Preset
 from negas.metrics.coco import id_labels_of, load_coco, records_to_coco
 from negas.metrics.f1_cut import f1_threshold
 from negas.options import Options, option, overwrite_option
-from negas.records import ID_VAL, BoxRecords
+from negas.records import ID_VAL, VALIDATION_SETS, BoxRecords
 from negas.scores import get_score
 from negas.visualization.label_curve import Line, plot_label_curves
 
@@ -438,7 +438,7 @@ def _test_curves(
     """
     try:
         tested = Recorded.load(run.path.parent)
-        sets = {n: one for n, one in tested.records.items() if n != ID_VAL}
+        sets = {n: one for n, one in tested.records.items() if n not in VALIDATION_SETS}
         truths = {name: tested.truth(name) for name in sets}
     except FileNotFoundError as error:
         raise FileNotFoundError(

@@ -30,7 +30,7 @@ from negas.metrics import (
 )
 from negas.metrics.coco import category_ids
 from negas.options import check_value
-from negas.records import ID, ID_VAL, BoxRecords
+from negas.records import ID, ID_SETS, ID_VAL, BoxRecords
 from negas.scores import get_score
 from negas.text import shown
 
@@ -48,6 +48,7 @@ from .rows import (
     rows_by_preset,
     scoring_as_tested,
 )
+from .unknown import threshold_lines, threshold_of
 
 if TYPE_CHECKING:
     from negas.models.interface import OODDetector
@@ -159,7 +160,8 @@ class OODMetric(BaseMetric):
         Args:
             model: a NegAS detector.
             runner: of the loop.
-            datasets: ``id``, perhaps ``id_val``, and every OOD set, with the paths of their jsons.
+            datasets: ``id``, perhaps ``id_val`` and ``id_val_clean``, and every OOD set, with the
+                paths of their jsons.
             stage: ``val`` writes to ``<work_dir>/val`` and does not stop a training.
 
         Raises:
@@ -211,12 +213,12 @@ class OODMetric(BaseMetric):
             self.feats[MODEL_BANK] = neg_feats.cpu().numpy()
         for name, bank in self.banks.items():
             self.feats[name] = model.bank_feats(bank.neg_labels).detach().cpu().numpy()
-        self.finder = model.finder if test_cfg.get("keep_cells") and stage == "test" else None
+        self.finder = model.finder if keeps_cells(model, stage) else None
         if self.finder is not None:
             self.word_feats = model.bank_feats(self.finder.words).detach().cpu().numpy()
 
     def begin_set(self, name: str) -> None:
-        """Start collecting a set: ``id_val``, ``id`` or the name of an OOD set."""
+        """Start collecting ``id_val``, ``id_val_clean``, ``id`` or the OOD set of a name."""
         self.set_name = name
         if name in (ID, ID_VAL):
             self.category_ids = category_ids(self.truths[name], self.class_names)
@@ -244,7 +246,7 @@ class OODMetric(BaseMetric):
         if self.finder is not None:
             self.cells[self.set_name] = to_records(cells, ids, meta | dict(neg_labels=[]))
             self.folder.add_cells(self.set_name, self.cells[self.set_name])
-        if self.set_name not in (ID, ID_VAL):
+        if self.set_name not in (ID, ID_VAL):  # the cut never comes from another set
             return {}
         truth = self.truths[self.set_name]
         detections = [d for image in coco for d in image]
@@ -340,6 +342,8 @@ class OODMetric(BaseMetric):
         files = {MODEL_BANK: self.run_info["neg_labels"]} | self.bank_files
         run.results["banks"] = describe_banks(run, {n: files[n] for n in self.feats})
         self.folder.add_results(run.results)
+        if self.finder is not None:
+            self._find_threshold(run)
         scoring = scoring_as_tested(run)
         # a validation goes on without a preset whose F1 cut there is not
         presets = [p for p in self.presets if p.cut not in F1_RULES or p.cut in self.cuts]
@@ -350,6 +354,16 @@ class OODMetric(BaseMetric):
         for preset, table in zip(presets, tables, strict=True):
             add_owod(run, preset, scoring.scores, table)
         return [row for table in tables for row in table]
+
+    def _find_threshold(self, run: Recorded) -> None:
+        """Say where unknown objects begin, if ID validation tells; a test goes on without."""
+        try:
+            found = threshold_of(run)
+        except ValueError as error:
+            print_log(str(error), "current", logging.WARNING)
+            return
+        for line in threshold_lines(found):
+            print_log(line, "current")
 
     def _recorded(self) -> Recorded:
         """The boxes as the engine reads those of a finished test."""
@@ -386,7 +400,7 @@ class OODMetric(BaseMetric):
         for name, records in self.records.items():
             kept = records.select(records.scores >= self.cut)
             values[name] = {n: kept.score_with(s) for n, s in scores.items()}
-        ood = {n: v for n, v in values.items() if n not in (ID, ID_VAL)}
+        ood = {n: v for n, v in values.items() if n not in ID_SETS}
         plot_scores(values[ID], ood, main, self.out_dir)
 
 
@@ -395,6 +409,12 @@ def _load_bank(name: str, path: str) -> NegativeLabelBank:
         return NegativeLabelBank.load(path)
     except (ValueError, OSError) as error:
         raise type(error)(f"banks.{name}: {error}") from error
+
+
+def keeps_cells(model: OODDetector, stage: str = "test") -> bool:
+    """Whether the cells that may be unknown objects are part of a run's records."""
+    kept = stage == "test" and bool(model.bbox_head.test_cfg.get("keep_cells"))
+    return kept and model.finder is not None
 
 
 def _presets(names: Sequence[str], shared_cut: float | None) -> list[Preset]:

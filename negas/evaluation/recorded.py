@@ -21,7 +21,7 @@ from negas.metrics import Cut, LabeledBoxes, ObjectPairs, Preset
 from negas.metrics.coco import CocoSource, load_coco
 from negas.metrics.objects import OSCR_METRICS
 from negas.metrics.protocol import ROW_METRICS
-from negas.records import ID, ID_VAL, BoxRecords
+from negas.records import ID, ID_SETS, BoxRecords
 
 from .result_files import (
     CELLS,
@@ -144,7 +144,7 @@ class Recorded:
     @property
     def ood_sets(self) -> list[str]:
         """Names of the OOD sets."""
-        return [name for name in self.sets if name not in (ID, ID_VAL)]
+        return [name for name in self.sets if name not in ID_SETS]
 
     @property
     def info(self) -> dict:
@@ -163,7 +163,7 @@ class Recorded:
         folder = records_folder(self.path)
         files = [file for file in sorted(folder.glob("*.npz")) if file.name != TEXT_FEATS_FILE]
         found = {file.stem: file for file in files}
-        if ID not in found or not set(found) - {ID, ID_VAL}:
+        if ID not in found or not set(found) - {*ID_SETS}:
             raise FileNotFoundError(
                 f"{self.path}: expected id.npz and one file per OOD set, found "
                 f"{', '.join(found) or 'no records'}; run tools/test.py with OOD sets"

@@ -18,7 +18,7 @@ from negas.labels.names import first_difference
 from negas.metrics import PRESETS
 from negas.metrics.objects import OSCR_METRICS
 from negas.metrics.protocol import ROW_METRICS
-from negas.records import ID, ID_VAL, BoxRecords
+from negas.records import ID, ID_SETS, BoxRecords
 from negas.text import shown
 
 RESULTS_FILE = "ood_results.json"
@@ -105,7 +105,10 @@ TEST_RESULTS = _object(
     seeds={"type": "object"},
     files=_values(_TEXT),
     unscored={"type": "boolean"},
-    unknown=_object(dict(words=_TEXTS, options={"type": "object"})),
+    unknown=_object(
+        dict(words=_TEXTS, options={"type": "object"}),
+        threshold=_object(dict(score_thr=_NUMBER, words=_TEXTS, found_on=_TEXT)),
+    ),
 )
 _SCORED_RUN = _object(
     dict(name=_TEXT, rows=_ROWS, map=_MAP, sets=_SETS, id_labels=_TEXTS),
@@ -161,7 +164,7 @@ def unfinished(folder: Path) -> str:
         return f" (a test was cut off; python tools/score.py {part} reads its boxes)"
     if find_results(folder, above=True):
         return "" if ID in kept else " (there are results, but the records were not kept)"
-    if ID in kept and kept - {ID, ID_VAL, Path(TEXT_FEATS_FILE).stem}:
+    if ID in kept and kept - {*ID_SETS, Path(TEXT_FEATS_FILE).stem}:
         return f" (it has boxes without results; python tools/score.py {folder} reads them)"
     return " (a test was cut off; run it again)" if part.is_dir() else ""
 

@@ -108,6 +108,7 @@ class EvalLoop(Options):
     fp16: bool = option(False, help="mixed precision")
     ood_dataloaders: dict[str, dict] | None = option(None, help="by set")
     id_val_dataloader: dict | None = option(None, help="of the cut")
+    id_val_clean_dataloader: dict | None = option(None, help="of the unknown objects' threshold")
 
 
 @dataclass(frozen=True)
@@ -321,7 +322,8 @@ def _check_section(key: str, section: Any) -> None:
     if isinstance(found, Loader):
         _check_set(f"{key}.dataset", found.dataset)
     elif isinstance(found, EvalLoop):
-        loaders = dict(id_val_dataloader=found.id_val_dataloader) if found.id_val_dataloader else {}
+        single = ("id_val_dataloader", "id_val_clean_dataloader")
+        loaders = {name: getattr(found, name) for name in single if getattr(found, name)}
         sets = found.ood_dataloaders or {}
         loaders |= {f"ood_dataloaders.{name}": loader for name, loader in sets.items()}
         for name, loader in loaders.items():

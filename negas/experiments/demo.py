@@ -13,6 +13,7 @@ from negas.evaluation.cuts import validation_tau
 from negas.evaluation.run import Run
 from negas.evaluation.unknown import chosen_unknown
 from negas.options import check_value
+from negas.records import VALIDATION_SETS
 from negas.reports.methods import make_report, print_report
 from negas.scores import get_score
 from negas.visualization.boxes import detections_page
@@ -21,7 +22,7 @@ from .train_and_test import Clock, PlannedRun, run_all
 
 CONFIG_DIR = Path("configs/negas")
 DATA_DIR = Path("data/emoji_world")
-RUN_SPLITS = ("id_train", "id_val", "id_test", "near_ood", "far_ood")
+RUN_SPLITS = ("id_train", "id_val", "id_val_clean", "id_test", "near_ood", "far_ood")
 # (heading, config) of each method
 CONFIGS = {
     "yolo-world": {
@@ -89,7 +90,7 @@ def draw_detections(run_dir: Path, path: Path, title: str, score: str = "negs") 
     records = run.records
     cut = run.results["cuts"]["run"]["value"]
     tau = validation_tau(records, get_score(score), cut)
-    shown = {name: part for name, part in records.items() if name != "id_val"}
+    shown = {name: part for name, part in records.items() if name not in VALIDATION_SETS}
     unknown, words = chosen_unknown(run, cut, list(shown))
     return detections_page(shown, score, cut, tau, path, title=title, unknown=unknown, words=words)
 

@@ -41,8 +41,9 @@ def _loaders(cfg: Config, dataloaders: Sequence[str]) -> Iterator[tuple[str, str
             yield name, name, cfg[name]
         loop_key = name.replace("_dataloader", "_cfg")
         loop = cfg.get(loop_key) or {}
-        if loop.get("id_val_dataloader"):
-            yield f"{loop_key}.id_val_dataloader", "id_val_dataloader", loop["id_val_dataloader"]
+        for key in ("id_val_dataloader", "id_val_clean_dataloader"):
+            if loop.get(key):
+                yield f"{loop_key}.{key}", key, loop[key]
         check_set_names(loop.get("ood_dataloaders") or {})
         for ood, loader in (loop.get("ood_dataloaders") or {}).items():
             key = f"ood_dataloaders.{ood}"

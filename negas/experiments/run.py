@@ -24,6 +24,7 @@ from negas.evaluation.ood_metric import OODMetric
 from negas.evaluation.unknown import chosen_unknown
 from negas.files import check_folder, locked
 from negas.models.checkpoint import check_base
+from negas.records import VALIDATION_SETS
 from negas.visualization.painting import paint_sets
 
 from .checkpoints import check_resumable, newest_checkpoint
@@ -245,7 +246,7 @@ def paint(metric: OODMetric, folder: Path) -> None:
             raise ValueError(
                 f"--show-dir: nothing is painted: {error}; the results are whole"
             ) from error
-    shown = {name: part for name, part in metric.records.items() if name != "id_val"}
+    shown = {name: part for name, part in metric.records.items() if name not in VALIDATION_SETS}
     objects = chosen_unknown(metric.run, metric.cut, list(shown))
     count = paint_sets(shown, metric.score, metric.cut, tau, folder, *objects)
     print_log(f"{count} painted images are in {folder}", "current")

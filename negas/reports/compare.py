@@ -21,7 +21,7 @@ from negas.evaluation.result_files import (
 from negas.files import file_sha256, read_json, write_json, write_text
 from negas.metrics import PRESETS
 from negas.metrics.objects import OSCR_METRICS
-from negas.records import ID_VAL
+from negas.records import VALIDATION_SETS
 
 from . import columns
 from .columns import BY_RULE, COLUMNS, Block, by_rule, preset_title, score_title
@@ -252,7 +252,7 @@ def _of_scores(file: Path, data: dict, name: str | None, scores: Sequence[str]) 
 
 
 def _sizes(sets: dict) -> dict[str, int]:
-    return {name: about["images"] for name, about in sets.items() if name != ID_VAL}
+    return {name: about["images"] for name, about in sets.items() if name not in VALIDATION_SETS}
 
 
 def _by_block(rows: Sequence[dict], label: str, maps: dict, scores: Sequence[str]) -> list[Entry]:

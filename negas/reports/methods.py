@@ -18,7 +18,7 @@ from negas.evaluation.run import Run
 from negas.files import write_json, write_text
 from negas.labels.names import first_difference
 from negas.metrics import PRESETS
-from negas.records import ID_VAL
+from negas.records import VALIDATION_SETS
 from negas.text import in_markdown
 
 from . import columns
@@ -125,12 +125,14 @@ def check_comparable(runs: Iterable[Run]) -> None:
     for run in others:
         for what, get in (
             ("ID class names", lambda r: r.info.get("class_names")),
-            ("data sets", lambda r: [name for name in r.sets if name != ID_VAL]),
+            ("data sets", lambda r: [name for name in r.sets if name not in VALIDATION_SETS]),
             ("presets", lambda r: list(r.results["settings"]["presets"])),
             (
                 "numbers of images",
                 lambda r: [
-                    f"{n}: {s['images']}" for n, s in r.results["sets"].items() if n != ID_VAL
+                    f"{n}: {s['images']}"
+                    for n, s in r.results["sets"].items()
+                    if n not in VALIDATION_SETS
                 ],
             ),
         ):

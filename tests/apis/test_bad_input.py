@@ -194,6 +194,9 @@ CASES = {  # what breaks the project, the command, words of the sentence
     "lost image of the cut": (
         first_image("id_val", Path.unlink), TEST, "id_val_dataloader", "do not exist",
     ),
+    "lost image of the unknowns": (
+        first_image("id_val_clean", Path.unlink), TEST, "id_val_clean_dataloader", "do not exist",
+    ),
     "half an image": (first_image("id_train", half), TRAIN, "id_train/", "cannot be read"),
     "no image": (
         first_image("id_train", lambda path: path.write_bytes(b"<html>404</html>")),

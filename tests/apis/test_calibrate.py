@@ -8,14 +8,18 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
+from negas.apis import Inferencer
 from negas.apis.calibration import Calibration, default_path
-from negas.apis.fit import calibrate, fit_tau, use_images, validation_loader
+from negas.apis.fit import calibrate, fit_tau, seek_unknown, use_images, validation_loader
 from negas.cli import load_config
+from negas.evaluation.collect import RunFolder
 from negas.files import write_json
 from negas.metrics import f1_threshold, records_to_coco
 from negas.records import BoxRecords
 from negas.scores import SCORES, get_score
-from tests.helpers.fake_runs import bare_results
+from negas.unknown import UnknownOptions
+from negas.unknown.thresholds import ThresholdOptions
+from tests.helpers.fake_runs import bare_results, unknown_section
 from tests.helpers.length_score import Length
 from tests.helpers.shipped_emoji import CONFIG, WEIGHTS, draw_scenes
 from tests.helpers.yolo_world import ROOT
@@ -138,6 +142,56 @@ def test_a_calibration_of_another_detector_is_refused(change, message):
         fitted().check(IDENTITY | change)
 
 
+def section(**changes):
+    """Unknown objects of a calibration."""
+    values = unknown_section()
+    return values | changes
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ([], "unknown must be an object"),
+        (
+            dict(words=["kite", "kite"]),
+            "unknown.words and hot have 'kite' twice",
+        ),
+        (dict(words=[]), "unknown.words is empty"),
+        (dict(score_thr="calibrated"), "unknown.score_thr must be a number"),
+        (dict(score_thr=1.0), r"unknown.score_thr must lie in \[0, 1\)"),
+        (dict(sort_thr=0.3), "unknown has the unknown key 'sort_thr'; did you mean 'score_thr'"),
+        (dict(fitted_for={}), "unknown.fitted_for has no 'id_overlap'"),
+        (dict(vocabulary="common"), "unknown.vocabulary must be an object"),
+    ],
+)
+def test_a_section_of_unknown_objects_that_cannot_be(tmp_path, change, message):
+    unknown = change if isinstance(change, list) else section(**change)
+    text = json.dumps(dict(version=1, **dataclasses.asdict(fitted())) | dict(unknown=unknown))
+    (tmp_path / "c.json").write_text(text)
+    with pytest.raises(ValueError, match=message) as caught:
+        Calibration.load(tmp_path / "c.json")
+    assert "tools/calibrate.py" in str(caught.value)
+
+
+def test_a_section_of_unknown_objects_reads_back_and_may_be_missing(tmp_path):
+    whole = fitted(unknown=section())
+    assert Calibration.load(whole.save(tmp_path / "c.json")) == whole
+    data = json.loads((tmp_path / "c.json").read_text())
+    del data["unknown"]
+    (tmp_path / "c.json").write_text(json.dumps(data))
+    assert Calibration.load(tmp_path / "c.json") == fitted()
+
+
+def test_another_search_for_unknown_objects_is_refused():
+    search = section()["fitted_for"]
+    for calibration in (fitted(), fitted(unknown=section())):
+        calibration.check(IDENTITY)  # none is sought, or with a number of its own
+        calibration.check(IDENTITY | dict(unknown=search))
+    fitted().check(IDENTITY | dict(unknown=search | dict(nms=0.9)))
+    with pytest.raises(ValueError, match=r"another search for unknown objects \(nms\) \(0.5 inst"):
+        fitted(unknown=section()).check(IDENTITY | dict(unknown=search | dict(nms=0.9)))
+
+
 def test_the_validation_set_is_the_cuts_or_the_trainings():
     both = Config(dict(test_cfg=dict(id_val_dataloader=dict(a=1)), val_dataloader=dict(b=2)))
     assert validation_loader(both) == dict(a=1)
@@ -194,6 +248,55 @@ def test_tau_of_a_score_that_reads_embeddings(run, monkeypatch):
     assert result.fitted_for["score"] == "length" and result.source["cut_rule"] == "fixed"
 
 
+def test_unknown_objects_are_calibrated_with_the_rest(run):
+    result, _, _ = run
+    section = result.unknown
+    assert section["found_on"] == "id_val" and section["id_cut"] == result.cut
+    assert section["images"] == 24 and section["source"] == "calibrated"
+    assert 0 < section["background_per_image"] <= 0.5 and section["on_known_share"] <= 0.1
+    about = section["vocabulary"]
+    assert about["source"] == "common" and len(about["sha256"]) == 64
+    assert about["words"] == len(section["words"]) + len(section["hot"]) > 1000
+    assert section["fitted_for"]["share"] == 0.2
+
+
+def test_limits_vocabulary_and_a_set_of_its_own_for_unknown_objects(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    result, cfg, ann_file = run
+    cfg = copy.deepcopy(cfg)
+    draw_scenes(tmp_path, 6, "id_val_clean")
+    clean = copy.deepcopy(cfg.val_dataloader)
+    clean.dataset.ann_file = f"{tmp_path}/annotations/id_val_clean.json"
+    clean.dataset.data_prefix = dict(img=f"{tmp_path}/id_val_clean")
+    cfg.test_cfg = dict(id_val_clean_dataloader=clean)
+    seek_unknown(cfg, ["kite", "fork", "hat", "piano", "lamp"])
+    limits = ThresholdOptions(a=2, b=1, hot=1)
+    found = calibrate(cfg, WEIGHTS, tpr=0.9, limits=limits)
+    assert (found.cut, found.tau) == (result.cut, result.tau), "the other numbers stay"
+    assert found.source["ann_file"] == ann_file
+    section = found.unknown
+    assert section["found_on"] == "id_val_clean" and section["images"] == 6
+    assert section["words"] == ["kite", "fork", "hat", "piano", "lamp"]
+    assert (section["a"], section["b"], section["hot_share"]) == (2, 1, 1)
+    use_images(cfg, ann_file, "elsewhere")
+    assert "id_val_clean_dataloader" not in cfg.test_cfg, "other images take the place of both"
+
+
+def test_the_inferencer_takes_the_calibration_of_its_own_search_only(run):
+    result, cfg, _ = run
+    assert Inferencer(cfg, WEIGHTS, calibration=result).calibration == result
+    other = copy.deepcopy(cfg)
+    other.model.test_cfg.unknown.nms = 0.9
+    with pytest.raises(ValueError, match="another search for unknown objects .nms. .0.5 instead"):
+        Inferencer(other, WEIGHTS, calibration=result)
+
+
+def test_without_unknown_objects_there_is_no_section(run):
+    cfg = copy.deepcopy(run[1])
+    cfg.model.test_cfg.unknown = None
+    assert calibrate(cfg, WEIGHTS, tpr=0.9, cut=0.3).unknown is None
+
+
 @pytest.fixture
 def recorded(run, tmp_path):
     """Records of the validation set, as a test would have left them."""
@@ -222,8 +325,16 @@ def recorded(run, tmp_path):
     return tmp_path / "records" / "id_val.npz"
 
 
-def test_records_take_the_place_of_running_the_detector(run, recorded):
-    _, cfg, ann_file = run
+@pytest.fixture
+def cfg(run):
+    """Without unknown objects: made-up records hold no cells."""
+    cfg = copy.deepcopy(run[1])
+    cfg.model.test_cfg.unknown = None
+    return cfg
+
+
+def test_records_take_the_place_of_running_the_detector(run, recorded, cfg):
+    _, _, ann_file = run
     result = calibrate(cfg, WEIGHTS, records=recorded)
     part = BoxRecords.load(recorded)
     assert result.cut == f1_threshold(ann_file, records_to_coco(part, ann_file)).threshold
@@ -240,8 +351,7 @@ def test_records_take_the_place_of_running_the_detector(run, recorded):
     assert calibrate(cfg, WEIGHTS, records=recorded).cut == result.cut
 
 
-def test_records_of_another_checkpoint_set_or_vocabulary_are_refused(run, recorded):
-    _, cfg, _ = run
+def test_records_of_another_checkpoint_set_or_vocabulary_are_refused(recorded, cfg):
     report = recorded.parents[1] / "ood_results.json"
     write_json(report, bare_results(checkpoint="other.pth", checkpoint_sha256="b" * 64))
     with pytest.raises(ValueError, match=r"another checkpoint \('other.pth'\)"):
@@ -257,3 +367,56 @@ def test_records_of_another_checkpoint_set_or_vocabulary_are_refused(run, record
     part.save(recorded)
     with pytest.raises(ValueError, match="made with other class_names"):
         calibrate(cfg, WEIGHTS, records=recorded)
+
+
+WORDS = ("kite", "fork", "hat")
+
+
+def make_test(home, part, words=WORDS, **options):
+    """A finished test with cells: each image has one where no object is, ``fork`` names it."""
+    images = part.images
+    cells = BoxRecords(
+        image_ids=images,
+        bboxes=np.tile([150, 150, 160, 160], (len(images), 1)),
+        labels=np.zeros(len(images), int),
+        scores=np.full(len(images), 0.01),
+        id_logits=np.full((len(images), part.num_ids), -4.6),
+        embeddings=np.linspace(-2, 2, len(images))[:, None] * [0, 1, 0],
+        images=images,
+        meta=dict(id_labels=part.meta["id_labels"]),
+    )
+    results = bare_results(sets=("id", "id_val", "near"), cut=0.3)
+    folder = RunFolder(home)
+    for name in ("id", "id_val", "near"):
+        folder.add(name, part)
+        folder.add_cells(name, cells)
+    folder.add_feats({"model": np.eye(2)}, {"vocabulary": np.array([[1.0, 0], [0, 1], [1, 0]])})
+    settings = UnknownOptions(vocabulary=WORDS, **options).record()
+    if words:
+        results["unknown"] = dict(words=list(words), options=settings)
+    folder.finish(results)
+    folder.release()
+    return home / "records" / "id_val.npz"
+
+
+def test_cells_of_a_test_calibrate_unknown_objects(cfg, recorded, tmp_path):
+    part = BoxRecords.load(recorded)
+    seek_unknown(cfg, WORDS)
+    file = make_test(tmp_path / "a", part)
+    limits = ThresholdOptions(a=0.25, hot=1)
+    section = calibrate(cfg, WEIGHTS, records=file, limits=limits).unknown
+    assert section["background_per_image"] == 0.25 and section["found_on"] == "id_val"
+    scores = 1 / (1 + np.exp(-np.linspace(-2, 2, len(part.images))))
+    kept = len(part.images) // 4
+    assert scores[-kept - 1] < section["score_thr"] < scores[-kept]
+    for changed, message in (
+        (dict(words=()), "are of a test without cells, .* model.test_cfg.unknown=None"),
+        (dict(words=WORDS[::-1]), "other words of a vocabulary than the config's .*'hat'.*'kite'"),
+        (dict(min_size=9), r"another model.test_cfg.unknown.min_size \(9 instead of 4\)"),
+    ):
+        file = make_test(tmp_path / "b", part, **changed)
+        with pytest.raises(ValueError, match=message):
+            calibrate(cfg, WEIGHTS, records=file)
+    with pytest.raises(ValueError, match="at no threshold .* set model.test_cfg.unknown=None"):
+        file = make_test(tmp_path / "c", part)
+        calibrate(cfg, WEIGHTS, records=file, limits=ThresholdOptions(a=0, hot=1))

@@ -52,6 +52,16 @@ def test_model_builds(path, read, build):
     assert getattr(model, "use_nega", False) == path.name.startswith("negas")
 
 
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "configs/negas").glob("*.py")), ids=lambda p: p.stem
+)
+def test_the_built_in_benchmark_seeks_unknown_objects_and_the_paper_does_not(path, read):
+    found = read(path).model.test_cfg
+    built_in = "emoji-world" in path.name and "pretrain" not in path.name
+    assert found.get("unknown") == (dict(vocabulary="common") if built_in else None)
+    assert bool(found.get("keep_cells")) == built_in
+
+
 @each(TRAINED)
 def test_recipe_of_the_paper(path, read):
     cfg = read(path)

@@ -151,7 +151,8 @@ def test_pretrain_config_gives_packed_samples():
 @pytest.fixture(scope="module")
 def scenes_root(tmp_path_factory):
     root = tmp_path_factory.mktemp("scenes")
-    for name in ("id_train", "id_val", "id_val_seen", "id_test", "near_ood", "far_ood"):
+    sets = ("id_train", "id_val", "id_val_seen", "id_val_clean", "id_test", "near_ood", "far_ood")
+    for name in sets:
         ensure_split(SplitWriter(SPLITS[name], "data/emoji_world", 4), root)
     return root
 
@@ -159,6 +160,7 @@ def scenes_root(tmp_path_factory):
 def test_emoji_world_config_builds_every_set(scenes_root):
     cfg = Config.fromfile(EMOJI_WORLD)
     loaders = [cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader]
+    loaders.append(cfg.test_cfg.id_val_clean_dataloader)
     for loader in loaders + list(cfg.ood_dataloaders.values()):
         dataset = DATASETS.build(loader.dataset | {"data_root": f"{scenes_root}/"})
         assert isinstance(dataset, EmojiWorldDataset)

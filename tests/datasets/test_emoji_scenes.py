@@ -120,6 +120,8 @@ def test_splits_do_not_leak(name):
 def test_splits_use_the_held_out_style_and_their_own_scenes():
     assert [s.name for s in SPLITS.values() if s.styles != HELD_OUT_STYLES] == ["id_val_seen"]
     assert len({split.key for split in SPLITS.values()}) == len(SPLITS)
+    clean = {s.name for s in SPLITS.values() if s.labelled == "id" and s.unlabelled == (0, 0)}
+    assert clean == {"id_val_clean", "id_test_clean"}
     assert min(split.key for split in SPLITS.values()) >= 1
 
 

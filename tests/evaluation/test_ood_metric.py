@@ -110,7 +110,7 @@ def test_misspelt_score():
 
 
 # --- refused when the run starts ------------------------------------------------------------------
-@pytest.mark.parametrize("name", ["id", "id_val"])
+@pytest.mark.parametrize("name", ["id", "id_val", "id_val_clean"])
 def test_a_class_that_an_id_set_lacks_is_found_before_inference(tmp_path, runner, sets, name):
     sets[name] = write_json(tmp_path / "lacks.json", ["cat", "wolf"])
     with pytest.raises(ValueError, match=f"the set '{name}', .*lacks.json.* 'dog' is no category"):

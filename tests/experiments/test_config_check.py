@@ -67,6 +67,7 @@ def refused(settings, base=YOLO):
         ("test_cfg.ood_dataloaders.near", [None, 5]),
         ("test_cfg.ood_dataloaders.near.batch_size", [0]),
         ("test_cfg.id_val_dataloader.batch_size", [0]),
+        ("test_cfg.id_val_clean_dataloader.batch_size", [0]),
         ("default_hooks.checkpoint.interval", [NAN, "x"]),
         # whatever the runner takes
         ("default_hooks", [5]),

@@ -14,9 +14,9 @@ CONFIG = "configs/negas/stock_yolo-world-tiny_emoji-world.py"
 WEIGHTS = ROOT / "data/emoji_world/yolo_world_tiny.safetensors"
 
 
-def draw_scenes(folder: Path, images: int = 24) -> Path:
-    """ID validation scenes below a folder: ``id_val/*.png`` and ``annotations/id_val.json``."""
-    ensure_split(SplitWriter(SPLITS["id_val"], ROOT / "data/emoji_world", images), folder)
+def draw_scenes(folder: Path, images: int = 24, split: str = "id_val") -> Path:
+    """Scenes of a split below a folder: ``id_val/*.png`` and ``annotations/id_val.json``."""
+    ensure_split(SplitWriter(SPLITS[split], ROOT / "data/emoji_world", images), folder)
     return folder
 
 

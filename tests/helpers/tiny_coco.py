@@ -74,8 +74,9 @@ def _loaders(cfg: Config) -> Iterator[tuple[str, dict]]:
         if cfg.get(f"{split}_dataloader"):
             yield f"{split}_dataloader", cfg[f"{split}_dataloader"]
     test = cfg.get("test_cfg") or {}
-    if test.get("id_val_dataloader"):
-        yield "test_cfg.id_val_dataloader", test["id_val_dataloader"]
+    for name in ("id_val_dataloader", "id_val_clean_dataloader"):
+        if test.get(name):
+            yield f"test_cfg.{name}", test[name]
     for name, loader in (test.get("ood_dataloaders") or {}).items():
         yield f"test_cfg.ood_dataloaders.{name}", loader
 

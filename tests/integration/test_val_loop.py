@@ -113,7 +113,7 @@ def test_bad_validation_sets_are_found_before_training(tmp_path, monkeypatch, ca
     assert not list((tmp_path / "work").glob("*.pth"))
 
 
-@pytest.mark.parametrize("name", ["id", "id_val"])
+@pytest.mark.parametrize("name", ["id", "id_val", "id_val_clean"])
 def test_reserved_set_names(tmp_path, monkeypatch, capsys, name):
     monkeypatch.chdir(ROOT)
     config = project(tmp_path, cut=0.05)

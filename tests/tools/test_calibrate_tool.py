@@ -43,6 +43,24 @@ def test_the_calibration_lies_beside_the_checkpoint(scenes, weights, capsys):
     assert str(default_path(weights)) in out
 
 
+def test_unknown_objects_are_part_of_it(scenes, weights, capsys):
+    words = scenes.parent / "words.txt"
+    words.write_text("kite\nfork\nhat\npiano\nlamp\nlion\n")
+    limits = ("--unknown-boxes", 1, "--unknown-known", 0.3, "--hot-words", 0.9)
+    assert calibrate(scenes, weights, "--unknown", words, *limits) == 0
+    section = json.loads(default_path(weights).read_text())["unknown"]
+    assert section["words"] == ["kite", "fork", "hat", "piano", "lamp", "lion"]
+    assert (section["a"], section["b"], section["hot_share"]) == (1, 0.3, 0.9)
+    assert section["vocabulary"]["source"] == str(words)
+    lines = capsys.readouterr().out.splitlines()
+    text = " ".join(line.strip() for line in lines)
+    assert "unknown objects: 0 of 6 words are hot" in text
+    assert f"unknown objects from a score of {section['score_thr']:.4f} (calibrated)" in text
+    assert "1 allowed)" in text and "30% allowed), 24 images of id_val" in text
+    start = next(i for i, line in enumerate(lines) if line.startswith("unknown objects"))
+    assert max(map(len, lines[start:-1])) <= 80
+
+
 def test_another_place_bank_and_cut_can_be_chosen(scenes, weights, tmp_path):
     out = tmp_path / "mine.json"
     code = calibrate(
@@ -62,6 +80,11 @@ def test_another_place_bank_and_cut_can_be_chosen(scenes, weights, tmp_path):
         (["--cut", 0.001], "cut=0.001 is below 0.01, so boxes would be missing"),
         (["--records", "lost.npz"], "lost.npz: no such record file"),
         (["--negatives", "lost.json"], "lost.json: no such label bank"),
+        (["--unknown", "lost.txt"], "lost.txt: no such vocabulary"),
+        (["--unknown-boxes", -1], "--unknown-boxes must be at least 0, got -1.0"),
+        (["--unknown-known", 2], "--unknown-known must lie in [0, 1], got 2.0"),
+        (["--hot-words", 2], "--hot-words must lie in [0, 1], got 2.0"),
+        (["--unknown-boxes", 0, "--unknown-known", 0], "set model.test_cfg.unknown=None"),
     ],
 )
 def test_mistakes_are_one_sentence(scenes, weights, capsys, args, message):

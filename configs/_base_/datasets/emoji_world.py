@@ -63,6 +63,14 @@ val_dataloader = dict(
     **eval_loader,
     dataset=dict(**eval_set, ann_file="annotations/id_val.json", data_prefix=dict(img="id_val/")),
 )
+id_val_clean_dataloader = dict(  # without unlabelled objects
+    **eval_loader,
+    dataset=dict(
+        **eval_set,
+        ann_file="annotations/id_val_clean.json",
+        data_prefix=dict(img="id_val_clean/"),
+    ),
+)
 test_dataloader = dict(
     **eval_loader,
     dataset=dict(**eval_set, ann_file="annotations/id_test.json", data_prefix=dict(img="id_test/")),
@@ -82,9 +90,13 @@ ood_dataloaders = {
 val_evaluator = dict(
     type="CocoByNameMetric", ann_file=data_root + "annotations/id_val.json", metric="bbox"
 )
-# The cut comes from the ID validation set; tests score the same boxes with other banks, too.
+# The cut comes from the ID validation set, the threshold of unknown objects from the clean one;
+# tests score the same boxes with other banks, too.
 test_cfg = dict(
-    type="OODTestLoop", ood_dataloaders=ood_dataloaders, id_val_dataloader=val_dataloader
+    type="OODTestLoop",
+    ood_dataloaders=ood_dataloaders,
+    id_val_dataloader=val_dataloader,
+    id_val_clean_dataloader=id_val_clean_dataloader,
 )
 test_evaluator = dict(
     presets=("val_f1", "matched"),

@@ -32,5 +32,5 @@ model = dict(
     ),
     bbox_head=dict(num_classes=400, contrastive_cfg=dict(log_scale="auto", bias=True)),
     dn_cfg=dict(group_cfg=dict(num_dn_queries=40)),
-    test_cfg=dict(max_per_img=100),
+    test_cfg=dict(max_per_img=100, unknown=dict(vocabulary="common"), keep_cells=True),
 )

@@ -31,5 +31,7 @@ model = dict(
         score_thr=0.01,
         nms=dict(type="nms", iou_threshold=0.6, class_agnostic=True),
         max_per_img=50,
+        unknown=dict(vocabulary="common"),
+        keep_cells=True,
     ),
 )

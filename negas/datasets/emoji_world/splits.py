@@ -49,6 +49,7 @@ SPLITS = {
         Split("near_ood", 6, 500, "near"),
         Split("far_ood", 7, 500, "far"),
         Split("near_ood_strict", 8, 500, "near_strict"),
+        Split("id_val_clean", 9, 200, "id"),
     )
 }
 

@@ -17,7 +17,7 @@ from negas.records import BoxRecords
 from negas.token_labels import against_tokens
 from negas.unknown import UnknownOptions, unknown_rows, unknown_scores
 
-from .recorded import Recorded
+from ..recorded import Recorded
 
 CHUNK = 4096  # cells whose logits of all words are made at a time
 
