@@ -37,7 +37,7 @@ _IDENTITY = {
     "neg_path": "another path of the negatives (neg_path)",
 }
 # of the search for unknown objects; which words these are tells the section itself
-_SEARCH = ("id_overlap", "nms", "max_per_img", "min_size")
+_SEARCH = ("id_weight", "agreement_weight", "id_overlap", "nms", "max_per_img", "min_size", "share")
 
 
 def default_path(checkpoint: str | os.PathLike) -> Path:
@@ -83,7 +83,7 @@ def identity(model: OODDetector, checkpoint: str | os.PathLike) -> dict[str, Any
 def search_of(finder: UnknownFinder) -> dict[str, Any]:
     """What a threshold of unknown objects depends on beside the detector and the words."""
     options = finder.options.record()
-    return {key: options[key] for key in _SEARCH} | dict(share=finder.share)
+    return {key: options[key] for key in _SEARCH}
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class UnknownCalibration(UnknownThreshold):
             ValueError: ``fitted_for`` lacks one; see the class above.
         """
         super().__post_init__()
-        if lost := {*_SEARCH, "share"} - set(self.fitted_for):
+        if lost := set(_SEARCH) - set(self.fitted_for):
             raise ValueError(f"{self.called('fitted_for')} has no {sorted(lost)[0]!r}")
 
 

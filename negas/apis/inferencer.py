@@ -362,7 +362,7 @@ class Inferencer(DetInferencer):
         if not finds_unknown(self.model):
             return None
         finder = self.model.finder
-        return finder.options.record() | dict(share=finder.share, vocabulary=list(finder.words))
+        return finder.options.record() | dict(vocabulary=list(finder.words))
 
     def _info(self, threshold: float) -> dict:
         """What stands in ``predictions.json`` beside the boxes."""

@@ -36,7 +36,7 @@ from negas.text import shown
 
 from .collect import RunFolder, files_of, read_truths, to_arrays, to_coco_results, to_records
 from .cuts import F1_RULES, f1_rule_cut
-from .owod_rows import OWOD, add_owod, refuse_shared_images
+from .objects.owod_rows import OWOD, add_owod, refuse_shared_images
 from .provenance import describe_sets, run_info
 from .recorded import MODEL_BANK, RESERVED_BANKS, VOCABULARY, Recorded
 from .rows import (

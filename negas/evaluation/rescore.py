@@ -16,8 +16,8 @@ from negas.records import ID, BoxRecords
 from negas.scores import SCORES
 
 from .cuts import choose_presets
-from .open_set_rows import open_set_row
-from .owod_rows import add_owod
+from .objects.open_set_rows import open_set_row
+from .objects.owod_rows import add_owod
 from .paired_rows import paired_rows
 from .provenance import MAPS, complete, describe_bank, describe_sets, leaks_of, package_versions
 from .recorded import MODEL_BANK, Recorded, check_pair

@@ -32,7 +32,7 @@ from negas.scores import SCORES, get_score
 from negas.text import listed, shown_text
 
 from .cuts import find_cut
-from .object_rows import object_counts, oscr_numbers, paired_rows_of
+from .objects.object_rows import object_counts, oscr_numbers, paired_rows_of
 from .provenance import describe_bank, leaks_of
 from .recorded import MODEL_BANK, Recorded
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from negas.records import ID
 
 from .cuts import choose_presets
-from .owod_rows import add_owod
+from .objects.owod_rows import add_owod
 from .recorded import MODEL_BANK, Recorded
 from .rescore import scores_of
 from .rows import (
@@ -60,7 +60,7 @@ class Run(Recorded):
 
         Returns:
             Rows as :func:`negas.evaluation.rows.run_rows` describes them, under the preset ``owod``
-            with what :func:`negas.evaluation.owod_rows.add_owod` adds.
+            with what :func:`negas.evaluation.objects.owod_rows.add_owod` adds.
 
         Raises:
             ValueError: an unknown preset, score, bank or cut, or records that lack what it needs.

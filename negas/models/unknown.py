@@ -80,8 +80,6 @@ class UnknownFinder:
     Args:
         options: how.
         class_names: ID names; they, their synonyms and their kinds are no words of it.
-        share: where the options do not say.
-        id_weight: likewise.
 
     Attributes:
         words: the V words, in order; ``unknown_instances.words`` index them.
@@ -91,18 +89,8 @@ class UnknownFinder:
         FileNotFoundError: see :func:`vocabulary_of`.
     """
 
-    def __init__(
-        self,
-        options: UnknownOptions,
-        class_names: Sequence[str],
-        share: float = 1.0,
-        id_weight: float = 0.25,
-    ) -> None:
-        self.options = replace(
-            options,
-            share=share if options.share is None else options.share,
-            id_weight=id_weight if options.id_weight is None else options.id_weight,
-        )
+    def __init__(self, options: UnknownOptions, class_names: Sequence[str]) -> None:
+        self.options = options
         self.words: tuple[str, ...] = vocabulary_of(options, class_names).words
         self._encoded: tuple[torch.device, Any] | None = None
 
@@ -114,8 +102,8 @@ class UnknownFinder:
         defaults: Mapping[str, float],
     ) -> UnknownFinder:
         """From ``model.test_cfg.unknown``, and what a detector says where that does not."""
-        options = UnknownOptions.from_settings(settings, WHERE, section=True)
-        return cls(options, class_names, **defaults)
+        options = UnknownOptions.from_settings({**defaults, **settings}, WHERE, section=True)
+        return cls(options, class_names)
 
     def calibrate(self, words: Sequence[str], score_thr: float) -> None:
         """Take over what a calibration says.

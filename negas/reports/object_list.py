@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from negas.evaluation.object_rows import paired_rows_of, pairs_of, seen_classes, states_of
+from negas.evaluation.objects.object_rows import paired_rows_of, pairs_of, seen_classes, states_of
 from negas.evaluation.recorded import MODEL_BANK, Recorded
 from negas.evaluation.rows import NO_BANK, NO_CONTROL, NamedScore, values_at
 from negas.files import write_text

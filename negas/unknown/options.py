@@ -14,7 +14,7 @@ UNKNOWN_LABEL, UNKNOWN_NAME = -1, "unknown"
 class UnknownOptions(Options):
     """Objects that a word of the vocabulary names better than every ID name.
 
-    With ``score_thr="calibrated"`` a detector finds none until a calibration or a test has said
+    A detector may have other defaults, see its ``unknown_defaults``. With ``score_thr="calibrated"`` a detector finds none until a calibration or a test has said
     where the threshold lies.
     """
 
@@ -25,10 +25,8 @@ class UnknownOptions(Options):
     id_score_thr: float = option(
         0.3, help="ID boxes of this confidence hide what they lie on", ge=0, le=1
     )
-    id_weight: float | None = option(
-        None,
-        help="of the largest ID logit, which is taken off a word's (default: the detector's)",
-        ge=0,
+    id_weight: float = option(
+        0.25, help="of the largest ID logit, which is taken off a word's", ge=0
     )
     agreement_weight: float = option(
         12, help="of the share in which neighbouring cells disagree about the box", ge=0
@@ -39,12 +37,8 @@ class UnknownOptions(Options):
     nms: float = option(0.5, help="largest IoU of two unknown objects", ge=0, le=1)
     max_per_img: int = option(100, help="most unknown objects of an image", ge=1)
     min_size: float = option(4, help="least side in pixels of the image", ge=0)
-    share: float | None = option(
-        None,
-        help="of the cells, those of the largest ID score, that meet words (default: the "
-        "detector's)",
-        gt=0,
-        le=1,
+    share: float = option(
+        1.0, help="of the cells, those of the largest ID score, that meet words", gt=0, le=1
     )
     record_cells: int = option(300, help="most cells of an image in the records of a test", ge=1)
     without_ood: tuple[str, ...] = option(

@@ -62,7 +62,7 @@ class UnknownThreshold(Options):
     """A threshold of unknown objects, its words, and what both cost on ID validation images.
 
     Attributes:
-        score_thr: least sigmoid of the best word.
+        score_thr: least score, see :func:`negas.unknown.unknown_scores`.
         words: that are used, in the vocabulary's order.
         word_rates: share of the images in which each of them fires on background.
         a: most boxes on background that were allowed, an image.
@@ -79,7 +79,7 @@ class UnknownThreshold(Options):
         source: ``config`` where that has the number; no word goes then.
     """
 
-    score_thr: float = option(help="least sigmoid of a word", ge=0, lt=1)
+    score_thr: float = option(help="least score", ge=0, lt=1)
     words: tuple[str, ...] = option(help="that are used")
     word_rates: tuple[float, ...] = option(help="share of images they fire in", ge=0, le=1)
     a: float = option(help="most boxes on background", ge=0)

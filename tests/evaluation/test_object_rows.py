@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from negas.evaluation import object_rows
-from negas.evaluation.object_rows import (
+from negas.evaluation.objects import object_rows
+from negas.evaluation.objects.object_rows import (
     object_counts,
     paired_rows_of,
     pairs_of,

@@ -8,8 +8,8 @@ import pytest
 from mmengine.config import Config
 
 from negas.evaluation.cuts import tau_of
+from negas.evaluation.objects.owod_rows import TREATMENT, add_owod, benchmark_of
 from negas.evaluation.ood_metric import OODMetric
-from negas.evaluation.owod_rows import TREATMENT, add_owod, benchmark_of
 from negas.evaluation.recorded import Recorded
 from negas.evaluation.rows import Scoring, name_scores, run_rows
 from negas.evaluation.run import Run

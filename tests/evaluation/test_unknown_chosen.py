@@ -77,6 +77,7 @@ def test_the_surest_of_every_image_is_a_picture(monkeypatch):
         np.tile([[10.0, 10, 50, 50]], (4, 1)),
         np.array([0.5, 0.9, 0.95, 0.2]),
         np.array([0, 1, 2, 0]),
+        np.array([0.5, 0.9, 0.95, 0.2]),
     )
     asked, drawn, ticks = [], [], []
 

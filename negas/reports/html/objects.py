@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from negas.evaluation.object_rows import object_counts, paired_rows_of, reached_objects
+from negas.evaluation.objects.object_rows import object_counts, paired_rows_of, reached_objects
 from negas.evaluation.recorded import MODEL_BANK
 from negas.evaluation.rows import NamedScore, values_at
 from negas.records import ID

@@ -9,7 +9,7 @@ from operator import itemgetter
 import numpy as np
 
 from negas.evaluation.cuts import tau_of
-from negas.evaluation.open_set_rows import open_set_row
+from negas.evaluation.objects.open_set_rows import open_set_row
 from negas.evaluation.provenance import MAPS, leaks_of
 from negas.evaluation.recorded import MODEL_BANK
 from negas.files import file_sha256

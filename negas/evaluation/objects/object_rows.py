@@ -10,12 +10,11 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
+from negas.evaluation.recorded import Recorded
 from negas.metrics import LabeledBoxes, ObjectPairs, object_states, oscr, oscr_intervals, pair_boxes
 from negas.metrics.objects import KNOWN_STATES, OSCR_METRICS, UNKNOWN_STATES, state_counts
 from negas.metrics.open_set import Treatment, truth_boxes
 from negas.records import ID
-
-from .recorded import Recorded
 
 
 def objects_of(

@@ -18,14 +18,14 @@ from collections.abc import Mapping, Sequence
 
 from pycocotools.coco import COCO
 
+from negas.evaluation.cuts import validation_tau
+from negas.evaluation.recorded import Recorded
+from negas.evaluation.rows import NamedScore, bank_records, take_samples
 from negas.metrics import Preset
 from negas.records import ID
 from negas.scores import get_score
 
-from .cuts import validation_tau
 from .open_set_rows import open_set_row
-from .recorded import Recorded
-from .rows import NamedScore, bank_records, take_samples
 
 OWOD = "owod"
 TREATMENT = dict(crowd="objects", difficult="ignored")

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from negas.evaluation.recorded import Recorded
+from negas.evaluation.rows import NamedScore, Samples, bank_records
 from negas.metrics import LabeledBoxes, open_set_metrics
 from negas.metrics.open_set import Treatment
 from negas.records import ID
 from negas.scores import get_score
 
 from .object_rows import objects_of
-from .recorded import Recorded
-from .rows import NamedScore, Samples, bank_records
 
 
 def open_set_row(
