@@ -15,6 +15,7 @@ import numpy as np
 from negas.text import listed, shown
 
 LISTS = ("images", "annotations", "categories")
+UNLABELLED = "unlabelled"  # objects of no category, a list beside these that COCO's readers skip
 _IDS = (int, str, Integral)  # the abstract ones, slow to ask, are those of numpy
 _NUMBERS = (float, int, Real)
 _LARGEST = 2**63 - 1  # of ids and of numbers in general
