@@ -14,8 +14,9 @@ UNKNOWN_LABEL, UNKNOWN_NAME = -1, "unknown"
 class UnknownOptions(Options):
     """Objects that a word of the vocabulary names better than every ID name.
 
-    A detector may have other defaults, see its ``unknown_defaults``. With ``score_thr="calibrated"`` a detector finds none until a calibration or a test has said
-    where the threshold lies.
+    A detector may have other defaults, see its ``unknown_defaults``. With
+    ``score_thr="calibrated"`` it finds none until a calibration or a test has said where the
+    threshold lies.
     """
 
     vocabulary: str | tuple[str, ...] = option(
