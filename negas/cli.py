@@ -31,6 +31,10 @@ T = TypeVar("T", bound=Options)
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # MMEngine prefixes errors of constructors with where the class was registered.
+# PyTorch puts the traceback of a data loader's process in front of the error.
+_WORKER = re.compile(
+    r"\ACaught \w+ in DataLoader worker process \d+\.\nOriginal Traceback.*^[\w.]+: ", re.S | re.M
+)
 _BUILD_PREFIX = re.compile(r"^(class `\w+` in [\w/.\\-]+: )+")
 _LONGEST = 1600  # characters of an error
 # What shells report of a command that a signal, or a closed pipe, has ended
@@ -109,7 +113,8 @@ def _sentence_of(error: Exception) -> str:
         text = f"{error.strerror}; {_ADVICE.get(error.errno, 'check the path')}"
         if error.filename is not None:
             text = f"{str(error.filename)!r}: {text}"
-    message = _readable(" ".join(_BUILD_PREFIX.sub("", str(text)).split()))
+    text = _WORKER.sub("", str(text))
+    message = _readable(" ".join(_BUILD_PREFIX.sub("", text).split()))
     return message or type(error).__name__
 
 

@@ -6,6 +6,7 @@ import sys
 from argparse import ArgumentParser
 
 import pytest
+import torch
 
 from negas.cli import add_config_options, user_errors
 from tests.helpers.yolo_world import ROOT
@@ -67,3 +68,27 @@ def test_a_log_file_shows_control_characters(tmp_path):
     handler.close()
     said = (tmp_path / "run.log").read_text().splitlines()
     assert said == [r"results are in a\x1b[31mred", "b\x1b[0m"]
+
+
+class _Lost(torch.utils.data.Dataset):
+    """Pictures of which the file of one is gone."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        if index == 2:
+            raise FileNotFoundError(2, "No such file or directory", "scenes/000002.png")
+        return index
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_file_that_a_worker_misses_is_one_sentence(capsys, workers):
+    @user_errors
+    def main():
+        list(torch.utils.data.DataLoader(_Lost(), num_workers=workers))
+
+    assert main() == 2
+    said = capsys.readouterr().err.splitlines()[0]
+    assert "scenes/000002.png" in said and "No such file" in said
+    assert "Traceback" not in said and len(said) < 120

@@ -160,7 +160,7 @@ def section(**changes):
         (dict(score_thr="calibrated"), "unknown.score_thr must be a number"),
         (dict(score_thr=1.0), r"unknown.score_thr must lie in \[0, 1\)"),
         (dict(sort_thr=0.3), "unknown has the unknown key 'sort_thr'; did you mean 'score_thr'"),
-        (dict(fitted_for={}), "unknown.fitted_for has no 'id_overlap'"),
+        (dict(fitted_for={}), "unknown.fitted_for has no 'agreement_weight'"),
         (dict(vocabulary="common"), "unknown.vocabulary must be an object"),
     ],
 )
@@ -391,7 +391,7 @@ def make_test(home, part, words=WORDS, **options):
         folder.add(name, part)
         folder.add_cells(name, cells)
     folder.add_feats({"model": np.eye(2)}, {"vocabulary": np.array([[1.0, 0], [0, 1], [1, 0]])})
-    settings = UnknownOptions(vocabulary=WORDS, **options).record()
+    settings = UnknownOptions(vocabulary=WORDS, share=0.2, **options).record()
     if words:
         results["unknown"] = dict(words=list(words), options=settings)
     folder.finish(results)
@@ -402,6 +402,7 @@ def make_test(home, part, words=WORDS, **options):
 def test_cells_of_a_test_calibrate_unknown_objects(cfg, recorded, tmp_path):
     part = BoxRecords.load(recorded)
     seek_unknown(cfg, WORDS)
+    cfg.model.test_cfg.unknown.id_weight = 0  # scores are the word's
     file = make_test(tmp_path / "a", part)
     limits = ThresholdOptions(a=0.25, hot=1)
     section = calibrate(cfg, WEIGHTS, records=file, limits=limits).unknown

@@ -69,7 +69,7 @@ def boxes(scores=()):
 
 
 def run_of(sets, records=None, truths=None, cut=None, **options):
-    settings = UnknownOptions(vocabulary=tuple(WORDS), **options).record()
+    settings = UnknownOptions(vocabulary=tuple(WORDS), id_weight=0, **options).record()
     results = dict(sets={name: {} for name in sets}, unknown=dict(words=WORDS, options=settings))
     if cut is not None:
         results["cuts"] = dict(run=dict(value=cut))
@@ -202,7 +202,8 @@ def made_test(tmp_path, rows, annotated=True, sets=("id_val", "id_val_clean", "i
     """A test of made-up boxes and cells by the metric."""
     file = tmp_path / "truth.json"
     file.write_text(json.dumps(truth(annotated)))
-    finder = SimpleNamespace(words=WORDS, options=UnknownOptions(vocabulary=tuple(WORDS)))
+    options = UnknownOptions(vocabulary=tuple(WORDS), id_weight=0)
+    finder = SimpleNamespace(words=WORDS, options=options)
     model = SimpleNamespace(
         class_names=["cat", "dog"],
         neg_labels=[],

@@ -99,7 +99,15 @@ def bare_results(
 
 def unknown_section() -> dict:
     """Unknown objects of a calibration file."""
-    search = dict(id_overlap=0.5, nms=0.5, max_per_img=100, min_size=4, share=0.2)
+    search = dict(
+        id_weight=0.25,
+        agreement_weight=12,
+        id_overlap=0.5,
+        nms=0.5,
+        max_per_img=100,
+        min_size=4,
+        share=0.2,
+    )
     found = dict(score_thr=0.4, words=["kite", "fork"], word_rates=[0.0, 0.1], a=0.5, b=0.1)
     found |= dict(background_per_image=0.4, on_known_share=0.05, hot_share=0.2, images=10)
     found |= dict(hot=[["shrub", 0.9]], known_objects=20, id_cut=0.3, found_on="id_val")
