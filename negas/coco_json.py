@@ -81,6 +81,33 @@ def check_images(data: object, where: str, files: bool = False, sizes: bool = Fa
     return data["images"]
 
 
+def unlabelled_objects(data: dict, where: str) -> list[dict]:
+    """Objects that are there and of no category, so that no reader of COCO meets them.
+
+    Args:
+        data: a sound COCO dict.
+        where: what to call it in errors.
+
+    Returns:
+        Its list ``unlabelled``: each has ``image_id`` and ``bbox``, perhaps a ``name``; empty
+        without the list.
+
+    Raises:
+        ValueError: it is no such list.
+    """
+    things = data.get(UNLABELLED, [])
+    if not isinstance(things, list) or not all(isinstance(thing, dict) for thing in things):
+        raise ValueError(
+            f"{where}: {UNLABELLED!r} must be a list of objects with image_id and bbox, got "
+            f"{shown(things)}"
+        )
+    images = {image["id"] for image in data["images"]}
+    for index, thing in enumerate(things):
+        if fault := _fault_of(thing | dict(category_id=0), images, {0}, ()):
+            raise ValueError(f"{where}: entry {index} of {UNLABELLED!r} {fault}")
+    return things
+
+
 def completed(ann: dict) -> dict:
     """A sound annotation with ``area`` and ``iscrowd``, which many tools leave out or null."""
     usual = dict(area=round(float(ann["bbox"][2] * ann["bbox"][3]), 4), iscrowd=0)

@@ -129,17 +129,21 @@ def find_by_groups(
     id_cut: float,
     groups: Sequence[Sequence[int]],
     feats: np.ndarray | None = None,
-    least: float = 0.02,
+    least: float | Sequence[float] = 0.02,
 ) -> list[UnknownBoxes]:
-    """:func:`find_unknown` with several parts of the vocabulary, all for one meeting of words."""
+    """:func:`find_unknown` with several parts of the vocabulary at the cost of the largest one.
+
+    ``least`` may be a threshold for each part.
+    """
     cells, boxes, options = run.cells[name], run.records[name], options_of(run)
     feats = run.word_feats if feats is None else feats
     agreement = np.ones(len(cells), np.float32) if cells.agreement is None else cells.agreement
     known = cells.id_logits.max(1)
     kept = rows_by_image(boxes.image_ids, np.flatnonzero(boxes.scores >= np.float32(id_cut)))
+    least = [least] * len(groups) if isinstance(least, int | float) else least
     return [
-        _found(cells, best, known, agreement, boxes, kept, options, least)
-        for best in best_of_words(cells, feats, groups)
+        _found(cells, best, known, agreement, boxes, kept, options, bound)
+        for best, bound in zip(best_of_words(cells, feats, groups), least, strict=True)
     ]
 
 

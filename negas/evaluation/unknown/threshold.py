@@ -21,7 +21,7 @@ from negas.unknown.thresholds import (
 )
 
 from ..recorded import Recorded
-from .boxes import find_unknown, id_cut_of, options_of, word_logits
+from .boxes import find_by_groups, id_cut_of, options_of, word_logits
 
 
 def threshold_of(run: Recorded) -> UnknownThreshold:
@@ -168,9 +168,18 @@ class Validation:
 
     def errors(self, columns: Sequence[int], feats: np.ndarray, least: float = LEAST) -> Errors:
         """What unknown objects by some of the words cost."""
-        found = find_unknown(self.run, self.name, self.id_cut, columns, feats, least)
-        parts = (found.image_ids, found.bboxes, found.scores)
-        return Errors.of(self.cells.images, *parts, self.objects)
+        return self.errors_by_groups([columns], feats, least)[0]
+
+    def errors_by_groups(
+        self, groups: Sequence[Sequence[int]], feats: np.ndarray, least: float = LEAST
+    ) -> list[Errors]:
+        """:meth:`errors` of several parts of the vocabulary."""
+        return [
+            Errors.of(
+                self.cells.images, found.image_ids, found.bboxes, found.scores, self.objects
+            )
+            for found in find_by_groups(self.run, self.name, self.id_cut, groups, feats, least)
+        ]
 
     def lowest(self, errors: Errors, limits: ThresholdOptions) -> float:
         """The lowest threshold that keeps to the limits.
