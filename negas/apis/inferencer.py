@@ -67,7 +67,7 @@ class Inferencer(DetInferencer):
             known; ``False``: none; ``True``: in any case; a vocabulary (name or file); or fields of
             :class:`~negas.unknown.UnknownOptions` in place of the config's, ``score_thr`` being the
             calibrated one and ``id_score_thr`` the least confidence of a detection unless given.
-            Words that nobody names are the calibration's, or the shipped ones.
+            Words that are not named here are the calibration's, else the config's or shipped ones.
 
     Raises:
         FileNotFoundError: config, checkpoint, bank, vocabulary or calibration do not exist.

@@ -28,7 +28,8 @@ class UnknownSearch:
     Args:
         wanted: ``None``: as the config says, if a threshold is known; ``False``: none; ``True``: in
             any case; a vocabulary; or fields of :class:`~negas.unknown.UnknownOptions` in place of
-            the config's. A vocabulary that nobody names is the calibration's, or the shipped one.
+            the config's. Words that are not named here are the calibration's, else the config's or
+            the shipped ones.
         model: ``model`` of a config with the run's labels, changed in place.
         class_names: the run's ID names.
         calibration: the one that will be tried; it says something only if it is of these names.
@@ -53,7 +54,8 @@ class UnknownSearch:
         self._tell = tell
         self.asked = wanted is not None and wanted is not False
         test_cfg = model.setdefault("test_cfg", ConfigDict())
-        given, self._own_cut = _settings(wanted, test_cfg.get("unknown"))
+        given, own = _settings(wanted, test_cfg.get("unknown"))
+        self._own_cut, named = "id_score_thr" in own, "vocabulary" in own
         of_these = calibration is not None and _names(calibration) == list(class_names)
         section = calibration.unknown if of_these else None
         if given is None and section is not None and wanted is None:
@@ -69,17 +71,20 @@ class UnknownSearch:
         options = UnknownOptions.from_settings(given, key, section=True)
         words = set(vocabulary_of(options, class_names).words)
         test_cfg.unknown = ConfigDict(given)
-        if options.is_calibrated:  # a number is given
-            return
-        if section is not None:
-            self.words, self.score_thr = tuple(section["words"]), float(section["score_thr"])
-            if foreign := [word for word in self.words if word not in words]:
+        # a number for words that are named needs no calibration
+        if section is not None and not (options.is_calibrated and named):
+            foreign = [word for word in section["words"] if word not in words]
+            if not options.is_calibrated and foreign:
                 raise ValueError(
                     f"{where} has a threshold for other words: {shown(foreign[0])} is none of the "
                     "vocabulary, or names an ID class; fit one for this vocabulary with "
                     "tools/calibrate.py, or give a threshold (--unknown-thr)"
                 )
-        else:
+            if not foreign:
+                self.words = tuple(section["words"])
+                number = options.score_thr if options.is_calibrated else section["score_thr"]
+                self.score_thr = float(number)
+        elif not options.is_calibrated:
             self._without()
 
     def _without(self) -> None:
@@ -105,8 +110,9 @@ class UnknownSearch:
         if self.words is None:
             return
         if calibration is None:
-            model.finder = None
-            self._without()
+            if not model.finder.options.is_calibrated:
+                model.finder = None
+                self._without()
         else:
             model.finder.calibrate(self.words, self.score_thr)
 
@@ -143,15 +149,17 @@ def append_unknown(result: dict, found: InstanceData) -> None:
         result["known"] += [False] * count
 
 
-def _settings(wanted: Wanted, config: Mapping[str, Any] | None) -> tuple[dict | None, bool]:
-    """Fields of the options, and whether the cut of hiding ID boxes was asked for."""
+def _settings(
+    wanted: Wanted, config: Mapping[str, Any] | None
+) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """Fields of the options, and those of them that were asked for."""
     base = dict(config or {})
     if wanted is False:
-        return None, False
+        return None, {}
     if wanted is None:
-        return base or None, False
+        return base or None, {}
     if wanted is True:
-        return base, False
+        return base, {}
     if isinstance(wanted, str | os.PathLike):
         wanted = dict(vocabulary=os.fspath(wanted))
     elif not isinstance(wanted, Mapping):
@@ -161,7 +169,7 @@ def _settings(wanted: Wanted, config: Mapping[str, Any] | None) -> tuple[dict | 
         )
     if "vocabulary" in wanted:  # a threshold belongs to its words
         base["score_thr"] = CALIBRATED
-    return base | dict(wanted), "id_score_thr" in wanted
+    return base | dict(wanted), dict(wanted)
 
 
 def _names(calibration: Calibration) -> list[str]:

@@ -10,11 +10,13 @@ import torch
 from pycocotools.coco import COCO
 
 from negas.apis import Inferencer, inferencer
-from negas.apis.calibration import Calibration, default_path, identity
+from negas.apis.calibration import Calibration, default_path, identity, search_of
+from negas.apis.unknown import finds_unknown
 from negas.boxes import box_iou
 from negas.cli import load_config
 from negas.models.unknown import vocabulary_of
 from negas.unknown import UnknownOptions
+from tests.helpers.fake_runs import unknown_section
 from tests.helpers.shipped_emoji import CONFIG, WEIGHTS, copy_weights, draw_scenes
 from tests.helpers.yolo_world import ROOT
 
@@ -45,6 +47,12 @@ def seeker():
     return build(unknown=dict(vocabulary="common", score_thr=0.2))
 
 
+def section(words, finder):
+    """The part of a calibration that is about unknown objects."""
+    own = dict(words=list(words), word_rates=[0.0] * len(words), hot=[], score_thr=0.1)
+    return unknown_section() | own | dict(fitted_for=search_of(finder))
+
+
 @pytest.fixture(scope="module")
 def calibration(seeker):
     """One by which about every second ID box is unknown, as is what is like one of some words."""
@@ -56,7 +64,7 @@ def calibration(seeker):
         counts=dict(images=6, detections=9),
         fitted_for=identity(seeker.model, WEIGHTS),
         source={},
-        unknown=dict(words=list(WORDS), score_thr=0.1),
+        unknown=section(WORDS, seeker.model.finder),
     )
 
 
@@ -148,7 +156,7 @@ def test_a_calibration_of_other_labels_brings_none(calibration, tmp_path):
     calibration.save(default_path(weights))
     for labels in (dict(classes=["tent", "dog"], negatives=[]), dict(negatives=["fox"])):
         chosen = build(weights=weights, **labels)
-        assert chosen.calibration is None and not chosen.model.finder
+        assert chosen.calibration is None and not finds_unknown(chosen.model)
         with pytest.raises(ValueError, match="no calibration of these labels and weights has one"):
             build(weights=weights, unknown=True, **labels)
     own = build(weights=weights, classes=["tent", "dog"], negatives=[], unknown=FIELDS)
@@ -164,8 +172,10 @@ def test_a_calibration_without_the_section_brings_none(calibration, nothing_is_l
 @pytest.mark.parametrize(
     ("words", "vocabulary"), [([*WORDS, "horse"], None), (WORDS, ["tent", "kettle"])]
 )
-def test_a_calibration_of_other_words_is_refused(calibration, words, vocabulary, nothing_is_loaded):
-    other = dataclasses.replace(calibration, unknown=dict(words=list(words), score_thr=0.1))
+def test_a_calibration_of_other_words_is_refused(
+    seeker, calibration, words, vocabulary, nothing_is_loaded
+):
+    other = dataclasses.replace(calibration, unknown=section(words, seeker.model.finder))
     wanted = dict(vocabulary=vocabulary) if vocabulary else True
     first = "horse" if vocabulary is None else "harpsichord"
     with pytest.raises(ValueError, match=f"the calibration has .* other words: '{first}' is none"):

@@ -56,11 +56,11 @@ def test_damage_is_repaired(tmp_path, victim, damage):
     assert ensure_split(writer(), tmp_path) == "intact"
 
 
-@pytest.mark.parametrize("manifest", [None, "{", "[]", '{"recipe": 1, "files": {}}'])
+@pytest.mark.parametrize("manifest", ["{", "[]", '{"recipe": 1, "files": {}}'])
 def test_half_made_or_unreadable_is_finished(tmp_path, manifest):
     ensure_split(writer(), tmp_path)
     before, path = digests(tmp_path), tmp_path / "manifest" / "near_ood.json"
-    path.unlink() if manifest is None else path.write_text(manifest)
+    path.write_text(manifest)
     (tmp_path / "near_ood" / "000004.png").unlink()
     assert ensure_split(writer(), tmp_path) in {"made", "repaired"}
     assert digests(tmp_path) == before
@@ -80,7 +80,7 @@ def test_a_smaller_or_other_set_replaces_the_old_one(tmp_path):
     ensure_split(writer(num=5), tmp_path)
     ensure_split(writer(num=3), tmp_path)
     assert len(list((tmp_path / "near_ood").iterdir())) == 3
-    assert ensure_split(writer(num=3, seed=1), tmp_path) == "repaired"
+    assert ensure_split(writer(num=3, seed=1), tmp_path) == "made"
 
 
 @pytest.mark.parametrize("name", ["id_test", "far_ood"])
@@ -143,3 +143,30 @@ def test_a_split_that_is_none_is_refused(capsys):
     with pytest.raises(SystemExit):
         call_tool("make_emoji_world", "--splits", "test")
     assert "invalid choice: 'test'" in capsys.readouterr().err
+
+
+def test_pictures_of_others_stay(tmp_path):
+    """They are numbered as a split's."""
+    other = tmp_path / "near_ood" / "000009.png"
+    other.parent.mkdir()
+    other.write_bytes(b"a holiday")
+    with pytest.raises(FileExistsError, match="give another folder"):
+        ensure_split(writer(), tmp_path)
+    assert other.read_bytes() == b"a holiday" and len(digests(tmp_path)) == 1
+
+
+def test_a_split_that_was_cut_off_is_made_anew(tmp_path, monkeypatch):
+    def stop(done):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ensure_split(writer(), tmp_path, stop)
+    assert ensure_split(writer(), tmp_path) == "made"
+    ensure_split(writer(), tmp_path / "whole")
+    whole = digests(tmp_path / "whole")
+    assert {name: digests(tmp_path)[name] for name in whole} == whole
+
+
+def test_another_seed_is_no_repair(tmp_path):
+    ensure_split(writer(), tmp_path)
+    assert ensure_split(writer(seed=1), tmp_path) == "made"

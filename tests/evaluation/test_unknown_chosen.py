@@ -12,6 +12,7 @@ from negas.records import BoxRecords
 from negas.reports.html import unknown_objects
 from negas.unknown import UnknownOptions
 
+PLAIN = dict(id_weight=0.0, agreement_weight=0.0)  # a score is the word's sigmoid
 WORDS = ["kettle", "tent", "stew"]
 LOGITS = [[2.0, 1.0, -3.0], [-2.0, -1.0, 1.0], [-4.0, -4.0, -4.0]]  # of cells and words
 
@@ -29,7 +30,7 @@ def boxes_of(labels, logits, embeddings=None):
 
 
 def run_with(threshold=None, score_thr="calibrated", cells=True):
-    about = dict(words=WORDS, options=UnknownOptions(score_thr=score_thr).record())
+    about = dict(words=WORDS, options=UnknownOptions(score_thr=score_thr, **PLAIN).record())
     if threshold:
         about["threshold"] = threshold
     low = [[-6.0, -6.0]] * 3

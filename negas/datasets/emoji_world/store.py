@@ -16,17 +16,19 @@ def ensure_split(writer: SplitWriter, out: Path, progress: Progress = lambda don
     """Make one split under `out`, or leave it alone if it is complete and intact.
 
     Layout: `<split>/000001.png`, `annotations/<split>.json`, `manifest/<split>.json` (recipe and
-    sha256 of every file; written last, so that its presence means "was finished").
+    sha256 of every file; without files as long as the split is not finished).
     `progress` is called with the number of images just finished.
 
     Returns `intact`, `repaired` or `made`.
 
     Raises:
+        FileExistsError: pictures lie there that are no split's, and would be lost.
         OSError: the folder cannot be written.
     """
     manifest_path = out / "manifest" / f"{writer.split.name}.json"
     manifest = _read_manifest(manifest_path)
-    if manifest and manifest["recipe"] == _recipe(writer):
+    same = bool(manifest and manifest["files"]) and manifest["recipe"] == _recipe(writer)
+    if same:
         damaged = [
             name for name, digest in manifest["files"].items() if not _fits(out / name, digest)
         ]
@@ -36,15 +38,21 @@ def ensure_split(writer: SplitWriter, out: Path, progress: Progress = lambda don
         if _repair(writer, out, manifest["files"], damaged):
             progress(writer.num)
             return "repaired"
+    place = out / writer.split.name
+    if not manifest_path.is_file() and any(place.glob("[0-9]*.png")):
+        raise FileExistsError(
+            f"{str(place)!r} holds pictures that are none of this benchmark; give another folder "
+            "(--out), or move them"
+        )
     _make(writer, out, manifest_path, progress)
-    return "repaired" if manifest else "made"
+    return "repaired" if same else "made"
 
 
 def _make(writer: SplitWriter, out: Path, manifest_path: Path, progress: Progress) -> None:
     split = writer.split.name
-    manifest_path.unlink(missing_ok=True)
-    for folder in (out / split, out / "annotations", manifest_path.parent):
+    for folder in (manifest_path.parent, out / split, out / "annotations"):
         make_folder(folder)
+    _write_manifest(manifest_path, writer, {})
     wanted = {writer.file_name(i) for i in range(1, writer.num + 1)}
     for path in (out / split).glob("[0-9]*.png"):  # left over from a larger set
         if path.name not in wanted:
@@ -58,10 +66,11 @@ def _make(writer: SplitWriter, out: Path, manifest_path: Path, progress: Progres
         progress(1)
     for name, text in writer.annotations(boxes).items():
         files[f"annotations/{name}"] = _write(out / "annotations" / name, text.encode())
-    _write(
-        manifest_path,
-        json.dumps({"recipe": _recipe(writer), "files": files}, indent=0).encode(),
-    )
+    _write_manifest(manifest_path, writer, files)
+
+
+def _write_manifest(path: Path, writer: SplitWriter, files: dict[str, str]) -> None:
+    _write(path, json.dumps({"recipe": _recipe(writer), "files": files}, indent=0).encode())
 
 
 def _repair(writer: SplitWriter, out: Path, files: dict[str, str], damaged: list[str]) -> bool:
