@@ -100,7 +100,9 @@ class Inferencer(DetInferencer):
         self.weights = str(weights)
         found, where = self._find(calibration)
         names = read_names(cfg.model.get("class_names") or (), "model.class_names")
-        self._search = UnknownSearch(unknown, cfg.model, names, found, where)
+        self._search = UnknownSearch(
+            unknown, cfg.model, names, found, where, calibration is not None
+        )
         check_bank(cfg)
         cfg.model.setdefault("test_cfg", {}).update(
             keep_logits=True, keep_embeddings=False, keep_cells=False
