@@ -34,6 +34,7 @@ class UnknownSearch:
         class_names: the run's ID names.
         calibration: the one that will be tried; it says something only if it is of these names.
         where: what to call it in errors.
+        tell: say so where there is no threshold; whoever fits one wants none.
 
     Raises:
         ValueError: settings that cannot be, a vocabulary that is unreadable or names ID classes
@@ -48,7 +49,9 @@ class UnknownSearch:
         class_names: Sequence[str],
         calibration: Calibration | None,
         where: str,
+        tell: bool = True,
     ) -> None:
+        self._tell = tell
         self.asked = wanted is not None and wanted is not False
         test_cfg = model.setdefault("test_cfg", ConfigDict())
         given, own = _settings(wanted, test_cfg.get("unknown"))
@@ -91,11 +94,12 @@ class UnknownSearch:
                 "unknown objects need a threshold, and no calibration of these labels and weights "
                 "has one; fit one with tools/calibrate.py, or give a number (--unknown-thr)"
             )
-        print_log(
-            f"{WHERE}: no calibration says from which score on an object is unknown, so that none "
-            "is sought",
-            "current",
-        )
+        if self._tell:
+            print_log(
+                f"{WHERE}: no calibration says from which score on an object is unknown, so that "
+                "none is sought",
+                "current",
+            )
 
     def apply(self, model: OODDetector, calibration: Calibration | None) -> None:
         """Give the detector its threshold, if the calibration turned out to be its own.
@@ -134,7 +138,7 @@ def append_unknown(result: dict, found: InstanceData) -> None:
     """
     boxes, count = len(result["labels"]), len(found)
     result["unknown_like"] = [None] * boxes + list(found.unknown_like)
-    result["unknown_like_score"] = [None] * boxes + found.scores.tolist()
+    result["unknown_like_score"] = [None] * boxes + found.word_scores.tolist()
     result["bboxes"] += found.bboxes.tolist()
     result["labels"] += found.labels.tolist()
     result["label_names"] += [UNKNOWN_NAME] * count

@@ -52,7 +52,9 @@ def test_unknown_objects_are_part_of_it(scenes, weights, capsys):
     assert section["words"] == ["kite", "fork", "hat", "piano", "lamp", "lion"]
     assert (section["a"], section["b"], section["hot_share"]) == (1, 0.3, 0.9)
     assert section["vocabulary"]["source"] == str(words)
-    lines = capsys.readouterr().out.splitlines()
+    out, err = capsys.readouterr()
+    assert "no calibration says" not in out + err, "one is being made"
+    lines = out.splitlines()
     text = " ".join(line.strip() for line in lines)
     assert "unknown objects: 0 of 6 words are hot" in text
     assert f"unknown objects from a score of {section['score_thr']:.4f} (calibrated)" in text
