@@ -15,6 +15,7 @@ import numpy as np
 from negas.text import listed, shown
 
 LISTS = ("images", "annotations", "categories")
+UNLABELLED = "unlabelled"  # objects of no category, a list beside these that COCO's readers skip
 _IDS = (int, str, Integral)  # the abstract ones, slow to ask, are those of numpy
 _NUMBERS = (float, int, Real)
 _LARGEST = 2**63 - 1  # of ids and of numbers in general
@@ -78,6 +79,33 @@ def check_images(data: object, where: str, files: bool = False, sizes: bool = Fa
     _check_list(data, where, "images")
     _check_images(data["images"], where, files, sizes)
     return data["images"]
+
+
+def unlabelled_objects(data: dict, where: str) -> list[dict]:
+    """Objects that are there and of no category, so that no reader of COCO meets them.
+
+    Args:
+        data: a sound COCO dict.
+        where: what to call it in errors.
+
+    Returns:
+        Its list ``unlabelled``: each has ``image_id`` and ``bbox``, perhaps a ``name``; empty
+        without the list.
+
+    Raises:
+        ValueError: it is no such list.
+    """
+    things = data.get(UNLABELLED, [])
+    if not isinstance(things, list) or not all(isinstance(thing, dict) for thing in things):
+        raise ValueError(
+            f"{where}: {UNLABELLED!r} must be a list of objects with image_id and bbox, got "
+            f"{shown(things)}"
+        )
+    images = {image["id"] for image in data["images"]}
+    for index, thing in enumerate(things):
+        if fault := _fault_of(thing | dict(category_id=0), images, {0}, ()):
+            raise ValueError(f"{where}: entry {index} of {UNLABELLED!r} {fault}")
+    return things
 
 
 def completed(ann: dict) -> dict:

@@ -197,9 +197,9 @@ class Inferencer(DetInferencer):
             [n][4] xyxy in its pixels, each with one label, ``labels``, ``label_names``, ``scores``
             (confidence), ``id_scores`` (larger = known) and, with a calibration, ``known``. Where
             unknown objects are sought, they follow in the same lists: label -1, name ``unknown``,
-            score of their word, ``id_scores`` None, ``known`` False; ``unknown_like`` is the word
-            and ``unknown_like_score`` its score again, both None for the boxes of ID names. Data
-            samples keep them apart, as ``unknown_instances``.
+            :func:`negas.unknown.unknown_scores`, ``id_scores`` None, ``known`` False;
+            ``unknown_like`` is the nearest word and ``unknown_like_score`` its sigmoid, both None
+            for the boxes of ID names. Data samples keep them apart, as ``unknown_instances``.
             ``visualization``: painted pictures.
             ``unreadable``: ``dict(path, reason)`` of inputs that were left out.
 
@@ -364,7 +364,9 @@ class Inferencer(DetInferencer):
         if not finds_unknown(self.model):
             return None
         finder = self.model.finder
-        return finder.options.record() | dict(vocabulary=list(finder.words))
+        words = "\n".join(finder.words).encode()
+        about = dict(words=len(finder.words), words_sha256=hashlib.sha256(words).hexdigest())
+        return finder.options.record() | dict(vocabulary=about)
 
     def _info(self, threshold: float) -> dict:
         """What stands in ``predictions.json`` beside the boxes."""

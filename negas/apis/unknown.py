@@ -138,7 +138,7 @@ def append_unknown(result: dict, found: InstanceData) -> None:
     """
     boxes, count = len(result["labels"]), len(found)
     result["unknown_like"] = [None] * boxes + list(found.unknown_like)
-    result["unknown_like_score"] = [None] * boxes + found.scores.tolist()
+    result["unknown_like_score"] = [None] * boxes + found.word_scores.tolist()
     result["bboxes"] += found.bboxes.tolist()
     result["labels"] += found.labels.tolist()
     result["label_names"] += [UNKNOWN_NAME] * count

@@ -59,8 +59,8 @@ class Recorded:
         objects: annotated objects for the open-set metrics so far, by set and by what crowds and
             difficult objects count as.
         pairs: boxes on these objects so far, by set.
-        unknown_boxes: boxes of unknown objects that have no ID label, by set, such as those of a
-            vocabulary; empty where the detector has none.
+        unknown_boxes: boxes of unknown objects that have no ID label, by set, as far as they were
+            sought (:func:`~.unknown.unknown_boxes_of`); empty where the detector has none.
     """
 
     path: Path
@@ -197,6 +197,7 @@ class Recorded:
             self.__dict__.pop(name, None)
         for kept in (self.truths, self.samples, self.objects, self.pairs, self._with_banks):
             kept.clear()
+        self.unknown_boxes.clear()
 
     @property
     def has_cells(self) -> bool:

@@ -35,6 +35,7 @@ from .cuts import find_cut
 from .objects.object_rows import object_counts, oscr_numbers, paired_rows_of
 from .provenance import describe_bank, leaks_of
 from .recorded import MODEL_BANK, Recorded
+from .unknown.boxes import unknown_boxes_of
 
 DEFAULT_ROTATIONS = 5
 NO_BANK, NO_CONTROL = "none", "none"
@@ -233,6 +234,8 @@ def rows_by_preset(
     jobs = [(score, bank) for score in scoring.scores for bank in banks_of(score, scoring.banks)]
     # numpy and torch release the interpreter lock: sorting a million scores fills both cores
     joint = _joint([*(taken.rows for taken in samples), paired_rows_of(run)])
+    if any(taken.preset.protocol == "objects" for taken in samples):
+        unknown_boxes_of(run)  # once, not in both threads
     with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
         work = partial(_rows, run, samples, joint, scoring)
 

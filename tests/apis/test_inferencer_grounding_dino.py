@@ -35,7 +35,7 @@ def fitted(cfg, project):
 
 @pytest.fixture(scope="module")
 def judge(cfg, project, fitted):
-    return Inferencer(cfg, project / "base.pth", "cpu", show_progress=False)
+    return Inferencer(cfg, project / "base.pth", "cpu", show_progress=False, unknown=False)
 
 
 def validation_images(cfg):

@@ -46,6 +46,11 @@ def test_calibrate_then_infer(images, weights, tmp_path, capsys):
     assert infer(images, weights, tmp_path / "out", "--batch-size", 8) == 0
     out, err = capsys.readouterr()
     rows = json.loads((tmp_path / "out/predictions.json").read_text())["annotations"]
+    objects = [row for row in rows if row["label"] == "unknown"]
+    rows = [row for row in rows if row["label"] != "unknown"]
+    assert objects and f"{len(objects)} unknown objects beside them" in out
+    assert {row["unknown_like"] for row in objects} <= {*fitted["unknown"]["words"]}
+    assert min(row["score"] for row in objects) >= fitted["unknown"]["score_thr"]
     known = sum(row["known"] for row in rows)
     assert f"24 pictures, {len(rows)} boxes: {known} known, {len(rows) - known} unknown" in out
     assert "warning" not in err

@@ -8,12 +8,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from negas.coco_json import UNLABELLED
+
 from .atlas import Atlas
 from .scenes import Scene, SceneComposer, scene_generator
 from .vocabulary import HELD_OUT_STYLES, SEEN_STYLES, EmojiClass, group_names, load_classes
 
 PNG_LEVEL = 1  # zlib level: the grain hardly compresses, so more effort buys little
 ID_CATEGORIES = "id"
+
+Objects = tuple[np.ndarray, list[str]]  # xyxy boxes [N, 4] and N names
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class SplitWriter:
 
     def recipe(self) -> dict:
         """Everything that was chosen; a stored set with another recipe is out of date."""
-        return {"version": 2, "seed": self.seed, **asdict(self.split), "num": self.num}
+        return {"version": 3, "seed": self.seed, **asdict(self.split), "num": self.num}
 
     def scene(self, image_id: int) -> Scene:
         """Draw one scene; `image_id` starts at 1."""
@@ -115,11 +119,17 @@ class SplitWriter:
             for i, name in enumerate(names, start=1)
         ]
 
-    def annotations(self, boxes: dict[int, tuple[np.ndarray, list[str]]]) -> dict[str, str]:
+    def annotations(
+        self, boxes: dict[int, Objects], unlabelled: dict[int, Objects]
+    ) -> dict[str, str]:
         """COCO JSON texts by file name: `<split>.json`, and `<split>_noann.json` for an OOD set.
 
-        `boxes` maps an image id to its xyxy boxes [N, 4] and N names. The twin without annotations
-        lists the ID categories, as evaluators for ID classes expect.
+        The twin without annotations lists the ID categories, as evaluators for ID classes expect.
+
+        Args:
+            boxes: by image id, the labelled objects.
+            unlabelled: likewise, those that no reader of COCO sees: a list of its own,
+                ``unlabelled``, of ``image_id``, ``bbox`` and ``name``, if the split has any.
         """
         side = self.composer.size
         images = [
@@ -143,6 +153,16 @@ class SplitWriter:
         info = {"description": f"EmojiWorld {self.split.name}, synthetic emoji scenes"}
         full = {"info": info, "images": images, "annotations": rows}
         texts = {self.split.name: full | {"categories": self.categories(self.names)}}
+        if self.split.unlabelled[1]:
+            texts[self.split.name][UNLABELLED] = [
+                {
+                    "image_id": image_id,
+                    "bbox": [int(x) for x in (left, top, right - left, bottom - top)],
+                    "name": name,
+                }
+                for image_id, (corners, names) in unlabelled.items()
+                for (left, top, right, bottom), name in zip(corners.tolist(), names, strict=True)
+            ]
         if self.split.is_ood:
             identity = self.categories(group_names(self.classes, "id"))
             texts[f"{self.split.name}_noann"] = full | {"annotations": [], "categories": identity}

@@ -57,14 +57,15 @@ def _make(writer: SplitWriter, out: Path, manifest_path: Path, progress: Progres
     for path in (out / split).glob("[0-9]*.png"):  # left over from a larger set
         if path.name not in wanted:
             path.unlink()
-    boxes, files = {}, {}
+    boxes, unlabelled, files = {}, {}, {}
     for image_id in range(1, writer.num + 1):
         scene = writer.scene(image_id)
         boxes[image_id] = (scene.boxes, scene.names)
+        unlabelled[image_id] = (scene.unlabelled_boxes, scene.unlabelled_names)
         name = f"{split}/{writer.file_name(image_id)}"
         files[name] = _write(out / name, writer.png(scene))
         progress(1)
-    for name, text in writer.annotations(boxes).items():
+    for name, text in writer.annotations(boxes, unlabelled).items():
         files[f"annotations/{name}"] = _write(out / "annotations" / name, text.encode())
     _write_manifest(manifest_path, writer, files)
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from negas.evaluation.recorded import Recorded
+from negas.evaluation.unknown.boxes import unknown_boxes_of
 from negas.metrics import LabeledBoxes, ObjectPairs, object_states, oscr, oscr_intervals, pair_boxes
 from negas.metrics.objects import KNOWN_STATES, OSCR_METRICS, UNKNOWN_STATES, state_counts
 from negas.metrics.open_set import Treatment, truth_boxes
@@ -146,7 +147,7 @@ def states_of(
     pairs = pairs_of(run, name)
     verdicts = values[name][np.searchsorted(np.unique(pairs.boxes), pairs.boxes)] >= tau
     shown = run.records[name].scores[pairs.boxes] >= np.float32(cut)
-    further = run.unknown_boxes.get(name)
+    further = unknown_boxes_of(run).get(name)
     if further is not None:
         further = replace(further, image_ids=further.image_ids.astype(str))
     return object_states(pairs, shown, verdicts, further)

@@ -21,6 +21,7 @@ from pycocotools.coco import COCO
 from negas.evaluation.cuts import validation_tau
 from negas.evaluation.recorded import Recorded
 from negas.evaluation.rows import NamedScore, bank_records, take_samples
+from negas.evaluation.unknown.boxes import unknown_boxes_of
 from negas.metrics import Preset
 from negas.records import ID
 from negas.scores import get_score
@@ -53,7 +54,7 @@ def add_owod(
         folders = {each: run.records[each].meta.get("img_dir", "") for each in sets}
         truths = {each: run.truth(each) for each in sets}
         refuse_shared_images(truths, folders, sets, f"{run.path}: preset {OWOD!r}")
-    about = benchmark_of(run.truth(ID))
+    about, more = benchmark_of(run.truth(ID)), unknown_boxes_of(run)
     for row in rows:
         if row["control"] != "none" or not row["num_id"]:
             continue
@@ -61,8 +62,8 @@ def add_owod(
         built = get_score(score.name, **score.options)
         tau = validation_tau(bank_records(run, score, bank), built, samples.cut.value)
         where = (samples, score, bank, row["ood_set"], tau)
-        numbers = open_set_row(run, *where, unknown=run.unknown_boxes, **TREATMENT)
-        boxes = [run.unknown_boxes[each].labels for each in sets if each in run.unknown_boxes]
+        numbers = open_set_row(run, *where, unknown=more, **TREATMENT)
+        boxes = [more[each].labels for each in sets if each in more]
         count = sum(map(len, boxes)) if boxes else None
         row[OWOD] = numbers | TREATMENT | about | dict(vocabulary_boxes=count)
 

@@ -6,14 +6,15 @@ kept. Shapes: N cells of a set, V words, n unknown objects.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from negas.metrics import LabeledBoxes
 from negas.metrics.matching import rows_by_image
-from negas.records import BoxRecords
+from negas.records import VALIDATION_SETS, BoxRecords
 from negas.token_labels import against_tokens
 from negas.unknown import UnknownOptions, unknown_rows, unknown_scores
 
@@ -71,16 +72,28 @@ def word_logits(
             take(part, against_tokens(embeddings, feats, cells.meta.get("token_reduce"))[0])
 
 
-def best_of_words(cells: BoxRecords, feats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Largest logit ``[N]`` of the words, float32, and which word it is of, int64 ``[N]``."""
-    logits, words = np.empty(len(cells), np.float32), np.empty(len(cells), np.int64)
+def best_of_words(
+    cells: BoxRecords, feats: np.ndarray, groups: Sequence[Sequence[int]]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Largest logit ``[N]`` of some words, float32, and which word it is of, int64 ``[N]``.
+
+    Args:
+        cells: N, with embeddings.
+        feats: of V words.
+        groups: columns of the words, for each result; each has at least one.
+    """
+    union = np.unique(np.concatenate([np.asarray(group, np.int64) for group in groups]))
+    places = [np.searchsorted(union, group) for group in groups]
+    best = [(np.empty(len(cells), np.float32), np.empty(len(cells), np.int64)) for _ in groups]
 
     def take(part: slice, found: np.ndarray) -> None:
-        words[part] = found.argmax(1)
-        logits[part] = found.max(1)
+        for (logits, words), place in zip(best, places, strict=True):
+            mine = found if len(place) == len(union) else found[:, place]
+            words[part] = union[place[mine.argmax(1)]]
+            logits[part] = mine.max(1)
 
-    word_logits(cells, feats, take)
-    return logits, words
+    word_logits(cells, feats[union], take)
+    return best
 
 
 def find_unknown(
@@ -105,15 +118,48 @@ def find_unknown(
         FileNotFoundError: the test kept no cells.
         ValueError: a file of the run cannot be read.
     """
-    cells, boxes = run.cells[name], run.records[name]
     feats = run.word_feats if feats is None else feats
-    columns = np.arange(len(feats)) if words is None else np.asarray(words, dtype=np.int64)
-    logits, best = best_of_words(cells, feats[columns])
-    options = options_of(run)
+    columns = range(len(feats)) if words is None else words
+    return find_by_groups(run, name, id_cut, [columns], feats, least)[0]
+
+
+def find_by_groups(
+    run: Recorded,
+    name: str,
+    id_cut: float,
+    groups: Sequence[Sequence[int]],
+    feats: np.ndarray | None = None,
+    least: float | Sequence[float] = 0.02,
+) -> list[UnknownBoxes]:
+    """:func:`find_unknown` with several parts of the vocabulary at the cost of the largest one.
+
+    ``least`` may be a threshold for each part.
+    """
+    cells, boxes, options = run.cells[name], run.records[name], options_of(run)
+    feats = run.word_feats if feats is None else feats
     agreement = np.ones(len(cells), np.float32) if cells.agreement is None else cells.agreement
-    of_cells = map(torch.from_numpy, (logits, cells.id_logits.max(1), agreement))
-    scores = unknown_scores(*of_cells, options).numpy()
+    known = cells.id_logits.max(1)
     kept = rows_by_image(boxes.image_ids, np.flatnonzero(boxes.scores >= np.float32(id_cut)))
+    least = [least] * len(groups) if isinstance(least, int | float) else least
+    return [
+        _found(cells, best, known, agreement, boxes, kept, options, bound)
+        for best, bound in zip(best_of_words(cells, feats, groups), least, strict=True)
+    ]
+
+
+def _found(
+    cells: BoxRecords,
+    best: tuple[np.ndarray, np.ndarray],
+    known: np.ndarray,
+    agreement: np.ndarray,
+    boxes: BoxRecords,
+    kept: Mapping,
+    options: UnknownOptions,
+    least: float,
+) -> UnknownBoxes:
+    logits, words = best
+    of_cells = map(torch.from_numpy, (logits, known, agreement))
+    scores = unknown_scores(*of_cells, options).numpy()
     chosen = []
     for image, rows in rows_by_image(cells.image_ids, np.flatnonzero(scores >= least)).items():
         hiding = boxes.bboxes[kept[image]] if image in kept else np.zeros((0, 4), np.float32)
@@ -123,7 +169,7 @@ def find_unknown(
     rows = np.concatenate(chosen) if chosen else np.zeros(0, np.int64)
     word_scores = 1 / (1 + np.exp(-logits[rows].astype(np.float64)))
     where = (cells.image_ids[rows], cells.bboxes[rows])
-    return UnknownBoxes(*where, scores[rows].astype(np.float64), columns[best[rows]], word_scores)
+    return UnknownBoxes(*where, scores[rows].astype(np.float64), words[rows], word_scores)
 
 
 def chosen_unknown(
@@ -139,20 +185,55 @@ def chosen_unknown(
     Returns:
         Nothing at all where the test kept no cells or has no threshold.
     """
-    about = (run.results or {}).get("unknown")
-    if not about or not run.has_cells:
+    chosen = _written_threshold(run)
+    if chosen is None:
         return {}, []
-    options = options_of(run)
-    threshold = about.get("threshold")
-    if threshold is None and options.is_calibrated:  # a number of the config's
-        threshold = dict(score_thr=options.score_thr, words=run.words)
-    if threshold is None:
-        return {}, []
+    least, words = chosen
     columns = {word: column for column, word in enumerate(run.words)}
-    used = [columns[word] for word in threshold["words"]]
-    least = threshold["score_thr"]
+    used = [columns[word] for word in words]
     found = {name: find_unknown(run, name, id_cut, used, least=least) for name in names}
     return found, run.words
+
+
+def unknown_boxes_of(run: Recorded) -> dict[str, LabeledBoxes]:
+    """``run.unknown_boxes``, filled from the cells of its test sets at the run's own threshold.
+
+    One choice for all presets and tables, whatever their cut: what the detector itself would show,
+    with the ID boxes over the cut of the run. Empty where the test kept no cells or has no
+    threshold.
+    """
+    if not run.unknown_boxes:
+        names = [name for name in run.sets if name not in VALIDATION_SETS]
+        label = len(run.id_labels)
+        for name, found in chosen_unknown(run, id_cut_of(run), names)[0].items():
+            labels = np.full(len(found.scores), label)
+            parts = (found.image_ids, found.bboxes, labels, found.scores)
+            run.unknown_boxes[name] = LabeledBoxes(*parts)
+    return run.unknown_boxes
+
+
+def id_cut_of(run: Recorded) -> float:
+    """ID boxes of this confidence hide what they lie on.
+
+    That which the threshold was found with, else the run's cut, else the detector's own.
+    """
+    results = run.results or {}
+    written = results.get("unknown", {}).get("threshold", {}).get("id_cut")
+    if written is not None:
+        return float(written)
+    cut = results.get("cuts", {}).get("run", {})
+    return float(cut["value"] if cut else options_of(run).id_score_thr)
+
+
+def _written_threshold(run: Recorded) -> tuple[float, Sequence[str]] | None:
+    """Least score and the words, as the test found them or the config has the number."""
+    about = (run.results or {}).get("unknown")
+    if not about or not run.has_cells:
+        return None
+    if "threshold" in about:
+        return about["threshold"]["score_thr"], about["threshold"]["words"]
+    options = options_of(run)
+    return (float(options.score_thr), run.words) if options.is_calibrated else None
 
 
 def options_of(run: Recorded) -> UnknownOptions:

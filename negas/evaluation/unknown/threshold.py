@@ -21,7 +21,7 @@ from negas.unknown.thresholds import (
 )
 
 from ..recorded import Recorded
-from .boxes import find_unknown, options_of, word_logits
+from .boxes import find_by_groups, id_cut_of, options_of, word_logits
 
 
 def threshold_of(run: Recorded) -> UnknownThreshold:
@@ -88,35 +88,14 @@ def find_threshold(
         FileNotFoundError: there are no cells, or the annotations are not where they were.
     """
     limits = limits or ThresholdOptions()
-    options = options_of(run)
-    if id_cut is None:
-        run_cut = run.results.get("cuts", {}).get("run", {})
-        id_cut = float(run_cut.get("value", options.id_score_thr))
-    name = validation_set(run)
-    cells, words = run.cells[name], run.words
-    where = f"{run.path}: no threshold of unknown objects can be found on the set {name!r}"
-    try:
-        objects = annotated_objects(run.truth(name), cells.meta["id_labels"], cells.images)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
-    background = cells.select(cells_on_background(cells.image_ids, cells.bboxes, objects))
-    firing = FiringWords(background.image_ids, len(words))
-    word_logits(background, run.word_feats, firing.take)
-    rates = firing.rates(len(cells.images))
+    options, words = options_of(run), run.words
+    images = Validation(run, id_cut)
+    rates = images.firing_rates(run.word_feats)
     fixed = options.is_calibrated
-    columns = np.flatnonzero(fixed | (rates <= limits.hot))
-    if not len(columns):
-        raise ValueError(
-            f"{where}: every word of the vocabulary fires on the background of more than "
-            f"{limits.hot:.0%} of its images; let words fire in more of them, or give other words"
-        )
+    columns = np.arange(len(words)) if fixed else images.cool(rates, limits.hot)
     least = max(float(options.score_thr), 1e-6) if fixed else LEAST
-    found = find_unknown(run, name, id_cut, columns, least=least)
-    errors = Errors.of(cells.images, found.image_ids, found.bboxes, found.scores, objects)
-    try:
-        score_thr = float(options.score_thr) if fixed else errors.lowest(limits.a, limits.b, least)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
+    errors = images.errors(columns, run.word_feats, least)
+    score_thr = float(options.score_thr) if fixed else images.lowest(errors, limits)
     stray, on_known = errors.rates(score_thr)
     hot = sorted(set(range(len(words))) - {*columns.tolist()}, key=lambda i: -rates[i])
     return UnknownThreshold(
@@ -132,10 +111,86 @@ def find_threshold(
         hot=tuple((words[i], float(rates[i])) for i in hot),
         images=len(errors.images),
         known_objects=len(errors.known[0]),
-        id_cut=id_cut,
-        found_on=name,
+        id_cut=images.id_cut,
+        found_on=images.name,
         source="config" if fixed else "calibrated",
     )
+
+
+class Validation:
+    """The ID validation images that thresholds of unknown objects come from.
+
+    Args:
+        run: with cells of them, and their annotations.
+        id_cut: ID boxes of this confidence hide what they lie on; ``None``: see
+            :func:`~.boxes.id_cut_of`.
+
+    Raises:
+        ValueError: there is no such set, or nothing is annotated in it.
+        FileNotFoundError: there are no cells, or the annotations are not where they were.
+    """
+
+    def __init__(self, run: Recorded, id_cut: float | None = None) -> None:
+        self.run, self.name = run, validation_set(run)
+        self.id_cut = id_cut_of(run) if id_cut is None else id_cut
+        self.cells = cells = run.cells[self.name]
+        self._where = (
+            f"{run.path}: no threshold of unknown objects can be found on the set {self.name!r}"
+        )
+        try:
+            self.objects = annotated_objects(
+                run.truth(self.name), cells.meta["id_labels"], cells.images
+            )
+        except ValueError as error:
+            raise ValueError(f"{self._where}: {error}") from error
+
+    def firing_rates(self, feats: np.ndarray) -> np.ndarray:
+        """Share of the images on whose background each of V words fires, ``[V]``."""
+        cells = self.cells
+        background = cells.select(cells_on_background(cells.image_ids, cells.bboxes, self.objects))
+        firing = FiringWords(background.image_ids, len(feats))
+        word_logits(background, feats, firing.take)
+        return firing.rates(len(cells.images))
+
+    def cool(self, rates: np.ndarray, hot: float) -> np.ndarray:
+        """Columns of the words that fire in at most a share ``hot`` of the images.
+
+        Raises:
+            ValueError: there is none.
+        """
+        columns = np.flatnonzero(rates <= hot)
+        if not len(columns):
+            raise ValueError(
+                f"{self._where}: every word of the vocabulary fires on the background of more than "
+                f"{hot:.0%} of its images; let words fire in more of them, or give other words"
+            )
+        return columns
+
+    def errors(self, columns: Sequence[int], feats: np.ndarray, least: float = LEAST) -> Errors:
+        """What unknown objects by some of the words cost."""
+        return self.errors_by_groups([columns], feats, least)[0]
+
+    def errors_by_groups(
+        self, groups: Sequence[Sequence[int]], feats: np.ndarray, least: float = LEAST
+    ) -> list[Errors]:
+        """:meth:`errors` of several parts of the vocabulary."""
+        return [
+            Errors.of(
+                self.cells.images, found.image_ids, found.bboxes, found.scores, self.objects
+            )
+            for found in find_by_groups(self.run, self.name, self.id_cut, groups, feats, least)
+        ]
+
+    def lowest(self, errors: Errors, limits: ThresholdOptions) -> float:
+        """The lowest threshold that keeps to the limits.
+
+        Raises:
+            ValueError: there is none.
+        """
+        try:
+            return errors.lowest(limits.a, limits.b)
+        except ValueError as error:
+            raise ValueError(f"{self._where}: {error}") from error
 
 
 def annotated_objects(
