@@ -1,4 +1,4 @@
-"""What unknown objects are chosen by: recall on a development set for other scores and vocabularies.
+"""What unknown objects are chosen by: recall on a development set for other scores and words.
 
 Thresholds come from ID validation images, each variant's own, so all cost the same there. Example,
 on EmojiWorld's strict near set, which no table of results reads:
