@@ -39,7 +39,8 @@ def relocate(node, scenes):
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
     out = tmp_path_factory.mktemp("scenes")
-    for name, num in (("id_val", 100), ("id_val_seen", 8), ("id_test", 150)):
+    sizes = dict(id_val=100, id_val_seen=8, id_val_clean=50, id_test=150)
+    for name, num in sizes.items():
         ensure_split(SplitWriter(SPLITS[name], ROOT / "data/emoji_world", num), out)
     for name in ("near_ood", "far_ood"):
         ensure_split(SplitWriter(SPLITS[name], ROOT / "data/emoji_world", 250), out)
@@ -71,6 +72,9 @@ def test_every_number_is_finite_and_the_detector_detects(run):
         assert 0 <= row["auroc"] <= 1 and 0 <= row["fpr95"] <= 1
         assert row["tpr"] >= 0.95 and row["num_id"] > 20 and row["num_ood"] > 20
         assert math.isfinite(row["threshold"])
+    found = report["unknown"]["threshold"]
+    assert found["found_on"] == "id_val_clean" and 0.02 < found["score_thr"] < 1
+    assert 0 < found["background_per_image"] <= 0.5 and 0 < found["on_known_share"] <= 0.1
 
 
 def test_the_oracle_bank_beats_no_bank_on_what_it_names(run):
