@@ -215,7 +215,7 @@ class OODMetric(BaseMetric):
             self.feats[name] = model.bank_feats(bank.neg_labels).detach().cpu().numpy()
         self.finder = model.finder if keeps_cells(model, stage) else None
         if self.finder is not None:
-            self.word_feats = model.bank_feats(self.finder.words).detach().cpu().numpy()
+            self.word_feats = self.finder.encode_with(model.bank_feats).cpu().numpy()
 
     def begin_set(self, name: str) -> None:
         """Start collecting ``id_val``, ``id_val_clean``, ``id`` or the OOD set of a name."""
