@@ -56,10 +56,14 @@ def print_numbers(work_dir: str) -> None:
     from negas.evaluation.run import Run
     from negas.reports.scores import run_tables
     from negas.reports.table import print_table
+    from negas.reports.unknown import unknown_table
 
-    if is_main_process() and (tables := run_tables(Run.load(work_dir))):  # none on an ID set alone
+    run = Run.load(work_dir)
+    if is_main_process() and (tables := run_tables(run)):  # none on an ID set alone
         print()
         print_table(tables[0])
+        if found := unknown_table(run.name, run.results.get("unknown", {}), brief=True):
+            print_table(found)
         print(f"all presets and banks: python tools/report.py {work_dir}")
         print(f"one page with pictures: python tools/html_report.py {work_dir}")
 

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from negas.files import check_names
 from negas.labels.bank import NegativeLabelBank
+from negas.labels.text_tower import seen_by_text_tower
 from negas.metrics import (
     PRESETS,
     Cut,
@@ -37,7 +38,7 @@ from negas.text import shown
 from .collect import RunFolder, files_of, read_truths, to_arrays, to_coco_results, to_records
 from .cuts import F1_RULES, f1_rule_cut
 from .objects.owod_rows import OWOD, add_owod, refuse_shared_images
-from .provenance import describe_sets, run_info
+from .provenance import describe_sets, run_info, text_tower_of
 from .recorded import MODEL_BANK, RESERVED_BANKS, VOCABULARY, Recorded
 from .rows import (
     NamedScore,
@@ -49,6 +50,7 @@ from .rows import (
     scoring_as_tested,
 )
 from .unknown import threshold_lines, threshold_of
+from .unknown.rows import unknown_section
 
 if TYPE_CHECKING:
     from negas.models.interface import OODDetector
@@ -83,7 +85,8 @@ class OODMetric(BaseMetric):
         min_score: boxes of lower confidence are not recorded; must be at most the cuts.
         banks: further label banks (name -> file) to score the same boxes with; needs
             ``test_cfg.keep_embeddings``. ``model`` is the name of the model's own bank.
-        rotations: draws of the rotated-bank control (same geometry, no meaning); needs embeddings.
+        rotations: draws of the rotated-bank control (same geometry, no meaning), and of the rotated
+            vocabulary of unknown objects; needs embeddings.
         seed: of the rotations.
         dump: write the records of every set to ``<work_dir>/records/<set>.npz``.
         plots: draw histograms and ROC curves.
@@ -216,6 +219,8 @@ class OODMetric(BaseMetric):
         self.finder = model.finder if keeps_cells(model, stage) else None
         if self.finder is not None:
             self.word_feats = self.finder.encode_with(model.bank_feats).cpu().numpy()
+            tower = text_tower_of(runner.cfg)
+            self.seen_words = seen_by_text_tower(self.finder.words, tower) if tower else None
 
     def begin_set(self, name: str) -> None:
         """Start collecting ``id_val``, ``id_val_clean``, ``id`` or the OOD set of a name."""
@@ -311,6 +316,7 @@ class OODMetric(BaseMetric):
 
     def _summarize(self) -> dict[str, float]:
         from negas.visualization.curves import PLOTS
+        from negas.visualization.unknown_curves import UNKNOWN_PLOT, plot_unknown
 
         self.folder.add_feats(
             self.feats, {VOCABULARY: self.word_feats} if self.finder is not None else None
@@ -328,11 +334,13 @@ class OODMetric(BaseMetric):
                 print_log(text, "current", logging.WARNING)
             raise
         report = dict(rows=rows) | run.results
-        for name in PLOTS:  # of an older run
+        for name in (*PLOTS, UNKNOWN_PLOT):  # of an older run
             (self.out_dir / name).unlink(missing_ok=True)
         self.folder.finish(report)
         if self.plots:
             self._plot()
+            if curves := run.results.get("unknown", {}).get("curves"):
+                plot_unknown(curves, self.out_dir / UNKNOWN_PLOT)
         for line in leakage_lines(report):
             print_log(line, "current")
         print_log(f"OOD results, records and plots are in {self.out_dir}", "current")
@@ -344,6 +352,8 @@ class OODMetric(BaseMetric):
         self.folder.add_results(run.results)
         if self.finder is not None:
             self._find_threshold(run)
+            results = run.results["unknown"]
+            results |= unknown_section(run, rotations=self.rotations, seed=self.seed)
         scoring = scoring_as_tested(run)
         # a validation goes on without a preset whose F1 cut there is not
         presets = [p for p in self.presets if p.cut not in F1_RULES or p.cut in self.cuts]
@@ -385,9 +395,10 @@ class OODMetric(BaseMetric):
         )
         run = Recorded.of(self.out_dir, self.records, self.feats, results, self.truths)
         if self.finder is not None:
-            results["unknown"] = dict(
-                words=list(self.finder.words), options=self.finder.options.record()
-            )
+            words = list(self.finder.words)
+            results["unknown"] = dict(words=words, options=self.finder.options.record())
+            if self.seen_words is not None:
+                results["unknown"]["seen_by_text_tower"] = list(self.seen_words)
             run.cells, run.word_feats = self.cells, self.word_feats
         return run
 

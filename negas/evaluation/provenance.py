@@ -20,6 +20,7 @@ from negas.files import file_sha256
 from negas.records import BoxRecords
 
 if TYPE_CHECKING:
+    from mmengine.config import Config
     from mmengine.runner import Runner
 
     from negas.models.interface import OODDetector
@@ -188,6 +189,14 @@ def run_info(runner: Runner, model: OODDetector) -> dict:
         neg_labels=bank if isinstance(bank, str) else None,  # the file that the config names
         versions=package_versions(),
     )
+
+
+def text_tower_of(cfg: Config) -> str | None:
+    """Name or folder of the text encoder that a config's detector has; ``None``: it names none."""
+    model = cfg.get("model") or {}
+    clip = (model.get("backbone") or {}).get("text_model") or {}
+    bert = model.get("language_model") or {}
+    return clip.get("model_name") or bert.get("name")
 
 
 def leaks_of(bank: dict) -> dict[str, list[str]]:

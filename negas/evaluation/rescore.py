@@ -22,6 +22,7 @@ from .paired_rows import paired_rows
 from .provenance import MAPS, complete, describe_bank, describe_sets, leaks_of, package_versions
 from .recorded import MODEL_BANK, Recorded, check_pair
 from .rows import (
+    DEFAULT_ROTATIONS,
     NamedScore,
     Scoring,
     banks_of,
@@ -32,6 +33,8 @@ from .rows import (
     take_samples,
     usable,
 )
+from .unknown.boxes import unknown_boxes_of
+from .unknown.rows import unknown_section
 
 KIND = "negas scores"  # of the file, so that tools/compare.py knows it
 
@@ -157,9 +160,11 @@ def score_runs(
                 _add_open_set(run, preset, plan.scores, made, bar.update)
             add_owod(run, preset, plan.scores, made)
             rows += made
-        described.append(
-            describe_run(run, rows, dict.fromkeys(("bootstrap", "rotations"), plan.seed))
-        )
+        about = describe_run(run, rows, dict.fromkeys(("bootstrap", "rotations"), plan.seed))
+        turns = DEFAULT_ROTATIONS if plan.rotations is None else plan.rotations
+        if found := unknown_section(run, plan.draws, turns, plan.seed):
+            about["unknown"] = dict(threshold=run.results["unknown"]["threshold"]) | found
+        described.append(about)
         if other is not None:
             again = (run, other, chosen, plan.scores, plan.banks, plan.draws, plan.seed)
             paired += paired_rows(*again, bar.update)
@@ -202,9 +207,10 @@ def _add_open_set(
             on_row()
             if row["num_id"]:
                 where = (by_label[row["score"]], row["bank"], row["ood_set"])
-                row["open_set"] = open_set_row(
-                    run, take_samples(run, preset), *where, row["threshold"]
-                )
+                at = (run, take_samples(run, preset), *where, row["threshold"])
+                row["open_set"] = open_set_row(*at)
+                if more := unknown_boxes_of(run):
+                    row["open_set_with_words"] = open_set_row(*at, unknown=more)
 
 
 def describe_run(run: Recorded, rows: list[dict], seeds: dict[str, int]) -> dict:

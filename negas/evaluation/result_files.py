@@ -44,6 +44,12 @@ def _values(schema: dict, **more: object) -> dict:
     return {"type": "object", "additionalProperties": schema} | more
 
 
+def _list(items: dict, **more: object) -> dict:
+    return {"type": "array", "items": items} | more
+
+
+_POINT = _list(_NUMBER, minItems=2, maxItems=2)
+_POINTS = _list(_POINT)
 _ROW = _object(
     dict.fromkeys(("ood_set", "score", "bank", "control", "protocol", "rule"), _TEXT)
     | dict(cut=_NUMBER, cut_rule=_TEXT, cut_source=_TEXT, pair_floor=_NUMBER_OR_NONE)
@@ -92,6 +98,33 @@ _SETTINGS = _object(
     )
 )
 _CUT = _object(dict(value=_NUMBER, rule=_TEXT, source=_TEXT))
+_UNKNOWN_ROW = _object(
+    dict.fromkeys(("ood_set", "vocabulary", "control"), _TEXT)
+    | dict.fromkeys(("words", "score_thr"), _NUMBER)
+    | dict.fromkeys(("recall", "recall_seen", "recall_unseen"), _NUMBER_OR_NONE)
+    | dict.fromkeys(("id_known", "id_unknown", "id_elsewhere"), _NUMBER_OR_NONE)
+    | dict(num_unknown=_COUNT),
+    interval=_OBJECT_OR_NONE,
+)
+_CURVES = _object(
+    dict(
+        false_boxes=_list(
+            _object(dict(ood_set=_TEXT, vocabulary=_TEXT, points=_POINTS, at=_POINT))
+        ),
+        words=_list(
+            _object(dict(words=_COUNT, recall=_values(_NUMBER_OR_NONE), false_boxes=_NUMBER))
+        ),
+    )
+)
+_UNKNOWN = _object(
+    {},
+    words=_TEXTS,
+    options={"type": "object"},
+    threshold=_object(dict(score_thr=_NUMBER, words=_TEXTS, found_on=_TEXT)),
+    seen_by_text_tower=_list({"type": "boolean"}),
+    rows=_list(_UNKNOWN_ROW),
+    curves=_CURVES,
+)
 TEST_RESULTS = _object(
     dict(
         rows=_ROWS,
@@ -105,10 +138,7 @@ TEST_RESULTS = _object(
     seeds={"type": "object"},
     files=_values(_TEXT),
     unscored={"type": "boolean"},
-    unknown=_object(
-        dict(words=_TEXTS, options={"type": "object"}),
-        threshold=_object(dict(score_thr=_NUMBER, words=_TEXTS, found_on=_TEXT)),
-    ),
+    unknown=_UNKNOWN | dict(required=["words", "options"]),
 )
 _SCORED_RUN = _object(
     dict(name=_TEXT, rows=_ROWS, map=_MAP, sets=_SETS, id_labels=_TEXTS),
@@ -117,6 +147,7 @@ _SCORED_RUN = _object(
     seeds={"type": "object"},
     path=_TEXT,
     files={"type": ["object", "null"], "additionalProperties": _TEXT},
+    unknown=_UNKNOWN,
 )
 SCORES = _object(dict(runs={"type": "array", "items": _SCORED_RUN, "minItems": 1}))
 

@@ -58,6 +58,13 @@ COLUMNS = {
         Column("called_unknown", "called unknown"),
         Column("missed", "missed", "lower"),
         Column("num_known", "known objects", percent=False),
+        # unknown objects that a vocabulary finds
+        Column("words_recall", "U-Recall by words", "higher"),
+        Column("words_recall_seen", "seen/ unseen", more=("words_recall_unseen",)),
+        Column("id_known", "on known", "lower", percent=False, digits=2),
+        Column("id_unknown", "on unknown", percent=False, digits=2),
+        Column("id_elsewhere", "else- where", "lower", percent=False, digits=2),
+        Column("words", "words", percent=False),
     )
 }
 
@@ -98,6 +105,11 @@ NO_LEAKS = "without leaks: the same without these negatives; empty where there a
 OPEN_SET_NOTE = (
     "Open set: ID images and OOD images together; a box is unknown below tau, the score that keeps "
     "95% of the ID samples. A-OSE and nOSE grow with the number of boxes: compare them at one cut."
+)
+
+WITH_WORDS = "+ words"  # a row with the boxes of unknown objects
+WITH_WORDS_NOTE = (
+    f"{WITH_WORDS}: with the unknown objects that the vocabulary finds at the run's threshold."
 )
 
 

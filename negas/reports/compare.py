@@ -28,6 +28,7 @@ from .columns import BY_RULE, COLUMNS, Block, by_rule, preset_title, score_title
 from .methods import OSCR_TITLE, load_tested
 from .objects import object_values, oscr_table, state_tables
 from .table import Column, Row, Section, Stat, Table, to_markdown
+from .unknown import unknown_comparison
 
 
 def describe_results(paths: Sequence[str | Path]) -> list[dict]:
@@ -114,6 +115,8 @@ class Result:
     entries: list[Entry]
     id_labels: list[str] | None
     images: dict[str, int]
+    name: str
+    unknown: dict
 
 
 def compare(
@@ -161,11 +164,14 @@ def compare_objects(
     names: Sequence[str] | None = None,
     scores: Sequence[str] | None = None,
 ) -> list[Table]:
-    """The same results by objects: OSCR, and states where the preset ``objects`` was asked for.
+    """The same results by objects: OSCR, unknown ones found by a vocabulary, and states.
+
+    States only where the preset ``objects`` was asked for.
 
     Arguments and errors are those of :func:`compare`; no table where there are no annotations.
     """
-    entries = _entries(paths, names, scores)
+    results = _results(paths, names, scores)
+    entries = [entry for result in results for entry in result.entries]
     sets = _sets(entries)
     once: dict[tuple, Entry] = {}
     for entry in entries:  # OSCR is the same for all presets and cuts of a result
@@ -173,6 +179,7 @@ def compare_objects(
         once.setdefault((entry.label, str(numbers)), replace(entry, section=""))
     oscr = [Section(title, rows) for title, rows in _sections(once.values()).items()]
     found = [oscr_table(OSCR_TITLE, oscr, sets)]
+    found.append(unknown_comparison([(result.name, [result.unknown]) for result in results]))
     at_cut = [  # of one preset
         Section(title.removeprefix("objects; "), rows)
         for title, rows in _sections(entries).items()
@@ -185,6 +192,13 @@ def _entries(
     paths: Sequence[str | Path], names: Sequence[str] | None, scores: Sequence[str] | None
 ) -> list[Entry]:
     """Rows of all results; see :func:`compare`."""
+    return [entry for result in _results(paths, names, scores) for entry in result.entries]
+
+
+def _results(
+    paths: Sequence[str | Path], names: Sequence[str] | None, scores: Sequence[str] | None
+) -> list[Result]:
+    """All results, which one table can hold; at least one has rows."""
     if names is not None and len(names) != len(paths):
         raise ValueError(f"--names: expected {len(paths)} names, one per result, got {len(names)}")
     wanted = list(scores) if scores else ["max_sigmoid", "negs"]
@@ -194,10 +208,9 @@ def _entries(
         for result in _read(Path(path), names[i] if names else None, wanted)
     ]
     _check(results)
-    entries = [entry for result in results for entry in result.entries]
-    if not entries:
+    if not any(result.entries for result in results):
         raise ValueError(f"--scores: none of the results has {', '.join(wanted)}")
-    return entries
+    return results
 
 
 def _sections(entries: Iterable[Entry]) -> dict[str, list[Row]]:
@@ -236,7 +249,9 @@ def _read(path: Path, name: str | None, scores: Sequence[str]) -> list[Result]:
     run = load_tested(file.parent)
     rows = [row for row in run.tested_rows if row["bank"] in (MODEL_BANK, "none")]
     entries = _by_block(rows, name or run.name, run.results["map"], scores)
-    return [Result(str(file), entries, run.info.get("class_names"), _sizes(run.results["sets"]))]
+    about = (run.info.get("class_names"), _sizes(run.results["sets"]))
+    unknown = run.results.get("unknown") or {}
+    return [Result(str(file), entries, *about, name or run.name, unknown)]
 
 
 def _of_scores(file: Path, data: dict, name: str | None, scores: Sequence[str]) -> list[Result]:
@@ -247,7 +262,8 @@ def _of_scores(file: Path, data: dict, name: str | None, scores: Sequence[str]) 
         label = f"{name}/{label}" if name and many else label
         entries = _by_block(run["rows"], label, run["map"], scores)
         where = f"{file} ({run['name']})" if many else str(file)
-        results.append(Result(where, entries, run["id_labels"], _sizes(run["sets"])))
+        about = (run["id_labels"], _sizes(run["sets"]), label, run.get("unknown") or {})
+        results.append(Result(where, entries, *about))
     return results
 
 

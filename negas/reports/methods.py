@@ -26,6 +26,7 @@ from .columns import BY_RULE, CONTROLS, Block, blocks_of, by_rule, score_title
 from .objects import object_values, oscr_table, state_tables
 from .owod import owod_table
 from .table import Column, Row, Section, Stat, Table, print_table, to_markdown
+from .unknown import UNKNOWN_TITLE, unknown_comparison
 
 _NAMES = {"stock": "(stock)", "coop": "+ CoOp prompts", "negas": "+ NegAS"}
 # Detectors by the start of a config's second part; YOLO-World goes without saying in tuned rows.
@@ -71,15 +72,21 @@ def role_of(run: Run) -> str:
     return "coop" if run.info.get("prompt") else "stock"
 
 
+def detector_of(run: Run) -> str:
+    """The detector of a run, from its config's name."""
+    model = config_name(run).split("_")[1:2]
+    found = [name for start, name in _DETECTORS.items() if model and model[0].startswith(start)]
+    return found[0] if found else _FIRST
+
+
 def display_name(run: Run) -> str:
     """The row label of a run's method, from its config's name: ``negas-no-mask_...`` and so on."""
-    method, *model = config_name(run).split("_")[:2]
-    head, *variant = method.split("-", 1)
+    head, *variant = config_name(run).split("_")[0].split("-", 1)
     if head not in _NAMES:
         return config_name(run)
-    found = [name for start, name in _DETECTORS.items() if model and model[0].startswith(start)]
-    name = _method(found[0] if found else _FIRST, head)
-    return name + (f", {variant[0].replace('-', ' ')}" if variant else "")
+    return _method(detector_of(run), head) + (
+        f", {variant[0].replace('-', ' ')}" if variant else ""
+    )
 
 
 def _method(detector: str, head: str) -> str:
@@ -446,6 +453,9 @@ def make_report(
         if block == blocks[0]:  # OSCR looks at all boxes, so it is the same in all blocks
             if table := oscr_table(OSCR_TITLE, main.sections, runs[0].ood_sets):
                 tables.append(table)
+            about = [(m.name, [run.results.get("unknown", {}) for run in m.runs]) for m in methods]
+            if table := unknown_comparison(about):
+                tables.append(table)
         tables += state_tables(f"Objects. {block.title}", main.sections, runs[0].ood_sets)
         if owod := _owod_table(methods, block):
             tables.append(owod)
@@ -510,7 +520,11 @@ def _describe(method: Method, run: Run) -> str:
 
 
 def print_report(tables: Sequence[Table], brief: bool = False) -> None:
-    """Print tables; ``brief``: only those of each run's own cut, and OSCR, which has none."""
+    """Print tables; ``brief``: only those of each run's own cut, and what has none."""
     for table in tables:
-        if not brief or "each run's own" in table.title or table.title == OSCR_TITLE:
+        if (
+            not brief
+            or "each run's own" in table.title
+            or table.title in (OSCR_TITLE, UNKNOWN_TITLE)
+        ):
             print_table(table)

@@ -17,6 +17,7 @@ from .methods import same_boxes
 from .objects import object_values, oscr_table, state_tables
 from .owod import owod_table
 from .table import Column, Row, Section, Stat, Table, to_markdown
+from .unknown import unknown_table
 
 _CUT = ("cut", "cut_rule", "cut_source")  # two rules may give one number
 
@@ -28,10 +29,11 @@ def score_tables(report: dict) -> list[Table]:
         for i, rows in enumerate(_grouped(run["rows"], ("preset", *_CUT))):
             tables.append(main := _main(run, rows))
             sets = list(dict.fromkeys(row["ood_set"] for row in rows))
-            if i == 0:  # OSCR looks at all boxes, so it is the same for all presets and cuts
+            if i == 0:  # these look at all boxes, so they are the same for all presets and cuts
                 title = f"{run['name']}: objects at equal recall of known ones"
-                if table := oscr_table(title, main.sections, sets):
-                    tables.append(table)
+                found = [oscr_table(title, main.sections, sets)]
+                found.append(unknown_table(run["name"], run.get("unknown") or {}))
+                tables += [table for table in found if table]
             title = f"{run['name']}: objects at the cut {rows[0]['cut']:.4f}"
             tables += state_tables(title, main.sections, sets)
             if any("open_set" in row for row in rows):
@@ -52,6 +54,7 @@ def run_tables(run: Recorded) -> list[Table]:
         rows=[row for row in run.tested_rows if row["bank"] in RESERVED_BANKS],
         map=run.results["map"],
         leaks={MODEL_BANK: leaks_of(banks[MODEL_BANK])} if MODEL_BANK in banks else {},
+        unknown=run.results.get("unknown"),
     )
     return score_tables(dict(runs=[described], paired=[]))
 
@@ -136,10 +139,21 @@ def _values(rows: Sequence[dict]) -> dict[str, Stat]:
 def _open_set(run: dict, rows: list[dict]) -> Table:
     sections = []
     for same in _grouped([row for row in rows if "open_set" in row], ("ood_set",)):
-        made = [Row(_label([row]), open_set_values(row["open_set"])) for row in same]
+        made = [row for each in same for row in open_set_rows(_label([each]), each)]
         sections.append(Section(f"ID + {same[0]['ood_set']}", made))
     title = f"{run['name']}: open set, preset {rows[0]['preset']}, cut {rows[0]['cut']:.4f}"
-    return Table(title, [COLUMNS[key] for key in OPEN_SET], sections, [columns.OPEN_SET_NOTE])
+    notes = [columns.OPEN_SET_NOTE]
+    if any("open_set_with_words" in row for row in rows):
+        notes.append(columns.WITH_WORDS_NOTE)
+    return Table(title, [COLUMNS[key] for key in OPEN_SET], sections, notes)
+
+
+def open_set_rows(label: str, row: Mapping[str, Mapping]) -> list[Row]:
+    """Rows of one score: ``open_set`` and, where there is any, ``open_set_with_words``."""
+    rows = [Row(label, open_set_values(row["open_set"]))]
+    if more := row.get("open_set_with_words"):
+        rows.append(Row(f"{label} {columns.WITH_WORDS}", open_set_values(more)))
+    return rows
 
 
 def open_set_values(numbers: Mapping[str, float | None]) -> dict[str, Stat]:

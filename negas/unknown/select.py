@@ -16,6 +16,7 @@ from negas.boxes import box_area, box_iou
 from .options import UnknownOptions
 
 CHUNK = 4_000_000  # logits of cells and words that are made at once
+BLOCK = 32  # boxes that are compared with the others at once
 
 
 def pick_cells(
@@ -59,7 +60,7 @@ def distinct(bboxes: Tensor, id_logits: Tensor, most: int, iou: float = 0.8) -> 
     if len(bboxes) <= most:
         return torch.arange(len(bboxes), device=bboxes.device)
     order = id_logits.argsort(descending=True, stable=True)
-    return order[suppress(bboxes[order], iou)][:most].sort().values
+    return order[suppress(bboxes[order], iou, most)].sort().values
 
 
 def agreement_of_neighbors(bboxes: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:
@@ -168,11 +169,26 @@ def unknown_rows(
     return rows[: options.max_per_img]
 
 
-def suppress(bboxes: Tensor, iou: float) -> Tensor:
-    """Greedy non-maximum suppression of boxes in descending order: int64 of those that stay."""
-    overlap = (box_iou(bboxes, bboxes) > iou).triu(1).cpu()
-    alive = torch.ones(len(bboxes), dtype=torch.bool)
-    for row in range(len(bboxes)):
-        if alive[row]:
-            alive &= ~overlap[row]
-    return alive.nonzero()[:, 0].to(bboxes.device)
+def suppress(bboxes: Tensor, iou: float, most: int | None = None) -> Tensor:
+    """Greedy non-maximum suppression of boxes in descending order.
+
+    Args:
+        bboxes: xyxy, ``[n, 4]``.
+        iou: above it the later of two boxes goes.
+        most: how many may stay; ``None``: any number.
+
+    Returns:
+        int64, the first of those that stay; memory grows with n, not with its square.
+    """
+    boxes = bboxes.cpu()
+    left, kept = torch.arange(len(boxes)), []
+    while len(left) and (most is None or len(kept) < most):
+        first = left[:BLOCK]
+        overlap = box_iou(boxes[first], boxes[left]) > iou
+        alive = torch.ones(len(left), dtype=torch.bool)
+        for row, box in enumerate(first.tolist()):
+            if alive[row]:
+                kept.append(box)
+                alive &= ~overlap[row]
+        left = left[BLOCK:][alive[BLOCK:]]
+    return torch.tensor(kept[:most], dtype=torch.long, device=bboxes.device)

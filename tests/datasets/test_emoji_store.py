@@ -42,6 +42,28 @@ def test_intact_sets_are_not_touched(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == times
 
 
+def test_unlabelled_objects_stand_beside_the_annotations(tmp_path):
+    """No reader of COCO meets them, and they are where the scene has them."""
+    ensure_split(writer("id_test", 4), tmp_path)
+    stored = json.loads((tmp_path / "annotations/id_test.json").read_text())
+    made = writer("id_test", 4)
+    scenes = {i: made.scene(i) for i in range(1, 5)}
+    expected = [
+        (i, name, box.tolist())
+        for i, scene in scenes.items()
+        for name, box in zip(scene.unlabelled_names, scene.unlabelled_boxes, strict=True)
+    ]
+    found = [
+        (o["image_id"], o["name"], [x, y, x + w, y + h])
+        for o in stored["unlabelled"]
+        for x, y, w, h in [o["bbox"]]
+    ]
+    assert found == expected and expected
+    assert len(stored["annotations"]) == sum(len(scene.names) for scene in scenes.values())
+    ensure_split(writer("id_test_clean", 1), tmp_path)
+    assert "unlabelled" not in json.loads((tmp_path / "annotations/id_test_clean.json").read_text())
+
+
 @pytest.mark.parametrize(
     "victim",
     ["near_ood/000003.png", "annotations/near_ood.json", "annotations/near_ood_noann.json"],

@@ -100,7 +100,8 @@ def test_a_higher_threshold_leaves_the_first_of_a_lower_one():
         assert high.tolist() == [row for row in low.tolist() if scores[row] >= threshold]
 
 
-def test_suppression_is_that_of_pairs():
+@pytest.mark.parametrize("block", [1, 7, 1000])
+def test_suppression_is_that_of_pairs_and_compares_a_block_at_a_time(block, monkeypatch):
     generator = torch.Generator().manual_seed(2)
     corners = torch.rand(50, 2, generator=generator) * 30
     boxes = torch.cat([corners, corners + 10], 1)
@@ -108,7 +109,24 @@ def test_suppression_is_that_of_pairs():
     for row in range(50):
         if all(box_iou(boxes[row : row + 1], boxes[k : k + 1]) <= 0.4 for k in kept):
             kept.append(row)
+    compared = []
+
+    def counted(some, others):
+        compared.append(len(some))
+        return box_iou(some, others)
+
+    monkeypatch.setattr("negas.unknown.select.BLOCK", block)
+    monkeypatch.setattr("negas.unknown.select.box_iou", counted)
     assert suppress(boxes, 0.4).tolist() == kept
+    assert max(compared) <= block  # all pairs of a large image's cells would fill the memory
+    once = len(compared)
+    assert suppress(boxes, 0.4, most=3).tolist() == kept[:3]
+    assert block > 7 or len(compared) < 2 * once
+
+
+def test_nothing_is_suppressed_where_nothing_is():
+    assert suppress(NO_BOXES, 0.4).tolist() == []
+    assert suppress(NO_BOXES, 0.4).dtype == torch.long
 
 
 def test_of_too_many_cells_those_with_another_ones_box_go_first():

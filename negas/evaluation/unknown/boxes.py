@@ -89,8 +89,9 @@ def best_of_words(
     def take(part: slice, found: np.ndarray) -> None:
         for (logits, words), place in zip(best, places, strict=True):
             mine = found if len(place) == len(union) else found[:, place]
-            words[part] = union[place[mine.argmax(1)]]
-            logits[part] = mine.max(1)
+            largest = torch.from_numpy(mine).max(1)
+            words[part] = union[place[largest.indices.numpy()]]
+            logits[part] = largest.values.numpy()
 
     word_logits(cells, feats[union], take)
     return best

@@ -175,9 +175,7 @@ class Validation:
     ) -> list[Errors]:
         """:meth:`errors` of several parts of the vocabulary."""
         return [
-            Errors.of(
-                self.cells.images, found.image_ids, found.bboxes, found.scores, self.objects
-            )
+            Errors.of(self.cells.images, found.image_ids, found.bboxes, found.scores, self.objects)
             for found in find_by_groups(self.run, self.name, self.id_cut, groups, feats, least)
         ]
 

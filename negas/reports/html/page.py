@@ -133,6 +133,8 @@ class Page:
     reliability: PictureGroup
     unknown: list[PictureGroup] = field(default_factory=list)
     unknown_note: str = ""
+    unknown_tables: list[Table] = field(default_factory=list)
+    unknown_plots: list[Picture] = field(default_factory=list)
     banks: list[BankWords] = field(default_factory=list)
     settings: list[tuple[str, str]] = field(default_factory=list)
 

@@ -33,7 +33,7 @@ from .sections import (
     settings_rows,
     table_groups,
 )
-from .unknown_objects import UNKNOWN_NOTE, unknown_groups
+from .unknown_objects import UNKNOWN_NOTE, unknown_groups, unknown_plots, unknown_tables
 
 REPORT_FILE = "report.html"
 
@@ -121,6 +121,8 @@ def build_page(run: ReportRun, pictures: int = 8) -> Page:
             mistakes_note=MISTAKES_NOTE,
             unknown=found_unknown,
             unknown_note=UNKNOWN_NOTE,
+            unknown_tables=unknown_tables(run),
+            unknown_plots=unknown_plots(run),
             reliability=_reliability(run),
             banks=bank_words(run),
             settings=settings_rows(run),

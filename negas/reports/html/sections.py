@@ -12,6 +12,7 @@ from negas.evaluation.cuts import tau_of
 from negas.evaluation.objects.open_set_rows import open_set_row
 from negas.evaluation.provenance import MAPS, leaks_of
 from negas.evaluation.recorded import MODEL_BANK
+from negas.evaluation.unknown import unknown_boxes_of
 from negas.files import file_sha256
 from negas.records import ID, SET_TITLES
 
@@ -27,12 +28,13 @@ from ..columns import (
     OPEN_SET_NOTE,
     PERCENT,
     ROTATED,
+    WITH_WORDS_NOTE,
     Block,
     blocks_of,
     fpr95_of,
     score_title,
 )
-from ..scores import open_set_values
+from ..scores import open_set_rows
 from ..table import Column, Row, Section, Stat, Table
 from .page import BankWords, TableGroup, Tile
 from .run import ReportRun
@@ -231,7 +233,10 @@ def _text(value: object) -> str:
 def settings_rows(run: ReportRun) -> list[tuple[str, str]]:
     """Everything in the result file but rows, banks and what is a table of its own."""
     large = ("rows", "banks")
-    return list(_flat({k: v for k, v in run.results.items() if k not in large}))
+    shown = {k: v for k, v in run.results.items() if k not in large}
+    if shown.get("unknown"):
+        shown["unknown"] = {k: v for k, v in shown["unknown"].items() if k not in _DRAWN}
+    return list(_flat(shown))
 
 
 def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -258,6 +263,7 @@ def bank_words(run: ReportRun) -> list[BankWords]:
     return banks
 
 
+_DRAWN = ("rows", "curves", "seen_by_text_tower")
 _OPEN_SET = [COLUMNS[key] for key in OPEN_SET]
 OPEN_SET_NOTES = [
     "FPR95 and AUROC look at boxes only; here an annotated OOD object without any box counts, too. "
@@ -289,14 +295,17 @@ def open_set_table(run: ReportRun, name: str) -> Table:
         run.main.label: (run.main, run.values),
         run.plain.label: (run.plain, run.plain_values),
     }
-    found = {}
+    found, more = {}, unknown_boxes_of(run.run)
     for label, (score, values) in scored.items():
-        tau = tau_of(values[ID])
-        found[label] = open_set_row(run.run, run.samples, score, MODEL_BANK, name, tau)
-    counts = found[run.main.label]
+        at = (run.run, run.samples, score, MODEL_BANK, name, tau_of(values[ID]))
+        found[label] = dict(open_set=open_set_row(*at))
+        if more:
+            found[label]["open_set_with_words"] = open_set_row(*at, unknown=more)
+    counts = found[run.main.label]["open_set"]
     title = (
         f"ID and {name}: {counts['num_known']} known and {counts['num_unknown']} unknown objects, "
         f"{counts['num_predictions']} boxes, cut {run.samples.cut.value:.3f}"
     )
-    rows = [Row(score_title(label), open_set_values(numbers)) for label, numbers in found.items()]
-    return Table(title, _OPEN_SET, [Section("each at its own tau", rows)])
+    rows = [row for label, each in found.items() for row in open_set_rows(score_title(label), each)]
+    notes = [WITH_WORDS_NOTE] if more else []
+    return Table(title, _OPEN_SET, [Section("each at its own tau", rows)], notes)

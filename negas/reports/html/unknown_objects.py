@@ -1,17 +1,22 @@
-"""Unknown objects of a run as pictures: those that are surest, with the word that each is like."""
+"""Unknown objects of a run: what is found, and the surest ones as pictures with their word."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from negas.evaluation.unknown import UnknownBoxes, chosen_unknown
 from negas.visualization.boxes import unknown_caption
+from negas.visualization.unknown_curves import plot_unknown
 
+from ..table import Table
+from ..unknown import unknown_table
 from .crops import box_picture
 from .mistakes import annotated_objects, files_of_images, objects_found
 from .page import Picture, PictureGroup
+from .plots import svg_uri
 from .run import ReportRun
 
 UNKNOWN_NOTE = (
@@ -43,6 +48,21 @@ def unknown_groups(
         note = f"{len(objects.scores)} unknown objects are found; the surest, one per image."
         groups.append(PictureGroup(f"{name}: unknown objects found", pictures, note))
     return groups
+
+
+def unknown_tables(run: ReportRun) -> list[Table]:
+    """What the vocabulary finds, as the test counted it; none without a threshold."""
+    table = unknown_table(run.run.name, run.run.results.get("unknown") or {})
+    return [table] if table else []
+
+
+def unknown_plots(run: ReportRun) -> list[Picture]:
+    """Recall of unknown objects over false boxes and over numbers of words; none without them."""
+    curves = (run.run.results.get("unknown") or {}).get("curves")
+    if not curves or not any(curves.values()):
+        return []
+    alt = "Unknown objects found over false boxes per ID image, and over the number of words"
+    return [Picture(alt, svg_uri(partial(plot_unknown, curves)))]
 
 
 def _picture(

@@ -1,0 +1,109 @@
+"""Write results/unknown_objects.csv from finished tests.
+
+Example:
+    python tools/dev/unknown_objects.py work_dirs/seeds/*/seed_* --out results/unknown_objects.csv
+"""
+
+import csv
+import io
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from negas.cli import user_errors
+from negas.files import check_file, write_text
+from negas.options import Options, option, overwrite_option
+
+METHODS = dict(stock="stock", coop="CoOp", negas="NegAS")
+OSCR = ("oscr", "taken_at_50", "taken_at_60", "taken_at_70")
+PERCENT = (
+    "recall",
+    "recall_low",
+    "recall_high",
+    "recall_std",
+    "recall_seen",
+    "recall_unseen",
+    *OSCR,
+)
+COLUMNS = (
+    *("detector", "method", "seed", "set", "vocabulary", "words", "score_thr"),
+    *("recall", "recall_std", "recall_low", "recall_high", "recall_seen", "recall_unseen"),
+    *("id_known", "id_unknown", "id_elsewhere", *OSCR),
+)
+
+
+@dataclass(frozen=True)
+class TableOptions(Options):
+    """A row for each run, OOD set and part of the vocabulary."""
+
+    runs: tuple[str, ...] = option(help="work dirs of tools/test.py", positional=True)
+    out: str = option("results/unknown_objects.csv", help="file", metavar="FILE", output=True)
+    overwrite: bool = overwrite_option()
+
+
+def rows_of(run) -> list[dict[str, object]]:
+    """Rows of a run; OSCR is by confidence and stands beside all words.
+
+    Raises:
+        ValueError: the test found no threshold of unknown objects.
+    """
+    from negas.reports.methods import detector_of, role_of
+    from negas.reports.unknown import part_title
+
+    found = run.results.get("unknown", {}).get("rows")
+    if not found:
+        raise ValueError(
+            f"{run.path}: the test has no rows of unknown objects; test again with "
+            "model.test_cfg.unknown, keep_cells=True and ID validation images"
+        )
+    plain = {r["ood_set"]: r for r in run.tested_rows if r["score"] == "max_sigmoid"}
+    rows = []
+    for row in found:
+        about = dict(
+            detector=detector_of(run), method=METHODS[role_of(run)], seed=run.info.get("seed")
+        )
+        about |= dict(set=row["ood_set"], vocabulary=part_title(row))
+        values = dict(row) | {f"recall_{k}": v for k, v in (row.get("interval") or {}).items()}
+        if row["vocabulary"] == "all" and row["control"] == "none":
+            values |= {key: plain.get(row["ood_set"], {}).get(key) for key in OSCR}
+        rows.append(about | {key: _text(key, values) for key in COLUMNS if key not in about})
+    return rows
+
+
+def _text(key: str, values: Mapping) -> str:
+    value = values.get(key)
+    if value is None or math.isnan(value):
+        return ""
+    if key in PERCENT:
+        return f"{100 * value:.1f}"
+    return f"{value:.{dict(words=0, score_thr=4).get(key, 3)}f}"
+
+
+def as_csv(rows: Sequence[Mapping]) -> str:
+    """The table as text."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+@user_errors
+def main() -> int:
+    """Write the table."""
+    options = TableOptions.parse()
+    from negas.reports.methods import check_comparable, load_tested
+
+    check_file(options.out, "--out", ("detector,method,seed,",), options.overwrite)
+    runs = [load_tested(path) for path in options.runs]
+    check_comparable(runs)
+    rows = [row for run in runs for row in rows_of(run)]
+    write_text(Path(options.out), as_csv(rows))
+    print(f"written: {options.out} ({len(rows)} rows)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
