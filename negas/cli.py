@@ -322,8 +322,6 @@ def load_config(path: str, overrides: dict | None = None, launcher: str = "none"
         raise FileNotFoundError(f"config {path!r} does not exist; give the path of a config file")
     try:
         cfg = Config.fromfile(path)
-        if overrides:
-            cfg.merge_from_dict(overrides)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"config {path!r}: a base config is missing ({error})") from error
     except Exception as error:
@@ -331,6 +329,10 @@ def load_config(path: str, overrides: dict | None = None, launcher: str = "none"
             f"config {path!r} cannot be read ({type(error).__name__}: {error}); it must be a valid "
             "MMEngine config in Python, JSON or YAML"
         ) from error
+    try:
+        cfg.merge_from_dict(overrides or {})
+    except (TypeError, KeyError, IndexError, ValueError) as error:
+        raise ValueError(f"--cfg-options do not fit config {path!r}: {error}") from error
     if not isinstance(cfg.get("model"), dict) or "type" not in cfg.model:
         raise ValueError(f"config {path!r} has no model=dict(type=...); inherit one of configs/")
     cfg.launcher = launcher

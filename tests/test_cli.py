@@ -8,7 +8,7 @@ from argparse import ArgumentParser
 import pytest
 import torch
 
-from negas.cli import add_config_options, user_errors
+from negas.cli import add_config_options, load_config, user_errors
 from tests.helpers.yolo_world import ROOT
 
 COMMAND = """
@@ -51,6 +51,15 @@ def test_overrides_have_a_key_and_a_value(capsys, text):
     assert "argument --cfg-options: " in said and (repr(text) in said or "rackets" in said)
     args = parser.parse_args(["--cfg-options", "a.b=[1,2]", "c=x=y"])
     assert args.cfg_options == {"a.b": [1, 2], "c": "x=y"}
+
+
+def test_overrides_that_do_not_fit_are_not_taken_for_a_broken_config(tmp_path):
+    config = tmp_path / "config.py"
+    config.write_text("model = dict(type='A')\nval_dataloader = None\n")
+    assert load_config(str(config), {"model.type": "B"}).model.type == "B"
+    for given in ({"val_dataloader.dataset.indices": 8}, {"model.type.x": 1}):
+        with pytest.raises(ValueError, match="--cfg-options do not fit config .*config.py': "):
+            load_config(str(config), given)
 
 
 def test_a_log_file_shows_control_characters(tmp_path):

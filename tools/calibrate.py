@@ -31,8 +31,8 @@ class CalibrateOptions(NegativeOptions):
     )
     unknown: str | None = option(
         None,
-        help="seek unknown objects by this vocabulary ('common', a bank or a file of words) in "
-        "place of the config's",
+        help="seek unknown objects by this vocabulary ('common', a bank or a file of words; "
+        "'none': seek none) in place of the config's",
         metavar="VOCABULARY",
         group=GROUP,
     )
@@ -73,7 +73,7 @@ def main() -> int:
     if options.ann_file:
         use_images(cfg, options.ann_file, options.img_dir)
     if options.unknown:
-        seek_unknown(cfg, options.unknown)
+        seek_unknown(cfg, None if options.unknown == "none" else options.unknown)
     fitted = calibrate(
         cfg,
         options.checkpoint,

@@ -15,7 +15,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 from pycocotools.coco import COCO
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from negas.evaluation.collect import files_of, read_truths, to_arrays, to_coco_results, to_records
@@ -28,7 +28,7 @@ from negas.experiments.preflight import check_data
 from negas.labels.names import first_difference
 from negas.metrics import f1_threshold, records_to_coco
 from negas.metrics.coco import category_ids
-from negas.models.unknown import WHERE, UnknownFinder
+from negas.models.unknown import WHERE, UnknownFinder, own_test_cfg
 from negas.options import check_number
 from negas.records import ID_VAL, ID_VAL_CLEAN, SET_TITLES, BoxRecords
 from negas.scores import Score
@@ -81,8 +81,12 @@ def calibrate(
     loader = validation_loader(cfg) if recorded is None else None
     clean = (cfg.get("test_cfg") or {}).get("id_val_clean_dataloader") if seeks else None
     if loader is not None:
-        read = dict(val_dataloader=loader, val_evaluator=dict(type="OODMetric"))
+        read = dict(val_evaluator=dict(type="OODMetric"))
         read["val_cfg"] = dict(id_val_clean_dataloader=clean)
+        if loader is cfg.get("val_dataloader"):
+            read["val_dataloader"] = loader
+        else:  # under the key that it has, for errors
+            read["val_cfg"]["id_val_dataloader"] = loader
         check_data(Config(dict(model=cfg.model) | read), ("val_dataloader",))
     detector = Inferencer(cfg, checkpoint, device, negatives=negatives, calibration=None)
     model = detector.model
@@ -97,6 +101,8 @@ def calibrate(
             "model.test_cfg.score_thr"
         )
     if recorded is None:
+        if seeks:  # a word that cannot be encoded shows before the detector runs
+            word_feats = model.finder.encode_with(model.bank_feats)
         seen = _run(model, loader, cut, ID_VAL, seeks and not clean)
         recorded, found = seen.records, seen.cut
     else:
@@ -108,7 +114,7 @@ def calibrate(
             run = _run_of_cells(model.finder, Path(records))
         else:
             seen = _run(model, clean, found, ID_VAL_CLEAN, True) if clean else seen
-            run = _as_run(model, seen)
+            run = _as_run(model, seen, word_feats)
         unknown = _fit_unknown(model.finder, run, limits, found)
     tau, reached, count = fit_tau(recorded, score, found, tpr)
     source = dict(
@@ -155,14 +161,17 @@ def use_images(cfg: Config, ann_file: str, img_dir: str) -> None:
             cfg.test_cfg.pop(key, None)
 
 
-def seek_unknown(cfg: Config, vocabulary: str | Sequence[str]) -> None:
+def seek_unknown(cfg: Config, vocabulary: str | Sequence[str] | None) -> None:
     """Make a config seek unknown objects with a vocabulary; its other settings of that stay.
 
     Args:
         cfg: changed in place.
-        vocabulary: as in ``model.test_cfg.unknown``.
+        vocabulary: as in ``model.test_cfg.unknown``; ``None``: seek none.
     """
-    test_cfg = cfg.model.setdefault("test_cfg", {})
+    test_cfg = own_test_cfg(cfg.model)
+    if vocabulary is None:
+        test_cfg["unknown"] = None
+        return
     given = dict(test_cfg.get("unknown") or {})
     test_cfg["unknown"] = given | dict(vocabulary=vocabulary, score_thr=CALIBRATED)
 
@@ -236,7 +245,7 @@ def _run(model: nn.Module, loader: dict, cut: float | None, name: str, with_cell
     return _Seen(name, truth, records, found, cut)
 
 
-def _as_run(model: nn.Module, seen: _Seen) -> Recorded:
+def _as_run(model: nn.Module, seen: _Seen, word_feats: Tensor) -> Recorded:
     """What the detector has just seen, as the search for thresholds reads a test."""
     finder, name = model.finder, seen.name
     about = dict(words=list(finder.words), options=finder.options.record())
@@ -244,7 +253,7 @@ def _as_run(model: nn.Module, seen: _Seen) -> Recorded:
     path = Path(str(seen.records.meta["ann_file"]))
     run = Recorded.of(path, {name: seen.records}, results=results, truths={name: seen.truth})
     run.cells = {name: seen.cells}
-    run.word_feats = model.bank_feats(finder.words).detach().cpu().numpy()
+    run.word_feats = word_feats.cpu().numpy()
     return run
 
 
@@ -261,7 +270,7 @@ def _run_of_cells(finder: UnknownFinder, records: Path) -> Recorded:
         raise ValueError(
             f"records {str(records)!r} are of a test without cells, so the threshold of unknown "
             "objects cannot be found; test with model.test_cfg.unknown and keep_cells=True, leave "
-            "--records out, or set model.test_cfg.unknown=None"
+            "--records out, or give --unknown none"
         )
     wanted, words = finder.options.record(), list(finder.words)
     if about["words"] != words:
@@ -289,7 +298,7 @@ def _fit_unknown(
         found = find_threshold(run, limits, cut)
     except ValueError as error:
         raise ValueError(
-            f"{error}; to calibrate without unknown objects, set {WHERE}=None"
+            f"{error}; to calibrate without unknown objects, give --unknown none"
         ) from error
     source = finder.options.vocabulary
     about = dict(

@@ -33,6 +33,7 @@ from negas.files import check_folder, locked, own_inputs
 from negas.labels.names import read_names
 from negas.models.base import detector_class
 from negas.models.interface import OODDetector, UnfitImageError
+from negas.models.unknown import own_test_cfg
 from negas.options import check_number
 from negas.visualization.visualizer import VerdictVisualizer
 
@@ -104,7 +105,7 @@ class Inferencer(DetInferencer):
             unknown, cfg.model, names, found, where, calibration is not None
         )
         check_bank(cfg)
-        cfg.model.setdefault("test_cfg", {}).update(
+        own_test_cfg(cfg.model).update(
             keep_logits=True, keep_embeddings=False, keep_cells=False
         )
         cfg.visualizer = dict(type=VerdictVisualizer)

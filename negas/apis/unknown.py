@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 from mmengine.structures import InstanceData
 
 from negas.models.interface import OODDetector
-from negas.models.unknown import WHERE, vocabulary_of
+from negas.models.unknown import WHERE, own_test_cfg, vocabulary_of
 from negas.text import shown
 from negas.unknown import CALIBRATED, UNKNOWN_NAME, UnknownOptions
 
@@ -53,7 +53,7 @@ class UnknownSearch:
     ) -> None:
         self._tell = tell
         self.asked = wanted is not None and wanted is not False
-        test_cfg = model.setdefault("test_cfg", ConfigDict())
+        test_cfg = own_test_cfg(model)
         given, own = _settings(wanted, test_cfg.get("unknown"))
         self._own_cut, named = "id_score_thr" in own, "vocabulary" in own
         of_these = calibration is not None and _names(calibration) == list(class_names)

@@ -218,7 +218,7 @@ class OODMetric(BaseMetric):
             self.feats[name] = model.bank_feats(bank.neg_labels).detach().cpu().numpy()
         self.finder = model.finder if keeps_cells(model, stage) else None
         if self.finder is not None:
-            self.word_feats = model.bank_feats(self.finder.words).detach().cpu().numpy()
+            self.word_feats = self.finder.encode_with(model.bank_feats).cpu().numpy()
             tower = text_tower_of(runner.cfg)
             self.seen_words = seen_by_text_tower(self.finder.words, tower) if tower else None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor
 
@@ -50,6 +51,13 @@ class Cells:
     word_logits: Callable[[Tensor, Any], Tensor]
     embed: Callable[[Tensor], Tensor]
     agreement: Tensor | None = None
+
+
+def own_test_cfg(model: ConfigDict) -> ConfigDict:
+    """``test_cfg`` of a config's ``model``, put there where that has none."""
+    if model.get("test_cfg") is None:
+        model.test_cfg = ConfigDict()
+    return model.test_cfg
 
 
 def vocabulary_of(options: UnknownOptions, class_names: Sequence[str]) -> Vocabulary:
@@ -121,11 +129,22 @@ class UnknownFinder:
         """Weights have changed, or may have."""
         self._encoded = None
 
+    def encode_with(self, encode: Callable[[Sequence[str]], Any]) -> Any:
+        """What an encoder of the detector makes of the words.
+
+        Raises:
+            ValueError: it cannot take one of them.
+        """
+        try:
+            with torch.no_grad():
+                return encode(self.words)
+        except ValueError as error:
+            raise ValueError(f"{WHERE}.vocabulary: {error}") from error
+
     def encoded(self, encode: Callable[[Sequence[str]], Any], device: torch.device) -> Any:
         """The words as the detector's head reads them, made once per device."""
         if self._encoded is None or self._encoded[0] != device:
-            with torch.no_grad():
-                self._encoded = device, encode(self.words)
+            self._encoded = device, self.encode_with(encode)
         return self._encoded[1]
 
     def __call__(

@@ -411,13 +411,13 @@ def test_cells_of_a_test_calibrate_unknown_objects(cfg, recorded, tmp_path):
     kept = len(part.images) // 4
     assert scores[-kept - 1] < section["score_thr"] < scores[-kept]
     for changed, message in (
-        (dict(words=()), "are of a test without cells, .* model.test_cfg.unknown=None"),
+        (dict(words=()), "are of a test without cells, .* give --unknown none"),
         (dict(words=WORDS[::-1]), "other words of a vocabulary than the config's .*'hat'.*'kite'"),
         (dict(min_size=9), r"another model.test_cfg.unknown.min_size \(9 instead of 4\)"),
     ):
         file = make_test(tmp_path / "b", part, **changed)
         with pytest.raises(ValueError, match=message):
             calibrate(cfg, WEIGHTS, records=file)
-    with pytest.raises(ValueError, match="at no threshold .* set model.test_cfg.unknown=None"):
+    with pytest.raises(ValueError, match="at no threshold .* give --unknown none"):
         file = make_test(tmp_path / "c", part)
         calibrate(cfg, WEIGHTS, records=file, limits=ThresholdOptions(a=0, hot=1))

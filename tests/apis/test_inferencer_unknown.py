@@ -53,6 +53,12 @@ def section(words, finder):
     return unknown_section() | own | dict(fitted_for=search_of(finder))
 
 
+def test_a_config_without_test_cfg_finds_them(images):
+    cfg = load_config(CONFIG, {"model.test_cfg": None})
+    result = build(cfg, unknown=FIELDS)(str(images), no_save_vis=True)
+    assert any(-1 in found["labels"] for found in result["predictions"])
+
+
 @pytest.fixture(scope="module")
 def calibration(seeker):
     """One by which about every second ID box is unknown, as is what is like one of some words."""

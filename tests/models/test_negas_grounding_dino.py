@@ -81,6 +81,12 @@ def test_too_many_classes_are_refused_before_any_work():
         build_grounding_dino(class_names=[f"dog {a}{b}" for a in "abcdef" for b in "klmnopqr"])
 
 
+def test_a_name_that_fits_no_caption_is_not_printed_whole(model):
+    with pytest.raises(ValueError, match="does not fit") as refusal:
+        make_caption(model.language_model, ["very " * 300 + "long"], "", 0)
+    assert len(str(refusal.value)) < 300
+
+
 def test_too_many_negatives_are_refused_for_training_only():
     many = [f"dog {a}{b}" for a in "abcdef" for b in "klmnopqr"]
     model = build_grounding_dino(neg_labels=many)

@@ -86,7 +86,7 @@ def test_another_place_bank_and_cut_can_be_chosen(scenes, weights, tmp_path):
         (["--unknown-boxes", -1], "--unknown-boxes must be at least 0, got -1.0"),
         (["--unknown-known", 2], "--unknown-known must lie in [0, 1], got 2.0"),
         (["--hot-words", 2], "--hot-words must lie in [0, 1], got 2.0"),
-        (["--unknown-boxes", 0, "--unknown-known", 0], "set model.test_cfg.unknown=None"),
+        (["--unknown-boxes", 0, "--unknown-known", 0], "give --unknown none"),
     ],
 )
 def test_mistakes_are_one_sentence(scenes, weights, capsys, args, message):
@@ -94,6 +94,35 @@ def test_mistakes_are_one_sentence(scenes, weights, capsys, args, message):
     err = capsys.readouterr().err
     assert message in err and "Traceback" not in err
     assert not default_path(weights).exists()
+
+
+def test_a_word_that_cannot_be_encoded_is_named_before_the_detector_runs(
+    scenes, weights, tmp_path, capsys, monkeypatch
+):
+    words = tmp_path / "words.txt"
+    words.write_text("kite\n" + "very " * 300 + "long kite\n")
+    monkeypatch.setattr("negas.apis.fit._run", lambda *_: pytest.fail("the detector runs"))
+    assert calibrate(scenes, weights, "--unknown", words) == 2
+    err = capsys.readouterr().err
+    assert "error: model.test_cfg.unknown.vocabulary: " in err and "shorten the label" in err
+
+
+def test_unknown_objects_need_not_be_sought(scenes, weights):
+    assert calibrate(scenes, weights, "--unknown", "none") == 0
+    assert json.loads(default_path(weights).read_text())["unknown"] is None
+
+
+def test_a_config_may_have_no_test_cfg(scenes, weights, tmp_path):
+    words = tmp_path / "words.txt"
+    words.write_text("kite\nfork\nhat\n")
+    given = {"model.test_cfg": "None"}
+    assert calibrate(scenes, weights, "--unknown", words, **given) == 0
+
+
+def test_an_image_set_that_is_not_read_whole_is_named_as_the_config_has_it(weights, capsys):
+    indices = {"test_cfg.id_val_dataloader.dataset.indices": 8}
+    assert run_tool("calibrate", CONFIG, weights, options=indices) == 2
+    assert "error: id_val_dataloader.dataset.indices leaves images out" in capsys.readouterr().err
 
 
 def test_a_place_that_cannot_be_written_is_named_before_the_detector_runs(
