@@ -97,12 +97,14 @@ def make_caption(
         row = int(name_map.nonzero()[lost[0, 0], 0]) if len(lost) else len(names) - 1
         raise ValueError(
             f"the {len(names)} labels need {length} tokens of Grounding DINO's caption, which "
-            f"holds {language.max_tokens}: {shown(names[row])} (number {row + 1}) does not fit; give "
-            "fewer or shorter labels"
+            f"holds {language.max_tokens}: {shown(names[row])} (number {row + 1}) does not fit; "
+            "give fewer or shorter labels"
         )
     if not name_map.any(1).all():
         row = int((~name_map.any(1)).nonzero()[0, 0])
-        raise ValueError(f"the tokenizer makes no token of the label {shown(names[row])}; rename it")
+        raise ValueError(
+            f"the tokenizer makes no token of the label {shown(names[row])}; rename it"
+        )
     warn_of_equal_tokens(names, [input_ids[0][row].tolist() for row in name_map])
     first = name_map.int().argmax(1)
     columns = first[:, None] + torch.arange(-num_ctx, 0)
