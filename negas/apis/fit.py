@@ -81,13 +81,14 @@ def calibrate(
     loader = validation_loader(cfg) if recorded is None else None
     clean = (cfg.get("test_cfg") or {}).get("id_val_clean_dataloader") if seeks else None
     if loader is not None:
-        read = dict(val_evaluator=dict(type="OODMetric"))
-        read["val_cfg"] = dict(id_val_clean_dataloader=clean)
+        # under the keys that they have, for errors
+        read = dict.fromkeys(("val_evaluator", "test_evaluator"), dict(type="OODMetric"))
+        read["test_cfg"] = dict(id_val_clean_dataloader=clean)
         if loader is cfg.get("val_dataloader"):
             read["val_dataloader"] = loader
-        else:  # under the key that it has, for errors
-            read["val_cfg"]["id_val_dataloader"] = loader
-        check_data(Config(dict(model=cfg.model) | read), ("val_dataloader",))
+        else:
+            read["test_cfg"]["id_val_dataloader"] = loader
+        check_data(Config(dict(model=cfg.model) | read), ("val_dataloader", "test_dataloader"))
     detector = Inferencer(cfg, checkpoint, device, negatives=negatives, calibration=None)
     model = detector.model
     fitted_for = identity(model, checkpoint)
@@ -102,6 +103,9 @@ def calibrate(
         )
     if recorded is None:
         if seeks:  # a word that cannot be encoded shows before the detector runs
+            # the detector's own texts go first, as in a test: the last digits of a text depend on
+            # those that it is encoded with
+            model.text_feats()
             word_feats = model.finder.encode_with(model.bank_feats)
         seen = _run(model, loader, cut, ID_VAL, seeks and not clean)
         recorded, found = seen.records, seen.cut

@@ -65,10 +65,11 @@ class Inferencer(DetInferencer):
         palette: as in MMDetection's inferencer; colours of boxes without a verdict.
         show_progress: show a bar.
         unknown: ``None``: seek unknown objects if config or calibration say so and a threshold is
-            known; ``False``: none; ``True``: in any case; a vocabulary (name or file); or fields of
-            :class:`~negas.unknown.UnknownOptions` in place of the config's, ``score_thr`` being the
-            calibrated one and ``id_score_thr`` the least confidence of a detection unless given.
-            Words that are not named here are the calibration's, else the config's or shipped ones.
+            known; ``False``: none; ``True``: in any case; a vocabulary (name, file or words); or
+            fields of :class:`~negas.unknown.UnknownOptions` in place of the config's, ``score_thr``
+            being the calibrated one and ``id_score_thr`` the least confidence of a detection unless
+            given. Words that are not named here are the calibration's, else the config's or shipped
+            ones.
 
     Raises:
         FileNotFoundError: config, checkpoint, bank, vocabulary or calibration do not exist.
@@ -105,9 +106,7 @@ class Inferencer(DetInferencer):
             unknown, cfg.model, names, found, where, calibration is not None
         )
         check_bank(cfg)
-        own_test_cfg(cfg.model).update(
-            keep_logits=True, keep_embeddings=False, keep_cells=False
-        )
+        own_test_cfg(cfg.model).update(keep_logits=True, keep_embeddings=False, keep_cells=False)
         cfg.visualizer = dict(type=VerdictVisualizer)
         super().__init__(
             cfg, str(weights), device=device, palette=palette, show_progress=show_progress

@@ -19,7 +19,7 @@ from negas.unknown import CALIBRATED, UNKNOWN_NAME, UnknownOptions
 
 from .calibration import Calibration
 
-Wanted = bool | str | os.PathLike | Mapping[str, Any] | None
+Wanted = bool | str | os.PathLike | Sequence[str] | Mapping[str, Any] | None
 
 
 class UnknownSearch:
@@ -160,16 +160,19 @@ def _settings(
         return base or None, {}
     if wanted is True:
         return base, {}
-    if isinstance(wanted, str | os.PathLike):
-        wanted = dict(vocabulary=os.fspath(wanted))
+    if isinstance(wanted, str | os.PathLike | list | tuple):
+        wanted = dict(vocabulary=wanted)
     elif not isinstance(wanted, Mapping):
         raise ValueError(
             "unknown must be true, false, a vocabulary, or an object of its options, got "
             f"{shown(wanted)}"
         )
-    if "vocabulary" in wanted:  # a threshold belongs to its words
+    asked = dict(wanted)
+    if "vocabulary" in asked:  # a threshold belongs to its words
         base["score_thr"] = CALIBRATED
-    return base | dict(wanted), dict(wanted)
+        if isinstance(asked["vocabulary"], os.PathLike):
+            asked["vocabulary"] = os.fspath(asked["vocabulary"])
+    return base | asked, asked
 
 
 def _names(calibration: Calibration) -> list[str]:

@@ -215,12 +215,15 @@ def test_what_only_the_config_asks_for_needs_a_threshold(images, calibration):
         assert len(said) == 1
 
 
-def test_fields_are_in_place_of_the_configs(nothing_is_loaded):
+def test_fields_are_in_place_of_the_configs(nothing_is_loaded, tmp_path):
     cfg = config_with(**FIELDS, nms=0.3)
+    file = tmp_path / "words.txt"
+    file.write_text("kettle\n")
     for given, thr, words in (
         (True, 0.2, WORDS),
         (dict(score_thr=0.4), 0.4, WORDS),
         (dict(vocabulary=["kettle"], score_thr=0.4), 0.4, ("kettle",)),
+        (dict(vocabulary=file, score_thr=0.4), 0.4, str(file)),
     ):
         model = cfg.copy().model
         inferencer.UnknownSearch(given, model, ["dog"], None, "")
@@ -239,6 +242,8 @@ def test_fields_are_in_place_of_the_configs(nothing_is_loaded):
         (dict(score_thr=0.2, vocabulry="common"), "did you mean 'vocabulary'"),
         (dict(score_thr=0.2, vocabulary=[]), "unknown.vocabulary is empty"),
         (dict(score_thr=0.2, vocabulary=["dogs", "horse"]), "every word .* names an ID class"),
+        (["tent", "kettle"], "unknown objects need a threshold"),
+        (["horse"], "the words given: every word .* names an ID class"),
         ("nowhere.txt", "nowhere.txt: no such vocabulary"),
         ("data/labels/vocabulary.NOTICE.txt.png", "no such vocabulary"),
         ("common", "unknown objects need a threshold"),

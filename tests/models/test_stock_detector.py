@@ -9,6 +9,7 @@ from mmengine.registry import MODELS
 from safetensors.torch import load_file, save_file
 
 import negas.register  # noqa: F401
+from negas.models.yolo_world import detector
 from tests.helpers.detector import ID_NAMES, batch, build_detector
 from tests.helpers.tiny_coco import TINY_CLIP
 
@@ -22,6 +23,22 @@ def test_text_feats_of_the_stock_class_equal_those_without_a_prompt():
     torch.testing.assert_close(feats, id_feats)
     torch.testing.assert_close(stock.bank_feats(["zebra"]), plain.bank_feats(["zebra"]))
     assert not any(param.requires_grad for param in stock.text_model.parameters())
+
+
+def test_phrases_are_encoded_some_at_a_time(monkeypatch):
+    words = [f"word {i}" for i in range(5)]
+    whole = build_detector(type="YOLOWorldDetector").bank_feats(words)
+    sizes = []
+    encode = detector.encode_labels
+    monkeypatch.setattr(detector, "PHRASES", 2)
+    monkeypatch.setattr(
+        detector,
+        "encode_labels",
+        lambda *args, **k: sizes.append(len(args[2])) or encode(*args, **k),
+    )
+    parts = build_detector(type="YOLOWorldDetector").bank_feats(words)
+    assert max(sizes) == 2 and sum(sizes) >= 5
+    torch.testing.assert_close(parts, whole)
 
 
 def test_loading_the_text_tower_prints_nothing_and_wants_all_of_it(tmp_path, capfd):

@@ -122,7 +122,7 @@ def test_a_config_may_have_no_test_cfg(scenes, weights, tmp_path):
 def test_an_image_set_that_is_not_read_whole_is_named_as_the_config_has_it(weights, capsys):
     indices = {"test_cfg.id_val_dataloader.dataset.indices": 8}
     assert run_tool("calibrate", CONFIG, weights, options=indices) == 2
-    assert "error: id_val_dataloader.dataset.indices leaves images out" in capsys.readouterr().err
+    assert "error: test_cfg.id_val_dataloader.dataset.indices leaves" in capsys.readouterr().err
 
 
 def test_a_place_that_cannot_be_written_is_named_before_the_detector_runs(

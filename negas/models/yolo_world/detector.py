@@ -23,6 +23,8 @@ from negas.models.unknown import Cells
 
 from .attention import neck_layers
 
+PHRASES = 2048  # that are encoded at once: a vocabulary may have any number
+
 
 @MODELS.register_module()
 class YOLOWorldDetector(BaseDetector, YOLODetector):
@@ -79,8 +81,10 @@ class YOLOWorldDetector(BaseDetector, YOLODetector):
             # Cached for training and testing alike, so never in a training step's half precision.
             kind = next(text.parameters()).device.type
             with torch.no_grad(), torch.autocast(kind, enabled=False):
-                feats = encode_labels(text.model, text.tokenizer, missing, template="{}").cpu()
-            self._phrases.update(zip(missing, feats, strict=True))
+                for start in range(0, len(missing), PHRASES):
+                    part = missing[start : start + PHRASES]
+                    feats = encode_labels(text.model, text.tokenizer, part, template="{}").cpu()
+                    self._phrases.update(zip(part, feats, strict=True))
         device = next(self.bbox_head.parameters()).device
         return torch.stack([self._phrases[phrase] for phrase in phrases]).to(device)
 
