@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from importlib import import_module
 
 import pytest
 from rich.console import Console
@@ -99,11 +100,20 @@ def test_the_table_of_all_runs(work_dir, tmp_path):
     assert call_tool("dev/unknown_objects", work_dir, "--out", out) == 0
     rows = {row["vocabulary"]: row for row in csv.DictReader(out.open())}
     row = rows["all words"]
-    assert (row["detector"], row["method"], row["seed"]) == ("YOLO-World", "NegAS", "0")
+    assert (row["detector"], row["method"], row["runs"]) == ("YOLO-World", "NegAS", "1")
     assert (row["recall"], row["recall_seen"], row["recall_unseen"]) == ("75.0", "100.0", "50.0")
-    assert (row["id_known"], row["words"], row["score_thr"]) == ("0.250", "3", "0.5100")
-    assert row["oscr"] and not rows["no OOD words"]["oscr"] and row["recall_low"]
-    assert rows["rotated"]["recall_std"] and not row["recall_std"]
+    assert (row["id_known"], row["words"], row["score_thr"]) == ("0.25", "3", "0.510")
+    assert row["oscr"] and not rows["no OOD words"]["oscr"] and not row["recall_std"]
+
+
+def test_seeds_of_a_method_are_one_row():
+    tool = import_module("tools.dev.unknown_objects")
+    about = dict.fromkeys(tool.KEYS, "x")
+    numbers = dict.fromkeys(tool.NUMBERS, 0.5)
+    rows = [about | numbers | dict(recall=recall, oscr=None) for recall in (0.5, 0.6, 0.7)]
+    (row,) = tool.over_seeds(rows)
+    assert (row["runs"], row["recall"], row["recall_std"]) == (3, "60.0", "10.0")
+    assert (row["oscr"], row["oscr_std"]) == ("", "")
 
 
 def test_a_run_without_such_rows_is_refused_in_one_sentence(tmp_path, capsys):
