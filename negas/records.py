@@ -104,12 +104,12 @@ class BoxRecords:
         """K, the number of ID labels."""
         return self.id_logits.shape[1]
 
-    def save(self, path: str | os.PathLike) -> None:
-        """Write a compressed npz file; parent folders are made, a half-written file never stays."""
+    def save(self, path: str | os.PathLike, compress: bool = True) -> None:
+        """Write an npz file; parent folders are made, a half-written file never stays."""
         arrays = {"version": np.array(VERSION), "meta": np.array(json.dumps(self.meta))}
         arrays |= {name: getattr(self, name) for name in _ARRAYS}
         present = {name: value for name, value in arrays.items() if value is not None}
-        write_npz(path, present, compress=True)
+        write_npz(path, present, compress)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> BoxRecords:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from negas.evaluation.collect import RunFolder
 from negas.records import BoxRecords
 from negas.scores import get_score
 
@@ -53,6 +54,22 @@ def test_round_trip(tmp_path, strings, n):
     records.save(tmp_path / "new" / "dump.npz")
     assert_same(BoxRecords.load(tmp_path / "new" / "dump.npz"), records)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["dump.npz"]
+
+
+def test_cells_are_written_as_they_are_and_boxes_compressed(tmp_path):
+    records = BoxRecords(
+        image_ids=np.zeros(100, int),
+        bboxes=np.zeros((100, 4)),
+        labels=np.zeros(100, int),
+        scores=np.zeros(100),
+        id_logits=np.zeros((100, 20)),
+    )
+    folder = RunFolder(tmp_path / "run")
+    folder.add("id", records)
+    folder.add_cells("id", records)
+    boxes, cells = folder.part / "id.npz", folder.part / "cells/id.npz"
+    assert boxes.stat().st_size < cells.stat().st_size / 2
+    assert len(BoxRecords.load(boxes)) == len(BoxRecords.load(cells)) == 100
 
 
 def test_round_trip_without_optional_fields(tmp_path):

@@ -140,7 +140,8 @@ class RunFolder:
     def add_cells(self, name: str, cells: BoxRecords) -> None:
         """Keep the cells of a set that was added."""
         if self.dump:
-            cells.save(self.part / CELLS / f"{name}.npz")
+            # Nearly all is embeddings in half precision: a tenth smaller for forty times the time.
+            cells.save(self.part / CELLS / f"{name}.npz", compress=False)
 
     def add_feats(
         self, feats: Mapping[str, np.ndarray], words: Mapping[str, np.ndarray] | None = None

@@ -62,8 +62,8 @@ COLUMNS = {
         Column("words_recall", "U-Recall by words", "higher"),
         Column("words_recall_seen", "seen/ unseen", more=("words_recall_unseen",)),
         Column("id_known", "on known", "lower", percent=False, digits=2),
-        Column("id_unknown", "on unknown", percent=False, digits=2),
-        Column("id_elsewhere", "else- where", "lower", percent=False, digits=2),
+        Column("id_unknown", "on unk.", percent=False, digits=2),
+        Column("id_elsewhere", "else", "lower", percent=False, digits=2),
         Column("words", "words", percent=False),
     )
 }

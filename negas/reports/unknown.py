@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from negas.evaluation.unknown.annotated import KINDS
 from negas.evaluation.unknown.rows import RECALLS
@@ -13,24 +14,25 @@ from .table import Column, Row, Section, Stat, Table
 
 PARTS = dict(
     all="all words",
-    without_ood="without OOD words",
-    seen_words="words tower knows",
+    without_ood="no OOD words",
+    seen_words="tower's words",
     other_words="other words",
 )
-CONTROLS = dict(rotated="rotated", rotated_refitted="rotated, refitted")
+CONTROLS = dict(rotated="rotated", rotated_refitted="rotated, refit")
 UNKNOWN_NOTE = (
     "Unknown objects found at the threshold of the run. U-Recall: annotated unknown objects with a "
     "box on them (IoU over 0.5); seen/unseen: by classes of the detector's pre-training. on ...: "
     "boxes per ID test image on known objects, on annotated unknown ones, elsewhere."
 )
 PARTS_NOTE = (
-    "without OOD words: without those that name a class of the set. rotated: all words turned at "
-    "random (no meaning), mean of draws; refitted: with a threshold of their own that keeps to the "
+    "no OOD words: without those that name a class of the set. rotated: all words turned at "
+    "random (no meaning), mean of draws; refit: with a threshold of their own that keeps to the "
     "same limits on ID validation. What survives that is not due to what the words mean."
 )
-TOWER_NOTE = "words tower knows: names that the text tower was trained on."
+TOWER_NOTE = "tower's words: names that the text tower was trained on."
 _KEYS = ("words_recall", "words_recall_seen", "id_known", "id_unknown", "id_elsewhere")
 UNKNOWN_TITLE = "Unknown objects found by the vocabulary"
+_WITH_SPREAD = ("recall",)
 _INTERVAL = Column("words_recall_low", "interval", more=("words_recall_high",))
 
 
@@ -41,7 +43,8 @@ def unknown_values(row: Mapping) -> dict[str, Stat]:
         if key in row:
             value = math.nan if row[key] is None else row[key]
             name = f"words_{key}" if key in RECALLS else key
-            values[name] = Stat(value, row.get(f"{key}_std") or 0.0, draws)
+            plain = key not in _WITH_SPREAD  # more would not fit into a terminal
+            values[name] = Stat(value) if plain else Stat(value, row.get(f"{key}_std", 0.0), draws)
     if interval := row.get("interval"):
         values |= {f"words_recall_{end}": Stat(interval[end]) for end in ("low", "high")}
     return values
@@ -64,7 +67,7 @@ def unknown_table(name: str, about: Mapping, brief: bool = False) -> Table | Non
         return None
     sections: dict[str, list[Row]] = {}
     for row in rows_of_run:
-        rows = sections.setdefault(f"{row['ood_set']}: {row['num_unknown']} unknown objects", [])
+        rows = sections.setdefault(f"{row['ood_set']}, {row['num_unknown']} objects", [])
         control = row["control"] != "none"
         rows.append(Row(part_title(row), unknown_values(row), control=control))
     values = [row.values for rows in sections.values() for row in rows]
@@ -74,7 +77,8 @@ def unknown_table(name: str, about: Mapping, brief: bool = False) -> Table | Non
     notes = [UNKNOWN_NOTE, PARTS_NOTE]
     if any(row["vocabulary"] == "seen_words" for row in rows_of_run):
         notes.append(TOWER_NOTE)
-    columns = [COLUMNS[key] for key in _KEYS]
+    # parts of one vocabulary are no rivals
+    columns = [replace(COLUMNS[key], better=None) for key in _KEYS]
     if any("words_recall_low" in each for each in values):
         columns.insert(1, _INTERVAL)
     return Table(title, [*columns, COLUMNS["words"]], made, notes)
@@ -103,7 +107,7 @@ def unknown_comparison(methods: Sequence[tuple[str, Sequence[Mapping]]]) -> Tabl
         )
         for (ood_set, part), by_name in found.items()
     ]
-    columns = [COLUMNS[key] for key in (*_KEYS, "words")]
+    columns = [COLUMNS[key] for key in _KEYS]
     notes = [UNKNOWN_NOTE, PARTS_NOTE]
     return Table(UNKNOWN_TITLE, columns, sections, notes)
 
@@ -118,4 +122,6 @@ def _over_seeds(runs: Sequence[Mapping[str, Stat]]) -> dict[str, Stat]:
     if len(runs) == 1:
         return dict(runs[0])
     keys = [key for key in runs[0] if all(key in run for run in runs)]
-    return {key: Stat.of([run[key].mean for run in runs]) for key in keys}
+    values = {key: Stat.of([run[key].mean for run in runs]) for key in keys}
+    spread = {f"words_{key}" for key in _WITH_SPREAD}
+    return {key: stat if key in spread else Stat(stat.mean) for key, stat in values.items()}

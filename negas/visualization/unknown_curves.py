@@ -8,7 +8,7 @@ from pathlib import Path
 from .curves import new_figure, save_figure
 
 UNKNOWN_PLOT = "unknown.png"  # of a test
-_PARTS = {"all": "", "without_ood": ", without OOD words"}
+_PARTS = {"all": "", "without_ood": ", no OOD words"}
 
 
 def plot_unknown(curves: Mapping, path: Path) -> None:

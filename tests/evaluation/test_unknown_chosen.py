@@ -8,6 +8,7 @@ import pytest
 
 from negas.evaluation.recorded import Recorded
 from negas.evaluation.unknown import UnknownBoxes, chosen_unknown
+from negas.metrics.coco import load_coco
 from negas.records import BoxRecords
 from negas.reports.html import unknown_objects
 from negas.unknown import UnknownOptions
@@ -102,3 +103,12 @@ def test_the_surest_of_every_image_is_a_picture(monkeypatch):
         (None, "unknown: tent 0.90"),
     ]
     assert [args[5][0] for args in drawn] == ["unknown, like stew", "unknown, like tent"]
+    things = dict(
+        images=[dict(id=i) for i in (4, 7, 9)],
+        annotations=[dict(id=1, image_id=7, category_id=1, bbox=[10, 10, 40, 40])],
+        categories=[dict(id=1, name="tent")],
+    )
+    run.truth = lambda name: (load_coco(things), "")
+    unknown_objects.unknown_groups(run, 2, lambda: None)
+    said = [args[5][0] for args in drawn[2:]]
+    assert said == ["tent, unknown, like stew", "no annotated object, unknown, like tent"]

@@ -203,7 +203,7 @@ def made_test(tmp_path, rows, annotated=True, sets=("id_val", "id_val_clean", "i
     file = tmp_path / "truth.json"
     file.write_text(json.dumps(truth(annotated)))
     options = UnknownOptions(vocabulary=tuple(WORDS), id_weight=0)
-    finder = SimpleNamespace(words=WORDS, options=options, encode_with=lambda encode: encode(WORDS))
+    finder = SimpleNamespace(words=WORDS, options=options, encode_with=lambda of: of(WORDS))
     model = SimpleNamespace(
         class_names=["cat", "dog"],
         neg_labels=[],

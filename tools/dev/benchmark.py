@@ -1,4 +1,4 @@
-"""Measure what NegAS costs: ``python tools/dev/benchmark.py [--size 640] [--rounds 15]``."""
+"""What NegAS and unknown objects cost: ``python tools/dev/benchmark.py [--size 640]``."""
 
 import argparse
 import sys
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from negas.cli import user_errors
 from negas.files import check_file, write_json
 from negas.options import Options, option, overwrite_option
+
+WORDS = (500, 1500)  # of a vocabulary
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,11 @@ def main() -> int:
         "NegAS step / CoOp step": measure(step(nega), step(coop)),
         "NegAS step, fixed guide / CoOp step": measure(step(fixed), step(coop)),
     }
+    silent = bench.build(setting, False, negatives=False, id_boxes=False)
+    for count in WORDS:
+        rows[f"predict with {count} words / without"] = measure(
+            bench.search_of(silent, setting, count), bench.predict_of(silent, setting)
+        )
     if not bench.is_grounding_dino(setting):
         rows["dual-branch neck / two passes"] = measure(*bench.necks_of(nega, setting))
     peaks = {
@@ -71,6 +78,9 @@ def main() -> int:
     }
     coop_peak = peaks.pop("CoOp step")
     memory = {f"{name} / CoOp step": ratios(peak, coop_peak) for name, peak in peaks.items()}
+    one, *more = (bench.search_memory(setting, count) for count in progress((1, *WORDS)))
+    for count, peak in zip(WORDS, more, strict=True):
+        memory[f"predict with {count} words / with 1"] = ratios(peak, one)
     table = Table("A / B", "A", "B", "A / B", title=f"{setting.model} at {setting.size} px")
     for name, row in rows.items():
         seconds = [f"{row[key]:.3f} s" for key in ("seconds_a", "seconds_b")]

@@ -1,4 +1,4 @@
-"""Time and memory of NegAS against its parts, side by side in one run.
+"""Time and memory of NegAS and of unknown objects against their parts, side by side in one run.
 
 Every pair is measured alternately (A B A B ...) in the same process and reported as the median of
 the ratios, so that a busy or throttled machine does not favour one side. Peak memory is measured in
@@ -23,7 +23,12 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 import negas.register  # noqa: F401
+from negas.labels.vocabulary import Vocabulary
+from negas.models.unknown import UnknownFinder
 from negas.options import Options, option
+from negas.unknown import UnknownOptions
+
+FOUND = 10  # unknown objects of an image, about what a picture holds
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,11 @@ class Setting(Options):
 
 
 def build(
-    setting: Setting, nega: bool, negatives: bool = True, guide_grad: bool = True
+    setting: Setting,
+    nega: bool,
+    negatives: bool = True,
+    guide_grad: bool = True,
+    id_boxes: bool = True,
 ) -> nn.Module:
     """The setting's detector with random weights.
 
@@ -51,6 +60,8 @@ def build(
         nega: train with the OOD branch.
         negatives: have negative labels.
         guide_grad: the OOD branch's loss reaches the prompt through its guide, too.
+        id_boxes: let cells of YOLO-World pass the score threshold. With random weights it is all of
+            them or none, and NMS of all would be half of a prediction.
     """
     torch.manual_seed(0)
     torch.set_num_threads(setting.threads)
@@ -71,12 +82,13 @@ def build(
         guide_grad=guide_grad,
         postprocessor=dict(type="OODPostProcessor", score="negs" if negatives else "max_sigmoid"),
     )
+    model.test_cfg.update(unknown=None, keep_cells=False)  # measured by themselves
     detector = MODELS.build(model).to(setting.device)
     if is_grounding_dino(setting):
         detector.init_weights()  # DETR's parameters are raw memory until then
         return detector
     for contrast in detector.bbox_head.head_module.cls_contrasts:
-        contrast.bias.data.fill_(-4.0)  # a few boxes per image pass, as in a trained detector
+        contrast.bias.data.fill_(-4.0 if id_boxes else -9.0)
         contrast.norm.weight.data.normal_()
     return detector
 
@@ -139,6 +151,29 @@ def predict_of(model: nn.Module, setting: Setting) -> Callable[[], None]:
     return predict
 
 
+def search_of(model: nn.Module, setting: Setting, num_words: int) -> Callable[[], None]:
+    """Prediction of one batch that looks for unknown objects, too, and finds about ten an image.
+
+    The words are the first ones of the shipped vocabulary; their texts are encoded here.
+    """
+    words = Vocabulary.load("common").words[:num_words]
+    settings = {**model.unknown_defaults, "vocabulary": words, "max_per_img": FOUND}
+    finder = UnknownFinder(UnknownOptions(**settings, score_thr=0.0), model.class_names)
+    images, samples = batch(setting)
+    model.eval()
+
+    def predict() -> None:
+        model.finder = finder
+        with torch.no_grad():
+            model.predict(images, samples)
+        model.finder = None
+
+    predict()
+    scores = torch.cat([sample.unknown_instances.scores for sample in samples])
+    finder.calibrate(finder.words, float(scores.min()) if len(scores) else 0.0)
+    return predict
+
+
 def necks_of(model: nn.Module, setting: Setting) -> tuple[Callable[[], None], Callable[[], None]]:
     """Forward and backward of both branches: in one pass, and in two separate ones."""
     images, _ = batch(setting)
@@ -193,6 +228,23 @@ def _peak(setting: Setting, variant: dict) -> float | tuple[float, float]:
     step()
     step()
     return before, peak_rss()
+
+
+def _search_peak(setting: Setting, num_words: int) -> float | tuple[float, float]:
+    model = build(setting, nega=False, negatives=False, id_boxes=False)
+    before = peak_rss()
+    predict = search_of(model, setting, num_words)
+    if setting.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        predict()
+        return torch.cuda.max_memory_allocated() / 2**20
+    predict()
+    return before, peak_rss()
+
+
+def search_memory(setting: Setting, num_words: int) -> float | tuple[float, float]:
+    """Peak MiB of :func:`search_of` in a fresh process, as :func:`peak_memory` gives it."""
+    return in_fresh_process(_search_peak, setting, num_words)
 
 
 def peak_memory(setting: Setting, **variant: bool) -> float | tuple[float, float]:

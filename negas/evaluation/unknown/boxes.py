@@ -43,9 +43,12 @@ class UnknownBoxes:
 
     def over(self, score_thr: float) -> UnknownBoxes:
         """What is left at a higher threshold: as if it had been sought with that."""
-        keep = self.scores >= score_thr
+        return self.at(self.scores >= score_thr)
+
+    def at(self, rows: np.ndarray) -> UnknownBoxes:
+        """Some of the rows, by number or mask."""
         parts = (self.image_ids, self.bboxes, self.scores, self.words, self.word_scores)
-        return UnknownBoxes(*(part[keep] for part in parts))
+        return UnknownBoxes(*(part[rows] for part in parts))
 
 
 def word_logits(

@@ -26,6 +26,7 @@ PLAIN, ROTATED, REFITTED = "none", "rotated", "rotated_refitted"
 RECALLS = ("recall", "recall_seen", "recall_unseen")
 NUMBERS = (*RECALLS, *(f"id_{kind}" for kind in KINDS), "words", "score_thr")
 SIZES = (20, 40, 80, 160, 320, 640, 1000)  # numbers of words of the curve, and all of them
+MOST_TURNS = 3  # of the vocabulary: each is as much work as all other rows together
 FALSE_BOXES = np.linspace(0, 2, 41)  # an ID image, where the curve of recall is read
 
 
@@ -35,7 +36,7 @@ def unknown_section(run: Recorded, draws: int = 1000, rotations: int = 0, seed: 
     Args:
         run: a finished test.
         draws: of whole images for the intervals; 0: none.
-        rotations: draws of the rotated vocabulary; 0: no such rows.
+        rotations: draws of the rotated vocabulary, at most :data:`MOST_TURNS`; 0: no such rows.
         seed: of both.
 
     Returns:
@@ -49,7 +50,8 @@ def unknown_section(run: Recorded, draws: int = 1000, rotations: int = 0, seed: 
     found = Evaluation(run)
     if not found.targets:
         return {}
-    return dict(rows=found.rows(draws, rotations, seed), curves=found.curves())
+    turns = min(rotations, MOST_TURNS)
+    return dict(rows=found.rows(draws, turns, seed), curves=found.curves())
 
 
 class Evaluation:

@@ -41,8 +41,8 @@ class YOLOWorldDetector(BaseDetector, YOLODetector):
             ``base_checkpoint``) and of MMYOLO's class.
     """
 
-    # A fifth of the cells keeps 99.9% of the unknown objects that all find on the built-in
-    # benchmark; the weight is the better of four on its ID validation and strict near set.
+    # A fifth of the cells: see pick_cells. The weight is the better of four on the built-in
+    # benchmark's ID validation and strict near set.
     unknown_defaults: ClassVar[dict[str, float]] = dict(share=0.2, id_weight=0.5)
 
     def __init__(self, *args, template: str = "{}", channels_last: bool = True, **kwargs) -> None:

@@ -87,6 +87,5 @@ def _things(run: ReportRun, name: str, objects: UnknownBoxes, rows: np.ndarray) 
     if truth is None:
         return [""] * len(rows)
     annotated, names = annotated_objects(truth)
-    parts = (objects.image_ids, objects.bboxes, objects.scores, objects.words)
-    found = objects_found(UnknownBoxes(*(part[rows] for part in parts)), annotated)
+    found = objects_found(objects.at(rows), annotated)
     return [names[annotated.labels[i]] if i >= 0 else "no annotated object" for i in found]

@@ -21,7 +21,7 @@ def no_collection(monkeypatch):
 
 @pytest.mark.parametrize(
     ("model", "size", "rows"),
-    [("yolo_world", 64, 4), pytest.param("grounding_dino", 96, 3, marks=pytest.mark.slow)],
+    [("yolo_world", 64, 6), pytest.param("grounding_dino", 96, 5, marks=pytest.mark.slow)],
 )
 def test_all_ratios_are_measured(tmp_path, monkeypatch, capsys, model, size, rows):
     monkeypatch.chdir(ROOT)
@@ -34,6 +34,7 @@ def test_all_ratios_are_measured(tmp_path, monkeypatch, capsys, model, size, row
         "peak_memory",
         lambda setting, nega, guide_grad=True: (100.0, 150.0 + nega * (10 + 20 * guide_grad)),
     )
+    monkeypatch.setattr(benchmark, "search_memory", lambda setting, words: (100.0, 150.0 + words))
     assert tool.main() == 0
     report = json.loads(out.read_text())
     assert len(report["rows"]) == rows
@@ -43,7 +44,9 @@ def test_all_ratios_are_measured(tmp_path, monkeypatch, capsys, model, size, row
         memory = report["memory"][f"{name} / CoOp step"]
         assert memory["ratio"] == pytest.approx(peak / 150)
         assert memory["ratio_above_start"] == pytest.approx((peak - 100) / 50)
-    assert ("two passes" in capsys.readouterr().out) == (rows == 4)
+    memory = report["memory"]["predict with 500 words / with 1"]
+    assert memory["ratio_above_start"] == pytest.approx(550 / 51)
+    assert ("two passes" in capsys.readouterr().out) == (rows == 6)
 
 
 def test_pairs_alternate_and_the_first_round_is_not_counted():
@@ -65,6 +68,27 @@ def test_variants_of_the_detector(monkeypatch, model):
     assert not benchmark.build(setting, False, negatives=False).neg_labels
 
 
+@pytest.mark.parametrize("model", ["yolo_world", "grounding_dino"])
+def test_the_other_side_of_a_pair_does_not_look_for_unknown_objects(monkeypatch, model):
+    monkeypatch.chdir(ROOT)
+    setting = benchmark.Setting(
+        model=f"configs/_base_/models/{model}_tiny.py", size=320, batch=1, labels=3
+    )
+    built = benchmark.build(setting, False, negatives=False, id_boxes=False).eval()
+    assert built.finder is None
+    images, samples = benchmark.batch(setting)
+    monkeypatch.setattr(benchmark, "batch", lambda setting: (images, samples))
+    search, plain = (benchmark.search_of(built, setting, 20), benchmark.predict_of(built, setting))
+    for work, looks in ((search, True), (plain, False)):
+        samples[0].pop("unknown_instances", None)
+        work()
+        assert ("unknown_instances" in samples[0]) == looks
+        if looks:
+            assert 0 < len(samples[0].unknown_instances) <= benchmark.FOUND
+        assert "unknown_cells" not in samples[0]
+        assert model == "grounding_dino" or len(samples[0].pred_instances) == 0
+
+
 @pytest.mark.slow
 def test_a_process_that_dies_is_said():
     with pytest.raises(RuntimeError, match="terminated abruptly"):
@@ -78,4 +102,6 @@ def test_peak_memory_of_a_fresh_process(monkeypatch):
         model="configs/_base_/models/yolo_world_tiny.py", size=64, batch=1, labels=3
     )
     start, peak = benchmark.peak_memory(setting, nega=True, guide_grad=False)
+    assert 100 < start < peak
+    start, peak = benchmark.search_memory(setting, 20)
     assert 100 < start < peak
