@@ -327,9 +327,8 @@ def _check_records(records: BoxRecords, results: dict, fitted_for: dict, path: P
     kind = records.meta.get("set", ID_VAL)
     if kind != ID_VAL:
         raise ValueError(
-            f"records {str(path)!r} are of the set {kind!r}, not of ID validation images; "
-            "thresholds are never fitted on test images: give records/id_val.npz, or leave "
-            "--records out"
+            f"records {str(path)!r} are of the set {kind!r}; cut and tau come from the ID "
+            "validation set alone: give its records/id_val.npz, or leave --records out"
         )
     for key, name in (("id_labels", "class_names"), ("neg_labels", "neg_labels")):
         made = list(records.meta.get(key) or ())

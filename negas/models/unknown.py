@@ -13,10 +13,12 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from negas.labels.names import read_names
+from negas.labels.names import name_key, read_names
 from negas.labels.vocabulary import Vocabulary
+from negas.text import shown
 from negas.unknown import (
     UNKNOWN_LABEL,
+    UNKNOWN_NAME,
     UnknownOptions,
     best_words,
     distinct,
@@ -64,7 +66,8 @@ def vocabulary_of(options: UnknownOptions, class_names: Sequence[str]) -> Vocabu
     """The words of ``model.test_cfg.unknown`` that name no ID class.
 
     Raises:
-        ValueError: the vocabulary cannot be read, or holds ID names only.
+        ValueError: the vocabulary cannot be read, or holds ID names only, or an ID class is called
+            "unknown".
         FileNotFoundError: its file, or one of OOD names, does not exist.
     """
     return _cut(options.vocabulary, tuple(class_names), options.without_ood)
@@ -74,6 +77,11 @@ def vocabulary_of(options: UnknownOptions, class_names: Sequence[str]) -> Vocabu
 def _cut(
     source: str | tuple[str, ...], class_names: tuple[str, ...], without_ood: tuple[str, ...]
 ) -> Vocabulary:
+    if taken := [name for name in class_names if name_key(name) == UNKNOWN_NAME]:
+        raise ValueError(
+            f"{WHERE}: the ID class {shown(taken[0])} is called as unknown objects are; rename it, "
+            "or seek none"
+        )
     ood = [
         name
         for each in without_ood

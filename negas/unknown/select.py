@@ -36,12 +36,13 @@ def pick_cells(
         min_size: least side of a box in pixels.
 
     Returns:
-        int64 ``[n]``, in their order: their boxes are over ``min_size`` and no larger than the
-        image.
+        int64 ``[n]``, in their order: what the image shows of their boxes is over ``min_size``, and
+        they are no larger than the image.
     """
     count = max(1, int(len(id_logits) * share)) if len(id_logits) else 0
     best = id_logits.topk(count).indices.sort().values
-    sides = bboxes[best, 2:] - bboxes[best, :2]
+    limit = bboxes.new_tensor([size[1], size[0]])
+    sides = bboxes[best, 2:].minimum(limit) - bboxes[best, :2].clamp(min=0)
     fits = (sides.amin(1) > min_size) & (box_area(bboxes[best]) <= size[0] * size[1])
     return best[fits]
 

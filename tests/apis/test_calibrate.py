@@ -360,7 +360,7 @@ def test_records_of_another_checkpoint_set_or_vocabulary_are_refused(recorded, c
     part = BoxRecords.load(recorded)
     part.meta["set"] = "near"
     part.save(recorded)
-    with pytest.raises(ValueError, match="are of the set 'near', not of ID validation"):
+    with pytest.raises(ValueError, match="are of the set 'near'; cut and tau come from the ID val"):
         calibrate(cfg, WEIGHTS, records=recorded)
     part.meta["set"] = "id_val"
     part.meta["id_labels"] = [*part.meta["id_labels"][:-1], "zebra"]

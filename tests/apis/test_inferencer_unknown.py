@@ -255,6 +255,11 @@ def test_mistakes_are_told_before_weights_are_loaded(unknown, message, nothing_i
         build(unknown=unknown)
 
 
+def test_an_id_class_is_not_called_as_unknown_objects_are(nothing_is_loaded):
+    with pytest.raises(ValueError, match="the ID class 'Unknown' is called as unknown objects are"):
+        build(classes=["dog", "Unknown"], negatives=[], unknown=FIELDS)
+
+
 def test_results_are_coco_json_with_a_category_of_their_own(seeker, images, tmp_path):
     found = seeker(str(images), out_dir=tmp_path, no_save_vis=True)["predictions"]
     data = json.loads((tmp_path / "predictions.json").read_text())

@@ -38,6 +38,12 @@ def test_a_box_that_is_small_or_larger_than_the_image_is_no_object():
     assert pick_cells(torch.zeros(3), boxes, (100, 100), 1.0, 4).tolist() == [1]
 
 
+def test_a_box_of_which_the_image_shows_a_sliver_is_no_object():
+    outside = [[-50.0, 10, 4, 50], [10.0, 77, 50, 99], [-50.0, 10, -1, 50], [10.0, 81, 50, 99]]
+    boxes = torch.tensor([*outside, [-50.0, 10, 4.5, 50], [10.0, 75, 50, 99]])
+    assert pick_cells(torch.zeros(6), boxes, (80, 100), 1.0, 4).tolist() == [4, 5]
+
+
 def test_an_image_without_cells_has_none():
     assert pick_cells(torch.zeros(0), NO_BOXES, (9, 9), 0.2, 4).tolist() == []
 
