@@ -36,6 +36,7 @@ def class_names():
 def bank_names():
     banks = [*DATA.glob("labels/emoji_world/*.json"), *DATA.glob("labels/*.json")]
     rows = [json.loads(path.read_text()) for path in banks]
+    rows = [row for row in rows if "neg_labels" in row]  # the vocabulary is no bank
     assert len(rows) >= 6
     return sorted({name for row in rows for name in row["id_labels"] + row["neg_labels"]})
 

@@ -153,7 +153,7 @@ def test_an_id_set_alone(run, monkeypatch):
     args = (run / "mine.py", run / "work/epoch_3.pth", "--work-dir", out)
     assert run_tool("test", *args, options={"test_cfg.ood_dataloaders": None}) == 0
     report = json.loads((out / "ood_results.json").read_text())
-    assert report["rows"] == [] and set(report["sets"]) == {"id_val", "id"}
+    assert report["rows"] == [] and set(report["sets"]) == {"id_val", "id_val_clean", "id"}
     assert report["map"] == json.loads((run / "first/ood_results.json").read_text())["map"]
 
 
