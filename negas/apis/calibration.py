@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,11 @@ def identity(model: OODDetector, checkpoint: str | os.PathLike) -> dict[str, Any
         found["unknown"] = search_of(model.finder)
     # What one family of detectors has and another lacks is None there.
     return dict.fromkeys(_IDENTITY) | found
+
+
+def words_digest(words: Sequence[str]) -> str:
+    """SHA-256 of words in their order."""
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()
 
 
 def search_of(finder: UnknownFinder) -> dict[str, Any]:

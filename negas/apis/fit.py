@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -35,7 +34,7 @@ from negas.scores import Score
 from negas.unknown import CALIBRATED
 from negas.unknown.thresholds import ThresholdOptions
 
-from .calibration import Calibration, identity, search_of
+from .calibration import Calibration, identity, search_of, words_digest
 from .inferencer import Inferencer
 
 MIN_SCORE = 0.01  # boxes of lower confidence are never recorded
@@ -308,7 +307,7 @@ def _fit_unknown(
     about = dict(
         source=source if isinstance(source, str) else "words of the config",
         words=len(finder.words),
-        sha256=hashlib.sha256("\n".join(finder.words).encode()).hexdigest(),
+        sha256=words_digest(finder.words),
     )
     return found.record() | dict(vocabulary=about, fitted_for=search_of(finder))
 

@@ -37,7 +37,7 @@ from negas.models.unknown import own_test_cfg
 from negas.options import check_number
 from negas.visualization.visualizer import VerdictVisualizer
 
-from .calibration import Calibration, default_path, identity
+from .calibration import Calibration, default_path, identity, words_digest
 from .inputs import Input, Picture, Pictures
 from .outputs import CocoResults, Journal, Painted
 from .unknown import UnknownSearch, Wanted, append_unknown, finds_unknown
@@ -364,8 +364,7 @@ class Inferencer(DetInferencer):
         if not finds_unknown(self.model):
             return None
         finder = self.model.finder
-        words = "\n".join(finder.words).encode()
-        about = dict(words=len(finder.words), words_sha256=hashlib.sha256(words).hexdigest())
+        about = dict(words=len(finder.words), words_sha256=words_digest(finder.words))
         return finder.options.record() | dict(vocabulary=about)
 
     def _info(self, threshold: float) -> dict:

@@ -17,7 +17,7 @@ from negas.models.unknown import WHERE, own_test_cfg, vocabulary_of
 from negas.text import shown
 from negas.unknown import CALIBRATED, UNKNOWN_NAME, UnknownOptions
 
-from .calibration import Calibration
+from .calibration import Calibration, words_digest
 
 Wanted = bool | str | os.PathLike | Sequence[str] | Mapping[str, Any] | None
 
@@ -69,16 +69,20 @@ class UnknownSearch:
             given.setdefault("vocabulary", tuple(section["words"]))
         key = "unknown" if self.asked else WHERE
         options = UnknownOptions.from_settings(given, key, section=True)
-        words = set(vocabulary_of(options, class_names).words)
+        vocabulary = vocabulary_of(options, class_names).words
+        words = set(vocabulary)
         test_cfg.unknown = ConfigDict(given)
         # a number for words that are named needs no calibration
         if section is not None and not (options.is_calibrated and named):
             foreign = [word for word in section["words"] if word not in words]
-            if not options.is_calibrated and foreign:
+            more = named and not _same_words(vocabulary, section)
+            if not options.is_calibrated and (foreign or more):
+                which = "the vocabulary has more"
+                if foreign:
+                    which = f"{shown(foreign[0])} is none of the vocabulary, or names an ID class"
                 raise ValueError(
-                    f"{where} has a threshold for other words: {shown(foreign[0])} is none of the "
-                    "vocabulary, or names an ID class; fit one for this vocabulary with "
-                    "tools/calibrate.py, or give a threshold (--unknown-thr)"
+                    f"{where} has a threshold for other words: {which}; fit one for this "
+                    "vocabulary with tools/calibrate.py, or give a threshold (--unknown-thr)"
                 )
             if not foreign:
                 self.words = tuple(section["words"])
@@ -121,6 +125,13 @@ class UnknownSearch:
         if finds_unknown(model) and not self._own_cut:
             cut = float(np.float32(threshold))  # as it is compared
             model.finder.options = replace(model.finder.options, id_score_thr=cut)
+
+
+def _same_words(words: Sequence[str], section: Mapping[str, Any]) -> bool:
+    """Whether a calibration was fitted with these words, or kept just these."""
+    return words_digest(words) == section["vocabulary"]["sha256"] or (
+        list(words) == list(section["words"])
+    )
 
 
 def finds_unknown(model: OODDetector) -> bool:

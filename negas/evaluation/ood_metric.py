@@ -31,7 +31,7 @@ from negas.metrics import (
 )
 from negas.metrics.coco import category_ids
 from negas.options import check_value
-from negas.records import ID, ID_SETS, ID_VAL, BoxRecords
+from negas.records import ID, ID_SETS, ID_VAL, VALIDATION_SETS, BoxRecords
 from negas.scores import get_score
 from negas.text import shown
 
@@ -191,7 +191,7 @@ class OODMetric(BaseMetric):
         self.files = {name: files_of(dataset) for name, dataset in datasets.items()}
         if any(preset.name == OWOD for preset in self.presets):
             folders = {name: about["img_dir"] for name, about in self.files.items()}
-            sets = [name for name in folders if name != ID_VAL]
+            sets = [name for name in folders if name not in VALIDATION_SETS]
             for name in sets[1:]:
                 refuse_shared_images(self.truths, folders, (sets[0], name), "preset 'owod'")
         judge = model.postprocessor

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
+import torch
 from mmdet.registry import MODELS as MMDET_MODELS
 from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
@@ -127,7 +128,9 @@ class BaseDetector:
             return
         keep = bool(self.bbox_head.test_cfg.get("keep_cells"))
         for sample, each in zip(samples, cells, strict=True):
-            found, kept = self.finder(each, self.encode_words, keep)
+            # as ID and negative logits, which half precision would round to a few hundredths
+            with torch.autocast(each.id_logits.device.type, enabled=False):
+                found, kept = self.finder(each, self.encode_words, keep)
             if found is not None:
                 sample.unknown_instances = found
             if kept is not None:

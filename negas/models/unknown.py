@@ -70,13 +70,6 @@ def vocabulary_of(options: UnknownOptions, class_names: Sequence[str]) -> Vocabu
             "unknown".
         FileNotFoundError: its file, or one of OOD names, does not exist.
     """
-    return _cut(options.vocabulary, tuple(class_names), options.without_ood)
-
-
-@cache  # WordNet takes seconds, and a config is checked before its model is built
-def _cut(
-    source: str | tuple[str, ...], class_names: tuple[str, ...], without_ood: tuple[str, ...]
-) -> Vocabulary:
     if taken := [name for name in class_names if name_key(name) == UNKNOWN_NAME]:
         raise ValueError(
             f"{WHERE}: the ID class {shown(taken[0])} is called as unknown objects are; rename it, "
@@ -84,10 +77,24 @@ def _cut(
         )
     ood = [
         name
-        for each in without_ood
-        for name in read_names(each if Path(each).suffix else [each], f"{WHERE}.without_ood")
+        for each in options.without_ood
+        for name in read_names(each if _is_file(each) else [each], f"{WHERE}.without_ood")
     ]
-    return Vocabulary.load(source).without(class_names, ood)
+    found = Vocabulary.load(options.vocabulary)
+    left = _left(found.words, tuple(class_names), tuple(ood), found.where)
+    return replace(found, words=left)
+
+
+def _is_file(name: str) -> bool:
+    """Whether a file is meant, or a name such as "St. Bernard"."""
+    return Path(name).is_file() or Path(name).suffix.lower() in (".txt", ".json")
+
+
+@cache  # WordNet takes seconds, and a config is checked before its model is built
+def _left(
+    words: tuple[str, ...], class_names: tuple[str, ...], ood: tuple[str, ...], where: str
+) -> tuple[str, ...]:
+    return Vocabulary(words, where=where).without(class_names, ood).words
 
 
 class UnknownFinder:
@@ -127,7 +134,8 @@ class UnknownFinder:
         Raises:
             ValueError: one of its words is none of the vocabulary's.
         """
-        if foreign := [word for word in words if word not in set(self.words)]:
+        mine = set(self.words)
+        if foreign := [word for word in words if word not in mine]:
             raise ValueError(f"{foreign[0]!r} is no word of {WHERE}.vocabulary")
         self.words = tuple(words)
         self.options = replace(self.options, score_thr=score_thr)

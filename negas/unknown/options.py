@@ -24,7 +24,11 @@ class UnknownOptions(Options):
     )
     score_thr: float | str = option(CALIBRATED, help="least score, or 'calibrated'", ge=0, lt=1)
     id_score_thr: float = option(
-        0.3, help="ID boxes of this confidence hide what they lie on", ge=0, le=1
+        0.3,
+        help="ID boxes of this confidence hide what they lie on; in inference those that are shown "
+        "do, in a test those over its cut",
+        ge=0,
+        le=1,
     )
     id_weight: float = option(
         0.25, help="of the largest ID logit, which is taken off a word's", ge=0
@@ -41,7 +45,12 @@ class UnknownOptions(Options):
     share: float = option(
         1.0, help="of the cells, those of the largest ID score, that meet words", gt=0, le=1
     )
-    record_cells: int = option(300, help="most cells of an image in the records of a test", ge=1)
+    record_cells: int = option(
+        2000,
+        help="most cells of an image in the records of a test, 1 KB each; with fewer than meet "
+        "words the records miss objects that the detector finds",
+        ge=1,
+    )
     without_ood: tuple[str, ...] = option(
         (), help="files of names, or names, of OOD classes whose words are left out"
     )

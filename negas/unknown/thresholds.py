@@ -20,7 +20,7 @@ from negas.text import shown
 
 LEAST = 0.02  # thresholds below it are not looked at
 FIRES = 0.1  # sigmoid from which a word counts as firing
-OVERLAP = 0.5  # least IoU of a box that lies on an object
+OVERLAP = 0.5  # a box lies on an object that it overlaps more
 GROUP = "unknown objects"
 SOURCES = ("calibrated", "config")
 
@@ -264,7 +264,7 @@ class Errors:
         for image, boxes in _by_image(image_ids):
             rows = objects.rows_of(image)
             mine = bboxes[boxes].astype(np.float64)
-            on = box_iou(mine, objects.bboxes[rows]) >= OVERLAP
+            on = box_iou(mine, objects.bboxes[rows]) > OVERLAP
             inside = centers_in(mine, objects.bboxes[rows]) & objects.regions[rows]
             stray[boxes] = ~(on | inside).any(1)
             found = np.where(on, scores[boxes][:, None], -np.inf)

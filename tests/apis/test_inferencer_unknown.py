@@ -10,10 +10,11 @@ import torch
 from pycocotools.coco import COCO
 
 from negas.apis import Inferencer, inferencer
-from negas.apis.calibration import Calibration, default_path, identity, search_of
+from negas.apis.calibration import Calibration, default_path, identity, search_of, words_digest
 from negas.apis.unknown import finds_unknown
 from negas.boxes import box_iou
 from negas.cli import load_config
+from negas.labels.names import read_names
 from negas.models.unknown import vocabulary_of
 from negas.unknown import UnknownOptions
 from tests.helpers.fake_runs import unknown_section
@@ -50,7 +51,13 @@ def seeker():
 def section(words, finder):
     """The part of a calibration that is about unknown objects."""
     own = dict(words=list(words), word_rates=[0.0] * len(words), hot=[], score_thr=0.1)
+    common = vocabulary_of(UnknownOptions(vocabulary="common"), finder_names()).words
+    own |= dict(vocabulary=dict(source="common", words=3, sha256=words_digest(common)))
     return unknown_section() | own | dict(fitted_for=search_of(finder))
+
+
+def finder_names():
+    return read_names(load_config(CONFIG).model.class_names, "class_names")
 
 
 def test_a_config_without_test_cfg_finds_them(images):
@@ -160,6 +167,8 @@ def test_a_calibration_brings_words_and_threshold(calibration, images, tmp_path)
     assert many.words == more and many.options.score_thr == 0.3
     wide = build(weights=weights, unknown="common").model.finder
     assert wide.words == WORDS and wide.options.score_thr == 0.1
+    with pytest.raises(ValueError, match="a threshold for other words: the vocabulary has more"):
+        build(weights=weights, unknown=list(more))
 
 
 def test_a_calibration_of_other_labels_brings_none(calibration, tmp_path):
@@ -318,7 +327,6 @@ def test_words_of_a_file_that_changed_are_other_words(images, tmp_path, monkeypa
     abouts = []
     for words in (WORDS, WORDS[1:]):
         file.write_text("\n".join(words))
-        vocabulary_of.__globals__["_cut"].cache_clear()
         judge = build(unknown=dict(vocabulary=str(file), score_thr=0.2))
         abouts.append(judge._about(0.3))
     different = {key for key in abouts[0] if abouts[0][key] != abouts[1][key]}

@@ -20,7 +20,7 @@ WORDS = ("zebra", "kettle", "umbrella", "pineapple", "hammer", "candle", "ladder
 SETTINGS = dict(
     vocabulary=WORDS, score_thr=0.01, agreement_weight=1, nms=0.8, share=1.0, id_weight=0.25
 )
-SETTINGS |= dict(id_score_thr=0.9, record_cells=1000)
+SETTINGS |= dict(id_score_thr=0.9)
 SETTINGS |= dict(max_per_img=1000)
 DETECTORS = {
     "yolo_world": build_detector,
@@ -134,6 +134,27 @@ def test_words_of_old_weights_are_forgotten():
     )
 
 
+@pytest.mark.parametrize("name", DETECTORS)
+def test_half_precision_around_a_prediction_does_not_reach_the_words(name):
+    model = DETECTORS[name](seed=2).eval()
+    model.bbox_head.test_cfg.update(keep_logits=True)
+    model.finder = UnknownFinder(UnknownOptions(**SETTINGS), model.class_names)
+    inputs, samples = batch(size=192)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        found = model.predict(inputs, samples, rescale=False)
+    for sample in found:
+        assert sample.unknown_instances.scores.dtype == torch.float32
+    weights = model.finder.encoded(model.encode_words, inputs.device)[0]
+    assert (weights[0] if isinstance(weights, tuple) else weights).dtype == torch.float32
+
+
+def test_a_file_that_was_edited_is_read_again(tmp_path):
+    file = tmp_path / "words.txt"
+    for word in ("kettle", "ladder"):
+        file.write_text(f"{word}\n")
+        assert vocabulary_of(UnknownOptions(vocabulary=str(file)), ("dog",)).words == (word,)
+
+
 def test_id_names_and_what_names_them_are_no_words():
     options = UnknownOptions(vocabulary=("dog", "puppy", "kettle", "sofa"))
     assert vocabulary_of(options, ("dog", "couch")).words == ("kettle",)
@@ -144,7 +165,7 @@ def test_id_names_and_what_names_them_are_no_words():
 def test_names_of_ood_classes_go_too_where_asked(tmp_path):
     file = tmp_path / "ood.txt"
     file.write_text("kettle\n")
-    options = UnknownOptions(vocabulary=WORDS, without_ood=(str(file), "zebra"))
+    options = UnknownOptions(vocabulary=WORDS, without_ood=(str(file), "zebra", "St. Bernard"))
     assert vocabulary_of(options, ("dog",)).words == WORDS[2:]
 
 

@@ -62,8 +62,8 @@ def test_each_box_is_an_error_by_what_it_lies_on():
         [False, False, True, False],
     )
     boxes = {
-        "half of the known object": [1, 0, 0, 10, 5],
-        "less": [1, 0, 0, 10, 4.9],
+        "more than half of the known object": [1, 0, 0, 10, 5.1],
+        "half": [1, 0, 0, 10, 5],
         "the unknown object": [1, 20, 20, 30, 30],
         "inside the crowd": [1, 72, 72, 76, 76],
         "background": [2, *ELSEWHERE],

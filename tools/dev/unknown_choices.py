@@ -28,7 +28,7 @@ class ChoicesOptions(Options):
 
     runs: tuple[str, ...] = option(help="work dirs of tools/test.py", positional=True)
     ood_set: str = option("near", help="the development set")
-    rotations: int = option(3, help="draws of the rotated vocabulary, refitted", ge=0)
+    rotations: int = option(0, help="draws of the rotated vocabulary, refitted", ge=0)
     out: str = option("unknown_choices.csv", help="file to write", output=True)
     overwrite: bool = overwrite_option()
 
@@ -68,7 +68,7 @@ def measure(run, name: str, settings: dict, rotations: int) -> dict:
 @user_errors
 def main() -> int:
     options = ChoicesOptions.parse()
-    target = check_file(options.out, "--out", (",".join(COLUMNS),), options.overwrite)
+    target = check_file(options.out, "--out", ("run,vocabulary,words,",), options.overwrite)
 
     from tqdm import tqdm
 
@@ -88,7 +88,8 @@ def main() -> int:
         for settings in tqdm(tried, desc=run.name, leave=False, disable=None):
             rows.append(measure(run, options.ood_set, settings, options.rotations))
     with whole_file(target) as partial, partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        columns = [key for key in COLUMNS if options.rotations or "rotated" not in key]
+        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         for row in rows:
             writer.writerow({k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()})

@@ -41,8 +41,7 @@ class YOLOWorldDetector(BaseDetector, YOLODetector):
             ``base_checkpoint``) and of MMYOLO's class.
     """
 
-    # A fifth of the cells: see pick_cells. The weight is the better of four on the built-in
-    # benchmark's ID validation and strict near set.
+    # A fifth of the cells: see pick_cells. The weight: results/unknown_choices.csv.
     unknown_defaults: ClassVar[dict[str, float]] = dict(share=0.2, id_weight=0.5)
 
     def __init__(self, *args, template: str = "{}", channels_last: bool = True, **kwargs) -> None:
