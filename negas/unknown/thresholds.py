@@ -15,6 +15,7 @@ import numpy as np
 
 from negas.boxes import box_iou, centers_in
 from negas.metrics.bootstrap import draw_counts, percentile_intervals
+from negas.metrics.matching import rows_by_image
 from negas.options import Options, check_number, option
 from negas.text import shown
 
@@ -166,10 +167,8 @@ class AnnotatedObjects:
     def __post_init__(self) -> None:
         if not (self.known & ~self.regions).any():
             raise ValueError("no object of an ID class is annotated in its images")
-        rows: dict[Any, list[int]] = {}
-        for row, image in enumerate(self.image_ids.tolist()):
-            rows.setdefault(image, []).append(row)
-        object.__setattr__(self, "_rows", {key: np.array(value) for key, value in rows.items()})
+        rows = rows_by_image(self.image_ids, np.arange(len(self.image_ids)))
+        object.__setattr__(self, "_rows", rows)
 
     def rows_of(self, image: Any) -> np.ndarray:
         """The objects of an image, int64."""
@@ -187,7 +186,7 @@ def cells_on_background(
         objects: of the same images.
     """
     outside = np.ones(len(bboxes), bool)
-    for image, cells in _by_image(image_ids):
+    for image, cells in rows_by_image(image_ids, np.arange(len(image_ids))).items():
         rows = objects.rows_of(image)
         outside[cells] = ~centers_in(bboxes[cells], objects.bboxes[rows]).any(1)
     return outside
@@ -261,7 +260,7 @@ class Errors:
         counted = np.flatnonzero(objects.known & ~objects.regions)
         best = np.full(len(objects.bboxes), -np.inf)
         stray = np.ones(len(scores), bool)
-        for image, boxes in _by_image(image_ids):
+        for image, boxes in rows_by_image(image_ids, np.arange(len(image_ids))).items():
             rows = objects.rows_of(image)
             mine = bboxes[boxes].astype(np.float64)
             on = box_iou(mine, objects.bboxes[rows]) > OVERLAP
@@ -342,10 +341,3 @@ class Errors:
         found = percentile_intervals(self.rates(score_thr), drawn, 0.95)
         names = ("background_per_image", "on_known_share")
         return {name: (one.low, one.high) for name, one in zip(names, found, strict=True)}
-
-
-def _by_image(image_ids: np.ndarray) -> list[tuple[Any, np.ndarray]]:
-    """Image and rows, for each image that has any."""
-    images, place = np.unique(image_ids, return_inverse=True)
-    parts = np.split(np.argsort(place, kind="stable"), np.bincount(place).cumsum()[:-1])
-    return list(zip(images.tolist(), parts, strict=True)) if len(images) else []

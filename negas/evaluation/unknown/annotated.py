@@ -14,9 +14,9 @@ from negas.boxes import box_iou, centers_in
 from negas.coco_json import unlabelled_objects
 from negas.metrics import LabeledBoxes, pair_boxes
 from negas.metrics.bootstrap import draw_counts, percentile_intervals
-from negas.metrics.matching import rows_by_image
+from negas.metrics.matching import corners, rows_by_image
 from negas.records import ID
-from negas.unknown.thresholds import AnnotatedObjects
+from negas.unknown.thresholds import OVERLAP, AnnotatedObjects
 
 from ..objects.object_rows import objects_of, seen_classes
 from ..recorded import Recorded
@@ -24,7 +24,6 @@ from .boxes import UnknownBoxes
 from .threshold import annotated_objects
 
 KINDS = ("known", "unknown", "elsewhere")  # what an unknown object of an ID image lies on
-IOU = 0.5  # a box lies on what it overlaps more
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +45,7 @@ class Target:
         boxes = LabeledBoxes(
             found.image_ids.astype(str), found.bboxes, np.zeros(len(found.scores), np.int64)
         )
-        pairs = pair_boxes(boxes, self.objects, 0, IOU)
+        pairs = pair_boxes(boxes, self.objects, 0, OVERLAP)
         best = np.full(len(self.objects.labels), -np.inf)
         np.maximum.at(best, pairs.places, found.scores[pairs.boxes])
         return best
@@ -111,12 +110,10 @@ def id_objects_of(run: Recorded) -> AnnotatedObjects | None:
     further = [thing for thing in further if thing["image_id"] in looked_at]
     if not further:
         return objects
-    corners = np.array([thing["bbox"] for thing in further], np.float64)
-    corners[:, 2:] += corners[:, :2]
     none = np.zeros(len(further), bool)
     return AnnotatedObjects(
         np.concatenate([objects.image_ids, [thing["image_id"] for thing in further]]),
-        np.concatenate([objects.bboxes, corners]),
+        np.concatenate([objects.bboxes, corners(further)]),
         np.concatenate([objects.known, none]),
         np.concatenate([objects.regions, none]),
     )
@@ -138,7 +135,7 @@ def kinds_of(found: UnknownBoxes, objects: AnnotatedObjects) -> np.ndarray:
             kinds[rows[centers_in(boxes, objects.bboxes[regions]).any(1)]] = -1
         if len(plain):
             overlap = box_iou(boxes, objects.bboxes[plain])
-            on = overlap.max(1) > IOU
+            on = overlap.max(1) > OVERLAP
             kinds[rows[on]] = np.where(objects.known[plain[overlap.argmax(1)]], 0, 1)[on]
     return kinds
 
