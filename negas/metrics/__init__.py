@@ -20,6 +20,7 @@ from .objects import (
     oscr_curve,
     oscr_intervals,
     pair_boxes,
+    paired_oscr_intervals,
 )
 from .open_set import LabeledBoxes, OpenSetResult, open_set_metrics, truth_boxes
 from .paired import GroupedScores, PairedResult, paired_bootstrap
@@ -59,6 +60,7 @@ __all__ = [
     "oscr_intervals",
     "pair_boxes",
     "paired_bootstrap",
+    "paired_oscr_intervals",
     "records_to_coco",
     "rotated_bank",
     "sample_rows",

@@ -1,8 +1,8 @@
-"""Confidence intervals of AUROC and FPR95 by resampling."""
+"""Confidence intervals by resampling: of AUROC and FPR95, of rates, and the draws of all others."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -62,21 +62,16 @@ def bootstrap(
     """
     ids, oods = check_scores("id_scores", id_scores), check_scores("ood_scores", ood_scores)
     check_recall(recall)
-    if n < 1 or not 0 < level < 1:
-        raise ValueError(f"bootstrap needs n >= 1 and 0 < level < 1, got n={n}, level={level}.")
+    check_draws(n, level)
     id_draw, ood_draw = _members(ids, oods, groups)
-    generator = np.random.default_rng(seed)
+    sizes = [int(members.max()) + 1 for members in (id_draw, ood_draw)]
 
     pooled, place = np.unique(np.r_[ids, oods], return_inverse=True)
     id_place, ood_place = place[: len(ids)], place[len(ids) :]
     draws = np.empty((n, 2))
-    for draw in range(n):
-        id_weights, ood_weights = (
-            draw_counts(int(members.max()) + 1, generator)[members]
-            for members in (id_draw, ood_draw)
-        )
-        id_count = np.bincount(id_place, id_weights, len(pooled))
-        ood_count = np.bincount(ood_place, ood_weights, len(pooled))
+    for draw, (id_times, ood_times) in enumerate(image_draws(sizes, n, seed)):
+        id_count = np.bincount(id_place, id_times[id_draw], len(pooled))
+        ood_count = np.bincount(ood_place, ood_times[ood_draw], len(pooled))
         draws[draw] = weighted_metrics(id_count, ood_count, recall)
 
     point = ood_metrics(ids, oods, recall)
@@ -107,10 +102,70 @@ def _members(ids: np.ndarray, oods: np.ndarray, groups: tuple | None) -> list[np
     return members
 
 
-def draw_counts(count: int, generator: np.random.Generator) -> np.ndarray:
-    """How often each of ``count`` things occurs, float64, when as many are drawn with return."""
-    drawn = np.bincount(generator.integers(count, size=count), minlength=count)
-    return drawn.astype(np.float64)
+def check_draws(n: int, level: float) -> None:
+    """Refuse a number of draws or a coverage that cannot be.
+
+    Raises:
+        ValueError: ``n`` is below 1, or ``level`` not in (0, 1).
+    """
+    if n < 1 or not 0 < level < 1:
+        raise ValueError(f"a bootstrap needs n >= 1 and 0 < level < 1, got {n=}, {level=}.")
+
+
+def image_draws(sizes: Sequence[int], n: int, seed: int) -> Iterator[list[np.ndarray]]:
+    """How often each image occurs in each of ``n`` draws with return.
+
+    Equal arguments give equal draws, so that numbers of two runs, or two kinds of numbers, can be
+    of the same ones.
+
+    Args:
+        sizes: images of each set; sets are drawn independently, as many images as they have.
+        n: number of draws.
+        seed: of the draws; the global random state is not touched.
+
+    Yields:
+        For each set float64 ``[size]``.
+    """
+    generator = np.random.default_rng(seed)
+    for _ in range(n):
+        yield [
+            np.bincount(generator.integers(size, size=size), minlength=size).astype(np.float64)
+            for size in sizes
+        ]
+
+
+def rate_intervals(
+    over: Sequence[np.ndarray],
+    under: Sequence[np.ndarray],
+    n: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> list[Interval]:
+    """Intervals of V rates, each a sum over images divided by another, from draws of images.
+
+    Draws in which its lower sum is 0 are left out of a rate; NaN if these are all.
+
+    Args:
+        over: V counts by image ``[I]``.
+        under: V counts by image ``[I]``.
+        n: number of draws.
+        seed: of the draws.
+        level: coverage of the percentile intervals.
+
+    Raises:
+        ValueError: ``n`` or ``level`` cannot be.
+    """
+    check_draws(n, level)
+    times = np.array([drawn for (drawn,) in image_draws([len(over[0])], n, seed)])
+    found = []
+    for counts, of in zip(over, under, strict=True):
+        above, below = times @ counts, times @ of
+        drawn = (above[below > 0] / below[below > 0])[:, None]
+        if not len(drawn):
+            found.append(Interval(*[float("nan")] * 4))
+            continue
+        found += percentile_intervals([counts.sum() / of.sum()], drawn, level)
+    return found
 
 
 def weighted_metrics(

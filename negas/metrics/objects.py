@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 
 import numpy as np
 
 from negas.boxes import box_iou
 
-from .bootstrap import Interval, draw_counts, percentile_intervals
+from .bootstrap import Interval, check_draws, image_draws, percentile_intervals
 from .matching import rows_by_image
 from .open_set import LabeledBoxes
 from .roc import required_count
@@ -190,24 +191,67 @@ def oscr_intervals(
     Raises:
         ValueError: a value is NaN, or ``n`` or ``level`` cannot be.
     """
-    if n < 1 or not 0 < level < 1:
-        raise ValueError(f"oscr_intervals needs n >= 1 and 0 < level < 1, got {n} and {level}.")
-    steps, generator = _Steps(known, unknown), np.random.default_rng(seed)
-    (values,) = steps.numbers(*steps.once)
-    parts = []
-    for start in range(0, n, _DRAWS):
-        times = [
-            np.concatenate([draw_counts(size, generator) for size in sizes])
-            for _ in range(min(_DRAWS, n - start))
-        ]
-        parts.append(steps.numbers(*(np.stack(times)[:, side] for side in images)))
-    drawn = np.concatenate(parts)
-    drawn = drawn[~np.isnan(drawn[:, 0])]  # not those without any object of a kind
-    if not len(drawn):
+    return _oscr_intervals([(known, unknown)], images, sizes, n, seed, level)
+
+
+def paired_oscr_intervals(
+    first: tuple[np.ndarray, np.ndarray],
+    second: tuple[np.ndarray, np.ndarray],
+    images: tuple[np.ndarray, np.ndarray],
+    sizes: Sequence[int],
+    n: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, Interval]:
+    """:func:`oscr_intervals` of the differences second - first of two runs on the same objects.
+
+    Each draw takes the same images for both, those of :func:`negas.metrics.paired_bootstrap` with
+    the same sizes and seed. ``oscr`` above 0, ``taken_at_60`` below 0: the second is better.
+
+    Args:
+        first: known ``[n]`` and unknown ``[m]`` objects, as :func:`oscr` takes them.
+        second: the same objects in the other run.
+        images: see :func:`oscr_intervals`.
+        sizes: see :func:`oscr_intervals`.
+        n: number of draws.
+        seed: of the draws.
+        level: coverage.
+
+    Raises:
+        ValueError: as :func:`oscr_intervals`, or the runs have not equally many objects.
+    """
+    if [len(side) for side in first] != [len(side) for side in second]:
+        raise ValueError("the two runs must have the same known and unknown objects.")
+    return _oscr_intervals([second, first], images, sizes, n, seed, level)
+
+
+def _oscr_intervals(
+    runs: Sequence[tuple[np.ndarray, np.ndarray]],
+    images: tuple[np.ndarray, np.ndarray],
+    sizes: Sequence[int],
+    n: int,
+    seed: int,
+    level: float,
+) -> dict[str, Interval]:
+    """Of the numbers of one run, or of the first minus those of the second."""
+    check_draws(n, level)
+    runs = [_Steps(*run) for run in runs]
+    values = [run.numbers(*run.once)[0] for run in runs]
+    parts: list[list[np.ndarray]] = [[] for _ in runs]
+    draw = image_draws(sizes, n, seed)
+    while draws := list(islice(draw, _DRAWS)):
+        times = np.stack([np.concatenate(each) for each in draws])
+        weights = [times[:, side] for side in images]
+        for run, part in zip(runs, parts, strict=True):
+            part.append(run.numbers(*weights))
+    found = [np.concatenate(part) for part in parts]
+    kept = ~np.isnan(found[0][:, 0])  # not draws without any object of a kind
+    if not kept.any():
         return dict.fromkeys(OSCR_METRICS, Interval(*[float("nan")] * 4))
-    drawn = np.where(np.isnan(drawn), 1.0, drawn)
-    drawn[:, np.isnan(values)] = np.nan
-    return dict(zip(OSCR_METRICS, percentile_intervals(values, drawn, level), strict=True))
+    drawn = [np.where(np.isnan(each[kept]), 1.0, each[kept]) for each in found]
+    value, drawn = (each[0] - each[1] if len(runs) > 1 else each[0] for each in (values, drawn))
+    drawn[:, np.isnan(value)] = np.nan
+    return dict(zip(OSCR_METRICS, percentile_intervals(value, drawn, level), strict=True))
 
 
 class _Steps:

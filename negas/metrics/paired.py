@@ -11,7 +11,13 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from .bootstrap import Interval, draw_counts, percentile_intervals, weighted_metrics
+from .bootstrap import (
+    Interval,
+    check_draws,
+    image_draws,
+    percentile_intervals,
+    weighted_metrics,
+)
 from .roc import check_recall, check_scores, ood_metrics
 
 
@@ -84,14 +90,12 @@ def paired_bootstrap(
             kinds, or every draw fails.
     """
     check_recall(recall)
-    if n < 1 or not 0 < level < 1:
-        raise ValueError(f"paired_bootstrap needs n >= 1 and 0 < level < 1, got {n=}, {level=}.")
+    check_draws(n, level)
     listed = [_all_images(side, first, second, images) for side in (0, 1)]
     runs = [_Run.of(run, listed) for run in (first, second)]
-    generator = np.random.default_rng(seed)
+    sizes = [len(names) for names in listed]
     draws = []
-    for _ in range(n):
-        counts = [draw_counts(len(names), generator) for names in listed]
+    for counts in image_draws(sizes, n, seed):
         values = [run.metrics(counts, recall) for run in runs]
         if all(value is not None for value in values):
             draws.append(np.subtract(values[1], values[0]))
@@ -100,7 +104,6 @@ def paired_bootstrap(
     one, other = (ood_metrics(*(side.scores for side in run), recall) for run in (first, second))
     differences = (other.auroc - one.auroc, other.fpr95 - one.fpr95)
     intervals = percentile_intervals(differences, draws, level)
-    sizes = [len(names) for names in listed]
     return PairedResult(*intervals, level, n, n - len(draws), *sizes, seed)
 
 

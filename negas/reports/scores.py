@@ -41,8 +41,14 @@ def score_tables(report: dict) -> list[Table]:
             if any("owod" in row for row in rows):
                 labelled = [(_label([row]), row) for row in rows]
                 tables.append(owod_table(f"{run['name']}: ", [[labelled]]))
-    for rows in _grouped(report["paired"], ("run", "other", "preset", *_CUT)):
-        tables.append(_paired(rows))
+    for runs in _grouped(report["paired"], ("run", "other")):
+        for rows in _grouped(runs, ("preset", *_CUT)):
+            cuts = f"; cuts {rows[0]['cut']:.4f} and {rows[0]['other_cut']:.4f}."
+            tables.append(_paired(rows, f"preset {rows[0]['preset']}", ("fpr95", "auroc"), cuts))
+        rows = [row for row in rows if "oscr" in row]  # these are the same for all presets
+        if rows:
+            title = "objects at equal recall of known ones"
+            tables.append(_paired(rows, title, ("oscr", "taken_at_60"), ", all recorded boxes."))
     return tables
 
 
@@ -161,9 +167,9 @@ def open_set_values(numbers: Mapping[str, float | None]) -> dict[str, Stat]:
     return {key: _stat(numbers[key]) for key in OPEN_SET}
 
 
-def _paired(rows: list[dict]) -> Table:
+def _paired(rows: list[dict], title: str, keys: tuple[str, str], end: str) -> Table:
     shown = []
-    for key in ("fpr95", "auroc"):
+    for key in keys:
         shown.append(Column(key, f"{COLUMNS[key].title} difference"))
         shown.append(Column(f"{key}_low", "interval", more=(f"{key}_high",)))
     sections = []
@@ -171,20 +177,23 @@ def _paired(rows: list[dict]) -> Table:
         made = []
         for row in same:
             values = {}
-            for key in ("fpr95", "auroc"):
+            for key in keys:
                 values[key] = _stat(row[key]["value"])
                 values |= {f"{key}_{end}": _stat(row[key][end]) for end in ("low", "high")}
             made.append(Row(_label([row]), values))
         sections.append(Section(same[0]["ood_set"], made))
     first = rows[0]
+    signs = " and ".join(
+        f"{COLUMNS[key].title} {'below' if COLUMNS[key].better == 'lower' else 'above'} 0"
+        for key in keys
+    )
     notes = [
-        "In points of percent. FPR95 below 0 and AUROC above 0: the first run is better; an "
-        "interval that holds 0 is no finding.",
+        f"In points of percent. {signs}: the first run is better; an interval that holds 0 is no "
+        "finding.",
         f"{100 * first['level']:.0f}% intervals, {first['num_draws']} draws of images, the same "
-        f"ones for both runs; cuts {first['cut']:.4f} and {first['other_cut']:.4f}.",
+        f"ones for both runs{end}",
     ]
-    title = f"{first['run']} minus {first['other']}: preset {first['preset']}"
-    return Table(title, shown, sections, notes)
+    return Table(f"{first['run']} minus {first['other']}: {title}", shown, sections, notes)
 
 
 def _grouped(rows: Sequence[dict], keys: tuple[str, ...]) -> list[list[dict]]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from negas.boxes import box_iou, centers_in
-from negas.metrics.bootstrap import draw_counts, percentile_intervals
+from negas.metrics.bootstrap import rate_intervals
 from negas.metrics.matching import rows_by_image
 from negas.options import Options, check_number, option
 from negas.text import shown
@@ -333,11 +333,6 @@ class Errors:
                 self.known[1],
             )
         )
-        generator = np.random.default_rng(seed)
-        drawn = []
-        for _ in range(draws):
-            weights = draw_counts(count, generator)
-            drawn.append((weights @ stray / count, weights @ covered / max(1, weights @ objects)))
-        found = percentile_intervals(self.rates(score_thr), drawn, 0.95)
+        found = rate_intervals([stray, covered], [np.ones(count), objects], draws, seed)
         names = ("background_per_image", "on_known_share")
         return {name: (one.low, one.high) for name, one in zip(names, found, strict=True)}

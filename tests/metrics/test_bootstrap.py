@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from negas.metrics import bootstrap, ood_metrics
-from negas.metrics.bootstrap import weighted_metrics
+from negas.metrics.bootstrap import image_draws, rate_intervals, weighted_metrics
 
 
 def samples(n=300, m=200, seed=0, digits=1):
@@ -62,6 +62,31 @@ def test_a_single_sample_a_side():
     result = bootstrap([1.0], [0.0], n=3)
     assert (result.auroc.low, result.auroc.high, result.fpr95.value) == (1.0, 1.0, 0.0)
     assert result.to_dict()["auroc"]["value"] == 1.0
+
+
+def test_draws_are_the_same_for_all_who_ask():
+    first, again, other = (list(image_draws([7, 4], 5, seed)) for seed in (1, 1, 2))
+    assert [[times.sum() for times in draw] for draw in first] == [[7, 4]] * 5
+    np.testing.assert_equal(first, again)
+    assert str(first) != str(other)
+
+
+def test_rates_are_those_of_images_drawn_plainly():
+    rng = np.random.default_rng(5)
+    hits, every = rng.integers(0, 3, 40), rng.integers(3, 6, 40)
+    one, share = rate_intervals([hits, hits], [np.ones(40), every], n=500, seed=1)
+    assert (one.value, share.value) == (hits.sum() / 40, hits.sum() / every.sum())
+    plain = [hits[at].sum() / every[at].sum() for at in rng.integers(0, 40, (500, 40))]
+    assert share.std == pytest.approx(np.std(plain), rel=0.25)
+    assert share.low == pytest.approx(np.quantile(plain, 0.025), abs=0.02)
+    assert share.high == pytest.approx(np.quantile(plain, 0.975), abs=0.02)
+
+
+def test_draws_without_anything_below_are_left_out_of_that_rate_alone():
+    lone = np.array([3, 0])
+    stray, on = rate_intervals([lone, lone], [np.ones(2), lone], n=60)
+    assert (stray.low, stray.high, on.low, on.high) == (0, 3, 1, 1)
+    assert np.isnan(rate_intervals([lone], [np.zeros(2)], n=3)[0].low)
 
 
 @pytest.mark.parametrize(

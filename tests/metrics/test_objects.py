@@ -11,6 +11,7 @@ from negas.metrics import (
     oscr_curve,
     oscr_intervals,
     pair_boxes,
+    paired_oscr_intervals,
 )
 from negas.metrics.objects import KNOWN_STATES, OSCR_METRICS, UNKNOWN_STATES, state_counts
 
@@ -199,6 +200,40 @@ def test_draws_without_an_object_of_a_kind_are_left_out():
     assert (made["oscr"].low, made["oscr"].high) == (1, 1)
     lost = oscr_intervals(np.zeros(0), np.array([0.1]), (np.zeros(0, int), [0]), (0, 1), n=5)
     assert np.isnan(lost["oscr"].low)
+
+
+def test_differences_are_those_of_objects_resampled_image_by_image():
+    known, unknown, images, sizes = sample()
+    other = known + np.random.default_rng(5).normal(0.3, 0.1, len(known))
+    sides = (known, unknown), (other, unknown - 0.1)
+    made = paired_oscr_intervals(*sides, images, sizes, n=300, seed=3)
+    rng, draws = np.random.default_rng(11), []
+    for _ in range(300):
+        first = rng.integers(0, sizes[0], sizes[0])
+        second = sizes[0] + rng.integers(0, sizes[1], sizes[1])
+        places = [
+            np.concatenate([np.flatnonzero(at == i) for i in drawn])
+            for at, drawn in zip(images, (first, second), strict=True)
+        ]
+        one, two = (oscr(*(x[at] for x, at in zip(s, places, strict=True))) for s in sides)
+        draws.append([getattr(two, key) - getattr(one, key) for key in OSCR_METRICS])
+    one, two = (oscr(*side) for side in sides)
+    for i, key in enumerate(OSCR_METRICS):
+        assert made[key].value == pytest.approx(getattr(two, key) - getattr(one, key))
+        assert made[key].std == pytest.approx(np.std(np.array(draws)[:, i]), rel=0.25)
+    assert made["oscr"].low > 0 > made["taken_at_60"].value
+    back = paired_oscr_intervals(*sides[::-1], images, sizes, n=300, seed=3)
+    assert back["oscr"].low == pytest.approx(-made["oscr"].high)
+    alone = oscr_intervals(*sides[0], images, sizes, n=300, seed=3)
+    assert made["oscr"].std < 0.6 * alone["oscr"].std, "what both find hard cancels"
+
+
+def test_a_run_differs_nowhere_from_itself_and_not_at_all_from_other_objects():
+    known, unknown, images, sizes = sample()
+    made = paired_oscr_intervals((known, unknown), (known, unknown), images, sizes, n=20)
+    assert {(one.low, one.value, one.high) for one in made.values()} == {(0, 0, 0)}
+    with pytest.raises(ValueError, match="same known and unknown objects"):
+        paired_oscr_intervals((known, unknown), (known[1:], unknown), images, sizes)
 
 
 # --- states ---------------------------------------------------------------------------------------

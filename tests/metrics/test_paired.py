@@ -83,6 +83,6 @@ def test_refusals(second, options, message):
 
 @pytest.mark.parametrize("recall", [0, -0.5, 1.5, float("nan")])
 def test_a_recall_that_is_none_is_refused_before_the_draws(recall, monkeypatch):
-    monkeypatch.setattr("negas.metrics.paired.draw_counts", lambda *_: pytest.fail("it draws"))
+    monkeypatch.setattr("negas.metrics.paired.image_draws", lambda *_: pytest.fail("it draws"))
     with pytest.raises(ValueError, match="recall"):
         paired_bootstrap(FIRST, BETTER, n=2, recall=recall)

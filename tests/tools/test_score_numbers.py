@@ -1,17 +1,23 @@
 """Numbers of re-scoring against the same ones computed from the records without it."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
+from negas.evaluation.objects.object_rows import paired_rows_of, reached_objects
+from negas.evaluation.recorded import Recorded
 from negas.evaluation.result_files import TEXT_FEATS_FILE
+from negas.evaluation.rows import name_scores, values_at
 from negas.metrics import (
     GroupedScores,
     LabeledBoxes,
     coco_map,
     open_set_metrics,
+    oscr,
     paired_bootstrap,
+    paired_oscr_intervals,
     records_to_coco,
     voc07_ap50,
 )
@@ -95,6 +101,47 @@ def test_differences_of_runs_at_their_own_cuts(runs):
     for preset, pair in cuts.items():
         row = pick(report["paired"], preset=preset, ood_set="far")
         assert (row["cut"], row["other_cut"]) == pair
+
+
+def test_differences_of_objects_are_from_the_same_draws(runs, tmp_path):
+    how = dict(bootstrap=40, seed=2, banks=["oracle"], against=runs / "one")
+    report = report_of(runs / "two", ["val_f1", "siren"], **how)
+    sides, places = [], []
+    for name in ("one", "two"):
+        run = Recorded.load(runs / name)
+        values = values_at(run, paired_rows_of(run), *name_scores(["negs"]), "oracle")
+        known, unknown, *places = reached_objects(run, values, "near")
+        sides.append((known, unknown))
+    expected = paired_oscr_intervals(*sides, tuple(places), (12, 12), 40, 2)
+    for preset in ("val_f1", "siren"):
+        row = pick(report["paired"], preset=preset, ood_set="near")
+        assert {key: row[key] for key in expected} == {k: asdict(v) for k, v in expected.items()}
+    assert len({str(oscr(*side)) for side in sides}) == 2, "the runs differ"
+    table = score_tables(report)[-1]
+    assert table.title == "two minus one: objects at equal recall of known ones"
+    assert [row.label for section in table.sections for row in section.rows] == [
+        "NegS, bank oracle"
+    ] * 2
+    low, high = (f"{100 * getattr(expected['taken_at_60'], end):.1f}" for end in ("low", "high"))
+    assert f" {low}/{high} |" in to_markdown(table)
+    assert "OSCR above 0 and taken @60% below 0: the first run is better" in table.notes[0]
+
+
+def test_differences_need_equal_annotations(runs, tmp_path):
+    data = json.loads((runs / "data" / "near.json").read_text())
+    data["annotations"][3]["bbox"][0] += 1
+    (tmp_path / "moved.json").write_text(json.dumps(data))
+    moved = {"near": str(tmp_path / "moved.json")}
+    with pytest.raises(ValueError, match="the set 'near' has other annotations; give both the"):
+        report_of(runs / "two", bootstrap=5, against=runs / "one", annotations=moved)
+    for name in ("id", "near", "far"):
+        (runs / "data" / f"{name}.json").rename(tmp_path / f"{name}.json")
+    try:
+        rows = report_of(runs / "two", bootstrap=5, against=runs / "one")["paired"]
+    finally:
+        for name in ("id", "near", "far"):
+            (tmp_path / f"{name}.json").rename(runs / "data" / f"{name}.json")
+    assert rows and all("oscr" not in row for row in rows), "without annotations no objects"
 
 
 def test_open_set_numbers_of_another_bank(runs, tmp_path):

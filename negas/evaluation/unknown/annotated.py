@@ -13,7 +13,7 @@ import numpy as np
 from negas.boxes import box_iou, centers_in
 from negas.coco_json import unlabelled_objects
 from negas.metrics import LabeledBoxes, pair_boxes
-from negas.metrics.bootstrap import draw_counts, percentile_intervals
+from negas.metrics.bootstrap import rate_intervals
 from negas.metrics.matching import corners, rows_by_image
 from negas.records import ID
 from negas.unknown.thresholds import OVERLAP, AnnotatedObjects
@@ -66,14 +66,8 @@ class Target:
             return None
         order = np.argsort(self.images)
         at = order[np.searchsorted(self.images, self.objects.image_ids, sorter=order)]
-        count, generator = len(self.images), np.random.default_rng(seed)
-        hits, all_of = (np.bincount(each, minlength=count) for each in (at[hit], at))
-        drawn = []
-        for _ in range(draws):
-            weights = draw_counts(count, generator)
-            if total := weights @ all_of:
-                drawn.append((weights @ hits / total,))
-        (found,) = percentile_intervals((share_of(hit),), drawn, 0.95)
+        hits, every = (np.bincount(each, minlength=len(order)) for each in (at[hit], at))
+        (found,) = rate_intervals([hits], [every], draws, seed)
         return dict(low=found.low, high=found.high, level=0.95, num_draws=draws)
 
 
