@@ -1,6 +1,7 @@
 """Score the boxes of finished tests again, without model or GPU: ``python tools/score.py RUN``."""
 
 import sys
+from pathlib import Path
 
 from negas.cli import annotation_files, user_errors
 
@@ -10,6 +11,7 @@ def main() -> int:
     """Score the runs."""
     from negas.evaluation.rescore import ScoreOptions, score_runs, scores_of
     from negas.evaluation.run import Run
+    from negas.evaluation.run_plots import plot_folders, plot_run
     from negas.files import check_folder
     from negas.reports.object_list import list_objects, write_objects
     from negas.reports.scores import score_tables, write_scores
@@ -30,6 +32,10 @@ def main() -> int:
         for run, described in zip(runs, report["runs"], strict=True):
             listed += list_objects(run, described["rows"], options.specs or scores_of(run))
         written += write_objects(options.out, listed)
+        folders = plot_folders(Path(options.out), runs)
+        for run, about, folder in zip(runs, report["runs"], folders, strict=True):
+            if run.results:
+                written += plot_run(run, about.get("unknown", {}), folder)
         print("written:", ", ".join(map(str, written)))
     return 0
 

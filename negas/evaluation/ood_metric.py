@@ -31,7 +31,7 @@ from negas.metrics import (
 )
 from negas.metrics.coco import category_ids
 from negas.options import check_value
-from negas.records import ID, ID_SETS, ID_VAL, VALIDATION_SETS, BoxRecords
+from negas.records import ID, ID_VAL, VALIDATION_SETS, BoxRecords
 from negas.scores import get_score
 from negas.text import shown
 
@@ -315,8 +315,7 @@ class OODMetric(BaseMetric):
         return metrics[0]
 
     def _summarize(self) -> dict[str, float]:
-        from negas.visualization.curves import PLOTS
-        from negas.visualization.unknown_curves import UNKNOWN_PLOT, plot_unknown
+        from .run_plots import plot_run, remove_plots
 
         self.folder.add_feats(
             self.feats, {VOCABULARY: self.word_feats} if self.finder is not None else None
@@ -334,13 +333,10 @@ class OODMetric(BaseMetric):
                 print_log(text, "current", logging.WARNING)
             raise
         report = dict(rows=rows) | run.results
-        for name in (*PLOTS, UNKNOWN_PLOT):  # of an older run
-            (self.out_dir / name).unlink(missing_ok=True)
+        remove_plots(self.out_dir)
         self.folder.finish(report)
         if self.plots:
-            self._plot()
-            if curves := run.results.get("unknown", {}).get("curves"):
-                plot_unknown(curves, self.out_dir / UNKNOWN_PLOT)
+            plot_run(run, run.results.get("unknown", {}), self.out_dir)
         for line in leakage_lines(report):
             print_log(line, "current")
         print_log(f"OOD results, records and plots are in {self.out_dir}", "current")
@@ -401,18 +397,6 @@ class OODMetric(BaseMetric):
                 results["unknown"]["seen_by_text_tower"] = list(self.seen_words)
             run.cells, run.word_feats = self.cells, self.word_feats
         return run
-
-    def _plot(self) -> None:
-        from negas.visualization.curves import plot_scores
-
-        main = self.run_info["score"]
-        scores = {name: get_score(name) for name in ("max_sigmoid", "energy")} | {main: self.score}
-        values = {}
-        for name, records in self.records.items():
-            kept = records.select(records.scores >= self.cut)
-            values[name] = {n: kept.score_with(s) for n, s in scores.items()}
-        ood = {n: v for n, v in values.items() if n not in ID_SETS}
-        plot_scores(values[ID], ood, main, self.out_dir)
 
 
 def _load_bank(name: str, path: str) -> NegativeLabelBank:

@@ -82,7 +82,7 @@ class ScoreOptions(Options):
         metavar="SET=FILE",
     )
     out: str | None = option(
-        None, help="write ood_scores.json and .md there", metavar="DIR", output=True
+        None, help="write ood_scores.json, .md and the pictures there", metavar="DIR", output=True
     )
 
     def __post_init__(self) -> None:

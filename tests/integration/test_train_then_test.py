@@ -12,7 +12,7 @@ from negas.labels.names import read_names
 from negas.records import BoxRecords
 from negas.scores import SCORES
 from negas.visualization.boxes import KNOWN, UNKNOWN
-from tests.helpers.commands import run_tool
+from tests.helpers.commands import call_tool, run_tool
 from tests.helpers.length_score import Length
 from tests.helpers.tiny_coco import EMOJI_GROUNDING_DINO, emoji_project, write_set
 from tests.helpers.yolo_world import ROOT
@@ -75,6 +75,12 @@ def test_results_records_and_plots_are_written(run):
         assert all(math.isfinite(row[key]) for key in ("auroc", "fpr95", "aupr", "tpr"))
         assert 0 <= row["auroc"] <= 1 and row["num_id"] > 0 and row["num_ood"] > 0
     assert report["sets"]["id"]["images"] == 4, "the image without objects counts"
+
+
+def test_scoring_again_draws_the_same_pictures(run, tmp_path):
+    assert call_tool("score", run / "first", "--bootstrap", 0, "--out", tmp_path) == 0
+    for name in ("scores.png", "roc.png"):
+        assert (tmp_path / name).read_bytes() == (run / "first" / name).read_bytes()
 
 
 def test_the_same_command_twice_gives_the_same_numbers(run):
