@@ -21,7 +21,7 @@ import numpy as np
 from negas.labels.leakage import leakage
 from negas.labels.names import overlap, used_categories
 from negas.metrics import OODResult, bootstrap, ood_metrics, sample_rows
-from negas.metrics.controls import rotated_bank
+from negas.metrics.controls import mean_of_draws, rotated_bank
 from negas.metrics.objects import OSCR_METRICS
 from negas.metrics.presets import Cut, Preset
 from negas.metrics.protocol import ROW_METRICS, ScoreSpec, score_label
@@ -489,16 +489,8 @@ def _control_rows(
 
 def mean_rows(draws: Sequence[list[dict]]) -> list[dict]:
     """Average the metrics of equal tables, row by row, with their standard deviation."""
-    merged = []
-    for same in zip(*draws, strict=True):
-        row = dict(same[0])
-        for key in (*ROW_METRICS, *OSCR_METRICS):
-            values = [r[key] for r in same]
-            row[key] = float(np.mean(values))
-            row[f"{key}_std"] = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-        row["draws"] = len(same)
-        merged.append(row)
-    return merged
+    keys = (*ROW_METRICS, *OSCR_METRICS)
+    return [mean_of_draws(same, keys) for same in zip(*draws, strict=True)]
 
 
 def leaking(run: Recorded, bank: str) -> dict[str, list[str]]:

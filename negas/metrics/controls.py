@@ -6,8 +6,9 @@ that survives the rotation does not come from what the negatives say.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -40,3 +41,22 @@ def _rotation(size: int, seed: int) -> np.ndarray:
     gaussian = np.random.default_rng(seed).standard_normal((size, size))
     rotation, upper = np.linalg.qr(gaussian)
     return rotation * np.sign(np.diag(upper))
+
+
+def mean_of_draws(rows: Sequence[Mapping[str, Any]], keys: Iterable[str]) -> dict[str, Any]:
+    """One row of a control from those of its draws.
+
+    Args:
+        rows: at least one.
+        keys: numbers to average; one that a draw has as ``None`` stays the first row's.
+
+    Returns:
+        The first row with means, sample standard deviations as ``<key>_std``, and ``draws``.
+    """
+    made = dict(rows[0])
+    for key in keys:
+        values = [row[key] for row in rows]
+        if None not in values:
+            made[key] = float(np.mean(values))
+            made[f"{key}_std"] = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    return made | dict(draws=len(rows))

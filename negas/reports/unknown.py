@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from negas.evaluation.unknown.annotated import KINDS
-from negas.evaluation.unknown.rows import RECALLS
+from negas.evaluation.unknown.rows import RECALLS, REFITTED
 
 from .columns import COLUMNS
 from .table import Column, Row, Section, Stat, Table
@@ -26,8 +26,8 @@ UNKNOWN_NOTE = (
 )
 PARTS_NOTE = (
     "no OOD words: without those that name a class of the set. rotated: all words turned at "
-    "random (no meaning), mean of draws; refit: with a threshold of their own that keeps to the "
-    "same limits on ID validation. What survives that is not due to what the words mean."
+    "random (no meaning), mean of draws; what survives that is not due to what the words mean. "
+    "refit: at a threshold of their own that keeps to the same limits on ID validation."
 )
 TOWER_NOTE = "tower's words: names that the text tower was trained on."
 _KEYS = ("words_recall", "words_recall_seen", "id_known", "id_unknown", "id_elsewhere")
@@ -68,8 +68,7 @@ def unknown_table(name: str, about: Mapping, brief: bool = False) -> Table | Non
     sections: dict[str, list[Row]] = {}
     for row in rows_of_run:
         rows = sections.setdefault(f"{row['ood_set']}, {row['num_unknown']} objects", [])
-        control = row["control"] != "none"
-        rows.append(Row(part_title(row), unknown_values(row), control=control))
+        rows.append(Row(part_title(row), unknown_values(row), row["control"] in CONTROLS))
     values = [row.values for rows in sections.values() for row in rows]
     threshold = about["threshold"]
     title = f"{name}: unknown objects found, score from {threshold['score_thr']:.4f}"
@@ -114,6 +113,8 @@ def unknown_comparison(methods: Sequence[tuple[str, Sequence[Mapping]]]) -> Tabl
 
 def part_title(row: Mapping) -> str:
     """How tables call a part of the vocabulary, or a control."""
+    if row["control"] == REFITTED:
+        return "no OOD, refit"
     return CONTROLS.get(row["control"]) or PARTS[row["vocabulary"]]
 
 

@@ -12,9 +12,11 @@ from negas.evaluation.rescore import ScoreOptions, score_runs
 from negas.evaluation.rows import name_scores, take_samples, values_at
 from negas.evaluation.unknown import rows as unknown_rows
 from negas.evaluation.unknown import unknown_boxes_of
-from negas.evaluation.unknown.rows import Evaluation, unknown_section
+from negas.evaluation.unknown.rows import Evaluation, limits_of, unknown_section
+from negas.evaluation.unknown.threshold import find_threshold
 from negas.metrics import PRESETS
-from tests.helpers.fake_cells import A, run_with_cells, truth
+from negas.unknown.thresholds import LEAST
+from tests.helpers.fake_cells import A, cells, run_with_cells, truth
 
 SCORE = name_scores(["max_sigmoid"])[0]
 
@@ -41,6 +43,29 @@ def test_recall_by_part_of_the_vocabulary_counted_by_hand():
     )
 
 
+def test_words_without_ood_classes_also_have_a_threshold_of_their_own():
+    run = run_with_cells()
+    run.cells["near"] = cells(
+        (0, A, "fox", 0.9), (1, A, "shrub", 0.8), (2, A, "kite", 0.7), (3, A, "shrub", 0.3)
+    )
+    evaluation = Evaluation(run)
+    rows = by_part(evaluation.rows(draws=20))
+    same, own = rows["without_ood", "none"], rows["without_ood", "refitted"]
+    assert (same["score_thr"], same["recall"]) == (0.51, 0.25)
+    # two boxes on background are allowed in these four images, and "shrub" has one
+    assert (own["score_thr"], own["recall"], own["words"]) == (LEAST, 0.5, 1)
+    assert own["interval"] and "draws" not in own
+    every = evaluation._own_threshold(evaluation.columns, run.word_feats)
+    assert every == find_threshold(run, limits_of(evaluation.threshold)).score_thr
+    run = run_with_cells()
+    del run.truths["id_val"]
+    assert ("without_ood", "refitted") not in by_part(Evaluation(run).rows(draws=0))
+    run = run_with_cells()
+    run.results["unknown"]["threshold"] |= dict(a=0.0, b=0.0)
+    run.cells["id_val"] = cells((0, A, "shrub", 0.6))
+    assert by_part(Evaluation(run).rows(draws=0))["without_ood", "refitted"]["recall"] == 0
+
+
 def test_boxes_on_id_images_by_what_they_lie_on():
     rows = by_part(Evaluation(run_with_cells()).rows(draws=0))
     kinds = [rows["all", "none"][f"id_{kind}"] for kind in ("known", "unknown", "elsewhere")]
@@ -49,7 +74,7 @@ def test_boxes_on_id_images_by_what_they_lie_on():
         rows["without_ood", "none"][f"id_{kind}"] for kind in ("known", "unknown", "elsewhere")
     ]
     assert kinds == [0.0, 0.25, 0.25]
-    assert set(rows) == {("all", "none"), ("without_ood", "none")}
+    assert set(rows) == {("all", "none"), ("without_ood", "none"), ("without_ood", "refitted")}
     assert rows["all", "none"]["interval"] is None
 
 

@@ -52,7 +52,13 @@ def test_all_parts_stand_in_one_table_of_80_columns(about):
     whole = lines["all words"]
     assert whole[2] == "75.0" and whole[4:] == ["100.0/50.0", "0.25", "0.50", "0.50", "3"]
     assert lines["no OOD words"][3] == "25.0"
-    assert {"tower's words", "other words", "rotated", "rotated, refit"} <= lines.keys()
+    assert {
+        "no OOD, refit",
+        "tower's words",
+        "other words",
+        "rotated",
+        "rotated, refit",
+    } <= lines.keys()
     brief = printed(unknown_table("a_run", about, brief=True))
     assert "tower's words" not in brief and "rotated, refit" in brief
     assert unknown_table("a_run", {}) is None

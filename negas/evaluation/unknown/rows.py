@@ -12,7 +12,7 @@ import numpy as np
 
 from negas.labels.names import used_categories
 from negas.labels.vocabulary import Vocabulary
-from negas.metrics.controls import rotated_bank
+from negas.metrics.controls import mean_of_draws, rotated_bank
 from negas.records import ID
 from negas.unknown.thresholds import LEAST, ThresholdOptions, UnknownThreshold
 
@@ -22,11 +22,13 @@ from .boxes import UnknownBoxes, find_by_groups
 from .threshold import Validation, kept_words, threshold_of
 
 ALL, WITHOUT_OOD, SEEN_WORDS, OTHER_WORDS = "all", "without_ood", "seen_words", "other_words"
-PLAIN, ROTATED, REFITTED = "none", "rotated", "rotated_refitted"
+PLAIN, REFITTED = "none", "refitted"
+ROTATED, ROTATED_REFITTED = "rotated", "rotated_refitted"
 RECALLS = ("recall", "recall_seen", "recall_unseen")
 NUMBERS = (*RECALLS, *(f"id_{kind}" for kind in KINDS), "words", "score_thr")
 SIZES = (20, 40, 80, 160, 320, 640, 1000)  # numbers of words of the curve, and all of them
 MOST_TURNS = 3  # of the vocabulary: each is as much work as all other rows together
+NOTHING = 1.0  # a threshold at which nothing is found
 FALSE_BOXES = np.linspace(0, 2, 41)  # an ID image, where the curve of recall is read
 
 
@@ -102,8 +104,9 @@ class Evaluation:
         Parts: ``all`` kept words; ``without_ood``, without those that name a class of the set
         (:meth:`negas.labels.vocabulary.Vocabulary.without`); ``seen_words`` and ``other_words``,
         those that the text tower was trained on and the others, where the run tells. Controls:
-        ``rotated``, the vocabulary turned at random, at the same threshold; ``rotated_refitted``,
-        with hot words and threshold found anew on ID validation for it, at the limits of the run.
+        ``refitted``, ``without_ood`` with its own threshold; ``rotated``, the vocabulary turned at
+        random, at the threshold of the run; ``rotated_refitted``, with its own hot words and
+        threshold. Own ones are found anew on ID validation, at the limits of the run.
 
         Args:
             draws: see :func:`unknown_section`.
@@ -118,11 +121,14 @@ class Evaluation:
             image: ``id_known``, ``id_unknown``, ``id_elsewhere`` (``None`` without annotations).
             Controls are means of ``draws``, with ``recall_std`` and so on.
         """
-        least, found, rows = self.threshold.score_thr, self._found, []
+        least, rows = self.threshold.score_thr, []
         for (name, part), group in self.parts.items():
             row = _row(name, part, PLAIN, len(group), least)
-            row |= self.targets[name].numbers(found[name][name, part].over(least), draws, seed)
-            rows.append(row | self._on_id(found[ID][name, part].over(least)))
+            rows.append(row | self._numbers((name, part), draws, seed, least))
+            if part == WITHOUT_OOD and self._validation is not None:
+                own = self._own_threshold(group, self.run.word_feats)
+                row = _row(name, part, REFITTED, len(group), own)
+                rows.append(row | self._numbers((name, part), draws, seed, own))
         rows += self._controls(rotations, seed)
         return [row for name in self.targets for row in rows if row["ood_set"] == name]
 
@@ -140,6 +146,11 @@ class Evaluation:
         if self.id_objects is None:
             return dict(false_boxes=[], words=[])
         return dict(false_boxes=self._false_box_curves(), words=self._word_curve())
+
+    def _numbers(self, key: tuple[str, str], draws: int, seed: int, score_thr: float) -> dict:
+        """Numbers of an OOD set and part of the vocabulary at a threshold."""
+        on_ood, on_id = (self._found[name][key].over(score_thr) for name in (key[0], ID))
+        return self.targets[key[0]].numbers(on_ood, draws, seed) | self._on_id(on_id)
 
     def _on_id(self, found: UnknownBoxes) -> dict[str, float | None]:
         if self.id_objects is None:
@@ -171,24 +182,29 @@ class Evaluation:
                     row |= target.numbers(found[name][place], 0, seed)
                     row |= self._on_id(found[ID][place])
                     drawn.setdefault((name, control), []).append(row)
-        return [_mean(rows) for rows in drawn.values()]
+        return [mean_of_draws(rows, NUMBERS) for rows in drawn.values()]
 
     def _turned(self, feats: np.ndarray) -> dict[str, tuple[np.ndarray, float]]:
-        """Columns and threshold of turned words, by control.
-
-        Where no word or no threshold keeps to the limits, the threshold is 1: nothing is found.
-        """
+        """Columns and threshold of turned words, by control."""
         found = {ROTATED: (self.columns, self.threshold.score_thr)}
         images = self._validation
         if images is None:
             return found
-        limits = limits_of(self.threshold)
         try:
-            columns = images.cool(images.firing_rates(feats), limits.hot)
-            found[REFITTED] = (columns, images.lowest(images.errors(columns, feats), limits))
+            columns = images.cool(images.firing_rates(feats), self.threshold.hot_share)
         except ValueError:
-            found[REFITTED] = (self.columns, 1.0)
+            found[ROTATED_REFITTED] = (self.columns, NOTHING)
+        else:
+            found[ROTATED_REFITTED] = (columns, self._own_threshold(columns, feats))
         return found
+
+    def _own_threshold(self, columns: np.ndarray, feats: np.ndarray) -> float:
+        """What ID validation gives some words at the limits of the run."""
+        images = self._validation
+        try:
+            return images.lowest(images.errors(columns, feats), limits_of(self.threshold))
+        except ValueError:  # no threshold keeps to them
+            return NOTHING
 
     @cached_property
     def _validation(self) -> Validation | None:
@@ -274,16 +290,6 @@ def without_ood(run: Recorded, columns: np.ndarray, name: str) -> np.ndarray:
 def limits_of(threshold: UnknownThreshold) -> ThresholdOptions:
     """What the threshold of a run was allowed to cost."""
     return ThresholdOptions(a=threshold.a, b=threshold.b, hot=threshold.hot_share)
-
-
-def _mean(rows: Sequence[dict]) -> dict:
-    made = dict(rows[0])
-    for key in NUMBERS:
-        values = [row[key] for row in rows]
-        if None not in values:
-            made[key] = float(np.mean(values))
-            made[f"{key}_std"] = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    return made | dict(draws=len(rows))
 
 
 def _points(false: np.ndarray, reached: np.ndarray, images: int) -> list[list[float]]:
