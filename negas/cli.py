@@ -20,6 +20,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
+from negas.command_line import CommandLine
 from negas.files import check_folder, check_name, own_inputs, protect
 from negas.options import Options
 from negas.text import escaped, visible
@@ -254,7 +255,7 @@ def parse_with_overrides(options: type[T], description: str, about: str) -> T:
         description: of the command; its first line is shown.
         about: which configs are overridden, for ``--help``.
     """
-    parser = ArgumentParser(description=description.splitlines()[0])
+    parser = CommandLine(description=description.splitlines()[0])
     options.add_to(parser)
     _add_overrides(parser, about)
     return options.from_args(parser.parse_args())

@@ -143,6 +143,9 @@ IMAGE_ENDINGS = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".ppm", ".pgm", ".pbm",
     ".pnm", ".tif", ".tiff", ".gif", ".jp2", ".avif",
 )  # fmt: skip
+_OUTPUT_ENDINGS = (
+    ".json", ".jsonl", ".md", ".csv", ".html", ".txt", ".png", ".npz", ".pth", ".safetensors",
+)  # fmt: skip
 VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 
 
@@ -553,6 +556,23 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def refuse_nameless(path: str | os.PathLike, option: str) -> None:
+    """Refuse an output of which an unset variable of a shell has left nothing, or an ending.
+
+    Args:
+        path: of a file or a folder.
+        option: of the command line that names it, for the error.
+
+    Raises:
+        ValueError: it is empty, or an ending alone (``.json``).
+    """
+    text = os.fspath(path)
+    if not text.strip():
+        raise ValueError(f"{option} is empty; name what to write, or leave it out")
+    if os.path.basename(text).lower() in _OUTPUT_ENDINGS:
+        raise ValueError(f"{option}: {text!r} is an ending without a name; name what to write")
+
+
 def check_folder(path: str | os.PathLike, option: str) -> Path:
     """Before long work: make a folder that is to be written to, and see that it can be.
 
@@ -561,9 +581,11 @@ def check_folder(path: str | os.PathLike, option: str) -> Path:
         option: of the command line that names it, for the error.
 
     Raises:
+        ValueError: it has no name.
         NotADirectoryError: it is a file.
         OSError: files cannot be written there.
     """
+    refuse_nameless(path, option)
     folder = Path(path)
     if os.path.exists(folder) and not folder.is_dir():
         raise NotADirectoryError(f"{option}: {str(folder)!r} is a file; name a folder")
@@ -586,7 +608,9 @@ def check_file(
         FileExistsError: it is an input of the command, or somebody else's.
         IsADirectoryError: it is a folder.
         OSError: it cannot be written.
+        ValueError: it has no name.
     """
+    refuse_nameless(path, option)
     target = Path(path)
     if target.is_dir():
         raise IsADirectoryError(f"{option}: {str(target)!r} is a folder; name a file")

@@ -39,7 +39,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from negas.files import INT64, protect, refuse_input
+from negas.command_line import CommandLine
+from negas.files import INT64, protect, refuse_input, refuse_nameless
 from negas.text import shown
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def option(
     lt: float | None = None,
     flag: str | None = None,
     metavar: str | None = None,
-    const: str | None = None,
+    alone: str | None = None,
     group: str | None = None,
     positional: bool = False,
     cli: bool = True,
@@ -93,7 +94,7 @@ def option(
         lt: see ``ge``.
         flag: on the command line, where it is not ``--the-name``.
         metavar: placeholder in the help.
-        const: its value where the flag stands alone.
+        alone: its value where the flag stands alone; any other then stands behind ``=``.
         group: heading under which the help lists it.
         positional: whether it stands without a flag.
         cli: ``False`` keeps it off the command line.
@@ -103,7 +104,7 @@ def option(
     """
     about = dict(
         help=help, choices=choices, ge=ge, gt=gt, le=le, lt=lt, flag=flag, metavar=metavar,
-        const=const, group=group, positional=positional, cli=cli, secret=secret, output=output,
+        alone=alone, group=group, positional=positional, cli=cli, secret=secret, output=output,
     )  # fmt: skip
     if factory is not None:
         return field(default_factory=factory, metadata=about)
@@ -150,7 +151,7 @@ class Options:
         """Add every option to a command line.
 
         Args:
-            parser: of the command.
+            parser: of the command; a :class:`CommandLine` where an option has ``alone``.
             only_given: leave what the user did not write out of the namespace (for settings that
                 the command line overrides).
         """
@@ -163,7 +164,10 @@ class Options:
             if about["group"] not in groups:
                 groups[about["group"]] = parser.add_argument_group(about["group"])
             names, how = _argument(cls, each, only_given)
-            groups[about["group"]].add_argument(*names, **how)
+            if about["alone"] is None:
+                groups[about["group"]].add_argument(*names, **how)
+            else:
+                parser.add_optional_value(*names, about["alone"], groups[about["group"]], **how)
 
     @classmethod
     def from_args(cls, args: Namespace, **more: Any) -> Self:
@@ -190,7 +194,7 @@ class Options:
 
         Raises:
             FileExistsError: an output is one of them.
-            ValueError: an output, or what is ``None`` by default, is an empty text.
+            ValueError: an output has no name, or what is ``None`` by default is an empty text.
         """
         outputs, inputs = [], []
         for each in fields(self):
@@ -208,14 +212,13 @@ class Options:
         protect(*inputs)
         for each, one in outputs:
             name = each.name if each.metadata["positional"] else flag_of(each)
-            if not os.fspath(one).strip():  # say an unset variable of a shell
-                raise ValueError(f"{name} is empty; name what to write, or leave it out")
+            refuse_nameless(one, name)
             refuse_input(one, name, inputs)
 
     @classmethod
     def parse(cls, argv: Sequence[str] | None = None, description: str | None = None) -> Self:
         """Options from ``argv`` (by default the command line's)."""
-        parser = ArgumentParser(
+        parser = CommandLine(
             description=description or (cls.__doc__ or "").split("\n")[0],
             formatter_class=RawDescriptionHelpFormatter,
         )
@@ -450,8 +453,6 @@ def _argument(cls: type, each: Field, only_given: bool) -> tuple[list[str], dict
         how["type"] = _path if kind is Path else kind
         if about["choices"] is not None or literal:
             how["choices"] = list(about["choices"] or literal)
-        if about["const"] is not None:
-            how.update(nargs="?", const=about["const"])
         if entries is not None:
             how["nargs"] = "+" if required or not about["positional"] else "*"
     if about["positional"]:

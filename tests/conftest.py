@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,20 @@ pytest_plugins = ["tests.helpers.text_fixtures", "tests.helpers.encoder_fixtures
 
 # No test needs the hub. Its client reads this when it is first imported, and would retry for long.
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+ROOT = Path(__file__).parents[1]
+TOOLS_OF_TESTS = ("work_dirs", "__pycache__", ".pytest_cache", ".ruff_cache", ".coverage")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def nothing_is_left_in_the_checkout():
+    """Commands run in the repository's root in many tests; what they write lies elsewhere."""
+    before = set(os.listdir(ROOT))
+    yield
+    left = set(os.listdir(ROOT)) - before
+    left = sorted(name for name in left if not name.startswith(TOOLS_OF_TESTS))
+    assert not left, f"the tests have left {', '.join(left)} in {ROOT}"
 
 
 @pytest.fixture(autouse=True)

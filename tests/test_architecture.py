@@ -25,7 +25,7 @@ PURE = {
 }
 # Imports point downwards: a room may import its own level (without a circle) and lower ones.
 LEVELS = [
-    {"text", "interrupts"},
+    {"text", "interrupts", "command_line"},
     {"boxes", "records", "token_labels", "compat", "files", "cli", "options", "coco_json"},
     {"scores", "metrics", "pictures", "unknown"},
     {"embeddings"},
@@ -39,6 +39,7 @@ LEVELS = [
 ]
 ONLY = {  # rooms with a shorter list than their level gives
     "text": set(),
+    "command_line": set(),
     "interrupts": set(),
     "compat": set(),
     "boxes": set(),
@@ -47,8 +48,8 @@ ONLY = {  # rooms with a shorter list than their level gives
     "files": set(),
     "pictures": set(),
     "coco_json": set(),
-    "cli": {"files", "interrupts", "options"},
-    "options": {"files"},
+    "cli": {"command_line", "files", "interrupts", "options"},
+    "options": {"command_line", "files"},
     "scores": {"boxes", "records"},
     "unknown": {"boxes", "metrics", "options", "text"},
     "visualization": {

@@ -35,6 +35,8 @@ from negas.options import Options, option
 from tests.helpers.commands import call_tool
 from tests.helpers.yolo_world import ROOT
 
+CONFIG = next((ROOT / "configs/negas").glob("stock*tiny*.py"))
+
 # Fields that name what a command writes; whoever adds another one finds it here
 OUTPUTS = {"out", "out_dir", "work_dir", "show_dir", "json_file", "save_bank", "cache"}
 OUTPUTS |= {"link_images"}
@@ -177,8 +179,7 @@ def test_no_command_writes_onto_its_input(tmp_path, monkeypatch, capsys, command
     file = tmp_path / "a.json"
     file.write_text('["dog"]')
     monkeypatch.syspath_prepend(str((ROOT / f"tools/{command}.py").parent))
-    config = next((ROOT / "configs/negas").glob("stock*tiny*.py"))
-    argv = [part.format(file=file, config=config) for part in COMMANDS[command]]
+    argv = [part.format(file=file, config=CONFIG) for part in COMMANDS[command]]
     assert call_tool(command, *argv) == 2
     assert "is an input of this command" in capsys.readouterr().err
     assert file.read_text() == '["dog"]'
@@ -358,6 +359,28 @@ def test_inputs_of_one_thread_are_not_those_of_another(tmp_path):
         ended.result()
     protect(file)
     refuse_input(file)
+
+
+@pytest.mark.parametrize("left", ["", " ", ".json", "tables/.MD"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["report", "run", "--out"],
+        ["compare", "run", "--out"],
+        ["score", "run", "--out"],
+        ["html_report", "run", "--out"],
+        ["test", CONFIG, "a.pth", "--work-dir"],
+        ["train", CONFIG, "--work-dir"],
+        ["infer", "a.png", CONFIG, "a.pth", "--out-dir"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_what_an_unset_variable_leaves_is_no_output(tmp_path, monkeypatch, capsys, command, left):
+    monkeypatch.chdir(tmp_path)
+    assert call_tool(*command, left) == 2
+    told = f"{command[-1]} is empty; name what" if not left.strip() else "without a name; name what"
+    assert told in capsys.readouterr().err
+    assert not os.listdir(tmp_path)
 
 
 @pytest.mark.parametrize("empty", ["", " "])

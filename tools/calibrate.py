@@ -5,11 +5,11 @@ stored beside the checkpoint, where tools/infer.py finds them.
 """
 
 import sys
-from argparse import ArgumentParser
 from dataclasses import dataclass
 from pathlib import Path
 
 from negas.cli import add_config_options, load_config, user_errors
+from negas.command_line import CommandLine
 
 # isort: split
 from negas.apis.labels import NegativeOptions, read_negatives
@@ -52,7 +52,7 @@ class CalibrateOptions(NegativeOptions):
 
 @user_errors
 def main() -> int:
-    parser = ArgumentParser(description=CalibrateOptions.__doc__)
+    parser = CommandLine(description=CalibrateOptions.__doc__)
     CalibrateOptions.add_to(parser)
     ThresholdOptions.add_to(parser)
     add_config_options(parser)

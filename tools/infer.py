@@ -6,10 +6,10 @@ could not be read (the others are judged), 2 if nothing could be done.
 """
 
 import sys
-from argparse import ArgumentParser
 from dataclasses import dataclass
 
 from negas.cli import add_config_options, load_config, user_errors
+from negas.command_line import CommandLine
 
 # isort: split
 from negas.apis.labels import LabelOptions, VocabularyOptions
@@ -43,7 +43,7 @@ class InferOptions(LabelOptions, VocabularyOptions):
 
 @user_errors
 def main() -> int:
-    parser = ArgumentParser(description=InferOptions.__doc__)
+    parser = CommandLine(description=InferOptions.__doc__)
     InferOptions.add_to(parser)
     add_config_options(parser)
     args = parser.parse_args()

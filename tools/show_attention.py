@@ -5,10 +5,10 @@ under the ID texts, under the negative texts (NegA's branch without its noise), 
 """
 
 import sys
-from argparse import ArgumentParser
 from dataclasses import dataclass
 
 from negas.cli import add_config_options, load_config, user_errors
+from negas.command_line import CommandLine
 from negas.options import option
 
 
@@ -29,7 +29,7 @@ def main() -> int:
         out_dir: str = option("work_dirs/attention", help="where to put the pages", output=True)
         device: str | None = option(None, help="e.g. cuda:0 or cpu")
 
-    parser = ArgumentParser(description=AttentionOptions.__doc__)
+    parser = CommandLine(description=AttentionOptions.__doc__)
     AttentionOptions.add_to(parser)
     add_config_options(parser)
     args = parser.parse_args()

@@ -1,24 +1,25 @@
-"""Train a detector: ``python tools/train.py CONFIG [--work-dir DIR] [--resume [CHECKPOINT]]``."""
+"""Train a detector: ``python tools/train.py CONFIG [--work-dir DIR] [--resume[=CHECKPOINT]]``."""
 
 import argparse
 import os
 import sys
 
 from negas.cli import add_config_options, load_config, prepare_work_dir, user_errors
+from negas.command_line import CommandLine
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Train a detector")
+    parser = CommandLine(description="Train a detector")
     parser.add_argument("config", help="config file")
     parser.add_argument("--work-dir", help="where to put logs and checkpoints")
     parser.add_argument("--amp", action="store_true", help="train with mixed precision")
     parser.add_argument(
         "--auto-scale-lr", action="store_true", help="scale the learning rate with the batch size"
     )
-    parser.add_argument(
+    parser.add_optional_value(
         "--resume",
-        nargs="?",
-        const="auto",
+        "auto",
+        metavar="CHECKPOINT",
         help="resume from this checkpoint, or from the last one in the work dir",
     )
     parser.add_argument(

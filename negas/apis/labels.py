@@ -46,7 +46,7 @@ class VocabularyOptions(Options):
 
     unknown: str | None = option(
         None,
-        const="auto",
+        alone="auto",
         help="find unknown objects, too, by a vocabulary, bank or text file of words, or alone by "
         "the calibrated words; 'none': find none (default: where calibration or config ask for it)",
         metavar="VOCABULARY",
@@ -63,7 +63,7 @@ class VocabularyOptions(Options):
         """
         if self.unknown == "none":
             if self.unknown_thr is not None:
-                raise ValueError("--unknown none finds no unknown objects; leave out --unknown-thr")
+                raise ValueError("--unknown=none finds no unknown objects; leave out --unknown-thr")
             return False
         if self.unknown is None and self.unknown_thr is None:
             return None

@@ -166,7 +166,7 @@ CASES = {  # what breaks the project, the command, words of the sentence
     "no base to train": (lost("base.pth"), TRAIN, "base_checkpoint", "base.pth"),
     "no base to test": (lost("base.pth"), TEST, "base_checkpoint", "base.pth"),
     "prompt as base": (own_weights_as_base, TRAIN, "epoch_1.pth", "only trained parameters"),
-    "resume": (None, (*TRAIN, "--resume", "x.pth"), "x.pth", "not exist"),
+    "resume": (None, (*TRAIN, "--resume=x.pth"), "x.pth", "not exist"),
     # data
     "no json": (
         text(f"{SCENES}/annotations/id_train.json", "{not json"),

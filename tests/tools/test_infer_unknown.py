@@ -6,9 +6,11 @@ import pytest
 from mmengine.logging import MMLogger
 
 from negas.apis.labels import VocabularyOptions
+from negas.command_line import CommandLine
 from tests.helpers.commands import run_tool
 from tests.helpers.shipped_emoji import CONFIG, copy_weights, draw_scenes
 from tests.helpers.yolo_world import ROOT
+from tools.infer import InferOptions
 
 
 @pytest.fixture(scope="module")
@@ -33,19 +35,35 @@ def infer(image, tmp_path, monkeypatch):
     [
         ([], None),
         (["--unknown"], {}),
-        (["--unknown", "none"], False),
-        (["--unknown", "common"], dict(vocabulary="common")),
+        (["--unknown=none"], False),
+        (["--unknown=common"], dict(vocabulary="common")),
         (["--unknown", "--unknown-thr", "0.3"], dict(score_thr=0.3)),
         (["--unknown-thr", "0"], dict(score_thr=0.0)),
-        (["--unknown", "a.txt", "--unknown-thr", "0.3"], dict(vocabulary="a.txt", score_thr=0.3)),
+        (["--unknown=a.txt", "--unknown-thr", "0.3"], dict(vocabulary="a.txt", score_thr=0.3)),
     ],
 )
 def test_what_the_options_ask_for(args, wanted):
     assert VocabularyOptions.parse(args).wanted() == wanted
 
 
+def test_the_flag_takes_no_picture_for_its_words(capsys):
+    files = ["a.jpg", "config.py", "b.pth"]
+    for args in (["--unknown", *files], [*files, "--unknown"], ["--unk", *files]):
+        parser = CommandLine()
+        InferOptions.add_to(parser)
+        options = InferOptions.from_args(parser.parse_args(args))
+        assert (options.input, options.config, options.checkpoint, options.unknown) == (
+            *files,
+            "auto",
+        )
+    with pytest.raises(SystemExit):
+        parser.parse_args([*files, "--unknown", "common"])
+    err = capsys.readouterr().err
+    assert "unrecognized arguments: common; a value of --unknown stands behind '='" in err
+
+
 def test_objects_are_counted_and_written(infer, tmp_path, capsys):
-    assert infer("--unknown", "common", "--unknown-thr", 0.1, "--score-thr", 0.9) == 0
+    assert infer("--unknown=common", "--unknown-thr", 0.1, "--score-thr", 0.9) == 0
     rows = json.loads((tmp_path / "out/predictions.json").read_text())["annotations"]
     found = [row for row in rows if row["label"] == "unknown"]
     out = capsys.readouterr().out
@@ -61,10 +79,10 @@ def test_objects_are_counted_and_written(infer, tmp_path, capsys):
         (["--unknown"], "unknown objects need a threshold"),
         (["--unknown-thr", 1], "--unknown-thr must lie in [0, 1)"),
         (["--unknown-thr", -0.1], "--unknown-thr must lie in [0, 1)"),
-        (["--unknown", "none", "--unknown-thr", 0.1], "--unknown none finds no unknown objects"),
-        (["--unknown", "lost.txt", "--unknown-thr", 0.1], "lost.txt: no such vocabulary"),
-        (["--unknown", "data/emoji_world/id_names.txt", "--unknown-thr", 0.1], "names an ID class"),
-        (["--unknown", "data/emoji_world/atlas.json", "--unknown-thr", 0.1], "a vocabulary is a"),
+        (["--unknown=none", "--unknown-thr", 0.1], "--unknown=none finds no unknown objects"),
+        (["--unknown=lost.txt", "--unknown-thr", 0.1], "lost.txt: no such vocabulary"),
+        (["--unknown=data/emoji_world/id_names.txt", "--unknown-thr", 0.1], "names an ID class"),
+        (["--unknown=data/emoji_world/atlas.json", "--unknown-thr", 0.1], "a vocabulary is a"),
     ],
 )
 def test_mistakes_are_one_sentence(infer, capsys, args, message):
@@ -76,6 +94,6 @@ def test_mistakes_are_one_sentence(infer, capsys, args, message):
 def test_an_empty_vocabulary_is_named(infer, tmp_path, capsys):
     file = tmp_path / "empty.txt"
     file.touch()
-    assert infer("--unknown", file, "--unknown-thr", 0.1) == 2
+    assert infer(f"--unknown={file}", "--unknown-thr", 0.1) == 2
     err = capsys.readouterr().err
     assert "empty.txt" in err and "Traceback" not in err
