@@ -5,13 +5,14 @@ transformer).
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
+from tqdm import tqdm
 
 from negas.text import listed, shown
 
@@ -20,6 +21,24 @@ if TYPE_CHECKING:
 
 
 CLIP_CONTEXT_LENGTH = 77
+PHRASES = 2048  # that are encoded at once: a vocabulary may have any number
+
+
+def with_bar(parts: Iterable[Sequence[str]], total: int) -> Iterator[Sequence[str]]:
+    """Hand on parts of ``total`` texts; a bar on a terminal where that takes over two seconds."""
+    with tqdm(
+        total=total, desc="encoding words, once", unit=" words", delay=2, leave=False, disable=None
+    ) as bar:
+        for part in parts:
+            yield part
+            bar.update(len(part))
+
+
+def in_parts(texts: Sequence[str], size: int = PHRASES) -> Iterator[Sequence[str]]:
+    """Texts, ``size`` at a time, :func:`with_bar` where these are several parts."""
+    if len(texts) <= size:
+        return iter([texts])
+    return with_bar((texts[i : i + size] for i in range(0, len(texts), size)), len(texts))
 
 
 class TokenBatch(NamedTuple):

@@ -398,3 +398,15 @@ def test_swin_t_at_its_real_size_trains_and_predicts(tmp_path):
         found = model.eval().predict(inputs[:1], samples)[0].pred_instances
     assert found.id_logits.shape == (300, 4) and found.neg_logits.shape == (300, 2)
     assert found.id_scores.isfinite().all() and (found.scores.diff() <= 0).all()
+
+
+def test_words_are_encoded_once_until_weights_change(monkeypatch):
+    model = build_grounding_dino(type="GroundingDINODetector").eval()
+    made = []
+    encode = model.encode_bank
+    monkeypatch.setattr(model, "encode_bank", lambda words: made.append(words) or encode(words))
+    first = model.bank_feats(["zebra", "fork"])
+    assert model.bank_feats(["zebra", "fork"]) is first and len(made) == 1
+    model.forget_texts()
+    torch.testing.assert_close(model.bank_feats(["zebra", "fork"]), first, equal_nan=True)
+    assert len(made) == 2

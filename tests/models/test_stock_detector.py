@@ -1,15 +1,18 @@
 """The stock detector: any names as classes, tested with the same loop as NegAS."""
 
 import copy
+import io
 import shutil
 
 import pytest
 import torch
 from mmengine.registry import MODELS
 from safetensors.torch import load_file, save_file
+from tqdm import tqdm
 
 import negas.register  # noqa: F401
-from negas.models.yolo_world import detector
+from negas.embeddings import text
+from negas.models.yolo_world import detector, negas_detector
 from tests.helpers.detector import ID_NAMES, batch, build_detector
 from tests.helpers.tiny_coco import TINY_CLIP
 
@@ -39,6 +42,42 @@ def test_phrases_are_encoded_some_at_a_time(monkeypatch):
     parts = build_detector(type="YOLOWorldDetector").bank_feats(words)
     assert max(sizes) == 2 and sum(sizes) >= 5
     torch.testing.assert_close(parts, whole)
+
+
+@pytest.mark.parametrize("prompt_negatives", [True, False])
+def test_words_behind_a_prompt_are_encoded_some_at_a_time_and_once(monkeypatch, prompt_negatives):
+    words = [f"word {i}" for i in range(5)]
+    model = build_detector(prompt_negatives=prompt_negatives)
+    whole = model.bank_feats(words)
+    sizes = []
+    for module in (detector, negas_detector):
+        encode = module.encode_labels
+        monkeypatch.setattr(module, "PHRASES", 2)
+        monkeypatch.setattr(
+            module,
+            "encode_labels",
+            lambda *args, encode=encode, **k: sizes.append(len(args[2])) or encode(*args, **k),
+        )
+    again = model.bank_feats(words)
+    assert again is whole and not sizes, "kept"
+    model.forget_texts()
+    torch.testing.assert_close(model.bank_feats(words), whole)
+    assert sizes == [2, 2, 1]
+
+
+def test_a_long_list_of_words_shows_how_far_it_is(monkeypatch):
+    bars = []
+
+    class Bar(tqdm):
+        def __init__(self, *args, **how):
+            super().__init__(*args, **how | dict(disable=False, file=io.StringIO(), delay=0))
+            bars.append(self)
+
+    monkeypatch.setattr(text, "tqdm", Bar)
+    assert list(text.in_parts(["a", "b", "c"], 2)) == [["a", "b"], ["c"]]
+    assert list(text.in_parts(["a", "b"], 2)) == [["a", "b"]]
+    (bar,) = bars
+    assert (bar.n, bar.total, bar.unit) == (3, 3, " words") and "once" in bar.desc
 
 
 def test_loading_the_text_tower_prints_nothing_and_wants_all_of_it(tmp_path, capfd):

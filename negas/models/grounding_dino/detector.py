@@ -15,7 +15,7 @@ from mmengine.registry import MODELS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from negas.embeddings.cache import fingerprint
+from negas.embeddings.cache import TextFeatureCache, fingerprint
 from negas.models.attention_maps import ID, Branch, stride_of
 from negas.models.base import BaseDetector
 from negas.models.freeze import freeze_children
@@ -80,6 +80,7 @@ class GroundingDINODetector(BaseDetector, GroundingDINO):
         self.unused_texts: set[str] = set()  # what was warned of
         warn_of_unused_chunks(self.test_cfg, self.class_names)
         self._id_text: tuple | None = None
+        self.text_cache = TextFeatureCache()
         self.frozen = freeze_children(self, frozen)
 
     # --- state --------------------------------------------------------------------------------
@@ -87,6 +88,7 @@ class GroundingDINODetector(BaseDetector, GroundingDINO):
         """Drop the cached label embeddings."""
         super().forget_texts()
         self._id_text = None
+        self.text_cache.clear()
 
     def optional_keys(self) -> tuple[str, ...]:
         """What a checkpoint may lack.
@@ -172,8 +174,14 @@ class GroundingDINODetector(BaseDetector, GroundingDINO):
         return self.bank_feats(self.class_names), None
 
     def bank_feats(self, neg_labels: Sequence[str]) -> Tensor:
-        """Test-time token embeddings of any negative labels, [M, T, D]."""
-        return encode_bank(self, neg_labels)
+        """Test-time token embeddings of any negative labels, [M, T, D], cached."""
+        return self.text_cache.get(
+            neg_labels, self.encode_bank, version=self.text_version(), device=self.device
+        )
+
+    def encode_bank(self, names: Sequence[str]) -> Tensor:
+        """:meth:`bank_feats`, made anew."""
+        return encode_bank(self, names)
 
     # --- transformer --------------------------------------------------------------------------
     def forward_encoder(self, *args, text_dict: dict, **kwargs) -> dict:

@@ -17,7 +17,7 @@ from mmengine.registry import MODELS
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from negas.embeddings.cache import TextFeatureCache, fingerprint
+from negas.embeddings.cache import fingerprint
 from negas.models.attention_maps import NEGATIVE
 from negas.models.nega_noise import StepNoise
 from negas.models.negas_parts import NegASParts
@@ -66,7 +66,6 @@ class NegASGroundingDINO(NegASParts, GroundingDINODetector):
         self.ood_layers = ood_layers
         self.neg_path = neg_path
         self.noise = StepNoise(**(noise or {}), owner="NegASGroundingDINO.noise")
-        self.neg_cache = TextFeatureCache()
         if self.prompt is not None:
             # The words keep their places in the caption; their embeddings are the prompt's.
             self.prefix = self.prompt.template.removesuffix(" {}")
@@ -89,11 +88,6 @@ class NegASGroundingDINO(NegASParts, GroundingDINODetector):
     def text_options(self) -> dict[str, object]:
         """Options of texts and scores beside the template."""
         return super().text_options | dict(neg_path=self.neg_path)
-
-    def forget_texts(self) -> None:
-        """Drop the cached label embeddings."""
-        super().forget_texts()
-        self.neg_cache.clear()
 
     def train(self, mode: bool = True) -> NegASGroundingDINO:
         """Switch the detector; its frozen parts stay in eval mode always.
@@ -118,14 +112,9 @@ class NegASGroundingDINO(NegASParts, GroundingDINODetector):
         ctx = () if self.prompt is None else (fingerprint(self.prompt.ctx),)
         return (*super().text_version(), *ctx)
 
-    def bank_feats(self, neg_labels: Sequence[str]) -> Tensor:
-        """Test-time token embeddings of any negative labels, [M, T, D], cached."""
-        return self.neg_cache.get(
-            neg_labels,
-            lambda names: encode_bank(self, names, self.neg_path, self.prefix_negatives),
-            version=self.text_version(),
-            device=self.device,
-        )
+    def encode_bank(self, names: Sequence[str]) -> Tensor:
+        """Test-time token embeddings of any negative labels, [M, T, D], made anew."""
+        return encode_bank(self, names, self.neg_path, self.prefix_negatives)
 
     def text_feats(self) -> tuple[Tensor, Tensor | None]:
         """Token embeddings of ``class_names`` [K, T, D] (before any image), of ``neg_labels``."""

@@ -12,6 +12,8 @@ import torch
 from mmdet.models.layers.transformer.utils import get_text_sine_pos_embed
 from torch import Tensor, nn
 
+from negas.embeddings.text import with_bar
+
 from .captions import Caption, chunk_names
 from .language import BertTextModel
 
@@ -57,7 +59,8 @@ def encode_bank(
     rows: list[Tensor] = []
     # Kept for many images, so never in a caller's half precision.
     with torch.autocast(detector.device.type, enabled=False):
-        for part in chunk_names(detector.language_model, labels, detector.prefix if prefix else ""):
+        put = detector.prefix if prefix else ""
+        for part in with_bar(chunk_names(detector.language_model, labels, put), len(labels)):
             caption = detector.caption(part, prefix)
             text = detector.encode_caption(caption)
             tokens = text["embedded"]

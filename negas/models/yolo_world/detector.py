@@ -15,15 +15,13 @@ from mmengine.structures import InstanceData
 from mmyolo.models.detectors import YOLODetector
 from torch import Tensor
 
-from negas.embeddings.text import encode_labels
+from negas.embeddings.text import PHRASES, encode_labels, in_parts
 from negas.models.attention_maps import ID, NEGATIVE, Branch
 from negas.models.base import BaseDetector
 from negas.models.freeze import merge_norms_in_eval
 from negas.models.unknown import Cells
 
 from .attention import neck_layers
-
-PHRASES = 2048  # that are encoded at once: a vocabulary may have any number
 
 
 @MODELS.register_module()
@@ -80,8 +78,7 @@ class YOLOWorldDetector(BaseDetector, YOLODetector):
             # Cached for training and testing alike, so never in a training step's half precision.
             kind = next(text.parameters()).device.type
             with torch.no_grad(), torch.autocast(kind, enabled=False):
-                for start in range(0, len(missing), PHRASES):
-                    part = missing[start : start + PHRASES]
+                for part in in_parts(missing, PHRASES):
                     feats = encode_labels(text.model, text.tokenizer, part, template="{}").cpu()
                     self._phrases.update(zip(part, feats, strict=True))
         device = next(self.bbox_head.parameters()).device

@@ -13,7 +13,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from negas.embeddings.cache import TextFeatureCache, fingerprint
-from negas.embeddings.text import encode_labels
+from negas.embeddings.text import PHRASES, encode_labels, in_parts
 from negas.models.nega_neck import NegANeck
 from negas.models.negas_parts import NegASParts
 
@@ -62,7 +62,11 @@ class NegASYOLOWorldDetector(NegASParts, YOLOWorldDetector):
         if not self.prompt_negatives and not id_names:
             return self.label_feats(neg_names)
         names = [*id_names, *neg_names] if self.prompt_negatives else list(id_names)
-        feats = encode_labels(text.model, text.tokenizer, names, prompt=self.prompt)
+        parts = [
+            encode_labels(text.model, text.tokenizer, part, prompt=self.prompt)
+            for part in in_parts(names, PHRASES)
+        ]
+        feats = torch.cat(parts)
         if not self.prompt_negatives and neg_names:
             feats = torch.cat([feats, self.label_feats(neg_names)])
         return feats
@@ -74,21 +78,28 @@ class NegASYOLOWorldDetector(NegASParts, YOLOWorldDetector):
     def text_feats(self) -> tuple[Tensor, Tensor | None]:
         """Test-time embeddings of ``class_names`` [K, D] and ``neg_labels`` [M, D], cached."""
         names = (*self.class_names, *self.neg_labels)
-        version = fingerprint(self.prompt.ctx, self.template) if self.prompt else self.template
         with torch.no_grad():
             feats = self.text_cache.get(
                 names,
                 lambda _: self._encode(self.class_names, self.neg_labels),
-                version=version,
+                version=self._text_version(),
                 device=next(self.bbox_head.parameters()).device,
             )
         k = len(self.class_names)
         return feats[:k], feats[k:] if self.neg_labels else None
 
     def bank_feats(self, neg_labels: Sequence[str]) -> Tensor:
-        """Test-time embeddings of any other negative labels, [M, D]."""
-        with torch.no_grad():
-            return self._encode((), list(neg_labels))
+        """Test-time embeddings of any other negative labels, [M, D], cached."""
+        return self.text_cache.get(
+            neg_labels,
+            lambda names: self._encode((), names),
+            version=("bank", self._text_version()),
+            device=next(self.bbox_head.parameters()).device,
+        )
+
+    def _text_version(self) -> str:
+        """Changes with the prompt."""
+        return fingerprint(self.prompt.ctx, self.template) if self.prompt else self.template
 
     # --- training -----------------------------------------------------------------------------
     def loss(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> dict[str, Tensor]:
