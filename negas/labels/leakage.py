@@ -88,7 +88,8 @@ def audit(
         senses: most frequent meanings of a word to look at; None: all.
         as_things: read the labels as words for things: of a label that shares no word with the
             class only its most frequent meaning counts, and its most frequent one that is an
-            artifact, food, animal or plant. A "lion" is no person then, a "wheel" no bicycle.
+            artifact, food, animal or plant. A "lion" is no person then, a "wheel" no bicycle. A
+            "tiger" is one all the same: its first meaning in WordNet is a fierce person.
 
     Returns:
         One finding per pair, in the order of the labels, then of the classes.

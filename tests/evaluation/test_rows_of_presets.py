@@ -1,5 +1,6 @@
 """Several presets at once: the numbers and the order of one after the other, no row twice."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +24,11 @@ def made(tmp_path_factory):
     return fake_run(tmp_path_factory.mktemp("made") / "run", cut=0.3, cut_source="config")
 
 
+def in_digits(rows):
+    """Without the last ones: they hang on how many boxes are scored in one call."""
+    return json.loads(json.dumps(plain(rows)), parse_float=lambda text: f"{float(text):.12g}")
+
+
 def test_a_bank_is_turned_once_for_all_presets(made, monkeypatch):
     run, presets = Recorded.load(made), [PRESETS[n] for n in ("val_f1", "vos", "siren", "matched")]
     scoring = scoring_as_tested(run)
@@ -30,7 +36,7 @@ def test_a_bank_is_turned_once_for_all_presets(made, monkeypatch):
     turned = []
     turn = engine.rotated_bank
     monkeypatch.setattr(engine, "rotated_bank", lambda *what: turned.append(what[1]) or turn(*what))
-    np.testing.assert_equal(plain(rows_by_preset(run, presets, scoring)), plain(wanted))
+    assert in_digits(rows_by_preset(run, presets, scoring)) == in_digits(wanted)
     assert turned == [0, 1, 0, 1], "two draws of two banks"
 
 

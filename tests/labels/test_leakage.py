@@ -72,6 +72,7 @@ def test_rare_meanings_count_on_request_only():
     ("label", "name", "usually", "as_thing"),
     [
         ("lion", "person", {"hyponym"}, set()),  # second meaning: a celebrity
+        ("tiger", "person", {"hyponym"}, {"hyponym"}),  # first meaning: a fierce person
         ("wheel", "bicycle", {"synonym"}, set()),  # a meaning that only "bicycle" brings up
         ("nanny", "person", {"hyponym"}, {"hyponym"}),  # first meaning, though also a goat
         ("van", "car", set(), {"hyponym"}),  # third meaning, the first that is a thing
