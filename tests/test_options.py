@@ -12,6 +12,7 @@ from typing import Literal
 import pytest
 
 import negas
+from negas.command_line import CommandLine
 from negas.image_level.scorers import of_score
 from negas.options import Options, check_value, option
 from negas.scores import SCORES
@@ -65,6 +66,22 @@ def test_parts_of_one_command_line_share_headings(capsys):
     args = parser.parse_args(["a", "--out", "b", "--names", "c.txt"])
     assert More.from_args(args).names == "c.txt"  # not a list of one
     assert More(names=["a", "b"]).names == ("a", "b")
+
+
+def test_a_value_that_may_be_left_out_takes_no_word_of_another(capsys):
+    parser = CommandLine()
+    parser.add_argument("file", nargs="*")
+    parser.add_optional_value("--resume", "auto", metavar="CHECKPOINT", help="go on")
+    for given, resume in (
+        (["--resume", "a"], "auto"),
+        (["--res", "a"], "auto"),
+        (["a", "--resume=b"], "b"),
+        (["--resume=b=c", "a"], "b=c"),
+        (["a"], None),
+    ):
+        assert vars(parser.parse_args(given)) == dict(file=["a"], resume=resume)
+    assert parser.parse_args(["--", "--resume"]).file == ["--resume"]
+    assert "--resume[=CHECKPOINT]: go on" in parser.format_help()
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_what_the_options_ask_for(args, wanted):
 
 def test_the_flag_takes_no_picture_for_its_words(capsys):
     files = ["a.jpg", "config.py", "b.pth"]
-    for args in (["--unknown", *files], [*files, "--unknown"], ["--unk", *files]):
+    for args in (["--unknown", *files], [*files, "--unknown"], [*files, "--unknown=auto"]):
         parser = CommandLine()
         InferOptions.add_to(parser)
         options = InferOptions.from_args(parser.parse_args(args))
