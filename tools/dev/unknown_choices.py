@@ -16,8 +16,6 @@ from negas.cli import user_errors
 from negas.files import check_file, whole_file
 from negas.options import Options, option, overwrite_option
 
-ID_WEIGHTS = (0.0, 0.25, 0.5, 0.75)
-AGREEMENT_WEIGHTS = (0.0, 6.0, 12.0, 18.0)
 COLUMNS = ("run", "vocabulary", "words", "id_weight", "agreement_weight", "score_thr")
 COLUMNS += ("background_per_image", "on_known_share", "recall", "recall_rotated", "rotated_std")
 
@@ -28,15 +26,19 @@ class ChoicesOptions(Options):
 
     runs: tuple[str, ...] = option(help="work dirs of tools/test.py", positional=True)
     ood_set: str = option("near", help="the development set")
+    id_weights: tuple[float, ...] = option((0.0, 0.25, 0.5, 0.75), help="that are tried", ge=0)
+    agreement_weights: tuple[float, ...] = option(
+        (0.0, 6.0, 12.0, 18.0), help="each with each of the others", ge=0
+    )
     rotations: int = option(0, help="draws of the rotated vocabulary, refitted", ge=0)
     out: str = option("unknown_choices.csv", help="file to write", output=True)
     overwrite: bool = overwrite_option()
 
 
-def variants(has_grid: bool) -> list[dict]:
-    """Settings of ``model.test_cfg.unknown`` that are tried."""
-    agreement = AGREEMENT_WEIGHTS if has_grid else AGREEMENT_WEIGHTS[:1]
-    return [dict(id_weight=i, agreement_weight=a) for i in ID_WEIGHTS for a in agreement]
+def variants(has_grid: bool, options: ChoicesOptions) -> list[dict]:
+    """Settings of ``model.test_cfg.unknown``; without neighbouring cells none agrees."""
+    agreement = options.agreement_weights if has_grid else (0.0,)
+    return [dict(id_weight=i, agreement_weight=a) for i in options.id_weights for a in agreement]
 
 
 def measure(run, name: str, settings: dict, rotations: int) -> dict:
@@ -84,7 +86,7 @@ def main() -> int:
     rows = []
     for run in runs:
         agreement = next(iter(run.cells.values())).agreement
-        tried = variants(agreement is not None and bool((agreement < 1).any()))
+        tried = variants(agreement is not None and bool((agreement < 1).any()), options)
         for settings in tqdm(tried, desc=run.name, leave=False, disable=None):
             rows.append(measure(run, options.ood_set, settings, options.rotations))
     with whole_file(target) as partial, partial.open("w", newline="") as file:

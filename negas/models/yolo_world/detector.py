@@ -39,8 +39,10 @@ class YOLOWorldDetector(BaseDetector, YOLODetector):
             ``base_checkpoint``) and of MMYOLO's class.
     """
 
-    # A fifth of the cells: see pick_cells. The weight: results/unknown_choices.csv.
-    unknown_defaults: ClassVar[dict[str, float]] = dict(share=0.2, id_weight=0.5)
+    # A fifth of the cells: see pick_cells. The weights: results/unknown_choices.csv.
+    unknown_defaults: ClassVar[dict[str, float]] = dict(
+        share=0.2, id_weight=0.75, agreement_weight=18
+    )
 
     def __init__(self, *args, template: str = "{}", channels_last: bool = True, **kwargs) -> None:
         super().__init__(*args, use_syncbn=False, **kwargs)
