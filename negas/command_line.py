@@ -12,7 +12,7 @@ class CommandLine(ArgumentParser):
     """An :class:`~argparse.ArgumentParser` with options whose value may be left out.
 
     Such a value stands behind ``=``, or nowhere: of ``--unknown photo.jpg`` argparse would take the
-    photo for the vocabulary.
+    photo for the vocabulary. Where its ending tells the value from all else, it may also follow.
 
     >>> parser = CommandLine()
     >>> _ = parser.add_argument("photo")
@@ -26,18 +26,27 @@ class CommandLine(ArgumentParser):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._alone: dict[str, str] = {}  # flag -> value where it stands alone
+        self._endings: dict[str, tuple[str, ...]] = {}
         self._seen: list[str] = []
 
-    def add_optional_value(self, flag: str, alone: str, group: Any = None, **how: Any) -> Action:
+    def add_optional_value(
+        self,
+        flag: str,
+        alone: str,
+        group: Any = None,
+        endings: tuple[str, ...] = (),
+        **how: Any,
+    ) -> Action:
         """Add an option with the value ``alone`` where it stands without one.
 
         Args:
             flag: ``--the-name``.
             alone: its value then.
             group: of this parser's arguments; ``None``: the parser itself.
+            endings: of values that may also stand as the next word.
             **how: of ``add_argument``, with ``metavar``.
         """
-        self._alone[flag] = alone
+        self._alone[flag], self._endings[flag] = alone, endings
         usage = f"{flag}[={how['metavar']}]"
         how["help"] = f"{usage}: {how['help']}" if how.get("help") else usage
         return (group or self).add_argument(flag, **how)
@@ -46,15 +55,26 @@ class CommandLine(ArgumentParser):
         """As argparse does, with the values that were left out."""
         given = list(sys.argv[1:] if args is None else args)
         end = given.index("--") if "--" in given else len(given)
-        given[:end] = map(self._filled, given[:end])
-        return super().parse_known_args(given, namespace)
+        joined: list[str] = []
+        for word in given[:end]:
+            flag = self._optional(joined[-1]) if joined else None
+            if flag is not None and self._endings[flag] and word.endswith(self._endings[flag]):
+                joined[-1] += f"={word}"
+            else:
+                joined.append(word)
+        return super().parse_known_args([*map(self._filled, joined), *given[end:]], namespace)
+
+    def _optional(self, text: str) -> str | None:
+        """The flag with an optional value that this word is, or shortens."""
+        flags = [text] if text in self._option_string_actions else self._abbreviated(text)
+        return flags[0] if len(flags) == 1 and flags[0] in self._alone else None
 
     def _filled(self, text: str) -> str:
-        flags = [text] if text in self._option_string_actions else self._abbreviated(text)
-        if len(flags) != 1 or flags[0] not in self._alone:
+        flag = self._optional(text)
+        if flag is None:
             return text
-        self._seen.append(flags[0])
-        return f"{flags[0]}={self._alone[flags[0]]}"
+        self._seen.append(flag)
+        return f"{flag}={self._alone[flag]}"
 
     def _abbreviated(self, text: str) -> list[str]:
         """Flags that argparse takes a beginning such as ``--unk`` for."""

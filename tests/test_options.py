@@ -71,10 +71,14 @@ def test_parts_of_one_command_line_share_headings(capsys):
 def test_a_value_that_may_be_left_out_takes_no_word_of_another(capsys):
     parser = CommandLine()
     parser.add_argument("file", nargs="*")
-    parser.add_optional_value("--resume", "auto", metavar="CHECKPOINT", help="go on")
+    parser.add_optional_value(
+        "--resume", "auto", endings=(".pth",), metavar="CHECKPOINT", help="go on"
+    )
     for given, resume in (
         (["--resume", "a"], "auto"),
         (["--res", "a"], "auto"),
+        (["a", "--res", "x.pth"], "x.pth"),  # as MMDetection's train.py takes it
+        (["--resume", "a", "--resume", "x.pth"], "x.pth"),
         (["a", "--resume=b"], "b"),
         (["--resume=b=c", "a"], "b=c"),
         (["a"], None),

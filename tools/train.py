@@ -1,4 +1,4 @@
-"""Train a detector: ``python tools/train.py CONFIG [--work-dir DIR] [--resume[=CHECKPOINT]]``."""
+"""Train a detector: ``python tools/train.py CONFIG [--work-dir DIR] [--resume [CHECKPOINT]]``."""
 
 import argparse
 import os
@@ -20,6 +20,7 @@ def parse_args() -> argparse.Namespace:
         "--resume",
         "auto",
         metavar="CHECKPOINT",
+        endings=(".pth", ".safetensors"),
         help="resume from this checkpoint, or from the last one in the work dir",
     )
     parser.add_argument(

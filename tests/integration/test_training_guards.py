@@ -73,10 +73,10 @@ def test_a_resume_after_a_kill_between_checkpoint_and_validation(runs, monkeypat
 def test_weights_alone_are_not_resumed(runs, monkeypatch, capsys):
     folder, config = runs
     monkeypatch.chdir(ROOT)
-    assert run_tool("train", config, "--work-dir", folder / "w", "--resume=base.pth") == 2
+    assert run_tool("train", config, "--work-dir", folder / "w", "--resume", "base.pth") == 2
     assert "does not exist" in capsys.readouterr().err
     weights = folder / "base.pth"
-    assert run_tool("train", config, "--work-dir", folder / "w", f"--resume={weights}") == 2
+    assert run_tool("train", config, "--work-dir", folder / "w", "--resume", weights) == 2
     assert "cannot be resumed" in capsys.readouterr().err
 
 
