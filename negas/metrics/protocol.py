@@ -21,7 +21,7 @@ from .matching import corners, left_out, match, rows_by_image
 Protocol = Literal["vos", "matched", "objects"]
 ScoreSpec = str | tuple[str, Mapping[str, Any]]
 ROW_METRICS = ("auroc", "fpr95", "fpr95_closest", "aupr", "tpr", "threshold")  # of a row
-ROW_METRICS += ("tpr_closest", "threshold_closest", "aupr_out")
+ROW_METRICS += ("tpr_closest", "threshold_closest", "aupr_out", "fpr95_out")
 
 
 def select_samples(
