@@ -20,6 +20,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
+from negas.extras import missing_extra
 from negas.files import check_folder, check_name, own_inputs, protect
 from negas.options import Options
 from negas.text import escaped, visible
@@ -109,6 +110,7 @@ def _tell_stop(stop: KeyboardInterrupt) -> int:
 def _sentence_of(error: Exception) -> str:
     """What a person is told of an error: one line, without control characters."""
     text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    text = missing_extra(error) or text
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.strerror}; {_ADVICE.get(error.errno, 'check the path')}"
         if error.filename is not None:

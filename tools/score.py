@@ -3,19 +3,20 @@
 import sys
 
 from negas.cli import annotation_files, user_errors
+from negas.evaluation.score_options import ScoreOptions
 
 
 @user_errors
 def main() -> int:
     """Score the runs."""
-    from negas.evaluation.rescore import ScoreOptions, score_runs, scores_of
+    options = ScoreOptions.parse()
+    from negas.evaluation.rescore import score_runs, scores_of
     from negas.evaluation.run import Run
     from negas.files import check_folder
     from negas.reports.object_list import list_objects, write_objects
     from negas.reports.scores import score_tables, write_scores
     from negas.reports.table import print_table
 
-    options = ScoreOptions.parse()
     annotations = annotation_files(options.ann)
     if options.out:
         check_folder(options.out, "--out")
