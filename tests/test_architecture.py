@@ -11,6 +11,7 @@ PACKAGE = ROOT / "negas"
 PURE = {
     "coco_json",
     "options",
+    "from_detectors",
     "scores",
     "metrics",
     "labels",
@@ -26,7 +27,17 @@ PURE = {
 # Imports point downwards: a room may import its own level (without a circle) and lower ones.
 LEVELS = [
     {"text", "interrupts", "extras"},
-    {"boxes", "records", "token_labels", "compat", "files", "cli", "options", "coco_json"},
+    {
+        "boxes",
+        "records",
+        "from_detectors",
+        "token_labels",
+        "compat",
+        "files",
+        "cli",
+        "options",
+        "coco_json",
+    },
     {"scores", "metrics", "pictures", "unknown"},
     {"embeddings"},
     {"labels"},
@@ -43,7 +54,8 @@ ONLY = {  # rooms with a shorter list than their level gives
     "extras": set(),
     "compat": set(),
     "boxes": set(),
-    "records": {"files", "token_labels"},
+    "records": {"files", "from_detectors", "token_labels"},
+    "from_detectors": {"coco_json", "files"},
     "token_labels": set(),
     "files": set(),
     "pictures": set(),
@@ -233,6 +245,6 @@ for tool in sys.argv[1:]:
 
 
 def test_help_of_commands_without_a_detector_is_there_at_once():
-    names = "audit_labels compare html_report image_ood mine_labels prepare_data report score"
-    tools = [str(ROOT / "tools" / f"{name}.py") for name in [*names.split(), "render_results"]]
+    names = "audit_labels compare html_report image_ood import_run mine_labels prepare_data report"
+    tools = [str(ROOT / "tools" / f"{name}.py") for name in [*names.split(), "render_results", "score"]]
     run_code(HELP, *tools)

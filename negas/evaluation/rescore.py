@@ -211,8 +211,8 @@ def _maps(run: Recorded, names: list[str]) -> dict[str, float]:
 def _digest(records: BoxRecords) -> str:
     """SHA-256 over boxes, labels and logits: equal for equal records, however compressed."""
     digest = hashlib.sha256()
-    parts = (records.bboxes, records.labels, records.scores, records.id_logits)
-    for array in (*parts, records.neg_logits):
+    parts = (records.bboxes, records.labels, records.scores)
+    for array in (*parts, records.id_logits, records.neg_logits):
         if array is not None:
             digest.update(array.data)
     return digest.hexdigest()

@@ -118,6 +118,11 @@ def sample_rows(
     rows = np.flatnonzero(select_samples(records, cut, protocol, gt, role))
     if pair_floor is None:
         return rows
+    if records.id_logits is None:
+        raise ValueError(
+            "a preset that counts pairs of boxes and labels (siren) needs ID logits, and these "
+            "records hold confidences only; choose another preset."
+        )
     floor = np.log(pair_floor / (1 - pair_floor))
     return np.repeat(rows, (records.id_logits[rows] > floor).sum(axis=1))
 
