@@ -296,18 +296,20 @@ def add_config_options(parser: ArgumentParser) -> None:
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
 
 
-def annotation_files(texts: Iterable[str]) -> dict[str, str]:
-    """Annotation files by set, from the option ``--ann SET=FILE ...``.
+def files_by_set(texts: Iterable[str], option: str = "--ann") -> dict[str, str]:
+    """Files by set, from an option such as ``--ann SET=FILE ...``.
 
     Raises:
-        ValueError: a text has another form.
+        ValueError: a text has another form, or a set comes twice.
     """
-    files = {}
+    files: dict[str, str] = {}
     for text in texts:
         name, _, file = text.partition("=")
         if not (name and file):
-            raise ValueError(f"--ann: expected SET=FILE, got {text!r}")
-        files[check_name(name, "--ann: the set")] = file
+            raise ValueError(f"{option}: expected SET=FILE, got {text!r}")
+        if name in files:
+            raise ValueError(f"{option}: the set {name!r} is given twice")
+        files[check_name(name, f"{option}: the set")] = file
     return files
 
 

@@ -245,6 +245,7 @@ for tool in sys.argv[1:]:
 
 
 def test_help_of_commands_without_a_detector_is_there_at_once():
-    names = "audit_labels compare html_report image_ood import_run mine_labels prepare_data report"
-    tools = [str(ROOT / "tools" / f"{name}.py") for name in [*names.split(), "render_results", "score"]]
+    names = "audit_labels compare html_report image_ood import_run mine_labels prepare_data"
+    names += " render_results report score"
+    tools = [str(ROOT / "tools" / f"{name}.py") for name in names.split()]
     run_code(HELP, *tools)

@@ -2,7 +2,7 @@
 
 import sys
 
-from negas.cli import annotation_files, user_errors
+from negas.cli import files_by_set, user_errors
 from negas.evaluation.score_options import ScoreOptions
 
 
@@ -17,7 +17,7 @@ def main() -> int:
     from negas.reports.scores import score_tables, write_scores
     from negas.reports.table import print_table
 
-    annotations = annotation_files(options.ann)
+    annotations = files_by_set(options.ann)
     if options.out:
         check_folder(options.out, "--out")
     runs = [Run.load(path, annotations) for path in options.runs]
