@@ -3,9 +3,13 @@
 import contextlib
 import io
 import json
+import re
+import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -15,6 +19,7 @@ from negas.metrics import ood_metrics
 from negas.records import BoxRecords
 from tests.helpers.commands import call_tool, tool_said
 from tests.helpers.fake_runs import ID_NAMES, IMAGES, SETS, fake_run, write_data
+from tests.helpers.yolo_world import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +151,30 @@ def test_logits_and_negatives_give_all_scores(data, run, tmp_path):
     assert made.results["map"] == pytest.approx(Run.load(run).results["map"])
     controls = {row["control"] for row in made.tested_rows if row["score"] == "negs"}
     assert controls == {"none", "no_leaks"}
+
+
+def test_the_example_of_the_page_works(data, tmp_path, monkeypatch):
+    page = (ROOT / "docs/own_detector.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    for name in ("id", "near"):
+        shutil.copy(data / f"{name}.json", tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    def predict(folder, conf, stream):
+        rng = np.random.default_rng(len(folder))
+        for i in range(IMAGES):
+            boxes = torch.tensor([[10.0, 12, 30, 40], [1, 1, 9, 9]])
+            sure = torch.tensor(rng.uniform(0.3, 0.9, 2))
+            found = dict(xyxy=boxes, conf=sure, cls=torch.tensor([i % 3, 0.0]))
+            names = dict(enumerate(ID_NAMES))
+            path = f"/somewhere/{folder}/{i}.png"
+            yield SimpleNamespace(boxes=SimpleNamespace(**found), names=names, path=path)
+
+    there = dict(model=SimpleNamespace(predict=predict))
+    exec(code, there)  # noqa: S102
+    run = there["run"]
+    assert run.sets == ["id", "near"] and run.results["map"]["coco_ap50"] > 0.5
+    assert run.records["near"].meta["img_dir"] == "images/near"
 
 
 def test_what_is_refused_before_anything_is_written(data, run, tmp_path, capsys):
