@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from negas.files import check_folder
@@ -20,7 +21,15 @@ from .objects.owod_rows import add_owod
 from .provenance import describe_sets, package_versions
 from .recorded import MODEL_BANK, Recorded, check_sets
 from .result_files import find_results, read_results
-from .rows import count_rows, describe_banks, name_scores, rows_by_preset, scoring_as_tested, usable
+from .rows import (
+    DEFAULT_ROTATIONS,
+    count_rows,
+    describe_banks,
+    name_scores,
+    rows_by_preset,
+    scoring_as_tested,
+    usable,
+)
 from .run import Run
 
 DEFAULT_SCORES = (
@@ -42,6 +51,7 @@ def write_run(
     presets: Sequence[str] = ("val_f1",),
     scores: Sequence[ScoreSpec] = DEFAULT_SCORES,
     min_score: float = 0.0,
+    neg_text_feats: np.ndarray | None = None,
     seed: int = 0,
     overwrite: bool = False,
 ) -> Run:
@@ -58,7 +68,10 @@ def write_run(
         presets: of :data:`negas.metrics.PRESETS`; those with F1 cuts need no number.
         scores: names, or name and options; those whose inputs the records lack are left out.
         min_score: least confidence that the detector was asked for, in [0, 1): no cut may be lower.
-        seed: of controls.
+        neg_text_feats: embeddings of the negative labels ``[M, E - 1]``, from which and from the
+            records' ``embeddings`` ``[n, E]`` their logits follow: rows of the rotated bank, the
+            control of scores with negatives, stand in the tables then.
+        seed: of the rotations.
         overwrite: replace the run of a test, too, not only one that was written like this.
 
     Returns:
@@ -66,15 +79,19 @@ def write_run(
 
     Raises:
         ValueError: sets that do not belong together or lack annotations, an unknown preset or
-            score, or no F1 cut on the ID set.
+            score, no F1 cut on the ID set, or text embeddings that do not give the logits.
         FileNotFoundError: annotations do not exist.
         FileExistsError: a test's results are there.
     """
     home, named = Path(folder), name_scores(list(scores))
     chosen = _presets(presets)
     _check(home, records, overwrite)
-    sets = {n: replace(each, meta=each.meta | dict(set=n)) for n, each in records.items()}
-    run = Recorded.of(home, sets, results=dict(sets=describe_sets(sets)))
+    order = [ID, *(name for name in records if name != ID)]
+    sets = {n: replace(records[n], meta=records[n].meta | dict(set=n)) for n in order}
+    feats = {} if neg_text_feats is None else {MODEL_BANK: np.asarray(neg_text_feats)}
+    run = Recorded.of(home, sets, feats, dict(sets=describe_sets(sets)))
+    if feats:
+        _check_feats(run)
     for name in sets:
         run.truth(name)  # all are there
     possible = usable(run, named)
@@ -84,8 +101,9 @@ def write_run(
     cuts, maps = _cuts_and_maps(run)
     about = dict(config=None, class_names=run.id_labels, score=possible[0].name, seed=None)
     about |= {IMPORTED: True, "versions": package_versions()}
-    settings = dict(scores=specs, presets=[preset.name for preset in chosen], rotations=0)
-    settings |= dict(seed=seed, min_score=min_score)
+    settings = dict(scores=specs, presets=[preset.name for preset in chosen])
+    rotations = DEFAULT_ROTATIONS if feats else 0
+    settings |= dict(rotations=rotations, seed=seed, min_score=min_score)
     words = sets[ID].meta.get("neg_labels") if run.has_negatives else None
     banks = {MODEL_BANK: list(words)} if words else {}
     run.results = unscored_results(sets, banks, maps, cuts, about, settings)
@@ -95,6 +113,7 @@ def write_run(
     try:
         for name, each in sets.items():
             writer.add(name, each)
+        writer.add_feats(feats)
         writer.finish(dict(rows=rows) | run.results)
     finally:
         writer.release()
@@ -194,3 +213,15 @@ def _check(home: Path, sets: Mapping[str, BoxRecords], overwrite: bool) -> None:
             f"{str(home)!r} holds the results of a test; name another folder, or replace them with "
             "--overwrite"
         )
+
+
+def _check_feats(run: Recorded) -> None:
+    """The text embeddings give the negative logits that the records hold."""
+    for name, made in run.rescore(MODEL_BANK, run.feats[MODEL_BANK]).items():
+        held = run.records[name].neg_logits
+        fits = held is not None and held.shape == made.neg_logits.shape
+        if not fits or not np.allclose(held, made.neg_logits, rtol=0.01, atol=0.05):
+            raise ValueError(
+                f"the set {name!r}: embeddings[:, :-1] @ neg_text_feats.T + embeddings[:, -1:] are "
+                "not its neg_logits; give the embeddings that the detector compares"
+            )

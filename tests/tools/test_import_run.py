@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -151,6 +152,25 @@ def test_logits_and_negatives_give_all_scores(data, run, tmp_path):
     assert made.results["map"] == pytest.approx(Run.load(run).results["map"])
     controls = {row["control"] for row in made.tested_rows if row["score"] == "negs"}
     assert controls == {"none", "no_leaks"}
+
+
+def test_embeddings_bring_the_rotated_bank(run, tmp_path):
+    rng = np.random.default_rng(2)
+    texts = rng.normal(size=(6, 8)).astype(np.float32)
+    records = {}
+    for name in ("id", "near"):
+        plain = Run.load(run).records[name]
+        embeddings = rng.normal(size=(len(plain), 9)).astype(np.float32)
+        logits = embeddings[:, :-1] @ texts.T + embeddings[:, -1:]
+        meta = plain.meta | dict(neg_labels=["a", "b", "c"])
+        more = dict(neg_logits=logits[:, 3:], embeddings=embeddings, meta=meta)
+        records[name] = replace(plain, id_logits=logits[:, :3], **more)
+    with pytest.raises(ValueError, match="the set 'id': embeddings.* are not its neg_logits"):
+        write_run(tmp_path / "mine", records, neg_text_feats=2 * texts[3:])
+    made = write_run(tmp_path / "mine", records, neg_text_feats=texts[3:])
+    rotated = [row for row in made.tested_rows if row["control"] == "rotated"]
+    assert {row["draws"] for row in rotated} == {5} and "negs" in {row["score"] for row in rotated}
+    np.testing.assert_array_equal(made.feats["model"], texts[3:])
 
 
 def test_the_example_of_the_page_works(data, tmp_path, monkeypatch):
