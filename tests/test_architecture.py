@@ -221,7 +221,7 @@ def run_code(code, *arguments):
 
 
 # what tools/{score,report,compare,html_report}.py stand on
-OFFLINE = "evaluation.run evaluation.rescore reports.scores reports.methods reports.compare"
+OFFLINE = "evaluation.write_run evaluation.rescore reports.scores reports.methods reports.compare"
 OFFLINE += " reports.html.report reports.object_list experiments.tables"
 
 
