@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from negas.command_line import CommandLine
+from negas.extras import missing_extra
 from negas.files import check_folder, check_name, own_inputs, protect
 from negas.options import Options
 from negas.text import escaped, visible
@@ -110,6 +111,7 @@ def _tell_stop(stop: KeyboardInterrupt) -> int:
 def _sentence_of(error: Exception) -> str:
     """What a person is told of an error: one line, without control characters."""
     text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    text = missing_extra(error) or text
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.strerror}; {_ADVICE.get(error.errno, 'check the path')}"
         if error.filename is not None:
@@ -295,18 +297,20 @@ def add_config_options(parser: ArgumentParser) -> None:
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
 
 
-def annotation_files(texts: Iterable[str]) -> dict[str, str]:
-    """Annotation files by set, from the option ``--ann SET=FILE ...``.
+def files_by_set(texts: Iterable[str], option: str = "--ann") -> dict[str, str]:
+    """Files by set, from an option such as ``--ann SET=FILE ...``.
 
     Raises:
-        ValueError: a text has another form.
+        ValueError: a text has another form, or a set comes twice.
     """
-    files = {}
+    files: dict[str, str] = {}
     for text in texts:
         name, _, file = text.partition("=")
         if not (name and file):
-            raise ValueError(f"--ann: expected SET=FILE, got {text!r}")
-        files[check_name(name, "--ann: the set")] = file
+            raise ValueError(f"{option}: expected SET=FILE, got {text!r}")
+        if name in files:
+            raise ValueError(f"{option}: the set {name!r} is given twice")
+        files[check_name(name, f"{option}: the set")] = file
     return files
 
 

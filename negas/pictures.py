@@ -1,7 +1,8 @@
 """One picture, one decoder: files as the detector's pipelines see them, that is, as OpenCV does.
 
 OpenCV turns pictures upright by their EXIF tag, shifts 16 bits to 8, drops transparency and takes
-the first frame of an animation. Whatever looks at the picture of a box has to do the same.
+the first frame of an animation. Whatever looks at the picture of a box has to do the same. Where
+OpenCV is not installed, as reports do not need it, Pillow decodes by the same rules.
 Importing this module raises Pillow's own limit of pixels, for the whole process, to OpenCV's.
 """
 
@@ -10,10 +11,11 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import BinaryIO
 
-import cv2
 import numpy as np
 from PIL import ExifTags, Image
 
@@ -24,8 +26,18 @@ _LARGE, _PIXELS_PER_BYTE = 2**26, 2**14
 # By default a twelfth; Pillow warns from there on and refuses twice as much.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
+_UPRIGHT = {  # how a picture of an orientation is turned
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _TURNED = {5, 6, 7, 8}  # orientations that swap the sides
 _BY_EXIF = {"JPEG", "MPO", "PNG", "WEBP"}  # formats whose EXIF tag OpenCV follows; TIFF: both do
+_OF_OPENCV = _BY_EXIF | {"BMP", "DIB", "GIF", "JPEG2000", "PPM", "TIFF"}  # and of Pillow
 _PILLOW_ERRORS = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
 
 
@@ -58,10 +70,12 @@ def read_picture(
         raise _unreadable(path, error) from error
     try:
         pixels = (decode or _decode)(data)
-    except cv2.error:  # its text names lines of C++
-        pixels = None
     except _PILLOW_ERRORS as error:
         raise _unreadable(path, error) from error
+    except Exception as error:
+        if not (opencv := _opencv()) or not isinstance(error, opencv.error):
+            raise
+        pixels = None  # its text names lines of C++
     if pixels is None:
         raise PictureError(path, "OpenCV cannot decode it")
     return pixels
@@ -69,8 +83,7 @@ def read_picture(
 
 def read_rgb(path: str | os.PathLike) -> Image.Image:
     """:func:`read_picture` as a Pillow image in RGB."""
-    pixels = read_picture(path)
-    return Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+    return Image.fromarray(np.ascontiguousarray(read_picture(path)[..., ::-1]))
 
 
 def picture_size(path: str | os.PathLike) -> tuple[int, int]:
@@ -85,7 +98,7 @@ def picture_size(path: str | os.PathLike) -> tuple[int, int]:
         try:
             with _header(file, path) as image:
                 width, height = image.size
-                known = image.format in _BY_EXIF or cv2.haveImageReader(os.fspath(path))
+                known = image.format in _OF_OPENCV or _opencv_reads(path)
                 turned = image.format in _BY_EXIF and _orientation(image, file) in _TURNED
         except _Unknown:  # a format of OpenCV's own has to be decoded
             height, width = read_picture(path).shape[:2]
@@ -155,8 +168,43 @@ def _late_exif(file: BinaryIO) -> bytes:
     return b""
 
 
+@cache
+def _opencv() -> ModuleType | None:
+    try:
+        import cv2
+    except ModuleNotFoundError:
+        return None
+    return cv2
+
+
+def _opencv_reads(path: str | os.PathLike) -> bool:
+    return (opencv := _opencv()) is not None and opencv.haveImageReader(os.fspath(path))
+
+
 def _decode(data: bytes) -> np.ndarray | None:
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if (opencv := _opencv()) is None:
+        return _decode_by_pillow(data)
+    return opencv.imdecode(np.frombuffer(data, np.uint8), opencv.IMREAD_COLOR)
+
+
+def _decode_by_pillow(data: bytes) -> np.ndarray | None:
+    """As OpenCV does; ``None``: a format that it or Pillow does not know."""
+    try:
+        image = Image.open(io.BytesIO(data))
+    except Image.UnidentifiedImageError:
+        return None
+    with image:
+        if image.format not in _OF_OPENCV:
+            return None
+        turned = _orientation(image, io.BytesIO(data)) if image.format in _BY_EXIF else 1
+        if image.mode.startswith("I"):
+            deep = (np.asarray(image) >> 8).clip(0, 255)
+            upright = Image.fromarray(deep.astype(np.uint8)).convert("RGB")
+        else:
+            upright = image.convert("RGB")
+    if turned in _UPRIGHT:
+        upright = upright.transpose(_UPRIGHT[turned])
+    return np.ascontiguousarray(np.asarray(upright)[..., ::-1])
 
 
 def _too_large(path: str | os.PathLike, size: str) -> PictureError:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from negas.files import check_names, parse_json, read_npz, write_npz
+from negas.from_detectors import FromDetectors
 from negas.token_labels import against_tokens
 
 # Names in a run: ID test, ID validation, and ID validation without unknown objects, from which
@@ -28,11 +29,13 @@ ID_SETS = (ID, *VALIDATION_SETS)
 SET_TITLES = {ID: "ID test", ID_VAL: "ID validation", ID_VAL_CLEAN: "ID validation, no unknowns"}
 VERSION = 1
 CHUNK = 16_384  # boxes scored at once: float64 copies stay in the cache and memory stays flat
-_OPTIONAL = ("neg_logits", "embeddings", "query_inds", "id_cosines", "neg_cosines", "agreement")
+_OPTIONAL = ("id_logits", "neg_logits", "embeddings", "query_inds")
+_OPTIONAL += ("id_cosines", "neg_cosines", "agreement")
 _AXES = dict(bboxes=2, labels=1, scores=1, id_logits=2, neg_logits=2)
 _AXES |= dict(embeddings=2, query_inds=1, id_cosines=2, neg_cosines=2, agreement=1)
 _NO_EMBEDDINGS = "these records hold no embeddings for {}; test again with embeddings kept."
-_ARRAYS = ("image_ids", "bboxes", "labels", "scores", "id_logits", *_OPTIONAL, "images")
+_ARRAYS = ("image_ids", "bboxes", "labels", "scores", *_OPTIONAL, "images")
+_SURE = 1 - 2.0**-26  # nearer to 1 than any float32 below it: the logit of a confidence of 1
 
 
 def check_set_names(names: Iterable[str]) -> None:
@@ -45,15 +48,16 @@ def check_set_names(names: Iterable[str]) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class BoxRecords:
-    """The detections of one data set.
+class BoxRecords(FromDetectors):
+    """The detections of one data set; :class:`~negas.from_detectors.FromDetectors` makes them.
 
     Attributes:
         image_ids: ``[N]``, integers or strings.
         bboxes: ``[N, 4]`` float32, xyxy in original-image pixels.
         labels: ``[N]`` int64, index into the ID labels.
         scores: ``[N]`` float32 in [0, 1], the confidence: largest sigmoid of the ID logits.
-        id_logits: ``[N, K]`` float32.
+        id_logits: ``[N, K]`` float32, or ``None``: the detector tells its confidence only, and
+            ``meta`` names the ID labels.
         neg_logits: ``[N, M]`` float32, or ``None``.
         embeddings: ``[N, E]`` float16 or float32, or ``None``: the logit of a box against any text
             embedding w (of length E - 1) is ``embeddings[:, :-1] @ w + embeddings[:, -1]``; that
@@ -71,7 +75,7 @@ class BoxRecords:
     bboxes: np.ndarray
     labels: np.ndarray
     scores: np.ndarray
-    id_logits: np.ndarray
+    id_logits: np.ndarray | None = None
     neg_logits: np.ndarray | None = None
     embeddings: np.ndarray | None = None
     query_inds: np.ndarray | None = None
@@ -102,7 +106,7 @@ class BoxRecords:
     @property
     def num_ids(self) -> int:
         """K, the number of ID labels."""
-        return self.id_logits.shape[1]
+        return len(self.meta["id_labels"]) if self.id_logits is None else self.id_logits.shape[1]
 
     def save(self, path: str | os.PathLike, compress: bool = True) -> None:
         """Write an npz file; parent folders are made, a half-written file never stays."""
@@ -227,14 +231,24 @@ class BoxRecords:
             rows: indices ``[n]``; a box may occur more than once.
 
         Raises:
-            ValueError: the score needs negatives or embeddings that these records lack.
+            ValueError: the score needs logits, negatives or embeddings that these records lack.
         """
         rows = np.arange(len(self)) if rows is None else rows
         values = np.empty(len(rows))
+        logits = self.id_logits
+        if logits is None:
+            if getattr(score, "needs_logits", True):
+                raise ValueError(
+                    f"the score {getattr(score, 'name', score)!r} needs ID logits [N, K], and "
+                    "these records hold confidences only; choose max_sigmoid, or make records "
+                    "with id_logits (BoxRecords.from_detections)."
+                )
+            sure = self.scores.astype(np.float64).clip(np.finfo(np.float64).tiny, _SURE)
+            logits = np.log(sure / (1 - sure))[:, None]  # of the best label
         embeddings = self.embeddings if getattr(score, "needs_embeddings", True) else None
         for start in range(0, len(rows), CHUNK):
             part = rows[start : start + CHUNK]
-            inputs = (self.id_logits, self.neg_logits, embeddings)
+            inputs = (logits, self.neg_logits, embeddings)
             cut = [None if each is None else each[part] for each in inputs]
             values[start : start + CHUNK] = score(*cut)
         return values
@@ -269,8 +283,8 @@ class BoxRecords:
                 raise ValueError(f"records: {name}, got {value} in row {row}.")
         if len(self) and not (0 <= self.labels.min() and self.labels.max() < self.num_ids):
             raise ValueError(
-                f"records: labels must lie in 0..{self.num_ids - 1} (id_logits has {self.num_ids} "
-                f"columns), got {self.labels.min()}..{self.labels.max()}."
+                f"records: labels must lie in 0..{self.num_ids - 1} (there are {self.num_ids} ID "
+                f"labels), got {self.labels.min()}..{self.labels.max()}."
             )
         if self.image_ids.dtype.kind != self.images.dtype.kind:
             raise ValueError("records: image_ids and images must both be integers or both strings.")
@@ -287,6 +301,10 @@ class BoxRecords:
                     f"records: {name} has {len(value)} rows, expected {len(self)} as in scores."
                 )
         self._check_meta()
+        if self.id_logits is None and not self.meta.get("id_labels"):
+            raise ValueError(
+                "records without id_logits need meta['id_labels'], the ID label names."
+            )
         for key, logits in (("id_labels", self.id_logits), ("neg_labels", self.neg_logits)):
             names = self.meta.get(key)
             if names is not None and logits is not None and len(names) != logits.shape[1]:

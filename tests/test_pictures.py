@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from negas import pictures
 from negas.pictures import PictureError, picture_size, read_picture, read_rgb
 from tests.helpers.pictures import HEIGHT, KINDS, SCENE, WIDTH, make
 
@@ -44,6 +45,26 @@ def test_pixels_and_size_are_those_that_opencv_sees(tmp_path, name):
     assert picture_size(path) == want.shape[1::-1]
     if "exif6" in name or "exif8" in name:
         assert picture_size(path) == (HEIGHT, WIDTH)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_pillow_sees_the_same_where_opencv_is_not_installed(tmp_path, monkeypatch, name):
+    path = make(tmp_path, name)
+    want, size = read_picture(path), picture_size(path)
+    monkeypatch.setattr(pictures, "_opencv", lambda: None)
+    found = read_picture(path)
+    assert picture_size(path) == size and found.shape == want.shape
+    assert np.abs(found.astype(int) - want).max() <= (1 if "cmyk" in name else 0)
+
+
+def test_without_opencv_no_other_formats_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "_opencv", lambda: None)
+    SCENE.save(tmp_path / "scene.tga")
+    (tmp_path / "text.png").write_text("not a picture")
+    for name in ("scene.tga", "text.png"):
+        for reader in (read_picture, picture_size):
+            with pytest.raises(PictureError, match=name):
+                reader(tmp_path / name)
 
 
 def test_exif_behind_the_pixels_of_a_png(tmp_path):

@@ -3,7 +3,7 @@
 import sys
 from dataclasses import dataclass
 
-from negas.cli import annotation_files, user_errors
+from negas.cli import files_by_set, user_errors
 from negas.options import Options, option, overwrite_option
 
 
@@ -39,7 +39,7 @@ def main() -> int:
     options = HtmlOptions.parse()
     from negas.reports.html.report import make_html_report
 
-    annotations = annotation_files(options.ann)
+    annotations = files_by_set(options.ann)
     more = (options.score, options.pictures, options.show_dir, annotations, options.overwrite)
     path = make_html_report(options.work_dir, options.out, *more)
     print(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB)")

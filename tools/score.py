@@ -3,13 +3,15 @@
 import sys
 from pathlib import Path
 
-from negas.cli import annotation_files, user_errors
+from negas.cli import files_by_set, user_errors
+from negas.evaluation.score_options import ScoreOptions
 
 
 @user_errors
 def main() -> int:
     """Score the runs."""
-    from negas.evaluation.rescore import ScoreOptions, score_runs, scores_of
+    options = ScoreOptions.parse()
+    from negas.evaluation.rescore import score_runs, scores_of
     from negas.evaluation.run import Run
     from negas.evaluation.run_plots import plot_folders, plot_run
     from negas.files import check_folder
@@ -17,8 +19,7 @@ def main() -> int:
     from negas.reports.scores import score_tables, write_scores
     from negas.reports.table import print_table
 
-    options = ScoreOptions.parse()
-    annotations = annotation_files(options.ann)
+    annotations = files_by_set(options.ann)
     if options.out:
         check_folder(options.out, "--out")
     runs = [Run.load(path, annotations) for path in options.runs]

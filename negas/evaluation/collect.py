@@ -23,6 +23,7 @@ from negas.files import (
     write_json,
     write_npz,
 )
+from negas.from_detectors import instance_arrays
 from negas.metrics.coco import category_ids, load_coco
 from negas.records import ID_SETS, BoxRecords
 
@@ -46,36 +47,12 @@ def to_arrays(
         ValueError: if the predictions carry no logits.
     """
     pred = sample[part]
-    half = part != "pred_instances"  # embeddings of cells: half the space
     if "id_logits" not in pred:
         raise ValueError(
             "the predictions have no id_logits; set test_cfg.keep_logits=True in the model's config"
         )
-    arrays = {
-        key: np.asarray(
-            pred[key].float().cpu()
-            if pred[key].is_floating_point() and not half
-            else pred[key].cpu()
-        )
-        for key in (
-            *("bboxes", "labels", "scores", "id_logits", "neg_logits"),
-            *("embeddings", "id_cosines", "neg_cosines", "agreement"),
-        )
-        if key in pred
-    }
-    candidates = pred["prior_inds"] if "prior_inds" in pred else pred.get("query_inds")
-    keep = arrays["scores"] >= min_score
-    if candidates is not None:
-        arrays["query_inds"] = candidates.cpu().numpy()
-        if one_per_box:
-            order = np.argsort(-arrays["scores"], kind="stable")
-            _, first = np.unique(arrays["query_inds"][order], return_index=True)
-            best = np.zeros(len(keep), bool)
-            best[order[first]] = True
-            # NMS is class-wise: it may drop a candidate's best label as a duplicate of another box
-            # and keep a lesser label, whose confidence its logits would contradict.
-            keep &= best & (arrays["labels"] == arrays["id_logits"].argmax(1))
-    return {key: value[keep] for key, value in arrays.items()}
+    # embeddings of cells stay in half precision: half the space
+    return instance_arrays(pred, min_score, one_per_box, half=part != "pred_instances")
 
 
 def to_records(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,7 +14,6 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmengine.registry import METRICS
 from mmengine.runner import Runner
-from tqdm import tqdm
 
 from negas.files import check_names
 from negas.labels.bank import NegativeLabelBank
@@ -37,34 +36,21 @@ from negas.text import shown
 
 from .collect import RunFolder, files_of, read_truths, to_arrays, to_coco_results, to_records
 from .cuts import F1_RULES, f1_rule_cut
-from .objects.owod_rows import OWOD, add_owod, refuse_shared_images
-from .provenance import describe_sets, run_info, text_tower_of
+from .objects.owod_rows import OWOD, refuse_shared_images
+from .provenance import run_info, text_tower_of
 from .recorded import MODEL_BANK, RESERVED_BANKS, VOCABULARY, Recorded
 from .rows import (
     NamedScore,
-    count_rows,
     describe_banks,
     leakage_lines,
     name_scores,
-    rows_by_preset,
-    scoring_as_tested,
 )
 from .unknown import threshold_lines, threshold_of
 from .unknown.rows import unknown_section
+from .write_run import DEFAULT_SCORES, score_presets, unscored_results
 
 if TYPE_CHECKING:
     from negas.models.interface import OODDetector
-
-DEFAULT_SCORES = (
-    "max_sigmoid",
-    "msp",
-    "energy",
-    "joint_energy",
-    "mcm",
-    "neglabel",
-    "negs",
-    "negs_product",
-)
 
 
 @METRICS.register_module()
@@ -350,16 +336,9 @@ class OODMetric(BaseMetric):
             self._find_threshold(run)
             results = run.results["unknown"]
             results |= unknown_section(run, rotations=self.rotations, seed=self.seed)
-        scoring = scoring_as_tested(run)
         # a validation goes on without a preset whose F1 cut there is not
         presets = [p for p in self.presets if p.cut not in F1_RULES or p.cut in self.cuts]
-        # disable=None: no bar where standard error is no terminal
-        total = len(presets) * count_rows(run, scoring)
-        with tqdm(total=total, desc="scores", leave=False, disable=None) as bar:
-            tables = rows_by_preset(run, presets, scoring, bar.update)
-        for preset, table in zip(presets, tables, strict=True):
-            add_owod(run, preset, scoring.scores, table)
-        return [row for table in tables for row in table]
+        return score_presets(run, presets)
 
     def _find_threshold(self, run: Recorded) -> None:
         """Say where unknown objects begin, if ID validation tells; a test goes on without."""
@@ -373,22 +352,17 @@ class OODMetric(BaseMetric):
 
     def _recorded(self) -> Recorded:
         """The boxes as the engine reads those of a finished test."""
-        results = dict(
-            banks={MODEL_BANK: dict(labels=self.neg_labels)}
-            | {name: dict(labels=list(bank.neg_labels)) for name, bank in self.banks.items()},
-            sets=describe_sets(self.records),
-            map=self.maps,
-            cuts={rule: asdict(cut) for rule, cut in self.cuts.items()},
-            run=self.run_info,
-            seeds=dict(run=self.run_info["seed"], rotations=self.seed),
-            settings=dict(  # what repeats this evaluation from the records
-                scores=self.scores,
-                presets=list(dict.fromkeys(preset.name for preset in self.presets)),
-                rotations=self.rotations,
-                seed=self.seed,
-                min_score=self.min_score,
-            ),
+        banks = {MODEL_BANK: self.neg_labels}
+        banks |= {name: list(bank.neg_labels) for name, bank in self.banks.items()}
+        settings = dict(  # what repeats this evaluation from the records
+            scores=self.scores,
+            presets=list(dict.fromkeys(preset.name for preset in self.presets)),
+            rotations=self.rotations,
+            seed=self.seed,
+            min_score=self.min_score,
         )
+        found = (self.maps, self.cuts, self.run_info, settings)
+        results = unscored_results(self.records, banks, *found)
         run = Recorded.of(self.out_dir, self.records, self.feats, results, self.truths)
         if self.finder is not None:
             words = list(self.finder.words)

@@ -33,7 +33,6 @@ PACKAGES = (
     "mmcv",
     "transformers",
     "numpy",
-    "scikit-learn",
     "pycocotools",
 )
 MAPS = ("coco_ap", "coco_ap50", "voc07_ap50")  # mAP (ID) under its three names

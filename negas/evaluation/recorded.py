@@ -323,6 +323,11 @@ def check_sets(path: Path, sets: Mapping[str, BoxRecords]) -> None:
                 f"{where} have {first.num_ids} and {records.num_ids} ID labels; all sets must come "
                 "from one test"
             )
+        if (records.id_logits is None) != (first.id_logits is None):
+            raise ValueError(
+                f"{where} hold logits in the one and confidences only in the other; all sets must "
+                "come from one test"
+            )
         shapes = [None if r.neg_logits is None else r.neg_logits.shape[1] for r in (first, records)]
         if shapes[0] != shapes[1]:
             raise ValueError(

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from negas.metrics import Preset, average_precision, evaluate_coco, records_to_coco, voc07_ap50
-from negas.options import Options, option
 from negas.records import ID, BoxRecords
 from negas.scores import SCORES
 
-from .cuts import choose_presets
 from .objects.open_set_rows import open_set_row
 from .objects.owod_rows import add_owod
 from .paired_rows import paired_rows
@@ -28,85 +25,15 @@ from .rows import (
     banks_of,
     count_rows,
     name_scores,
-    parse_score,
     rows_by_preset,
     take_samples,
     usable,
 )
+from .score_options import ScoreOptions
 from .unknown.boxes import unknown_boxes_of
 from .unknown.rows import unknown_section
 
 KIND = "negas scores"  # of the file, so that tools/compare.py knows it
-
-
-@dataclass(frozen=True)
-class ScoreOptions(Options):
-    """Every score, protocol, cut and interval from the records of test runs."""
-
-    runs: tuple[str, ...] = option(
-        (), help="work dir of tools/test.py, or a records folder", positional=True, metavar="RUN"
-    )
-    preset: tuple[str, ...] = option(
-        ("val_f1",),
-        help="protocols: val_f1, vos, siren, matched, objects, owod, fixed",
-        metavar="NAME",
-    )
-    cut: tuple[str, ...] | None = option(
-        None,
-        help="confidence cuts in place of the preset's: run, val_f1, test_f1 or numbers",
-        metavar="VALUE",
-    )
-    scores: tuple[str, ...] | None = option(
-        None,
-        help="names, or 'negs(weight=0.5)' with options (default: all)",
-        metavar="SCORE",
-    )
-    banks: tuple[str, ...] = option((MODEL_BANK,), help="label banks of the run", metavar="BANK")
-    bootstrap: int = option(
-        1000, help="draws of whole images for the intervals; 0: none", ge=0, metavar="N"
-    )
-    rotations: int | None = option(
-        None,
-        help="draws of the rotated-bank control; 0: none (default: 5 if the run has embeddings)",
-        ge=0,
-        metavar="N",
-    )
-    seed: int = option(0, help="of the bootstrap and the rotations", ge=0)
-    open_set: bool = option(False, help="add A-OSE, nOSE, WI, AP_U, U-Recall (annotations)")
-    against: str | None = option(
-        None, help="a run on the same images: intervals of differences", metavar="OTHER"
-    )
-    ann: tuple[str, ...] = option(
-        (),
-        help="annotation files, where the paths of the test no longer hold",
-        metavar="SET=FILE",
-    )
-    out: str | None = option(
-        None, help="write ood_scores.json, .md and the pictures there", metavar="DIR", output=True
-    )
-
-    def __post_init__(self) -> None:
-        """Check what needs more than one option.
-
-        Raises:
-            ValueError: no run, an unknown preset, cut or score, or a comparison without draws.
-        """
-        super().__post_init__()
-        if not self.runs:
-            raise ValueError("no run given; name the work dir of a tools/test.py run")
-        if self.against is not None and not self.bootstrap:
-            raise ValueError("--against needs the bootstrap; leave out --bootstrap 0")
-        self.presets, self.specs  # noqa: B018  a wrong one is told before files are read
-
-    @property
-    def presets(self) -> list[Preset]:
-        """Presets, each at each cut."""
-        return choose_presets(self.preset, self.cut)
-
-    @property
-    def specs(self) -> list[NamedScore] | None:
-        """The wanted scores; ``None``: those of the run."""
-        return None if self.scores is None else name_scores([parse_score(s) for s in self.scores])
 
 
 def score_runs(
@@ -284,8 +211,8 @@ def _maps(run: Recorded, names: list[str]) -> dict[str, float]:
 def _digest(records: BoxRecords) -> str:
     """SHA-256 over boxes, labels and logits: equal for equal records, however compressed."""
     digest = hashlib.sha256()
-    parts = (records.bboxes, records.labels, records.scores, records.id_logits)
-    for array in (*parts, records.neg_logits):
+    parts = (records.bboxes, records.labels, records.scores)
+    for array in (*parts, records.id_logits, records.neg_logits):
         if array is not None:
             digest.update(array.data)
     return digest.hexdigest()

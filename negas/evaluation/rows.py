@@ -52,6 +52,7 @@ class NamedScore:
         cosine: whether it reads cosines in place of head logits.
         needs_negatives: whether it reads negative logits.
         needs_embeddings: whether it reads embeddings, as a score of its own or for cosines.
+        needs_logits: whether it reads the logits of all ID labels.
     """
 
     label: str
@@ -60,6 +61,7 @@ class NamedScore:
     cosine: bool
     needs_negatives: bool
     needs_embeddings: bool
+    needs_logits: bool
 
 
 def name_scores(specs: Sequence[ScoreSpec]) -> list[NamedScore]:
@@ -88,7 +90,7 @@ def name_scores(specs: Sequence[ScoreSpec]) -> list[NamedScore]:
                 check_value(f"score {label!r}: {key}", value, hints.get(key, Any))
             raise ValueError(f"score {label!r}: an option has the wrong type ({error})") from error
         cosine = source == "cosine"
-        needs = (built.needs_negatives, cosine or built.needs_embeddings)
+        needs = (built.needs_negatives, cosine or built.needs_embeddings, built.needs_logits)
         scores.append(NamedScore(label, name, options, cosine, *needs))
     return scores
 
@@ -264,13 +266,15 @@ def _joined(parts: Iterable[list[list[dict]]], count: int) -> list[list[dict]]:
 def usable(
     run: Recorded, scores: Sequence[NamedScore], banks: Sequence[str] = (MODEL_BANK,)
 ) -> list[NamedScore]:
-    """Those scores whose inputs the run has: negatives in one of the banks, embeddings."""
+    """Those scores whose inputs the run has: logits, negatives in one of the banks, embeddings."""
+    has_logits = run.records[ID].id_logits is not None
     has_negatives = any(bank != MODEL_BANK or run.has_negatives for bank in banks)
     has_embeddings = run.records[ID].embeddings is not None
     return [
         score
         for score in scores
-        if (has_negatives or not score.needs_negatives)
+        if (has_logits or not score.needs_logits)
+        and (has_negatives or not score.needs_negatives)
         and (has_embeddings or not score.needs_embeddings)
     ]
 

@@ -1,6 +1,7 @@
 """Metrics of OOD detection: **larger scores = in-distribution (ID), ID is the positive class**.
 
-FPR95 is the share of OOD samples kept at the threshold that keeps at least 95% of the ID samples.
+FPR95 is the share of OOD samples kept at the threshold that keeps at least 95% of the ID samples;
+``fpr95_out`` is OpenOOD's and pytorch-ood's, which take OOD as the positive class.
 
 >>> from negas.metrics import ood_metrics
 >>> result = ood_metrics([0.9, 0.8, 0.7], [0.75, 0.1])
@@ -26,7 +27,7 @@ from .open_set import LabeledBoxes, OpenSetResult, open_set_metrics, truth_boxes
 from .paired import GroupedScores, PairedResult, paired_bootstrap
 from .presets import PRESETS, Cut, Preset, find_presets
 from .protocol import sample_rows, select_samples
-from .roc import OODResult, ood_metrics
+from .roc import OODResult, ood_metrics, roc_curve
 from .voc import voc07_ap50
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "paired_bootstrap",
     "paired_oscr_intervals",
     "records_to_coco",
+    "roc_curve",
     "rotated_bank",
     "sample_rows",
     "select_samples",

@@ -21,7 +21,7 @@ from .matching import corners, left_out, match, rows_by_image
 Protocol = Literal["vos", "matched", "objects"]
 ScoreSpec = str | tuple[str, Mapping[str, Any]]
 ROW_METRICS = ("auroc", "fpr95", "fpr95_closest", "aupr", "tpr", "threshold")  # of a row
-ROW_METRICS += ("tpr_closest", "threshold_closest", "aupr_out")
+ROW_METRICS += ("tpr_closest", "threshold_closest", "aupr_out", "fpr95_out")
 
 
 def select_samples(
@@ -118,6 +118,11 @@ def sample_rows(
     rows = np.flatnonzero(select_samples(records, cut, protocol, gt, role))
     if pair_floor is None:
         return rows
+    if records.id_logits is None:
+        raise ValueError(
+            "a preset that counts pairs of boxes and labels (siren) needs ID logits, and these "
+            "records hold confidences only; choose another preset."
+        )
     floor = np.log(pair_floor / (1 - pair_floor))
     return np.repeat(rows, (records.id_logits[rows] > floor).sum(axis=1))
 

@@ -1,7 +1,15 @@
 """AUROC, AUPR and FPR95 of two sets of scores.
 
 **Larger scores = in-distribution (ID); ID is the positive class.** Libraries that take OOD as the
-positive class (OpenOOD, pytorch-ood) report another number under the name FPR95.
+positive class (OpenOOD, pytorch-ood) report another number under the name FPR95:
+
+- ``fpr95``, ours and VOS's: the share of **OOD** samples called known at the largest threshold
+  that calls at least 95% of the **ID** samples known.
+- ``fpr95_out``, theirs: the share of **ID** samples called unknown at the smallest threshold that
+  calls at least 95% of the **OOD** samples unknown.
+
+Neither follows from the other. ``fpr95_out`` is ``fpr95`` with the two sets exchanged and all
+scores negated.
 """
 
 from __future__ import annotations
@@ -22,6 +30,8 @@ class OODResult:
         aupr_out: the same with OOD positive and negated scores.
         fpr95: share of OOD scores at or above ``threshold``.
         fpr95_closest: the same for ``threshold_closest``, the rule of the VOS code.
+        fpr95_out: share of ID scores at or below the smallest value that at least ``recall`` of the
+            OOD scores do not exceed: FPR95 with OOD positive, as OpenOOD and pytorch-ood have it.
         threshold: largest value that at least ``recall`` of the ID scores reach.
         tpr: share of ID scores that reach it; more than ``recall`` where scores tie.
         num_id: number of ID scores.
@@ -40,6 +50,7 @@ class OODResult:
     tpr: float
     num_id: int
     num_ood: int
+    fpr95_out: float
     threshold_closest: float
     tpr_closest: float
     recall: float = 0.95
@@ -71,10 +82,29 @@ def ood_metrics(id_scores: object, ood_scores: object, recall: float = 0.95) -> 
         tpr=_reaching(ids, threshold),
         num_id=len(ids),
         num_ood=len(oods),
+        fpr95_out=_reaching(-ids[::-1], -oods[required_count(recall, len(oods)) - 1]),
         threshold_closest=closest,
         tpr_closest=_reaching(ids, closest),
         recall=float(recall),
     )
+
+
+def roc_curve(id_scores: object, ood_scores: object) -> tuple[np.ndarray, np.ndarray]:
+    """Points of the ROC curve, ID positive: one for every distinct score, from the largest on.
+
+    Args:
+        id_scores: ``[n]``, as those of :func:`ood_metrics`.
+        ood_scores: ``[m]``.
+
+    Returns:
+        Share of OOD scores and share of ID scores that are at least the score; both begin with 0
+        and end with 1.
+    """
+    ids, oods = check_scores("id_scores", id_scores), check_scores("ood_scores", ood_scores)
+    ids, oods = np.sort(ids), np.sort(oods)
+    thresholds = np.unique(np.concatenate([ids, oods]))[::-1]
+    reaching = [1 - np.searchsorted(each, thresholds) / len(each) for each in (oods, ids)]
+    return np.r_[0.0, reaching[0]], np.r_[0.0, reaching[1]]
 
 
 def _reaching(ascending: np.ndarray, threshold: float) -> float:

@@ -38,7 +38,7 @@ VIEWS = {
     "gt_crops": "crops of annotated objects",
     "detected_crops": "crops of detected boxes",
 }
-_PACKAGES = ("torch", "transformers", "numpy", "scikit-learn", "pillow", "safetensors")
+_PACKAGES = ("torch", "transformers", "numpy", "pillow", "safetensors")
 
 
 def make_table(runs: Sequence[ImageOodRun]) -> Table:

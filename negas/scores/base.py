@@ -34,6 +34,7 @@ class Score:
         title: what tables and plots call it.
         needs_negatives: whether it reads negative logits.
         needs_embeddings: whether it reads the embedding of a box, too (:class:`EmbeddingScore`).
+        needs_logits: whether the logit of the best ID label is not enough.
     """
 
     temperature: float = 1.0
@@ -42,6 +43,7 @@ class Score:
     title: ClassVar[str] = ""
     needs_negatives: ClassVar[bool] = False
     needs_embeddings: ClassVar[bool] = False
+    needs_logits: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for each in fields(self):

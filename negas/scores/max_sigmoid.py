@@ -1,4 +1,7 @@
-"""Max sigmoid: the confidence of a detector with independent labels."""
+"""Max sigmoid: the confidence of a detector with independent labels.
+
+Of records that hold confidences only, it is the confidence, whatever that was made of.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ class MaxSigmoid(Score):
     """
 
     title: ClassVar[str] = "max sigmoid"
+    needs_logits: ClassVar[bool] = False
 
     log_odds: bool = False
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -124,7 +123,7 @@ def paintable(pixels: np.ndarray) -> tuple[np.ndarray, float]:
         return pixels, 1.0
     scale = _REDUCED / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), scale
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX)), scale
 
 
 def mark_scale(page: Image.Image, scale: float, width: int, height: int) -> None:

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.metrics import roc_curve
 
 from negas.files import whole_file
-from negas.metrics import ood_metrics, oscr, oscr_curve
+from negas.metrics import ood_metrics, oscr, oscr_curve, roc_curve
 from negas.metrics.objects import RECALLS
 
 from .text import plain_figure
@@ -64,10 +63,8 @@ def plot_roc(curves: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], 
     figure, axes = new_figure(len(curves), width=4.5)
     for axis, (name, by_label) in zip(axes, curves.items(), strict=True):
         for label, (id_scores, ood_scores) in by_label.items():
-            truth = np.r_[np.ones(len(id_scores)), np.zeros(len(ood_scores))]
-            fpr, tpr, _ = roc_curve(truth, np.r_[id_scores, ood_scores], drop_intermediate=False)
             auroc = ood_metrics(id_scores, ood_scores).auroc
-            axis.plot(fpr, tpr, label=f"{label} ({100 * auroc:.1f})")
+            axis.plot(*roc_curve(id_scores, ood_scores), label=f"{label} ({100 * auroc:.1f})")
         axis.axhline(0.95, color="gray", linestyle=":", linewidth=1)
         axis.plot([0, 1], [0, 1], color="gray", linewidth=0.5)
         axis.set(title=name, xlabel="OOD kept (FPR)", ylabel="ID kept (TPR)", aspect="equal")

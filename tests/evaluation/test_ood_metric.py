@@ -172,7 +172,7 @@ def test_boxes_are_kept_when_scoring_fails(tmp_path, runner, sets, monkeypatch):
     def fail(*how):
         raise RuntimeError("scoring")
 
-    monkeypatch.setattr("negas.evaluation.ood_metric.rows_by_preset", fail)
+    monkeypatch.setattr("negas.evaluation.write_run.rows_by_preset", fail)
     with pytest.raises(RuntimeError, match="scoring"):
         metric.summarize()
     for name in ("id", "near"):

@@ -169,7 +169,7 @@ def test_boxes_of_a_test_whose_scoring_failed_can_be_scored(made, work, monkeypa
         raise error("scoring")
 
     with monkeypatch.context() as patch, pytest.raises(error):
-        patch.setattr("negas.evaluation.ood_metric.rows_by_preset", fail)
+        patch.setattr("negas.evaluation.write_run.rows_by_preset", fail)
         tiny_test(work, **NEW)
     assert read(work) == read(made / "old")
     kept = Run.load(work / "records.part")

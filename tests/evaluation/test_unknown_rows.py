@@ -8,8 +8,9 @@ import pytest
 from negas.coco_json import unlabelled_objects
 from negas.evaluation.objects.object_rows import object_counts, paired_rows_of
 from negas.evaluation.objects.open_set_rows import open_set_row
-from negas.evaluation.rescore import ScoreOptions, score_runs
+from negas.evaluation.rescore import score_runs
 from negas.evaluation.rows import name_scores, take_samples, values_at
+from negas.evaluation.score_options import ScoreOptions
 from negas.evaluation.unknown import rows as unknown_rows
 from negas.evaluation.unknown import unknown_boxes_of
 from negas.evaluation.unknown.rows import Evaluation, limits_of, unknown_section

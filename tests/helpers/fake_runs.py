@@ -11,9 +11,10 @@ import numpy as np
 
 from negas.evaluation.provenance import describe_sets, package_versions
 from negas.evaluation.recorded import MODEL_BANK, Recorded
-from negas.evaluation.rescore import ScoreOptions, score_runs
+from negas.evaluation.rescore import score_runs
 from negas.evaluation.result_files import RESULTS_FILE, TEXT_FEATS_FILE
 from negas.evaluation.rows import Scoring, describe_banks, name_scores, run_rows
+from negas.evaluation.score_options import ScoreOptions
 from negas.files import write_json
 from negas.metrics import PRESETS
 from negas.records import ID, ID_VAL, BoxRecords

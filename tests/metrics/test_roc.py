@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sklearn.metrics
 import torch
 
-from negas.metrics import ood_metrics
+from negas.metrics import ood_metrics, roc_curve
 from negas.metrics.roc import required_count, threshold_at_recall
 
 REFERENCE = np.load(Path(__file__).parents[1] / "data" / "metrics" / "fpr_auroc.npz")
@@ -56,6 +57,44 @@ def test_brute_force(seed):
     assert result.threshold == max(enough)
     assert result.fpr95 == pytest.approx((oods >= max(enough)).mean(), abs=1e-12)
     assert result.fpr95_closest == pytest.approx(brute_force_closest(ids, oods), abs=1e-12)
+
+
+def test_fpr95_with_ood_positive_by_hand():
+    ids, oods = np.arange(1, 21) / 10, np.arange(1, 41) / 20  # 0.1 .. 2.0 and 0.05 .. 2.0
+    result = ood_metrics(ids, oods)
+    # 19 of 20 ID scores reach 0.2, and so do 37 of 40 OOD scores
+    assert (result.threshold, result.fpr95) == (0.2, 37 / 40)
+    # 38 of 40 OOD scores are at most 1.9, and so are 19 of 20 ID scores
+    assert result.fpr95_out == 19 / 20
+    # all of OOD is far below nine ID scores, but for one that is above all: only ours tells
+    assert ood_metrics(np.arange(10.0, 19.0), np.r_[np.zeros(99), 50.0]).fpr95_out == 0.0
+    assert ood_metrics([1.0, 2.0, 3.0], [0.0, 2.0]).fpr95_out == 2 / 3  # a tie is no known one
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_fpr95_with_ood_positive_is_ours_of_exchanged_sets(seed):
+    """And what scikit-learn's curve gives at the first recall of 95%, as both libraries read it."""
+    rng = np.random.default_rng(seed)
+    ids = rng.normal(1, 1, rng.integers(1, 90)).round(1)
+    oods = rng.normal(0, 1, rng.integers(1, 90)).round(1)
+    result = ood_metrics(ids, oods)
+    assert result.fpr95_out == ood_metrics(-oods, -ids).fpr95
+    assert result.fpr95 == ood_metrics(-oods, -ids).fpr95_out
+    is_ood = np.r_[np.zeros(len(ids)), np.ones(len(oods))]
+    fpr, tpr, _ = sklearn.metrics.roc_curve(is_ood, -np.r_[ids, oods], drop_intermediate=False)
+    assert result.fpr95_out == pytest.approx(fpr[np.argmax(tpr >= 0.95)], abs=1e-12)
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 6])
+def test_the_curve_is_that_of_scikit_learn(decimals):
+    rng = np.random.default_rng(decimals)
+    ids, oods = rng.normal(1, 1, 70).round(decimals), rng.normal(0, 1, 50).round(decimals)
+    truth = np.r_[np.ones(len(ids)), np.zeros(len(oods))]
+    both = np.r_[ids, oods]
+    fpr, tpr, _ = sklearn.metrics.roc_curve(truth, both, drop_intermediate=False)
+    found = roc_curve(ids, oods)
+    np.testing.assert_allclose(found, (fpr, tpr), atol=1e-12)
+    assert sklearn.metrics.auc(*found) == pytest.approx(ood_metrics(ids, oods).auroc)
 
 
 def test_constant_scores_are_chance():

@@ -21,7 +21,7 @@ OPENCV = ("opencv-python", "opencv-python-headless")
 PROBE = """
 from negas import compat
 compat.install()
-import mmdet, mmyolo, pycocotools.mask, safetensors, sklearn, transformers
+import mmdet, mmyolo, pycocotools.mask, safetensors, transformers
 """
 ROOT = Path(__file__).resolve().parents[2]
 # Runs inside the venv, for names and files of every installed distribution. A distribution

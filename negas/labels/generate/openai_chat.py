@@ -62,7 +62,7 @@ class OpenAIChat:
 
     Raises:
         ValueError: no model, no key, or an option out of range.
-        ImportError: the ``openai`` package is not installed.
+        ModuleNotFoundError: the extra ``llm`` is not installed.
     """
 
     def __init__(
@@ -79,12 +79,8 @@ class OpenAIChat:
         sleep: Callable[[float], None] = time.sleep,
         notify: Callable[[str], None] = lambda line: None,
     ) -> None:
-        try:
-            import openai
-        except ImportError as error:
-            raise ImportError(
-                "asking a server needs the package 'openai'; run: pip install openai"
-            ) from error
+        import openai
+
         model = model or os.environ.get("NEGAS_LLM_MODEL")
         base_url = base_url or os.environ.get("OPENAI_BASE_URL") or None
         key = (api_key or os.environ.get("OPENAI_API_KEY") or "").strip()

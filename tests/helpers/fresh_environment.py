@@ -1,0 +1,96 @@
+"""An environment with the packages of some extras of negas and no others, without a network."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import venv
+from importlib import metadata
+from pathlib import Path
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # yapf brings it along there
+    import tomli as tomllib
+
+from packaging.requirements import Requirement
+
+from .yolo_world import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def plain_name(distribution: str) -> str:
+    """``PyYAML`` and ``pyyaml`` are one."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def required(*extras: str) -> set[str]:
+    """Distributions that ``pip install '.[EXTRAS]'`` asks for, those of extras in extras too."""
+    found: set[str] = set()
+    lists = [PROJECT["dependencies"], *(PROJECT["optional-dependencies"][e] for e in extras)]
+    for requirement in (Requirement(text) for each in lists for text in each):
+        if requirement.name == PROJECT["name"]:
+            found |= required(*requirement.extras)
+        else:
+            found.add(plain_name(requirement.name))
+    return found
+
+
+def with_dependencies(names: set[str]) -> set[str]:
+    """The installed distributions among them, and all that these need in turn."""
+    found: set[str] = set()
+    todo = list(names)
+    while todo:
+        name = todo.pop()
+        if name in found:
+            continue
+        found.add(name)
+        try:
+            needs = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:  # of another platform
+            found.discard(name)
+            continue
+        for need in map(Requirement, needs):
+            if need.marker is None or need.marker.evaluate({"extra": ""}):
+                todo.append(plain_name(need.name))
+    return found
+
+
+class FreshEnvironment:
+    """A virtual environment that links to the packages of the running one.
+
+    Attributes:
+        names: distributions in it.
+    """
+
+    def __init__(self, folder: Path, *extras: str) -> None:
+        self.folder = folder
+        self.names = with_dependencies(required(*extras))
+        venv.create(folder, with_pip=False, symlinks=True)
+        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        self._packages = folder / "lib" / version / "site-packages"
+        for name in self.names:
+            distribution = metadata.distribution(name)
+            tops = {file.parts[0] for file in distribution.files if ".." not in file.parts}
+            for top in tops - {"__pycache__"}:
+                place = self._packages / top
+                if not place.exists():
+                    place.symlink_to(distribution.locate_file(top))
+
+    def run(self, *command: object, cwd: Path) -> subprocess.CompletedProcess:
+        """Python in it, with negas from the repository."""
+        keep = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "NEGAS_"))}
+        settings = dict(PYTHONPATH=str(ROOT), PYTHONNOUSERSITE="1", OMP_NUM_THREADS="1")
+        settings["PYTHONDONTWRITEBYTECODE"] = "1"
+        return subprocess.run(
+            [self.folder / "bin" / "python", *map(str, command)],
+            cwd=cwd,
+            env=keep | settings,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
