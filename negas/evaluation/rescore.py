@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from negas.metrics import Preset, average_precision, evaluate_coco, records_to_coco, voc07_ap50
-from negas.options import Options, option
+from negas.options import Options, brief_option, csv_option, option, overwrite_option
 from negas.records import ID, BoxRecords
 from negas.scores import SCORES
 
@@ -84,6 +84,9 @@ class ScoreOptions(Options):
     out: str | None = option(
         None, help="write ood_scores.json and .md there", metavar="DIR", output=True
     )
+    csv: str | None = csv_option()
+    brief: bool = brief_option()
+    overwrite: bool = overwrite_option()
 
     def __post_init__(self) -> None:
         """Check what needs more than one option.
