@@ -24,9 +24,10 @@ _AP = "coco_ap50"
 _SHOWN = ("taken_at_60", "as_unknown", "fpr95", "auroc", _AP)
 _CLAIMS = ("taken_at_60", "fpr95", "auroc")  # of each set; "as unknown" hangs on each run's cut
 _OF_OBJECTS = ("taken_at_60", "as_unknown")
-_NOTE = (
-    "taken @60%: unknown objects taken for known where 60% of the known ones are found; found as "
-    "unknown: all boxes on them are called so at the run's cut. FPR95, AUROC: of boxes."
+_NOTES = dict(
+    taken_at_60="taken @60%: unknown objects taken for known where 60% of known ones are found.",
+    as_unknown="found as unknown: all boxes on them are called so at the run's cut.",
+    fpr95="FPR95, AUROC: of boxes.",
 )
 _NO_STATES = "found as unknown: needs rows of the preset objects (--preset val_f1 objects)."
 _MOST = 4  # rows that a sentence names
@@ -58,7 +59,7 @@ def headline(
     values = [row.values for section in sections for row in section.rows]
     found = {key for each in values for key, stat in each.items() if not math.isnan(stat.mean)}
     shown = [COLUMNS[key] for key in _SHOWN if key in found]
-    notes = [f"{PERCENT} {_NOTE}"]
+    notes = [" ".join([PERCENT, *(text for key, text in _NOTES.items() if key in found)])]
     if "as_unknown" not in found and "taken_at_60" in found:
         notes.append(_NO_STATES)
     few = few_note(boxes_of(rows, sets) | objects_of(rows, sets))

@@ -289,7 +289,8 @@ def report_headline(methods: Sequence[Method], blocks: Sequence[Block]) -> Table
     """Methods in the first block, and what becomes of unknown objects in that of ``objects``."""
     made = [block for block in blocks if block.preset == "objects"][:1]
     sets = methods[0].runs[0].ood_sets
-    rows, *states = (main_table(methods, each).sections[0].rows for each in (blocks[0], *made))
+    tables = [main_table(methods, each) for each in (blocks[0], *made)]
+    rows, *states = (table.sections[0].rows if table.sections else [] for table in tables)
     if len(methods) == 1 and methods[0].role == "negas":  # nothing to compare with
         label = f"{methods[0].name} [{score_title('max_sigmoid')}]"
         for found, block in zip((rows, *states), (blocks[0], *made), strict=True):

@@ -61,11 +61,9 @@ def _headline(report: dict) -> Table | None:
     rows, states, sets, title = [], [], [], ""
     for run in report["runs"]:
         main = (*MAIN_SCORES, (run.get("run") or {}).get("score"))
-        of_run = [
-            row
-            for row in run["rows"]
-            if (asked or row["score"] in main) and row["bank"] in RESERVED_BANKS
-        ]
+        of_bank = [row for row in run["rows"] if row["bank"] in RESERVED_BANKS]
+        of_main = [row for row in of_bank if row["score"] in main]
+        of_run = of_bank if asked else of_main or of_bank
         groups = _grouped(of_run, ("preset", *_CUT))
         called = run["name"] if len(report["runs"]) > 1 else ""
         maps = {key: _stat(value) for key, value in run["map"].items() if key in MAPS}
