@@ -6,8 +6,10 @@ writing here refuses such a file (:func:`refuse_input`).
 
 from __future__ import annotations
 
+import csv
 import errno
 import hashlib
+import io
 import json
 import math
 import os
@@ -17,7 +19,7 @@ import stat
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -428,6 +430,24 @@ def write_json(path: str | os.PathLike, value: Any, indent: int | None = 1) -> N
     """Write a JSON file that people can read, whole or not at all; see :func:`plain`."""
     text = json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
+
+
+def write_csv(
+    path: str | os.PathLike, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None
+) -> None:
+    """Write a table with a line of headings, whole or not at all.
+
+    Args:
+        path: the file.
+        rows: cells by heading; what is ``None`` or missing is empty.
+        columns: the headings, other keys are left out; ``None``: all keys, as they come up.
+    """
+    text = io.StringIO()
+    names = list(dict.fromkeys(key for row in rows for key in row)) if columns is None else columns
+    writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def write_npz(path: str | os.PathLike, arrays: Mapping[str, Any], compress: bool = False) -> None:

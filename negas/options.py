@@ -117,6 +117,17 @@ def overwrite_option() -> Any:
     return option(False, help=help, secret=True)
 
 
+def csv_option() -> Any:
+    """``--csv`` of commands that print tables; the file is of :mod:`negas.reports.long_rows`."""
+    help = "write every number there, a row each"
+    return option(None, help=help, metavar="FILE", output=True, secret=True)
+
+
+def brief_option() -> Any:
+    """``--brief`` of commands that print tables, see :func:`negas.reports.table.print_tables`."""
+    return option(False, help="print the headline only", secret=True)
+
+
 @dataclass(frozen=True)
 class Options:
     """What options of all commands can do; see the module."""

@@ -65,6 +65,7 @@ def main() -> int:
     from negas.apis.fit import calibrate, seek_unknown, use_images
     from negas.evaluation.unknown import threshold_lines
     from negas.experiments.preflight import check_checkpoint
+    from negas.reports.few import FEW, widened
 
     check_checkpoint(options.checkpoint)
     path = Path(options.out) if options.out else default_path(options.checkpoint)
@@ -89,10 +90,16 @@ def main() -> int:
         f"confidence cut {fitted.cut:.4f} ({fitted.source['cut_rule']}), tau {fitted.tau:.4f} "
         f"({fitted.fitted_for['score']})"
     )
+    count, images = fitted.counts["detections"], fitted.counts["images"]
     print(
-        f"{fitted.reached_tpr:.1%} of {fitted.counts['detections']} detections on "
-        f"{fitted.counts['images']} ID images are known (wanted {fitted.wanted_tpr:.1%})"
+        f"{fitted.reached_tpr:.1%} of {count} detections on {images} ID images are known "
+        f"(wanted {fitted.wanted_tpr:.1%})"
     )
+    if ends := widened(fitted.reached_tpr, count):
+        print(
+            f"Few samples (under {FEW}): of other images {ends['low']:.0%} to {ends['high']:.0%} "
+            "may be known (95% interval); calibrate with more images"
+        )
     if fitted.unknown is not None:
         print(*threshold_lines(UnknownCalibration(**fitted.unknown)), sep="\n")
     print(f"written to {path}")

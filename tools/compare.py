@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 
 from negas.cli import user_errors
-from negas.options import Options, option, overwrite_option
+from negas.options import Options, brief_option, csv_option, option, overwrite_option
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class CompareOptions(Options):
         metavar="FILE",
         output=True,
     )
+    csv: str | None = csv_option()
+    brief: bool = brief_option()
     overwrite: bool = overwrite_option()
 
 
@@ -38,20 +40,30 @@ def main() -> int:
     options = CompareOptions.parse()
     from negas.experiments.tables import published_rows
     from negas.files import check_file
-    from negas.reports.compare import compare, compare_objects, write_comparison
-    from negas.reports.table import print_table
+    from negas.reports.compare import (
+        compare,
+        compare_headline,
+        compare_objects,
+        write_compared_rows,
+        write_comparison,
+    )
+    from negas.reports.long_rows import check_csv
+    from negas.reports.table import places, print_tables
 
     if options.out:
         marks = ('"negas comparison"',) if options.out.endswith(".json") else ("### ", "|---|")
         check_file(options.out, "--out", marks, options.overwrite)
+    check_csv(options.csv, options.overwrite)
     published = [row for name in options.published for row in published_rows(name)]
     table = compare(options.results, published, options.names, options.scores)
     objects = compare_objects(options.results, options.names, options.scores)
-    for each in (table, *objects):
-        print_table(each)
+    short = compare_headline(options.results, published, options.names, options.scores)
     if options.out:
         write_comparison(options.out, table, options.results, objects)
-        print(f"written: {options.out}")
+    if options.csv:
+        write_compared_rows(options.csv, options.results, published, options.names, options.scores)
+    where = places([options.out] if options.out else [], options.csv, (), options.brief)
+    print_tables([table, *objects, *([short] if short else [])], options.brief, where)
     return 0
 
 

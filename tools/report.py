@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 
 from negas.cli import user_errors
-from negas.options import Options, option
+from negas.options import Options, brief_option, csv_option, option, overwrite_option
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,9 @@ class ReportOptions(Options):
     out: str | None = option(
         None, help="write report.md and report.json there", metavar="DIR", output=True
     )
-    brief: bool = option(False, help="print the tables of each run's own cut only")
+    csv: str | None = csv_option()
+    brief: bool = brief_option()
+    overwrite: bool = overwrite_option()
 
 
 @user_errors
@@ -31,14 +33,18 @@ def main() -> int:
     """Make the report."""
     options = ReportOptions.parse()
     from negas.files import check_folder
-    from negas.reports.methods import make_report, print_report
+    from negas.reports.long_rows import check_csv
+    from negas.reports.methods import REPORT_FILES, make_report
+    from negas.reports.table import places, print_tables
 
     if options.out:
         check_folder(options.out, "--out")
-    tables = make_report(options.runs, options.names, options.shared_cut, options.out)
-    print_report(tables, options.brief)
-    if options.out:
-        print(f"written: {options.out}/report.md, {options.out}/report.json")
+    check_csv(options.csv, options.overwrite)
+    tables = make_report(
+        options.runs, options.names, options.shared_cut, options.out, csv=options.csv
+    )
+    files = [f"{options.out}/{name}" for name in REPORT_FILES] if options.out else []
+    print_tables(tables, options.brief, places(files, options.csv, options.runs, options.brief))
     return 0
 
 

@@ -45,7 +45,8 @@ def main() -> int:
     from negas.evaluation.run import Run
     from negas.experiments.seeds import check_stock, plan_seeds
     from negas.experiments.train_and_test import run_all
-    from negas.reports.methods import check_shared_cut, make_report, print_report, role_of
+    from negas.reports.methods import REPORT_FILES, check_shared_cut, make_report, role_of
+    from negas.reports.table import places, print_tables
 
     runs, out = plan_seeds(args.configs, args.seeds, args.work_dir), args.work_dir
     if args.shared_cut is not None and check_shared_cut(args.shared_cut) == "stock":
@@ -57,8 +58,7 @@ def main() -> int:
     print("scoring all boxes at one shared cut ...", flush=True)
     tables = make_report(folders, shared_cut=shared, out=out)
     print()
-    print_report(tables)
-    print(f"written: {out}/report.md, {out}/report.json")
+    print_tables(tables, True, places([out / name for name in REPORT_FILES], None, (), True))
     return 0
 
 

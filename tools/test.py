@@ -50,22 +50,23 @@ def add_presets(cfg, names: list[str]) -> None:
 
 
 def print_numbers(work_dir: str) -> None:
-    """The table of the first preset, and where the others are."""
+    """The headline, and where all tables are."""
     from mmengine.dist import is_main_process
 
     from negas.evaluation.run import Run
     from negas.reports.scores import run_tables
-    from negas.reports.table import print_table
+    from negas.reports.table import print_tables
     from negas.reports.unknown import unknown_table
 
     run = Run.load(work_dir)
     if is_main_process() and (tables := run_tables(run)):  # none on an ID set alone
         print()
-        print_table(tables[0])
-        if found := unknown_table(run.name, run.results.get("unknown", {}), brief=True):
-            print_table(found)
-        print(f"all presets and banks: python tools/report.py {work_dir}")
-        print(f"one page with pictures: python tools/html_report.py {work_dir}")
+        places = [
+            f"all presets and banks: python tools/report.py {work_dir}",
+            f"one page with pictures: python tools/html_report.py {work_dir}",
+        ]
+        found = unknown_table(run.name, run.results.get("unknown", {}), brief=True)
+        print_tables([*([found] if found else []), tables[-1]], places=places)
 
 
 @user_errors

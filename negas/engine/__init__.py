@@ -4,6 +4,7 @@ from .autocast_optim import AutocastOptimWrapper
 from .epoch_seed import EpochSeedHook
 from .finite import FiniteHook
 from .missed_validation import MissedValidationHook
+from .ood_logger import OODLoggerHook
 from .ood_loop import OODTestLoop, OODValLoop
 from .trained_only import TrainedOnlyCheckpointHook
 from .unwrapped import Unwrapped
@@ -14,6 +15,7 @@ __all__ = [
     "EpochSeedHook",
     "FiniteHook",
     "MissedValidationHook",
+    "OODLoggerHook",
     "OODTestLoop",
     "OODValLoop",
     "TrainedOnlyCheckpointHook",

@@ -326,7 +326,8 @@ class OODMetric(BaseMetric):
         for line in leakage_lines(report):
             print_log(line, "current")
         print_log(f"OOD results, records and plots are in {self.out_dir}", "current")
-        return {"id/cut": self.cut} | logged_numbers(rows, self.presets)
+        found = {"id/cut": self.cut} | logged_numbers(rows, self.presets)
+        return found | (object_numbers(rows) if self.stage == "test" else {})
 
     def _score(self, run: Recorded) -> list[dict]:
         files = {MODEL_BANK: self.run_info["neg_labels"]} | self.bank_files
@@ -423,4 +424,21 @@ def logged_numbers(rows: Sequence[dict], presets: Sequence[Preset]) -> dict[str,
             closest = row["rule"] == "closest"
             metrics[f"{key}_fpr95"] = row["fpr95_closest" if closest else "fpr95"]
             metrics[f"{key}_auroc"] = row["auroc"]
+    return metrics
+
+
+def object_numbers(rows: Sequence[dict]) -> dict[str, float]:
+    """What becomes of unknown objects, without controls and further banks.
+
+    ``near/negs_taken_at_60``, and of the preset ``objects`` the share of each state,
+    ``near/negs_taken`` and so on; see :mod:`negas.metrics.objects`.
+    """
+    metrics = {}
+    for row in rows:
+        if row["bank"] in RESERVED_BANKS and row["control"] == "none":
+            key = f"{row['ood_set']}/{row['score']}"
+            metrics[f"{key}_taken_at_60"] = row["taken_at_60"]
+            counts = row["objects"]["unknown"] if "objects" in row else {}
+            for state, count in counts.items():
+                metrics[f"{key}_{state}"] = count / max(sum(counts.values()), 1)
     return metrics

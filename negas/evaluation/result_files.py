@@ -16,7 +16,7 @@ import numpy as np
 from negas.files import file_sha256, read_json, read_npz
 from negas.labels.names import first_difference
 from negas.metrics import PRESETS
-from negas.metrics.objects import OSCR_METRICS
+from negas.metrics.objects import OBJECT_COUNTS, OSCR_METRICS
 from negas.metrics.protocol import ROW_METRICS
 from negas.records import ID, ID_SETS, BoxRecords
 from negas.text import shown
@@ -56,6 +56,7 @@ _ROW = _object(
     | dict(preset=_PRESET)
     | dict.fromkeys((*ROW_METRICS, *OSCR_METRICS), _NUMBER_OR_NONE)
     | dict(num_id=_COUNT, num_ood=_COUNT),
+    **dict.fromkeys(OBJECT_COUNTS, _COUNT),
     owod={"type": "object"},
     objects=_object(
         dict.fromkeys(("known", "unknown"), _values(_COUNT)),

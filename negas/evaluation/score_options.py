@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from negas.options import Options, option
+from negas.options import Options, brief_option, csv_option, option, overwrite_option
 
 if TYPE_CHECKING:
     from negas.metrics import Preset
@@ -62,6 +62,9 @@ class ScoreOptions(Options):
     out: str | None = option(
         None, help="write ood_scores.json, .md and the pictures there", metavar="DIR", output=True
     )
+    csv: str | None = csv_option()
+    brief: bool = brief_option()
+    overwrite: bool = overwrite_option()
 
     def __post_init__(self) -> None:
         """Check what needs more than one option.

@@ -14,7 +14,8 @@ from negas.evaluation.run import Run
 from negas.evaluation.unknown import chosen_unknown
 from negas.options import check_value
 from negas.records import VALIDATION_SETS
-from negas.reports.methods import make_report, print_report
+from negas.reports.methods import make_report
+from negas.reports.table import print_tables
 from negas.scores import get_score
 from negas.visualization.boxes import detections_page
 
@@ -123,7 +124,7 @@ def run_demo(
     log("scoring all boxes at one shared cut")
     tables = make_report(folders, shared_cut="stock", out=work_dir)
     print()
-    print_report(tables, brief=True)
+    print_tables(tables, brief=True)
     last = folders[-1]
     page = draw_detections(last, work_dir / "detections.png", configs["negas"][0])
     files = [work_dir / "report.md", work_dir / "report.json", page]

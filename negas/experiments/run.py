@@ -222,6 +222,10 @@ def test(cfg: Config, checkpoint: str | Path, show_dir: str | None = None) -> di
     join_processes(cfg)
     check_data(cfg, ("test_dataloader",))
     cfg.load_from = str(checkpoint)
+    hooks = cfg.setdefault("default_hooks", {})
+    logger = hooks.setdefault("logger", dict(type="LoggerHook"))
+    if logger and logger.get("type") == "LoggerHook":  # not one of the user's own
+        logger["type"] = "OODLoggerHook"
     paints = show_dir and cfg.test_cfg.get("type") == "OODTestLoop"
     folder = Path(cfg.work_dir).resolve() / (show_dir or "")
     if show_dir:

@@ -29,6 +29,7 @@ from .presets import PRESETS, Cut, Preset, find_presets
 from .protocol import sample_rows, select_samples
 from .roc import OODResult, ood_metrics, roc_curve
 from .voc import voc07_ap50
+from .wilson import wilson_interval
 
 __all__ = [
     "AveragePrecision",
@@ -69,4 +70,5 @@ __all__ = [
     "select_samples",
     "truth_boxes",
     "voc07_ap50",
+    "wilson_interval",
 ]

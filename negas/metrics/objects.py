@@ -27,6 +27,7 @@ from .roc import required_count
 RECALLS = (0.5, 0.6, 0.7)  # of known objects, at which the share of unknown ones is read
 _DRAWS = 64  # of a bootstrap at once: their weights stay in the cache
 OSCR_METRICS = ("oscr", *(f"taken_at_{round(100 * recall)}" for recall in RECALLS))
+OBJECT_COUNTS = ("objects_known", "objects_unknown")  # that OSCR looks at, in a row of results
 KNOWN_STATES = ("right", "wrong_label", "called_unknown", "missed")
 UNKNOWN_STATES = ("taken", "flagged", "found", "not_found")
 

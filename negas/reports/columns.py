@@ -56,6 +56,7 @@ COLUMNS = {
         Column("right", "right label", "higher"),
         Column("wrong_label", "wrong label", "lower"),
         Column("called_unknown", "called unknown"),
+        Column("as_unknown", "found as unknown", "higher"),
         Column("missed", "missed", "lower"),
         Column("num_known", "known objects", percent=False),
         # unknown objects that a vocabulary finds

@@ -25,8 +25,11 @@ from negas.records import VALIDATION_SETS
 
 from . import columns
 from .columns import BY_RULE, COLUMNS, Block, by_rule, preset_title, score_title
+from .few import boxes_of, few_note, interval_values
+from .headline import headline
+from .long_rows import long_rows, published_rows, write_long
 from .methods import OSCR_TITLE, load_tested
-from .objects import object_values, oscr_table, state_tables
+from .objects import object_values, oscr_table, state_tables, with_intervals
 from .table import Column, Row, Section, Stat, Table, to_markdown
 from .unknown import unknown_comparison
 
@@ -60,6 +63,30 @@ def write_comparison(
         write_json(out, data)
     else:
         write_text(out, "\n".join(to_markdown(each) for each in (table, *objects)))
+
+
+def write_compared_rows(
+    out: str | Path,
+    paths: Sequence[str | Path],
+    published: Sequence[Mapping] = (),
+    names: Sequence[str] | None = None,
+    scores: Sequence[str] | None = None,
+) -> None:
+    """Write all numbers of results in rows of their own, see :mod:`.long_rows`.
+
+    Controls and further banks are among them; the arguments are those of :func:`compare`, but
+    without ``scores`` all are written.
+    """
+    rows: list[dict] = []
+    for i, path in enumerate(paths):
+        file = result_file(Path(path))
+        data = read_json(file)
+        for each in data["runs"] if data.get("kind") == KIND else [data]:
+            name = names[i] if names else each.get("name") or load_tested(file.parent).name
+            kept = [row for row in each["rows"] if not scores or row["score"] in scores]
+            about = (name, str(file), (each.get("seeds") or {}).get("run"))
+            rows += long_rows(*about, kept, each["map"], each.get("unknown"))
+    write_long(out, [*rows, *published_rows(published)])
 
 
 def result_file(path: Path) -> Path:
@@ -151,12 +178,12 @@ def compare(
         )
     notes += [f"{preset}: {preset_title(preset)}." for preset in _presets(sections)]
     notes += [f"{entry.label}: {entry.note}." for entry in entries if entry.note]
-    return Table(
-        title="Comparison",
-        columns=_columns(entries),
-        sections=[Section(title, rows) for title, rows in sections.items()],
-        notes=notes,
-    )
+    made = [Section(title, rows) for title, rows in sections.items()]
+    shown = _columns(entries)
+    rows = [row for section in made for row in section.rows]
+    if few := few_note(boxes_of(rows, _sets(entries))):
+        shown = with_intervals(shown, made, [column.key for column in shown])
+    return Table("Comparison", shown, made, notes + few)
 
 
 def compare_objects(
@@ -186,6 +213,23 @@ def compare_objects(
         if title.startswith("objects; ")
     ]
     return [table for table in found if table] + state_tables("Objects at the cut", at_cut, sets)
+
+
+def compare_headline(
+    paths: Sequence[str | Path],
+    published: Sequence[Mapping] = (),
+    names: Sequence[str] | None = None,
+    scores: Sequence[str] | None = None,
+) -> Table | None:
+    """The first preset's rows in short, published ones below; arguments as of :func:`compare`."""
+    entries = _entries(paths, names, scores)
+    made = _sections([*entries, *map(published_entry, published)])
+    presets = _presets(made)
+    if not presets:
+        return None
+    rows, states = (_own_cuts(made, preset) for preset in (presets[0], "objects"))
+    title = f"{presets[0]}: {preset_title(presets[0])}"
+    return headline(title, [*rows, *made.get(PUBLISHED, [])], states, _sets(entries))
 
 
 def _entries(
@@ -221,6 +265,17 @@ def _sections(entries: Iterable[Entry]) -> dict[str, list[Row]]:
         row = Row(label, values, control=entry.section == PUBLISHED)
         sections.setdefault(entry.section, []).append(row)
     return sections
+
+
+def _own_cuts(sections: Mapping[str, list[Row]], preset: str) -> list[Row]:
+    """Rows of a preset, each at its result's own cut; where there is none, of the first section."""
+    found = {
+        title.removeprefix(f"{preset}; cut: "): rows
+        for title, rows in sections.items()
+        if title.startswith(f"{preset}; ")
+    }
+    own = {cut: rows for cut, rows in found.items() if not cut[:1].isdigit()}
+    return [row for rows in own.values() for row in rows] or next(iter(found.values()), [])
 
 
 def _presets(sections: Iterable[str]) -> list[str]:
@@ -286,7 +341,7 @@ def _by_block(rows: Sequence[dict], label: str, maps: dict, scores: Sequence[str
         for key, value in by_rule(row).items():
             values[f"{row['ood_set']}/{key}"] = math.nan if value is None else value
         values[f"{row['ood_set']}/num_ood"] = row["num_ood"]
-        values |= object_values(row)
+        values |= object_values(row) | interval_values(row, rule=True)
     return [
         Entry(
             section,

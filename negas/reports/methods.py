@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -23,11 +23,15 @@ from negas.text import in_markdown
 
 from . import columns
 from .columns import BY_RULE, CONTROLS, Block, blocks_of, by_rule, score_title
-from .objects import object_values, oscr_table, state_tables
+from .few import boxes_of, few_note, interval_values, stats_over_seeds
+from .headline import headline
+from .long_rows import long_rows, write_long
+from .objects import object_values, oscr_table, state_tables, with_intervals
 from .owod import owod_table
-from .table import Column, Row, Section, Stat, Table, print_table, to_markdown
-from .unknown import UNKNOWN_TITLE, unknown_comparison
+from .table import Column, Row, Section, Stat, Table, headline_first, to_markdown
+from .unknown import unknown_comparison
 
+REPORT_FILES = ("report.md", "report.json")
 _NAMES = {"stock": "(stock)", "coop": "+ CoOp prompts", "negas": "+ NegAS"}
 # Detectors by the start of a config's second part; YOLO-World goes without saying in tuned rows.
 _DETECTORS = {"grounding-dino": "Grounding DINO", "mm-grounding-dino": "MM-Grounding-DINO"}
@@ -175,7 +179,8 @@ class BlockTable:
                 name = row["ood_set"]
                 numbers = by_rule(row) | dict(num_ood=row["num_ood"])
                 numbers = {f"{name}/{key}": value for key, value in numbers.items()}
-                for key, value in (numbers | object_values(row)).items():
+                numbers |= object_values(row) | interval_values(row, rule=True)
+                for key, value in numbers.items():
                     found.setdefault(key, []).append(value)
                 if name == self.ood_sets[0]:
                     found.setdefault("num_id", []).append(row["num_id"])
@@ -183,7 +188,7 @@ class BlockTable:
                     for key in MAPS:
                         value = run.results["map"].get(key)
                         found.setdefault(key, []).append(math.nan if value is None else value)
-        return {key: Stat.of(values) for key, values in found.items()} or None
+        return stats_over_seeds(found) or None
 
     def rows(self, label: str, method: Method, score: str) -> list[Row]:
         """The row of a score; with negatives (of the model's bank) its controls, too.
@@ -264,7 +269,8 @@ def main_table(methods: Sequence[Method], block: Block) -> Table:
     found = [row for s in scores_of(boxes) for row in made.rows(score_title(s), boxes, s)]
     found = [replace(row, values=same_boxes(row.values)) for row in found]
     sections.append((f"scores on the boxes of {boxes.name}", found))
-    notes = [columns.PERCENT, seeds_note(methods)]
+    few = few_note(boxes_of([row for _, rows in sections for row in rows], made.ood_sets))
+    notes = [columns.PERCENT, seeds_note(methods), *few]
     labels = [row.label for _, rows in sections for row in rows if row.control]
     if any(label.endswith(CONTROLS["rotated"]) for label in labels):
         notes.append(columns.ROTATED)
@@ -272,12 +278,24 @@ def main_table(methods: Sequence[Method], block: Block) -> Table:
         notes.append(columns.LEAKS)
     if any(label.endswith(CONTROLS["no_leaks"]) for label in labels):
         notes.append(columns.NO_LEAKS)
-    return Table(
-        title=block.title,
-        columns=made.columns(),
-        sections=[Section(title, rows) for title, rows in sections if rows],
-        notes=notes,
-    )
+    found = [Section(title, rows) for title, rows in sections if rows]
+    shown = made.columns()
+    if few:
+        shown = with_intervals(shown, found, [column.key for column in shown])
+    return Table(block.title, shown, found, notes)
+
+
+def report_headline(methods: Sequence[Method], blocks: Sequence[Block]) -> Table:
+    """Methods in the first block, and what becomes of unknown objects in that of ``objects``."""
+    made = [block for block in blocks if block.preset == "objects"][:1]
+    sets = methods[0].runs[0].ood_sets
+    tables = [main_table(methods, each) for each in (blocks[0], *made)]
+    rows, *states = (table.sections[0].rows if table.sections else [] for table in tables)
+    if len(methods) == 1 and methods[0].role == "negas":  # nothing to compare with
+        label = f"{methods[0].name} [{score_title('max_sigmoid')}]"
+        for found, block in zip((rows, *states), (blocks[0], *made), strict=True):
+            found[:0] = BlockTable(block, sets).rows(label, methods[0], "max_sigmoid")
+    return headline(blocks[0].title, rows, states[0] if states else [], sets)
 
 
 def _owod_table(methods: Sequence[Method], block: Block) -> Table | None:
@@ -312,7 +330,8 @@ def bank_table(methods: Sequence[Method], block: Block) -> Table | None:
     for name in made.ood_sets:
         for key in BY_RULE:
             shown.append(columns.per_set(name, key))
-            shown.append(Column(f"rotated/{name}/{key}", CONTROLS["rotated"]))
+            title = CONTROLS["rotated"]
+            shown.append(Column(f"rotated/{name}/{key}", title, beside=True))
     sections = []
     if reference := made.rows(score_title("max_sigmoid"), method, "max_sigmoid"):
         sections.append(Section("no negatives", reference))
@@ -407,8 +426,9 @@ def make_report(
     shared_cut: str | float | None = None,
     out: str | Path | None = None,
     progress: bool = True,
+    csv: str | Path | None = None,
 ) -> list[Table]:
-    """Read runs, build all tables, write them.
+    """Read runs, build all tables, the headline last; write them.
 
     Args:
         paths: work dirs of ``tools/test.py``; runs of one config are seeds of one method.
@@ -416,6 +436,7 @@ def make_report(
         shared_cut: see :func:`shared_cut_of`; ``None``: tables as tested only.
         out: folder for ``report.md`` and ``report.json``; ``None``: nothing is written.
         progress: show a bar while records are scored again.
+        csv: file for all numbers, see :mod:`.long_rows`; ``None``: none.
 
     Raises:
         FileNotFoundError: results, records or annotations are missing.
@@ -461,9 +482,19 @@ def make_report(
             tables.append(owod)
         if banks := bank_table(methods, block):
             tables.append(banks)
+    tables.append(report_headline(methods, blocks))
     if out is not None:
         write_report(Path(out), methods, tables)
+    if csv is not None:
+        write_long(csv, _long_rows(methods))
     return tables
+
+
+def _long_rows(methods: Sequence[Method]) -> Iterator[dict]:
+    for method in methods:
+        for run, rows in zip(method.runs, method.rows, strict=True):
+            about = (method.name, str(run.path), run.info.get("seed"))
+            yield from long_rows(*about, rows, run.results["map"], run.results.get("unknown"))
 
 
 def _annotations(about: dict) -> tuple[str, str] | None:
@@ -498,15 +529,17 @@ def write_report(out: Path, methods: Sequence[Method], tables: Sequence[Table]) 
     runs = [
         (method, *pair) for method in methods for pair in zip(method.runs, method.rows, strict=True)
     ]
+    tables = headline_first(tables)
     parts = ["# OOD detection report", "", *[to_markdown(table) for table in tables]]
     parts += ["### Runs", "", *[_describe(method, run) for method, run, _ in runs]]
-    write_text(out / "report.md", "\n".join(parts) + "\n")
+    page, data = (out / name for name in REPORT_FILES)
+    write_text(page, "\n".join(parts) + "\n")
     described = [
         dict(method=method.name, path=str(run.path)) | complete(run.results | dict(rows=rows))
         for method, run, rows in runs
     ]
     tables = [asdict(table) for table in tables]
-    write_json(out / "report.json", dict(kind="negas report", tables=tables, runs=described))
+    write_json(data, dict(kind="negas report", tables=tables, runs=described))
 
 
 def _describe(method: Method, run: Run) -> str:
@@ -517,14 +550,3 @@ def _describe(method: Method, run: Run) -> str:
         f"({cut['source']}), config SHA-256 {str(info.get('config_sha256'))[:12]}, "
         f"checkpoint SHA-256 {str(info.get('checkpoint_sha256'))[:12]}"
     )
-
-
-def print_report(tables: Sequence[Table], brief: bool = False) -> None:
-    """Print tables; ``brief``: only those of each run's own cut, and what has none."""
-    for table in tables:
-        if (
-            not brief
-            or "each run's own" in table.title
-            or table.title in (OSCR_TITLE, UNKNOWN_TITLE)
-        ):
-            print_table(table)

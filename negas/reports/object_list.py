@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from negas.evaluation.objects.object_rows import paired_rows_of, pairs_of, seen_classes, states_of
 from negas.evaluation.recorded import MODEL_BANK, Recorded
 from negas.evaluation.rows import NO_BANK, NO_CONTROL, NamedScore, values_at
-from negas.files import write_text
+from negas.files import write_csv
 from negas.metrics.objects import KNOWN_STATES, UNKNOWN_STATES
 from negas.records import ID
 
@@ -67,10 +65,5 @@ def write_objects(out: str | Path, rows: Sequence[Mapping[str, object]]) -> list
     path.unlink(missing_ok=True)  # of an earlier scoring
     if not rows:
         return []
-    text = io.StringIO()
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+    write_csv(path, rows)
     return [path]

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from negas.metrics.objects import KNOWN_STATES, OSCR_METRICS, UNKNOWN_STATES
+from negas.metrics.objects import KNOWN_STATES, OBJECT_COUNTS, OSCR_METRICS, UNKNOWN_STATES
 
 from .columns import COLUMNS
+from .few import ends, few_note, objects_of, smallest, widened
 from .table import Column, Row, Section, Stat, Table
 
 OSCR_NOTE = (
@@ -24,7 +25,7 @@ STATES_NOTE = (
 )
 _UNKNOWN, _KNOWN = (*UNKNOWN_STATES, "num_unknown"), (*KNOWN_STATES, "num_known")
 UNKNOWN_COLUMNS, KNOWN_COLUMNS = ([COLUMNS[key] for key in keys] for keys in (_UNKNOWN, _KNOWN))
-_OSCR = tuple(f"{key}{end}" for key in OSCR_METRICS for end in ("", "_low", "_high"))
+_AS_UNKNOWN = ("flagged", "found")  # what is seen, and not as one of the known classes
 OSCR_COLUMNS = [COLUMNS[key] for key in OSCR_METRICS]
 _WITH_INTERVAL = ("oscr", "taken_at_60")  # more would not fit into a terminal
 _PARTS = dict(unknown="", unknown_seen=", seen classes", unknown_unseen=", unseen classes")
@@ -34,6 +35,8 @@ def object_values(row: Mapping) -> dict[str, float]:
     """Numbers of a result row about objects, by ``<set>/<column>``."""
     name = row["ood_set"]
     values = {f"{name}/{key}": _number(row[key]) for key in OSCR_METRICS}
+    if counts := {f"{name}/{key}": row[key] for key in OBJECT_COUNTS if row.get(key)}:
+        values |= counts
     return values | state_values(row["objects"], name) if "objects" in row else values
 
 
@@ -43,19 +46,29 @@ def state_values(counts: Mapping[str, Mapping[str, int]], name: str) -> dict[str
     for part, suffix in _PARTS.items():
         if part in counts:
             values |= shares(counts[part], f"{name}{suffix}", "num_unknown")
+    if total := sum(counts["unknown"].values()):
+        share = sum(counts["unknown"][state] for state in _AS_UNKNOWN) / total
+        values |= _with_ends(f"{name}/as_unknown", share, total)
     return values
 
 
 def shares(counts: Mapping[str, int], name: str, total_key: str) -> dict[str, float]:
     """Counts by state as shares of their sum; empty without objects."""
-    total = sum(counts.values())
-    found = {f"{name}/{state}": count / total for state, count in counts.items() if total}
+    total, found = sum(counts.values()), {}
+    for state, count in counts.items():
+        if total:
+            found |= _with_ends(f"{name}/{state}", count / total, total)
     return found | {f"{name}/{total_key}": total} if total else {}
+
+
+def _with_ends(key: str, share: float, total: int) -> dict[str, float]:
+    """A share, and its interval where it is of few."""
+    return {key: share} | {f"{key}_{end}": x for end, x in widened(share, total).items()}
 
 
 def oscr_table(title: str, sections: Sequence[Section], names: Iterable[str]) -> Table | None:
     """OSCR of rows with values by ``<set>/<column>``; ``None`` if there is no number."""
-    made = _split(sections, names, _OSCR)
+    made = by_set(sections, names, _with_intervals_of(OSCR_METRICS))
     if not any(
         not math.isnan(stat.mean)
         for section in made
@@ -63,23 +76,33 @@ def oscr_table(title: str, sections: Sequence[Section], names: Iterable[str]) ->
         for stat in row.values.values()
     ):
         return None
-    shown: list[Column] = []
-    for column in OSCR_COLUMNS:
-        shown.append(column)
-        ends = (f"{column.key}_low", f"{column.key}_high")
-        drawn = any(ends[0] in row.values for section in made for row in section.rows)
-        if drawn and column.key in _WITH_INTERVAL:
-            shown.append(Column(ends[0], "interval", more=ends[1:]))
-    return Table(title, shown, made, [OSCR_NOTE])
+    rows = [row for section in sections for row in section.rows]
+    few = few_note(objects_of(rows, names))
+    keys = [column.key for column in OSCR_COLUMNS] if few else _WITH_INTERVAL
+    return Table(title, with_intervals(OSCR_COLUMNS, made, keys), made, [OSCR_NOTE, *few])
+
+
+def with_intervals(
+    shown: Sequence[Column], sections: Sequence[Section], keys: Sequence[str]
+) -> list[Column]:
+    """Columns with that of the interval after each of some keys that has one in a row."""
+    found = []
+    for column in shown:
+        found.append(column)
+        interval = Column.interval(column.key)
+        there = any(interval.key in row.values for section in sections for row in section.rows)
+        if there and column.key in keys:
+            found.append(interval)
+    return found
 
 
 def state_tables(title: str, sections: Sequence[Section], names: Sequence[str]) -> list[Table]:
     """What becomes of unknown and of known objects, from rows of the preset ``objects``."""
     parts = [f"{name}{suffix}" for name in names for suffix in _PARTS.values()]
-    unknown = _split(sections, parts, _UNKNOWN)
+    unknown = by_set(sections, parts, _with_intervals_of(_UNKNOWN))
     groups: list[tuple[list[str], list[Section]]] = []
     for name in names:
-        made = _split(sections, [name], _KNOWN)
+        made = by_set(sections, [name], _with_intervals_of(_KNOWN))
         rows = [section.rows for section in made]
         same = [sets for sets, of in groups if [section.rows for section in of] == rows]
         if same:  # OOD images without known objects
@@ -92,15 +115,36 @@ def state_tables(title: str, sections: Sequence[Section], names: Sequence[str]) 
         for section in made
     ]
     tables = []
-    if unknown:
-        tables.append(Table(f"{title}: unknown objects", UNKNOWN_COLUMNS, unknown, [STATES_NOTE]))
-    if known:
-        tables.append(Table(f"{title}: known objects", KNOWN_COLUMNS, known))
+    for kind, sections_of, shown, notes in (
+        ("unknown", unknown, UNKNOWN_COLUMNS, [STATES_NOTE]),
+        ("known", known, KNOWN_COLUMNS, []),
+    ):
+        if sections_of:
+            sizes = {
+                f"{part.title.partition(':')[0]} {kind} objects": smallest(part.rows, f"num_{kind}")
+                for part in sections_of
+            }
+            keys = [column.key for column in shown]
+            columns = with_intervals(shown, sections_of, keys)
+            notes = [*notes, *few_note(sizes)]
+            tables.append(Table(f"{title}: {kind} objects", columns, sections_of, notes))
     return tables
 
 
-def _split(sections: Sequence[Section], names: Iterable[str], keys: Sequence[str]) -> list[Section]:
-    """Each section once for each set, with that set's values; rows that lack the keys go."""
+def _with_intervals_of(keys: Sequence[str]) -> tuple[str, ...]:
+    return tuple(each for key in keys for each in (key, *ends(key)))
+
+
+def by_set(
+    sections: Sequence[Section],
+    names: Iterable[str],
+    keys: Sequence[str],
+    common: Sequence[str] = (),
+) -> list[Section]:
+    """Each section once for each set, with that set's values; rows that lack the keys go.
+
+    Values of the keys ``common`` are those of all sets.
+    """
     made = []
     for name in names:
         for section in sections:
@@ -112,6 +156,7 @@ def _split(sections: Sequence[Section], names: Iterable[str], keys: Sequence[str
                     if f"{name}/{key}" in row.values
                 }
                 if values:
+                    values |= {key: row.values[key] for key in common if key in row.values}
                     rows.append(replace(row, values=values))
             if rows:
                 title = f"{name}: {section.title}" if len(sections) > 1 else name

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from negas.evaluation.provenance import MAPS, leaks_of
 from negas.evaluation.recorded import MODEL_BANK, RESERVED_BANKS, Recorded
 from negas.evaluation.result_files import SCORES_FILE
+from negas.evaluation.run import MAIN_SCORES
 from negas.files import write_json, write_text
-from negas.metrics.objects import OSCR_METRICS
 
 from . import columns
 from .columns import COLUMNS, CONTROLS, OF_SET, OPEN_SET, Block, score_title
+from .few import boxes_of, few_note, interval_values
+from .headline import headline
+from .long_rows import long_rows, paired_rows, write_long
 from .methods import same_boxes
-from .objects import object_values, oscr_table, state_tables
+from .objects import object_values, oscr_table, state_tables, with_intervals
 from .owod import owod_table
-from .table import Column, Row, Section, Stat, Table, to_markdown
+from .table import Column, Row, Section, Stat, Table, headline_first, to_markdown
 from .unknown import unknown_table
 
 _CUT = ("cut", "cut_rule", "cut_source")  # two rules may give one number
 
 
 def score_tables(report: dict) -> list[Table]:
-    """One table per run, preset and cut; open-set and paired tables where there are any."""
+    """One table per run, preset and cut; open-set and paired tables where there are any.
+
+    The headline is the last one.
+    """
     tables = []
     for run in report["runs"]:
         for i, rows in enumerate(_grouped(run["rows"], ("preset", *_CUT))):
@@ -49,7 +56,33 @@ def score_tables(report: dict) -> list[Table]:
         if rows:
             title = "objects at equal recall of known ones"
             tables.append(_paired(rows, title, ("oscr", "taken_at_60"), ", all recorded boxes."))
+    if found := _headline(report):
+        tables.append(found)
     return tables
+
+
+def _headline(report: dict) -> Table | None:
+    """The first preset's numbers of the scores that were asked for, else of the main ones."""
+    asked = report.get("settings", {}).get("scores")
+    rows, states, sets, title = [], [], [], ""
+    for run in report["runs"]:
+        main = (*MAIN_SCORES, (run.get("run") or {}).get("score"))
+        of_bank = [row for row in run["rows"] if row["bank"] in RESERVED_BANKS]
+        of_main = [row for row in of_bank if row["score"] in main]
+        of_run = of_bank if asked else of_main or of_bank
+        groups = _grouped(of_run, ("preset", *_CUT))
+        called = run["name"] if len(report["runs"]) > 1 else ""
+        maps = {key: _stat(value) for key, value in run["map"].items() if key in MAPS}
+        for row in _main_rows(groups[0], called) if groups else ():
+            rows.append(row if row.control else replace(row, values=maps | row.values))
+        with_states = [group for group in groups if any("objects" in row for row in group)]
+        states += _main_rows(with_states[0], called) if with_states else []
+        sets += [row["ood_set"] for row in of_run]
+        title = title or (Block.of(groups[0][0]).title if groups else "")
+    if not rows:
+        return None
+    name = report["runs"][0]["name"] if len(report["runs"]) == 1 else f"{len(report['runs'])} runs"
+    return headline(f"{name}; {title}", rows, states, list(dict.fromkeys(sets)))
 
 
 def run_tables(run: Recorded) -> list[Table]:
@@ -61,6 +94,7 @@ def run_tables(run: Recorded) -> list[Table]:
         map=run.results["map"],
         leaks={MODEL_BANK: leaks_of(banks[MODEL_BANK])} if MODEL_BANK in banks else {},
         unknown=run.results.get("unknown"),
+        run=run.info,
     )
     return score_tables(dict(runs=[described], paired=[]))
 
@@ -69,22 +103,16 @@ def _main(run: dict, rows: list[dict]) -> Table:
     sets = list(dict.fromkeys(row["ood_set"] for row in rows))
     shown = []
     for name in sets:
-        # a set without samples has no intervals; the others keep theirs
-        intervals = [row["interval"] for row in rows if row["interval"] and row["ood_set"] == name]
         for key in OF_SET:
             title = COLUMNS[key].title if key == "fpr95_closest" else None
             shown.append(columns.per_set(name, key, title))
-            if intervals and key in intervals[0]:
-                ends = (f"{name}/{key}_low", f"{name}/{key}_high")
-                shown.append(Column(ends[0], "interval", more=ends[1:]))
     shown += [COLUMNS["tpr"], columns.counts(sets)]
     first = rows[0]
-    made = [
-        _control(same) if same[0]["control"] != "none" else Row(_label(same), _values(same))
-        for score in _grouped(rows, ("score", "bank"))
-        for same in _grouped(score, ("control",))
-    ]
-    notes = [columns.PERCENT, columns.FPR95]
+    made = _main_rows(rows)
+    section = Section("scores", made)
+    # a set without samples has no intervals; the others keep theirs
+    shown = with_intervals(shown, [section], [column.key for column in shown])
+    notes = [columns.PERCENT, columns.FPR95, *few_note(boxes_of(made, sets))]
     if maps := _maps(run):
         notes.append(maps)
     drawn = max((row.get("draws", 0) for row in rows), default=0)
@@ -106,9 +134,19 @@ def _main(run: dict, rows: list[dict]) -> Table:
         title=f"{run['name']}; {Block.of(first).title}; "
         f"cut {first['cut']:.4f} ({first['cut_source']})",
         columns=shown,
-        sections=[Section("scores", made)],
+        sections=[section],
         notes=notes,
     )
+
+
+def _main_rows(rows: Sequence[dict], run: str = "") -> list[Row]:
+    """A row for each score and bank, its controls below it; called by the run's name, if given."""
+    made = [
+        _control(same) if same[0]["control"] != "none" else Row(_label(same), _values(same))
+        for score in _grouped(rows, ("score", "bank"))
+        for same in _grouped(score, ("control",))
+    ]
+    return [replace(row, label=f"{run}: {row.label}") for row in made] if run else made
 
 
 def _maps(run: dict) -> str:
@@ -134,11 +172,8 @@ def _values(rows: Sequence[dict]) -> dict[str, Stat]:
         for key in (*OF_SET, "num_ood"):
             std = row.get(f"{key}_std")
             values[f"{name}/{key}"] = _stat(row[key], std, row.get("draws", 1))
-        values |= {key: Stat(number) for key, number in object_values(row).items()}
-        for key in (*OF_SET, *OSCR_METRICS):
-            if row["interval"] and key in row["interval"]:
-                ends = {end: _stat(row["interval"][key][end]) for end in ("low", "high")}
-                values |= {f"{name}/{key}_{end}": stat for end, stat in ends.items()}
+        more = object_values(row) | interval_values(row)
+        values |= {key: Stat(number) for key, number in more.items()}
     return values
 
 
@@ -170,8 +205,7 @@ def open_set_values(numbers: Mapping[str, float | None]) -> dict[str, Stat]:
 def _paired(rows: list[dict], title: str, keys: tuple[str, str], end: str) -> Table:
     shown = []
     for key in keys:
-        shown.append(Column(key, f"{COLUMNS[key].title} difference"))
-        shown.append(Column(f"{key}_low", "interval", more=(f"{key}_high",)))
+        shown += [Column(key, f"{COLUMNS[key].title} difference"), Column.interval(key)]
     sections = []
     for same in _grouped(rows, ("ood_set",)):
         made = []
@@ -219,6 +253,20 @@ def write_scores(out: str | Path, report: dict) -> list[Path]:
     """Write ``ood_scores.json`` and its tables, ``ood_scores.md``; returns the paths."""
     folder = Path(out)
     write_json(folder / SCORES_FILE, report)
-    text = "\n".join(["# OOD scores", "", *[to_markdown(table) for table in score_tables(report)]])
+    tables = headline_first(score_tables(report))
+    text = "\n".join(["# OOD scores", "", *[to_markdown(table) for table in tables]])
     write_text(folder / "ood_scores.md", text)
     return [folder / SCORES_FILE, folder / "ood_scores.md"]
+
+
+def write_score_rows(path: str | Path, report: dict) -> None:
+    """Write all numbers of a report in rows of their own, see :mod:`.long_rows`."""
+    rows = [
+        row
+        for run in report["runs"]
+        for row in long_rows(
+            *(run["name"], str(run["path"]), run["seeds"].get("run"), run["rows"], run["map"]),
+            run.get("unknown"),
+        )
+    ]
+    write_long(path, [*rows, *paired_rows(report["paired"])])

@@ -33,7 +33,7 @@ TOWER_NOTE = "tower's words: names that the text tower was trained on."
 _KEYS = ("words_recall", "words_recall_seen", "id_known", "id_unknown", "id_elsewhere")
 UNKNOWN_TITLE = "Unknown objects found by the vocabulary"
 _WITH_SPREAD = ("recall",)
-_INTERVAL = Column("words_recall_low", "interval", more=("words_recall_high",))
+_INTERVAL = Column.interval("words_recall")
 
 
 def unknown_values(row: Mapping) -> dict[str, Stat]:

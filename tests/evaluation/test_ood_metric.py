@@ -10,7 +10,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from negas.evaluation.ood_metric import OODMetric, logged_numbers
+from negas.evaluation.ood_metric import OODMetric, logged_numbers, object_numbers
 from negas.evaluation.provenance import missing_keys
 from negas.evaluation.result_files import read_results
 from negas.files import file_sha256
@@ -364,3 +364,21 @@ def test_the_log_has_the_rule_of_each_preset():
         "vos/near/negs_fpr95": 0.75,
         "vos/near/negs_auroc": 0.6,
     }
+
+
+def test_a_test_tells_what_becomes_of_unknown_objects():
+    row = dict(ood_set="near", score="negs", bank="model", control="none", taken_at_60=0.4)
+    states = dict(unknown=dict(taken=1, flagged=2, found=1, not_found=0))
+    empty = dict(unknown=dict.fromkeys(states["unknown"], 0))
+    rows = [
+        row,
+        row | dict(control="rotated", taken_at_60=0.9),
+        row | dict(bank="other", taken_at_60=0.9),
+        row | dict(objects=states),
+        row | dict(ood_set="far", objects=empty),
+    ]
+    found = object_numbers(rows)
+    assert found["near/negs_taken_at_60"] == 0.4
+    assert (found["near/negs_taken"], found["near/negs_flagged"]) == (0.25, 0.5)
+    assert found["far/negs_not_found"] == 0
+    assert len(found) == 10

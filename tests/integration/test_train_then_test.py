@@ -91,6 +91,25 @@ def test_the_same_command_twice_gives_the_same_numbers(run):
     assert first["map"] == second["map"]
 
 
+def test_all_numbers_of_a_test_reach_the_visualizer(run):
+    (file,) = (run / "first").glob("*/vis_data/scalars.json")
+    (found,) = map(json.loads, file.read_text().splitlines())
+    rows = json.loads((run / "first/ood_results.json").read_text())["rows"]
+    for name in ("near", "far"):
+        (row,) = [
+            row
+            for row in rows
+            if (row["preset"], row["score"], row["ood_set"]) == ("val_f1", "negs", name)
+            and (row["bank"], row["control"]) == ("model", "none")
+        ]
+        assert found[f"test/{name}/negs_fpr95"] == row["fpr95"]
+        assert found[f"test/{name}/negs_auroc"] == row["auroc"]
+    assert found["test/id/cut"] > 0 and "test/id/coco_ap50" in found
+    log = next((run / "first").glob("*/*.log")).read_text()
+    (line,) = [line for line in log.splitlines() if "Epoch(test) [" in line and "numbers" in line]
+    assert "negs_auroc" not in line and "id/coco_ap50" in line
+
+
 def test_checkpoint_changes_the_predictions(run, monkeypatch):
     """The small file is read: other prompts give other logits on the same boxes' images."""
     monkeypatch.chdir(ROOT)

@@ -131,6 +131,7 @@ def test_a_key_more_stands_in_every_table(monkeypatch, tmp_path):
         compare([folder]),
     ]
     written = {round(row["aupr"], 9) for row in rows if row["ood_set"] == "near"}
+    tables = [table for table in tables if table.conclusion is None]  # a headline has no room
     for table in [table for table in tables if OSCR_COLUMNS[0] not in table.columns]:
         shown = [column.key for column in table.columns if column.key.endswith("near/aupr")]
         assert shown, table.title

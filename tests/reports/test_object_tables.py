@@ -13,7 +13,7 @@ from negas.reports.columns import COLUMNS
 from negas.reports.compare import compare_objects
 from negas.reports.html.objects import object_tables, oscr_picture
 from negas.reports.html.run import load_report_run
-from negas.reports.methods import make_report, print_report
+from negas.reports.methods import make_report
 from negas.reports.objects import class_table, object_values, oscr_table, state_tables, state_values
 from negas.reports.scores import run_tables, score_tables
 from negas.reports.table import Row, Section, Stat, best_rows, print_table, to_markdown
@@ -133,11 +133,6 @@ def test_results_on_other_sets_leave_their_cells_out(root, tmp_path):
     write_json(tmp_path / "ood_scores.json", report)
     (oscr, *_) = compare_objects([tmp_path, root / "coop"], scores=["negs"])
     assert [len(section.rows) for section in oscr.sections] == [2, 1]
-
-
-def test_brief_reports_print_oscr(root, capsys):
-    print_report(make_report([root / "negas0"], progress=False), brief=True)
-    assert "Objects at equal recall" in capsys.readouterr().out
 
 
 # --- width, marks, what is left out ---------------------------------------------------------------

@@ -10,7 +10,8 @@ from tests.helpers.yolo_world import ROOT
 
 def test_one_table_per_preset_with_the_models_bank_and_its_controls(tmp_path):
     run = Run.load(fake_run(tmp_path / "run"))
-    first, objects, second = run_tables(run)
+    first, objects, second, short = run_tables(run)
+    assert short.title.startswith("Headline. run; val_f1") and short.conclusion
     assert objects.title == "run: objects at equal recall of known ones"
     assert first.title.startswith("run; val_f1") and second.title.startswith("run; matched")
     (section,) = first.sections
@@ -31,5 +32,5 @@ def test_the_command_prints_the_first_and_names_the_rest(tmp_path, capsys):
     path = fake_run(tmp_path / "run")
     runpy.run_path(str(ROOT / "tools/test.py"))["print_numbers"](str(path))
     out = capsys.readouterr().out
-    assert "NegS, rotated" in out and "near" in out and "matched" not in out
+    assert "Headline" in out and "    rotated" in out and "near" in out and "matched" not in out
     assert f"tools/report.py {path}" in out and f"tools/html_report.py {path}" in out

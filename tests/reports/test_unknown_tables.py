@@ -15,9 +15,9 @@ from negas.reports.compare import compare_objects
 from negas.reports.html.page import render_page
 from negas.reports.html.report import build_page
 from negas.reports.html.run import load_report_run
-from negas.reports.methods import make_report, print_report
+from negas.reports.methods import make_report
 from negas.reports.scores import run_tables
-from negas.reports.table import print_table
+from negas.reports.table import print_table, print_tables
 from negas.reports.unknown import UNKNOWN_TITLE, unknown_comparison, unknown_table
 from negas.visualization.unknown_curves import plot_unknown
 from tests.helpers.commands import call_tool
@@ -80,7 +80,7 @@ def test_every_report_has_the_table(work_dir, capsys):
     assert any(table.title == UNKNOWN_TITLE for table in compare_objects([work_dir]))
     tables = make_report([work_dir], progress=False)
     assert [table.title for table in tables].count(UNKNOWN_TITLE) == 1
-    print_report(tables, brief=True)
+    print_tables(tables)
     assert UNKNOWN_TITLE in capsys.readouterr().out
 
 

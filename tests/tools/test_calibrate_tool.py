@@ -6,6 +6,7 @@ import pytest
 from mmengine.logging import MMLogger
 
 from negas.apis.calibration import default_path
+from negas.metrics import wilson_interval
 from tests.helpers.commands import run_tool
 from tests.helpers.shipped_emoji import CONFIG, copy_weights, draw_scenes
 from tests.helpers.yolo_world import ROOT
@@ -41,6 +42,16 @@ def test_the_calibration_lies_beside_the_checkpoint(scenes, weights, capsys):
     assert f"confidence cut {data['cut']:.4f} (best F1), tau {data['tau']:.4f} (negs)" in out
     assert f"of {data['counts']['detections']} detections on 24 ID images are known" in out
     assert str(default_path(weights)) in out
+
+
+def test_few_detections_are_told_with_an_interval(scenes, weights, tmp_path, capsys):
+    for cut, few in ((0.05, False), (0.9, True)):
+        out = tmp_path / f"{cut}.json"
+        assert calibrate(scenes, weights, "--cut", cut, "--out", out) == 0
+        data, said = json.loads(out.read_text()), capsys.readouterr().out
+        assert (data["counts"]["detections"] < 100) == ("Few samples (under 100)" in said) == few
+    low, high = wilson_interval(data["reached_tpr"], data["counts"]["detections"])
+    assert f"{low:.0%} to {high:.0%} may be known (95% interval)" in said
 
 
 def test_unknown_objects_are_part_of_it(scenes, weights, capsys):

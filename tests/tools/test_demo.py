@@ -13,7 +13,8 @@ from negas.experiments import demo
 from negas.experiments import train_and_test as demo_run
 from negas.experiments.seeds import plan_seeds
 from negas.experiments.train_and_test import PlannedRun
-from negas.reports.methods import make_report, print_report, role_of
+from negas.reports.methods import make_report, role_of
+from negas.reports.table import print_tables
 from tests.helpers.checkpoints import fake_checkpoint
 from tests.helpers.commands import tool_said
 from tests.helpers.workplace import SHORT, make_workplace
@@ -103,7 +104,7 @@ def test_seeds_give_a_table_with_deviations(workplace, capsys):
     assert [folder.name for folder in folders] == ["seed0", "seed0", "seed1"]
     first, second = (Run.load(folder) for folder in folders[1:])
     assert (first.info["seed"], second.info["seed"]) == (0, 1)
-    print_report(make_report(folders, shared_cut="stock", out=Path("work_dirs/seeds")))
+    print_tables(make_report(folders, shared_cut="stock", out=Path("work_dirs/seeds")))
     text = Path("work_dirs/seeds/report.md").read_text()
     assert "±" in text and "+ CoOp prompts: 2" in text
     assert "for all" in capsys.readouterr().out

@@ -9,7 +9,8 @@ import pytest
 from negas.evaluation.run import Run
 from negas.files import write_json
 from negas.reports.columns import Block
-from negas.reports.methods import display_name, group_runs, make_report, print_report, rows_at
+from negas.reports.methods import display_name, group_runs, make_report, rows_at
+from negas.reports.table import print_tables
 from tests.helpers.commands import call_tool
 from tests.helpers.fake_runs import fake_run
 
@@ -37,7 +38,7 @@ def tables(folders):
 
 
 def without_objects(tables):
-    return [table for table in tables if not table.title.startswith("Objects")]
+    return [table for table in tables if not table.title.startswith(("Objects", "Headline"))]
 
 
 def number(rows, **wanted):
@@ -143,7 +144,7 @@ def test_cuts_of_configs_are_each_runs_own(tmp_path, capsys):
         rows = [row for row in main.sections[0].rows if not row.control]
         cuts = {row.label: row.values["cut"].mean for row in rows}
         assert cuts["+ NegAS [NegS]"] == 0.6 and 0.2 in cuts.values()
-        print_report(made, brief=True)
+        print_tables(made, brief=True)
         assert "+ NegAS [NegS]" in capsys.readouterr().out
 
 
@@ -195,13 +196,15 @@ def test_bank_table_has_rotated_control_and_overlap(tables, folders):
 
 def test_files(tmp_path, folders, capsys):
     made = make_report(folders[:2], out=tmp_path / "out", progress=False)
-    print_report(made, brief=True)
+    print_tables(made, brief=True)
     printed = capsys.readouterr().out
     text = (tmp_path / "out" / "report.md").read_text()
     assert "YOLO-World (stock) [max sigmoid]" in printed and "[max sigmoid]" in text
+    assert "Headline" in printed and "Label banks" not in printed, "brief"
     assert "**" in text and "seed 0" in text
     data = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert len(data["tables"]) == len(made) == 5
+    assert len(data["tables"]) == len(made) == 6
+    assert text.split("### ")[1].startswith("Headline. val_f1"), "in files it comes first"
     assert [run["method"] for run in data["runs"]] == ["YOLO-World (stock)", "+ CoOp prompts"]
 
 

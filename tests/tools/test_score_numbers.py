@@ -22,6 +22,7 @@ from negas.metrics import (
     voc07_ap50,
 )
 from negas.records import BoxRecords
+from negas.reports.few import interval_values
 from negas.reports.scores import score_tables
 from negas.reports.table import to_markdown
 from negas.scores import get_score
@@ -65,9 +66,9 @@ def pick(rows, **wanted):
 
 def test_intervals_stand_in_the_table(runs):
     (run,) = report_of(runs / "two", bootstrap=40, seed=3)["runs"]
-    interval = pick(run["rows"], control="none", ood_set="near")["interval"]["auroc"]
+    values = interval_values(pick(run["rows"], control="none", ood_set="near"))
     text = to_markdown(score_tables(dict(runs=[run], paired=[]))[0])
-    low, high = (f"{100 * interval[end]:.1f}" for end in ("low", "high"))
+    low, high = (f"{100 * values[f'near/auroc_{end}']:.1f}" for end in ("low", "high"))
     assert low != high and f" {low}/{high} |" in text
 
 

@@ -8,12 +8,11 @@ on EmojiWorld's strict near set, which no table of results reads:
     python tools/dev/unknown_choices.py work_dirs/strict --ood-set near --out choices.csv
 """
 
-import csv
 import sys
 from dataclasses import dataclass
 
 from negas.cli import user_errors
-from negas.files import check_file, whole_file
+from negas.files import check_file, write_csv
 from negas.options import Options, option, overwrite_option
 
 COLUMNS = ("run", "vocabulary", "words", "id_weight", "agreement_weight", "score_thr")
@@ -89,12 +88,9 @@ def main() -> int:
         tried = variants(agreement is not None and bool((agreement < 1).any()), options)
         for settings in tqdm(tried, desc=run.name, leave=False, disable=None):
             rows.append(measure(run, options.ood_set, settings, options.rotations))
-    with whole_file(target) as partial, partial.open("w", newline="") as file:
-        columns = [key for key in COLUMNS if options.rotations or "rotated" not in key]
-        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()})
+    columns = [key for key in COLUMNS if options.rotations or "rotated" not in key]
+    texts = [{k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows]
+    write_csv(target, texts, columns)
     print(f"{len(rows)} rows are in {target}")
     return 0
 

@@ -4,17 +4,14 @@ Example:
     python tools/dev/unknown_objects.py work_dirs/seeds/*/seed_* --out results/unknown_objects.csv
 """
 
-import csv
-import io
 import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import mean, stdev
 
 from negas.cli import user_errors
-from negas.files import check_file, write_text
+from negas.files import check_file, write_csv
 from negas.options import Options, option, overwrite_option
 
 METHODS = dict(stock="stock", coop="CoOp", negas="NegAS")
@@ -86,15 +83,6 @@ def _texts(key: str, rows: Sequence[Mapping]) -> dict[str, str]:
     return {key: f"{scale * mean(values):.{digits}f}", f"{key}_std": spread}
 
 
-def as_csv(rows: Sequence[Mapping]) -> str:
-    """The table as text."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
 @user_errors
 def main() -> int:
     """Write the table."""
@@ -105,7 +93,7 @@ def main() -> int:
     runs = [load_tested(path) for path in options.runs]
     check_comparable(runs)
     rows = over_seeds([row for run in runs for row in rows_of(run)])
-    write_text(Path(options.out), as_csv(rows))
+    write_csv(options.out, rows, COLUMNS)
     print(f"written: {options.out} ({len(rows)} rows)")
     return 0
 

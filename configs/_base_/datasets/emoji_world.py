@@ -99,7 +99,7 @@ test_cfg = dict(
     id_val_clean_dataloader=id_val_clean_dataloader,
 )
 test_evaluator = dict(
-    presets=("val_f1", "matched"),
+    presets=("val_f1", "matched", "objects"),
     banks={name: f"{banks}{name}.json" for name in ("disjoint", "oracle", "wide")},
     min_score=0.02,
 )

@@ -13,6 +13,7 @@ test_evaluator = dict(
         "negs",
         "negs_product",
     ],
+    presets=("val_f1", "objects"),  # what becomes of unknown objects heads every report
     cut="f1",
     rotations=5,
 )

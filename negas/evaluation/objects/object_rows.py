@@ -13,7 +13,13 @@ import numpy as np
 from negas.evaluation.recorded import Recorded
 from negas.evaluation.unknown.boxes import unknown_boxes_of
 from negas.metrics import LabeledBoxes, ObjectPairs, object_states, oscr, oscr_intervals, pair_boxes
-from negas.metrics.objects import KNOWN_STATES, OSCR_METRICS, UNKNOWN_STATES, state_counts
+from negas.metrics.objects import (
+    KNOWN_STATES,
+    OBJECT_COUNTS,
+    OSCR_METRICS,
+    UNKNOWN_STATES,
+    state_counts,
+)
 from negas.metrics.open_set import Treatment, truth_boxes
 from negas.records import ID
 
@@ -111,7 +117,8 @@ def oscr_numbers(
 ) -> tuple[dict[str, float], dict[str, dict]]:
     """:data:`~negas.metrics.objects.OSCR_METRICS` of one score on an OOD set, and intervals.
 
-    NaN without annotations, or without objects of a kind; intervals are empty without draws.
+    With them go the counts of objects, ``objects_known`` and ``objects_unknown`` (0 without
+    annotations). NaN without objects of a kind; intervals are empty without draws.
 
     Args:
         run: whose boxes were paired by :func:`paired_rows_of`.
@@ -121,7 +128,7 @@ def oscr_numbers(
         seed: of the draws.
     """
     if not has_objects(run, name):
-        return dict.fromkeys(OSCR_METRICS, float("nan")), {}
+        return dict.fromkeys(OSCR_METRICS, float("nan")) | dict.fromkeys(OBJECT_COUNTS, 0), {}
     known, unknown, *images = reached_objects(run, values, name)
     numbers = oscr(known, unknown).to_dict()
     intervals = {}
@@ -129,7 +136,8 @@ def oscr_numbers(
         sizes = [len(run.records[each].images) for each in (ID, name)]
         made = oscr_intervals(known, unknown, tuple(images), sizes, draws, seed)
         intervals = {key: asdict(interval) for key, interval in made.items()}
-    return {key: numbers[key] for key in OSCR_METRICS}, intervals
+    counts = dict(zip(OBJECT_COUNTS, (len(known), len(unknown)), strict=True))
+    return {key: numbers[key] for key in OSCR_METRICS} | counts, intervals
 
 
 def states_of(
