@@ -37,6 +37,9 @@ class InferOptions(LabelOptions, VocabularyOptions):
     score_thr: float | None = option(
         None, help="least confidence (default: calibrated)", ge=0, le=1
     )
+    tau: float | None = option(
+        None, help="least score of a known box, in place of the calibrated one"
+    )
     vis: bool = option(True, help="paint the results")
     device: str | None = option(None, help="e.g. cuda:0 or cpu")
 
@@ -68,6 +71,8 @@ def main() -> int:
         calibration=None if options.calibration == "none" else options.calibration,
         unknown=wanted,
     )
+    if options.tau is not None:
+        inferencer.tau = options.tau
     print_left_out(pictures)
     results = inferencer(
         options.input,
@@ -77,29 +82,38 @@ def main() -> int:
         out_dir=options.out_dir,
         resume=options.resume,
     )
-    report(results, options.out_dir)
+    report(results, options.out_dir, inferencer.tau is not None)
     return print_unreadable(results["unreadable"])
 
 
-def report(results: dict, out_dir: str) -> None:
+def report(results: dict, out_dir: str, judged: bool) -> None:
     from negas.unknown import UNKNOWN_LABEL
 
     predictions = results["predictions"]
     found = sum(found["labels"].count(UNKNOWN_LABEL) for found in predictions)
     boxes = sum(len(found["labels"]) for found in predictions) - found
     text = f"{len(predictions)} pictures, {boxes} boxes"
-    if all("known" in found for found in predictions):
+    if judged:
         known = sum(sum(found["known"]) for found in predictions)
         text += f": {known} known, {boxes - known} unknown"
-    else:
-        text += (
-            ", no verdict: there is no calibration with these labels; make one with "
-            "tools/calibrate.py"
-        )
-    print(text)
+    print(text if judged else f"{text}, no verdict")
+    if not judged:
+        print(*least_known(predictions), sep="\n")
     if any("unknown_like" in found for found in predictions):
         print(f"{found} unknown objects beside them")
     print(f"results are in {out_dir}")
+
+
+def least_known(predictions: list[dict], count: int = 5) -> list[str]:
+    """The boxes that a tau would call unknown first, a line each."""
+    rows = [
+        (score, name, found["file_name"])
+        for found in predictions
+        for score, name in zip(found["id_scores"], found["label_names"], strict=True)
+        if score is not None
+    ]
+    lines = [f"{score:9.4f}  {name}  {file}" for score, name, file in sorted(rows)[:count]]
+    return ["the lowest scores (larger = known):", *lines] if lines else []
 
 
 if __name__ == "__main__":

@@ -10,13 +10,15 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
 import torch
 from mmdet.apis import DetInferencer
 from mmdet.structures import DetDataSample
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
 from mmengine.logging import print_log
 from tqdm import tqdm
@@ -35,14 +37,44 @@ from negas.models.base import detector_class
 from negas.models.interface import OODDetector, UnfitImageError
 from negas.models.unknown import own_test_cfg
 from negas.options import check_number
+from negas.text import shown
 from negas.visualization.visualizer import VerdictVisualizer
 
-from .calibration import Calibration, default_path, identity, words_digest
+from .calibration import Calibration, default_path, identity, scored, words_digest
 from .inputs import Input, Picture, Pictures
 from .outputs import CocoResults, Journal, Painted
 from .unknown import UnknownSearch, Wanted, append_unknown, finds_unknown
 
 UNCALIBRATED_CUT = 0.3  # what MMDetection's inferencer draws from
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """What hangs on the labels of an Inferencer.
+
+    Attributes:
+        relabelled: whether they were given at run time.
+        calibration: that may be theirs, or ``None``.
+        where: what to call it in errors.
+        optional: whether it may be of other labels, and is then not used.
+        search: for unknown objects.
+    """
+
+    relabelled: bool
+    calibration: Calibration | None
+    where: str
+    optional: bool
+    search: UnknownSearch
+
+
+def no_verdict(model: OODDetector) -> str:
+    """Why boxes have no verdict and what to do, for people."""
+    if model.postprocessor is None:
+        return f"{type(model).__name__} gives no OOD score"
+    return (
+        "there is no calibration of these labels, so boxes come by falling score; fit one with "
+        "tools/calibrate.py (and the same --classes and --negatives), or choose a tau"
+    )
 
 
 class Inferencer(DetInferencer):
@@ -97,16 +129,10 @@ class Inferencer(DetInferencer):
         check_checkpoint(str(weights))
         check_test_pipeline(cfg)
         check_device(device)
-        detector_class(cfg.model).set_labels(cfg.model, classes, negatives)
-        self._relabelled = classes is not None or negatives is not None
+        self._model_of_config, self._wanted = copy.deepcopy(cfg.model), unknown
         self.weights = str(weights)
-        found, where = self._find(calibration)
-        names = read_names(cfg.model.get("class_names") or (), "model.class_names")
-        self._search = UnknownSearch(
-            unknown, cfg.model, names, found, where, calibration is not None
-        )
-        check_bank(cfg)
-        own_test_cfg(cfg.model).update(keep_logits=True, keep_embeddings=False, keep_cells=False)
+        self._told = False
+        self._choice = choice = self._choose(cfg, classes, negatives, calibration)
         cfg.visualizer = dict(type=VerdictVisualizer)
         super().__init__(
             cfg, str(weights), device=device, palette=palette, show_progress=show_progress
@@ -115,15 +141,92 @@ class Inferencer(DetInferencer):
         decoders = [step["imdecode_backend"] for step in steps if "imdecode_backend" in step]
         self.decoder: str | None = decoders[0] if decoders else None
         self.calibration: Calibration | None = None
-        self._calibrate(found, where, calibration == "auto" and self._relabelled)
-        self._search.apply(self.model, self.calibration)
+        self._calibrate(choice)
+
+    def set_labels(
+        self,
+        classes: Sequence[str] | str | None = None,
+        negatives: Sequence[str] | str | None = None,
+        calibration: str | os.PathLike | Calibration | None = "auto",
+    ) -> None:
+        """Other labels for the same detector, whose weights are not loaded again.
+
+        A tau that was set goes: it was of the labels before.
+
+        Args:
+            classes: as of the class; ``None``: the config's.
+            negatives: as of the class; ``None``: the config's.
+            calibration: as of the class; ``auto``: one of these labels beside the checkpoint.
+
+        Raises:
+            ValueError: as of the class; the labels before stay.
+            FileNotFoundError: as of the class; the labels before stay.
+        """
+        cfg = copy.deepcopy(self.cfg)
+        cfg.model = copy.deepcopy(self._model_of_config)
+        choice = self._choose(cfg, classes, negatives, calibration)
+        model, mine = self.model, ("cfg", "calibration", "_choice", "_told")
+        parts = ("class_names", "neg_labels", "postprocessor", "finder", "relabelled")
+        before = {key: getattr(model, key) for key in parts}
+        own = {key: getattr(self, key) for key in mine}
+        try:
+            model.relabel(cfg.model)
+            with torch.no_grad():
+                model.text_feats()  # what cannot be encoded shows now
+            self.cfg, self._choice, self._told, self.calibration = cfg, choice, False, None
+            self._calibrate(choice)
+        except BaseException:
+            vars(model).update(before)
+            vars(self).update(own)
+            model.forget_texts()
+            raise
+        self._name_classes(model)
+        self.visualizer.dataset_meta = model.dataset_meta
+
+    @property
+    def tau(self) -> float | None:
+        """A box is known iff its score is at least this; ``None``: no verdict. Can be set.
+
+        Raises:
+            ValueError: when set: it is no finite number, or the detector gives no OOD score.
+        """
+        judge = self.model.postprocessor
+        return judge.tau if judge else None
+
+    @tau.setter
+    def tau(self, value: float | None) -> None:
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
+            raise ValueError(f"tau must be a number or None, got {shown(value)}")
+        if value is not None:
+            check_number("tau", value)
+        scored(self.model).tau = None if value is None else float(value)
 
     # --- construction -------------------------------------------------------------------------
+    def _choose(
+        self,
+        cfg: Config,
+        classes: Sequence[str] | str | None,
+        negatives: Sequence[str] | str | None,
+        source: str | os.PathLike | Calibration | None,
+    ) -> _Choice:
+        """Put labels into a config and find the calibration that may be theirs."""
+        detector_class(cfg.model).set_labels(cfg.model, classes, negatives)
+        relabelled = classes is not None or negatives is not None
+        found, where, optional = self._find(source, cfg.model if relabelled else None)
+        names = read_names(cfg.model.get("class_names") or (), "model.class_names")
+        search = UnknownSearch(self._wanted, cfg.model, names, found, where, source is not None)
+        check_bank(cfg)
+        own_test_cfg(cfg.model).update(keep_logits=True, keep_embeddings=False, keep_cells=False)
+        return _Choice(relabelled, found, where, optional, search)
+
     def _load_weights_to_model(self, model: OODDetector, checkpoint: dict, cfg: Config) -> None:
         # Based on DetInferencer's; names come from the model, not from the checkpoint or COCO, and
         # the detector itself refuses weights that do not fit.
-        model.relabelled = self._relabelled
+        model.relabelled = self._choice.relabelled
         model.load_state_dict(checkpoint["state_dict"], strict=False)
+        self._name_classes(model)
+
+    def _name_classes(self, model: OODDetector) -> None:
         palette = "random" if self.palette == "none" else self.palette
         model.dataset_meta = dict(classes=tuple(model.class_names), palette=palette)
 
@@ -131,31 +234,40 @@ class Inferencer(DetInferencer):
         return pseudo_collate
 
     def _find(
-        self, source: str | os.PathLike | Calibration | None
-    ) -> tuple[Calibration | None, str]:
-        """A calibration, if there is one, and what to call it in errors."""
-        if isinstance(source, Calibration):
-            return source, "the calibration"
-        beside = default_path(self.weights)
-        if source is None or (source == "auto" and not beside.is_file()):
-            return None, ""
-        path = beside if source == "auto" else source
-        return Calibration.load(path), f"calibration {str(path)!r}"
+        self, source: str | os.PathLike | Calibration | None, labels: ConfigDict | None
+    ) -> tuple[Calibration | None, str, bool]:
+        """A calibration, if there is one, what to call it in errors, and whether it may not fit.
 
-    def _calibrate(self, found: Calibration | None, where: str, optional: bool) -> None:
-        """Check and apply a calibration."""
-        if found is None:
-            return
+        Labels given at run time are a choice, while the file of the config's labels lies there.
+        """
+        if isinstance(source, Calibration):
+            return source, "the calibration", False
+        path, optional = source, False
+        if source == "auto":
+            path = default_path(self.weights, labels)
+            if labels is not None and not path.is_file():
+                path, optional = default_path(self.weights), True
+            if not path.is_file():
+                return None, "", False
+        if path is None:
+            return None, "", False
+        return Calibration.load(path), f"calibration {str(path)!r}", optional
+
+    def _calibrate(self, choice: _Choice) -> None:
+        """Check and apply a calibration, and what it says about unknown objects."""
+        found = choice.calibration
         try:
-            found.check(identity(self.model, self.weights), where)
+            if found is not None:
+                found.check(identity(self.model, self.weights), choice.where)
         except ValueError as error:
-            if not optional:
+            if not choice.optional:
                 raise
-            # Labels given at run time are a choice; the file beside the checkpoint is not.
             print_log(f"not used: {error}", "current")
-            return
-        self.calibration = found
-        self.model.postprocessor.tau = found.tau
+            found = None
+        if found is not None:
+            self.calibration = found
+            self.model.postprocessor.tau = found.tau
+        choice.search.apply(self.model, self.calibration)
 
     # --- inference ----------------------------------------------------------------------------
     @own_inputs()
@@ -195,8 +307,9 @@ class Inferencer(DetInferencer):
         Returns:
             ``predictions``: per readable picture (each frame of a video) ``file_name``, ``bboxes``
             [n][4] xyxy in its pixels, each with one label, ``labels``, ``label_names``, ``scores``
-            (confidence), ``id_scores`` (larger = known) and, with a calibration, ``known``. Where
-            unknown objects are sought, they follow in the same lists: label -1, name ``unknown``,
+            (confidence), ``id_scores`` (larger = known) and ``known``, None where there is no tau:
+            boxes then come by falling score. Where unknown objects are sought, they follow in the
+            same lists: label -1, name ``unknown``,
             :func:`negas.unknown.unknown_scores`, ``id_scores`` None, ``known`` False;
             ``unknown_like`` is the nearest word and ``unknown_like_score`` its sigmoid, both None
             for the boxes of ID names. Data samples keep them apart, as ``unknown_instances``.
@@ -220,7 +333,8 @@ class Inferencer(DetInferencer):
         pictures.decoder = self.decoder
         folder = check_folder(out_dir, "--out-dir") if str(out_dir) else None
         threshold = self.threshold if pred_score_thr is None else pred_score_thr
-        self._search.hide_from(self.model, threshold)
+        self._choice.search.hide_from(self.model, threshold)
+        self._tell_no_verdict()
         finds = finds_unknown(self.model)
         coco = CocoResults(self.model.class_names, self._info(threshold), unknown=finds)
         results = dict(predictions=[], visualization=[], unreadable=pictures.unreadable)
@@ -262,6 +376,12 @@ class Inferencer(DetInferencer):
             print(results["predictions"])
         return results
 
+    def _tell_no_verdict(self) -> None:
+        """Say once per labels that boxes are judged neither known nor unknown."""
+        if self.tau is None and not self._told:
+            self._told = True
+            print_log(f"no verdict: {no_verdict(self.model)}", "current")
+
     @staticmethod
     def _alone_in(folder: Path | None) -> AbstractContextManager:
         """A block in which no other process judges pictures into the folder."""
@@ -301,6 +421,8 @@ class Inferencer(DetInferencer):
             if "id_logits" in kept:  # multi-label post-processing gives a box several times
                 keep &= kept.labels == kept.id_logits.argmax(1)
             kept = kept[keep]
+            if self.tau is None and "id_scores" in kept:
+                kept = kept[kept.id_scores.argsort(descending=True, stable=True)]
             for extra in ("prior_inds", "query_inds", "id_logits", "neg_logits"):
                 kept.pop(extra, None)
             sample.pred_instances = kept
@@ -326,8 +448,7 @@ class Inferencer(DetInferencer):
             scores=found.scores.tolist(),
         )
         for key in ("id_scores", "known"):
-            if key in found:
-                result[key] = found[key].tolist()
+            result[key] = found[key].tolist() if key in found else [None] * len(found)
         if "unknown_instances" in sample:
             append_unknown(result, sample.unknown_instances)
         return result
@@ -351,11 +472,10 @@ class Inferencer(DetInferencer):
         """What predictions depend on besides the pictures."""
         settings = {key: self.cfg.get(key) for key in ("model", "test_dataloader", "test_cfg")}
         digest = hashlib.sha256(repr(settings).encode("utf-8", "backslashreplace")).hexdigest()
-        judge = self.model.postprocessor
         return identity(self.model, self.weights) | dict(
             config=digest,
             confidence_cut=threshold,
-            tau=judge.tau if judge else None,
+            tau=self.tau,
             search_for_unknown_objects=self._sought(),
         )
 
@@ -373,9 +493,9 @@ class Inferencer(DetInferencer):
         return dict(
             checkpoint=Path(self.weights).name,
             confidence_cut=threshold,
-            tau=judge.tau if judge else None,
+            tau=self.tau,
             score=judge.score_name if judge else None,
-            calibrated=self.calibration is not None,
+            calibrated=self.calibration is not None and self.calibration.tau == self.tau,
             neg_labels=list(self.model.neg_labels),
             unknown=self._sought(),
         )

@@ -143,8 +143,7 @@ def append_unknown(result: dict, found: InstanceData) -> None:
     """Append unknown objects to the lists of a prediction.
 
     Args:
-        result: with ``bboxes``, ``labels``, ``label_names``, ``scores`` and, where boxes have
-            them, ``id_scores`` and ``known``.
+        result: with ``bboxes``, ``labels``, ``label_names``, ``scores``, ``id_scores``, ``known``.
         found: with ``unknown_like``, the words.
     """
     boxes, count = len(result["labels"]), len(found)
@@ -154,10 +153,8 @@ def append_unknown(result: dict, found: InstanceData) -> None:
     result["labels"] += found.labels.tolist()
     result["label_names"] += [UNKNOWN_NAME] * count
     result["scores"] += found.scores.tolist()
-    if "id_scores" in result:
-        result["id_scores"] += [None] * count  # NaN is no JSON
-    if "known" in result:
-        result["known"] += [False] * count
+    result["id_scores"] += [None] * count  # NaN is no JSON
+    result["known"] += [False] * count
 
 
 def _settings(

@@ -65,7 +65,8 @@ def test_boxes_without_a_calibration_have_scores_but_no_verdict(plain, images):
     assert len(found) == 6
     for one in found:
         assert len(one["bboxes"]) == len(one["id_scores"]) == len(one["labels"])
-        assert "known" not in one and all(score >= 0.3 for score in one["scores"])
+        assert one["known"] == [None] * len(one["bboxes"])
+        assert all(score >= 0.3 for score in one["scores"])
 
 
 def test_verdicts_follow_tau_and_the_cut(judge, calibration, images):
