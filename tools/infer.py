@@ -13,15 +13,19 @@ from negas.cli import add_config_options, load_config, user_errors
 
 # isort: split
 from negas.apis.labels import LabelOptions, VocabularyOptions
-from negas.files import check_folder
+from negas.files import check_folder, write_json
 from negas.options import option
+from negas.predictions.label_studio import LOCAL_FILES
 
 
 @dataclass(frozen=True, kw_only=True)
 class InferOptions(LabelOptions, VocabularyOptions):
     """Detect objects and judge known or unknown."""
 
-    input: str = option(help="image, video or folder", positional=True)
+    input: str = option(
+        help="image, video, folder, pattern ('shots/*.jpg') or address of an image",
+        positional=True,
+    )
     config: str = option(help="config file", positional=True)
     checkpoint: str = option(help="checkpoint file (.pth or .safetensors)", positional=True)
     out_dir: str = option("work_dirs/infer", help="where to put the results", output=True)
@@ -39,6 +43,13 @@ class InferOptions(LabelOptions, VocabularyOptions):
     )
     tau: float | None = option(
         None, help="least score of a known box, in place of the calibrated one"
+    )
+    label_studio: str | None = option(
+        None,
+        const=LOCAL_FILES,
+        help="also write label_studio.json: tasks in which the unknown boxes are to be named; "
+        "PREFIX before a file's path makes its address there (default: Label Studio's local files)",
+        metavar="PREFIX",
     )
     vis: bool = option(True, help="paint the results")
     device: str | None = option(None, help="e.g. cuda:0 or cpu")
@@ -82,35 +93,34 @@ def main() -> int:
         out_dir=options.out_dir,
         resume=options.resume,
     )
-    report(results, options.out_dir, inferencer.tau is not None)
+    if options.label_studio is not None:
+        tasks = [one.to_label_studio(options.label_studio) for one in results["predictions"]]
+        write_json(folder / "label_studio.json", tasks)
+    report(results["predictions"], options.out_dir, inferencer.tau is not None)
     return print_unreadable(results["unreadable"])
 
 
-def report(results: dict, out_dir: str, judged: bool) -> None:
-    from negas.unknown import UNKNOWN_LABEL
-
-    predictions = results["predictions"]
-    found = sum(found["labels"].count(UNKNOWN_LABEL) for found in predictions)
-    boxes = sum(len(found["labels"]) for found in predictions) - found
+def report(predictions: list, out_dir: str, judged: bool) -> None:
+    found = sum((one.labels < 0).sum() for one in predictions)
+    boxes = sum(map(len, predictions)) - found
     text = f"{len(predictions)} pictures, {boxes} boxes"
     if judged:
-        known = sum(sum(found["known"]) for found in predictions)
-        text += f": {known} known, {boxes - known} unknown"
-    print(text if judged else f"{text}, no verdict")
-    if not judged:
-        print(*least_known(predictions), sep="\n")
-    if any("unknown_like" in found for found in predictions):
+        known = sum((one.known == True).sum() for one in predictions)  # noqa: E712 - None is neither
+        print(f"{text}: {known} known, {boxes - known} unknown")
+    else:
+        print(f"{text}, no verdict", *least_known(predictions), sep="\n")
+    if found:
         print(f"{found} unknown objects beside them")
     print(f"results are in {out_dir}")
 
 
-def least_known(predictions: list[dict], count: int = 5) -> list[str]:
+def least_known(predictions: list, count: int = 5) -> list[str]:
     """The boxes that a tau would call unknown first, a line each."""
     rows = [
-        (score, name, found["file_name"])
-        for found in predictions
-        for score, name in zip(found["id_scores"], found["label_names"], strict=True)
-        if score is not None
+        (box.id_score, box.name, one.file_name)
+        for one in predictions
+        for box in one
+        if box.id_score is not None
     ]
     lines = [f"{score:9.4f}  {name}  {file}" for score, name, file in sorted(rows)[:count]]
     return ["the lowest scores (larger = known):", *lines] if lines else []

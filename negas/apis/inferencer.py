@@ -37,13 +37,16 @@ from negas.models.base import detector_class
 from negas.models.interface import OODDetector, UnfitImageError
 from negas.models.unknown import own_test_cfg
 from negas.options import check_number
+from negas.predictions import Results
+from negas.predictions.file import PredictionsFile
 from negas.text import shown
 from negas.visualization.visualizer import VerdictVisualizer
 
 from .calibration import Calibration, default_path, identity, scored, words_digest
 from .inputs import Input, Picture, Pictures
-from .outputs import CocoResults, Journal, Painted
-from .unknown import UnknownSearch, Wanted, append_unknown, finds_unknown
+from .outputs import Journal, Painted
+from .samples import as_sample, name_negatives, results_of
+from .unknown import UnknownSearch, Wanted, finds_unknown
 
 UNCALIBRATED_CUT = 0.3  # what MMDetection's inferencer draws from
 
@@ -67,6 +70,13 @@ class _Choice:
     search: UnknownSearch
 
 
+def _log_unreadable(pictures: Pictures, told: int) -> int:
+    """Log what could not be read since the last time; returns how much that is in all."""
+    for found in pictures.unreadable[told:]:
+        print_log(f"left out: {found['path']}: {found['reason']}", "current")
+    return len(pictures.unreadable)
+
+
 def no_verdict(model: OODDetector) -> str:
     """Why boxes have no verdict and what to do, for people."""
     if model.postprocessor is None:
@@ -83,7 +93,7 @@ class Inferencer(DetInferencer):
     Unknown objects, which a word of a vocabulary names better than every ID name, come beside them.
 
     >>> inferencer = Inferencer(config, checkpoint)  # doctest: +SKIP
-    >>> inferencer("street.jpg", out_dir="out")["predictions"][0]["known"]  # doctest: +SKIP
+    >>> inferencer("street.jpg", out_dir="out")["predictions"][0].known  # doctest: +SKIP
 
     Args:
         model: config file, or a config.
@@ -285,11 +295,15 @@ class Inferencer(DetInferencer):
         no_save_pred: bool = False,
         out_dir: str | os.PathLike = "",
         resume: bool = False,
-    ) -> dict:
+        stream: bool = False,
+    ) -> dict | Iterator[Results]:
         """Detect and judge.
 
         Args:
-            inputs: image file, video file, folder of both, array [H, W, 3] (uint8, BGR), or a list.
+            inputs: image, video, folder of both or pattern of their names; http(s) address of an
+                image; array ``[H, W(, C)]`` or ``[B, H, W, C]`` in OpenCV's order, tensor ``[(B,)
+                C, H, W]`` or Pillow image in RGB (uint8, uint16 or floats in [0, 1]); a list of
+                these; or, with ``stream``, the number of a camera or an RTSP address.
             batch_size: pictures at once, as far as they have the same size for the network.
             return_vis: return painted pictures, RGB.
             show: show each in a window.
@@ -303,18 +317,17 @@ class Inferencer(DetInferencer):
             out_dir: where to write; empty: nowhere. Predictions are appended to
                 ``predictions.jsonl`` there as they are made, until ``predictions.json`` is written.
             resume: go on with the ``predictions.jsonl`` of a run that was stopped.
+            stream: give the :class:`~negas.predictions.Results` one by one as they are made, in
+                constant memory; nothing is written. What cannot be read is logged.
 
         Returns:
-            ``predictions``: per readable picture (each frame of a video) ``file_name``, ``bboxes``
-            [n][4] xyxy in its pixels, each with one label, ``labels``, ``label_names``, ``scores``
-            (confidence), ``id_scores`` (larger = known) and ``known``, None where there is no tau:
-            boxes then come by falling score. Where unknown objects are sought, they follow in the
-            same lists: label -1, name ``unknown``,
-            :func:`negas.unknown.unknown_scores`, ``id_scores`` None, ``known`` False;
-            ``unknown_like`` is the nearest word and ``unknown_like_score`` its sigmoid, both None
-            for the boxes of ID names. Data samples keep them apart, as ``unknown_instances``.
+            ``predictions``: the :class:`~negas.predictions.Results` of each readable picture (each
+            frame of a video). A box has one label. Without a tau boxes come by falling score.
+            Unknown objects follow, with :func:`negas.unknown.unknown_scores` as confidence; data
+            samples keep them apart, as ``unknown_instances``.
             ``visualization``: painted pictures.
             ``unreadable``: ``dict(path, reason)`` of inputs that were left out.
+            With ``stream`` an iterator of Results.
 
         Raises:
             FileNotFoundError: the input does not exist.
@@ -331,12 +344,21 @@ class Inferencer(DetInferencer):
             raise ValueError("resume needs out_dir, and returns plain predictions only")
         pictures = Pictures.of(inputs)
         pictures.decoder = self.decoder
-        folder = check_folder(out_dir, "--out-dir") if str(out_dir) else None
         threshold = self.threshold if pred_score_thr is None else pred_score_thr
         self._choice.search.hide_from(self.model, threshold)
         self._tell_no_verdict()
+        if stream:
+            if str(out_dir) or return_vis or return_datasamples or print_result:
+                raise ValueError("stream gives Results and writes nothing; leave the others out")
+            return self._stream(pictures, batch_size, threshold, show, wait_time)
+        if pictures.is_live:
+            raise ValueError(
+                "a camera or stream has no end, so its results would fill the memory; give "
+                "stream=True (in Python) and take them one by one"
+            )
+        folder = check_folder(out_dir, "--out-dir") if str(out_dir) else None
         finds = finds_unknown(self.model)
-        coco = CocoResults(self.model.class_names, self._info(threshold), unknown=finds)
+        coco = PredictionsFile(self.model.class_names, self._info(threshold), unknown=finds)
         results = dict(predictions=[], visualization=[], unreadable=pictures.unreadable)
         with self._alone_in(folder):
             painted = Painted(folder, pictures.names()) if folder and not no_save_vis else None
@@ -344,25 +366,22 @@ class Inferencer(DetInferencer):
             if folder and not no_save_pred:
                 journal = Journal(folder, self._about(threshold), resume)
                 pictures.done = journal.done
-                for row in journal.rows:
-                    coco.add(row["size"], row["prediction"])
-                    results["predictions"].append(row["prediction"])
+                for earlier in journal.results:
+                    coco.add(earlier)
+                    results["predictions"].append(earlier)
             complete = False
             try:
-                for batch in self._batches(pictures, batch_size):
-                    for picture, sample in self._detect_or_refuse(batch, threshold, pictures):
-                        prediction = self._describe(picture, sample)
-                        size = picture.pixels.shape[1::-1]
-                        coco.add(size, prediction)
-                        results["predictions"].append(sample if return_datasamples else prediction)
-                        if painted or show or return_vis:
-                            drawn = self._draw(picture, sample, show, wait_time)
-                            if painted:
-                                painted.add(picture, drawn)
-                            if return_vis:
-                                results["visualization"].append(drawn)
-                        if journal:  # last: what is there was painted, too
-                            journal.add(size, prediction)
+                for picture, sample, found in self._judge(pictures, batch_size, threshold):
+                    coco.add(found)
+                    results["predictions"].append(sample if return_datasamples else found)
+                    if painted or show or return_vis:
+                        drawn = self._draw(picture, found, show, wait_time)
+                        if painted:
+                            painted.add(picture, drawn)
+                        if return_vis:
+                            results["visualization"].append(drawn)
+                    if journal:  # last: what is there was painted, too
+                        journal.add(found)
                 complete = True
             finally:  # what was done before an interruption is kept
                 if painted:
@@ -373,8 +392,30 @@ class Inferencer(DetInferencer):
                 journal.remove()
         pictures.check_any()
         if print_result:
-            print(results["predictions"])
+            print(*results["predictions"], sep="\n")
         return results
+
+    def _stream(
+        self, pictures: Pictures, size: int, threshold: float, show: bool, wait_time: float
+    ) -> Iterator[Results]:
+        """Results as they are made."""
+        told = 0
+        for picture, _, found in self._judge(pictures, size, threshold):
+            if show:
+                self._draw(picture, found, show, wait_time)
+            yield found
+            del picture, found
+            told = _log_unreadable(pictures, told)
+        _log_unreadable(pictures, told)
+        pictures.check_any()
+
+    def _judge(
+        self, pictures: Pictures, size: int, threshold: float
+    ) -> Iterator[tuple[Picture, DetDataSample, Results]]:
+        """Every readable picture with its detections; at most a batch is in memory."""
+        for batch in self._batches(pictures, size):
+            for picture, sample in self._detect_or_refuse(batch, threshold, pictures):
+                yield picture, sample, results_of(sample, picture, self.model.class_names)
 
     def _tell_no_verdict(self) -> None:
         """Say once per labels that boxes are judged neither known nor unknown."""
@@ -423,6 +464,7 @@ class Inferencer(DetInferencer):
             kept = kept[keep]
             if self.tau is None and "id_scores" in kept:
                 kept = kept[kept.id_scores.argsort(descending=True, stable=True)]
+            name_negatives(kept, self.model.neg_labels)
             for extra in ("prior_inds", "query_inds", "id_logits", "neg_logits"):
                 kept.pop(extra, None)
             sample.pred_instances = kept
@@ -434,33 +476,12 @@ class Inferencer(DetInferencer):
             found.append((picture, sample.cpu()))
         return found
 
-    def _describe(self, picture: Picture, sample: DetDataSample) -> dict:
-        """A prediction of plain numbers and texts."""
-        found = sample.pred_instances
-        names = self.model.class_names
-        result = dict(file_name=picture.path or picture.name)
-        if picture.frame is not None:
-            result["frame"] = picture.frame
-        result.update(
-            bboxes=found.bboxes.tolist(),
-            labels=found.labels.tolist(),
-            label_names=[names[label] for label in found.labels.tolist()],
-            scores=found.scores.tolist(),
-        )
-        for key in ("id_scores", "known"):
-            result[key] = found[key].tolist() if key in found else [None] * len(found)
-        if "unknown_instances" in sample:
-            append_unknown(result, sample.unknown_instances)
-        return result
-
-    def _draw(
-        self, picture: Picture, sample: DetDataSample, show: bool, wait_time: float
-    ) -> np.ndarray:
+    def _draw(self, picture: Picture, results: Results, show: bool, wait_time: float) -> np.ndarray:
         """The painted picture [h, w, 3], RGB."""
         self.visualizer.add_datasample(
             picture.name,
             np.ascontiguousarray(picture.pixels[..., ::-1]),
-            sample,
+            as_sample(results, self.tau is not None, finds_unknown(self.model)),
             draw_gt=False,
             show=show,
             wait_time=wait_time,

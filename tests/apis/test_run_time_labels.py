@@ -45,11 +45,12 @@ def build():
 
 
 def boxes_of(judge, images):
-    return judge(images, pred_score_thr=0.02)["predictions"]
+    found = judge(images, pred_score_thr=0.02)["predictions"]
+    return [one.record() for one in found]
 
 
 def columns(one):
-    return one["id_scores"], one["known"]
+    return one["id_score"], one["known"]
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_labels_change_as_if_the_detector_were_built_with_them(
     before = boxes_of(judge, images)
     judge.set_labels(**LABELS)
     assert boxes_of(judge, images) == wanted != before
-    assert {name for one in wanted for name in one["label_names"]} <= {
+    assert {name for one in wanted for name in one["names"]} <= {
         *LABELS["classes"],
         "unknown",
     }
@@ -119,7 +120,7 @@ def test_a_tau_gives_verdicts_until_the_labels_change(build, images):
     assert judge.tau is None
     unjudged = boxes_of(judge, images)
     for one in unjudged:
-        scores = [score for score in one["id_scores"] if score is not None]
+        scores = [score for score in one["id_score"] if score is not None]
         assert scores == sorted(scores, reverse=True), "without a verdict they are ranked"
         for score, known in zip(*columns(one), strict=True):
             assert known is (False if score is None else None)
@@ -151,7 +152,7 @@ def test_a_detector_without_an_ood_score_takes_none(images):
     with pytest.raises(ValueError, match="gives no OOD score, so it has no verdict"):
         stock.tau = 0.5
     found = boxes_of(stock, images)
-    assert {verdict for one in found for verdict in one["known"] + one["id_scores"]} == {None}
+    assert {verdict for one in found for verdict in one["known"] + one["id_score"]} == {None}
 
 
 def test_that_there_is_no_verdict_is_said_once_for_some_labels(build, images, monkeypatch):
