@@ -128,8 +128,8 @@ def check_classes(data: dict, where: str, classes: Sequence[str]) -> list[str]:
     if lost:
         raise ValueError(
             f"{where} has no category {lost[0]!r} ({len(lost)} of {len(classes)} classes are "
-            f"missing; it has {listed(sorted(number), 8)}); rename the categories or set "
-            "metainfo.classes to the json's names"
+            f"missing; it has {listed(sorted(number), 8)}); rename them there, or name the "
+            "classes as the json does (metainfo.classes, --classes)"
         )
     wanted = {number[name] for name in classes}
     if not any(ann["category_id"] in wanted for ann in data["annotations"]):

@@ -58,7 +58,24 @@ def read_picture(
         OSError: it cannot be opened.
         PictureError: it is no picture, cut off, or over 2^30 pixels.
     """
-    data = _existing(path).read_bytes()
+    return decode_picture(_existing(path).read_bytes(), path, decode)
+
+
+def decode_picture(
+    data: bytes,
+    path: str | os.PathLike,
+    decode: Callable[[bytes], np.ndarray | None] | None = None,
+) -> np.ndarray:
+    """:func:`read_picture` of a picture whose bytes are there.
+
+    Args:
+        data: of the file.
+        path: what to call it in errors.
+        decode: see there.
+
+    Raises:
+        PictureError: see there.
+    """
     # OpenCV fills what is missing of a cut file with grey and says nothing; Pillow refuses it.
     try:
         with _header(io.BytesIO(data), path) as image:

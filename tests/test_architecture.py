@@ -21,6 +21,7 @@ PURE = {
     "boxes",
     "files",
     "pictures",
+    "predictions",
     "text",
     "unknown",
 }
@@ -41,7 +42,7 @@ LEVELS = [
     {"scores", "metrics", "pictures", "unknown"},
     {"embeddings"},
     {"labels"},
-    {"models", "datasets", "visualization"},
+    {"models", "datasets", "visualization", "predictions"},
     {"engine", "evaluation", "image_level"},
     {"register"},
     {"reports"},
@@ -65,6 +66,7 @@ ONLY = {  # rooms with a shorter list than their level gives
     "options": {"command_line", "files"},
     "scores": {"boxes", "records"},
     "unknown": {"boxes", "metrics", "options", "text"},
+    "predictions": {"coco_json", "files", "metrics", "unknown"},
     "visualization": {
         *("boxes", "coco_json", "compat", "files", "pictures", "records", "scores", "metrics"),
         "unknown",

@@ -12,14 +12,14 @@ from negas.cli import add_config_options, load_config, user_errors
 from negas.command_line import CommandLine
 
 # isort: split
-from negas.apis.labels import NegativeOptions, read_negatives
+from negas.apis.labels import LabelOptions
 from negas.files import check_file
 from negas.options import option, overwrite_option
 from negas.unknown.thresholds import GROUP, ThresholdOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class CalibrateOptions(NegativeOptions):
+class CalibrateOptions(LabelOptions):
     """Calibrate a detector on ID validation images."""
 
     config: str = option(help="config file", positional=True)
@@ -39,7 +39,10 @@ class CalibrateOptions(NegativeOptions):
     ann_file: str | None = option(None, help="COCO json of other ID validation images")
     img_dir: str | None = option(None, help="their folder")
     out: str | None = option(
-        None, help="file to write (default: <checkpoint>.calibration.json)", output=True
+        None,
+        help="file to write (default: beside the checkpoint, under a name of its own for "
+        "--classes and --negatives; tools/infer.py finds both)",
+        output=True,
     )
     overwrite: bool = overwrite_option()
     device: str | None = option(None, help="e.g. cuda:0 or cpu")
@@ -62,13 +65,16 @@ def main() -> int:
     cfg = load_config(options.config, args.cfg_options)
 
     from negas.apis.calibration import UnknownCalibration, default_path
-    from negas.apis.fit import calibrate, seek_unknown, use_images
+    from negas.apis.fit import calibrate, relabelled, seek_unknown, use_images
     from negas.evaluation.unknown import threshold_lines
     from negas.experiments.preflight import check_checkpoint
     from negas.reports.few import FEW, widened
 
     check_checkpoint(options.checkpoint)
-    path = Path(options.out) if options.out else default_path(options.checkpoint)
+    labels = options.labels()
+    given = any(one is not None for one in labels.values())
+    own = relabelled(cfg.model, **labels) if given else None
+    path = Path(options.out) if options.out else default_path(options.checkpoint, own)
     # what is wrong with it shows before the detector runs
     check_file(path, "--out", ('"cut"', '"wanted_tpr"'), options.overwrite)
     if options.ann_file:
@@ -82,8 +88,9 @@ def main() -> int:
         options.cut,
         options.records,
         options.device,
-        read_negatives(options.negatives),
+        labels["negatives"],
         limits,
+        labels["classes"],
     )
     fitted.save(path)
     print(

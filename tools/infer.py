@@ -13,15 +13,19 @@ from negas.command_line import CommandLine
 
 # isort: split
 from negas.apis.labels import LabelOptions, VocabularyOptions
-from negas.files import check_folder
+from negas.files import check_folder, write_json
 from negas.options import option
+from negas.predictions.label_studio import LOCAL_FILES
 
 
 @dataclass(frozen=True, kw_only=True)
 class InferOptions(LabelOptions, VocabularyOptions):
     """Detect objects and judge known or unknown."""
 
-    input: str = option(help="image, video or folder", positional=True)
+    input: str = option(
+        help="image, video, folder, pattern ('shots/*.jpg') or address of an image",
+        positional=True,
+    )
     config: str = option(help="config file", positional=True)
     checkpoint: str = option(help="checkpoint file (.pth or .safetensors)", positional=True)
     out_dir: str = option("work_dirs/infer", help="where to put the results", output=True)
@@ -36,6 +40,16 @@ class InferOptions(LabelOptions, VocabularyOptions):
     )
     score_thr: float | None = option(
         None, help="least confidence (default: calibrated)", ge=0, le=1
+    )
+    tau: float | None = option(
+        None, help="least score of a known box, in place of the calibrated one"
+    )
+    label_studio: str | None = option(
+        None,
+        const=LOCAL_FILES,
+        help="also write label_studio.json: tasks in which the unknown boxes are to be named; "
+        "PREFIX before a file's path makes its address there (default: Label Studio's local files)",
+        metavar="PREFIX",
     )
     vis: bool = option(True, help="paint the results")
     device: str | None = option(None, help="e.g. cuda:0 or cpu")
@@ -68,6 +82,8 @@ def main() -> int:
         calibration=None if options.calibration == "none" else options.calibration,
         unknown=wanted,
     )
+    if options.tau is not None:
+        inferencer.tau = options.tau
     print_left_out(pictures)
     results = inferencer(
         options.input,
@@ -77,29 +93,37 @@ def main() -> int:
         out_dir=options.out_dir,
         resume=options.resume,
     )
-    report(results, options.out_dir)
+    if options.label_studio is not None:
+        tasks = [one.to_label_studio(options.label_studio) for one in results["predictions"]]
+        write_json(folder / "label_studio.json", tasks)
+    report(results["predictions"], options.out_dir, inferencer.tau is not None)
     return print_unreadable(results["unreadable"])
 
 
-def report(results: dict, out_dir: str) -> None:
-    from negas.unknown import UNKNOWN_LABEL
-
-    predictions = results["predictions"]
-    found = sum(found["labels"].count(UNKNOWN_LABEL) for found in predictions)
-    boxes = sum(len(found["labels"]) for found in predictions) - found
+def report(predictions: list, out_dir: str, judged: bool) -> None:
+    found = sum((one.labels < 0).sum() for one in predictions)
+    boxes = sum(map(len, predictions)) - found
     text = f"{len(predictions)} pictures, {boxes} boxes"
-    if all("known" in found for found in predictions):
-        known = sum(sum(found["known"]) for found in predictions)
-        text += f": {known} known, {boxes - known} unknown"
+    if judged:
+        known = sum((one.known == True).sum() for one in predictions)  # noqa: E712 - None is neither
+        print(f"{text}: {known} known, {boxes - known} unknown")
     else:
-        text += (
-            ", no verdict: there is no calibration with these labels; make one with "
-            "tools/calibrate.py"
-        )
-    print(text)
-    if any("unknown_like" in found for found in predictions):
+        print(f"{text}, no verdict", *least_known(predictions), sep="\n")
+    if found:
         print(f"{found} unknown objects beside them")
     print(f"results are in {out_dir}")
+
+
+def least_known(predictions: list, count: int = 5) -> list[str]:
+    """The boxes that a tau would call unknown first, a line each."""
+    rows = [
+        (box.id_score, box.name, one.file_name)
+        for one in predictions
+        for box in one
+        if box.id_score is not None
+    ]
+    lines = [f"{score:9.4f}  {name}  {file}" for score, name, file in sorted(rows)[:count]]
+    return ["the lowest scores (larger = known):", *lines] if lines else []
 
 
 if __name__ == "__main__":

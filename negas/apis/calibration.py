@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from negas.files import check_file, file_sha256, read_json, write_json
-from negas.labels.names import first_difference
+from negas.labels.bank import NegativeLabelBank
+from negas.labels.names import first_difference, read_names
 from negas.models.base import detector_names
 from negas.models.interface import OODDetector
+from negas.models.postprocess import OODPostProcessor
 from negas.models.unknown import UnknownFinder
 from negas.options import Options, option
 from negas.text import shown
@@ -41,9 +44,26 @@ _IDENTITY = {
 _SEARCH = ("id_weight", "agreement_weight", "id_overlap", "nms", "max_per_img", "min_size", "share")
 
 
-def default_path(checkpoint: str | os.PathLike) -> Path:
-    """``<checkpoint>.calibration.json``."""
-    return Path(f"{checkpoint}{SUFFIX}")
+def default_path(checkpoint: str | os.PathLike, labels: Mapping[str, Any] | None = None) -> Path:
+    """Where the calibration of a checkpoint lies: ``<checkpoint>.calibration.json``.
+
+    Args:
+        checkpoint: a file.
+        labels: ``model`` of a config with labels given at run time, which have a file of their own
+            each, with a digest of them in its name; ``None``: those of the config.
+
+    Raises:
+        ValueError: the labels' bank is not sound.
+        FileNotFoundError: it does not exist.
+    """
+    if labels is None:
+        return Path(f"{checkpoint}{SUFFIX}")
+    names = list(read_names(labels.get("class_names") or (), "class_names"))
+    negatives = labels.get("neg_labels") or []
+    if isinstance(negatives, str):
+        negatives = NegativeLabelBank.load(negatives, names).neg_labels
+    digest = hashlib.sha256(json.dumps([names, list(negatives)]).encode()).hexdigest()
+    return Path(f"{checkpoint}.{digest[:8]}{SUFFIX}")
 
 
 def identity(model: OODDetector, checkpoint: str | os.PathLike) -> dict[str, Any]:
@@ -52,12 +72,7 @@ def identity(model: OODDetector, checkpoint: str | os.PathLike) -> dict[str, Any
     Raises:
         ValueError: the model gives no OOD score, or the checkpoint is no local file.
     """
-    postprocessor = model.postprocessor
-    if postprocessor is None:
-        raise ValueError(
-            f"{type(model).__name__} gives no OOD score, so it has no verdict; use a config with "
-            f"model.type={detector_names(takes_negatives=True)}"
-        )
+    postprocessor = scored(model)
     if not Path(checkpoint).is_file():
         raise ValueError(
             f"checkpoint {str(checkpoint)!r} is no local file, so a calibration cannot be tied to "
@@ -79,6 +94,20 @@ def identity(model: OODDetector, checkpoint: str | os.PathLike) -> dict[str, Any
         found["unknown"] = search_of(model.finder)
     # What one family of detectors has and another lacks is None there.
     return dict.fromkeys(_IDENTITY) | found
+
+
+def scored(model: OODDetector) -> OODPostProcessor:
+    """What judges a detector's boxes.
+
+    Raises:
+        ValueError: nothing does.
+    """
+    if model.postprocessor is None:
+        raise ValueError(
+            f"{type(model).__name__} gives no OOD score, so it has no verdict; use a config with "
+            f"model.type={detector_names(takes_negatives=True)}"
+        )
+    return model.postprocessor
 
 
 def words_digest(words: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 from pycocotools.coco import COCO
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ from negas.experiments.preflight import check_data
 from negas.labels.names import first_difference
 from negas.metrics import f1_threshold, records_to_coco
 from negas.metrics.coco import category_ids
+from negas.models.base import detector_class
 from negas.models.unknown import WHERE, UnknownFinder, own_test_cfg
 from negas.options import check_number
 from negas.records import ID_VAL, ID_VAL_CLEAN, SET_TITLES, BoxRecords
@@ -49,6 +51,7 @@ def calibrate(
     device: str | None = None,
     negatives: Sequence[str] | str | None = None,
     limits: ThresholdOptions | None = None,
+    classes: Sequence[str] | str | None = None,
 ) -> Calibration:
     """Confidence cut (best F1) and tau (a share ``tpr`` of the ID detections is known).
 
@@ -65,16 +68,22 @@ def calibrate(
         device: for the detector; ``None``: an accelerator if there is one.
         negatives: in place of the config's, as in :class:`~negas.apis.Inferencer`.
         limits: what unknown objects may cost; ``None``: the defaults.
+        classes: ID names in place of the config's; the validation set's categories are matched by
+            name, others do not count.
 
     Raises:
-        ValueError: there is no validation set or no detection on it, the records are of another
-            detector, or no threshold of unknown objects keeps to the limits.
+        ValueError: there is no validation set or no detection on it, it lacks a class, the records
+            are of another detector, or no threshold of unknown objects keeps to the limits.
         FileNotFoundError: a file does not exist.
     """
     check_number("tpr", tpr, gt=0, le=1)
     if cut is not None:
         check_number("cut", cut, ge=0, le=1)
     check_config(cfg)
+    model = relabelled(cfg.model, classes, negatives)
+    if classes is not None:
+        cfg = copy.deepcopy(cfg)
+        _take_classes(cfg, model.class_names)
     recorded, tested = (None, {}) if records is None else read_set(records)
     seeks = bool((cfg.model.get("test_cfg") or {}).get("unknown"))
     loader = validation_loader(cfg) if recorded is None else None
@@ -87,8 +96,10 @@ def calibrate(
             read["val_dataloader"] = loader
         else:
             read["test_cfg"]["id_val_dataloader"] = loader
-        check_data(Config(dict(model=cfg.model) | read), ("val_dataloader", "test_dataloader"))
-    detector = Inferencer(cfg, checkpoint, device, negatives=negatives, calibration=None)
+        check_data(Config(dict(model=model) | read), ("val_dataloader", "test_dataloader"))
+    detector = Inferencer(
+        cfg, checkpoint, device, classes=classes, negatives=negatives, calibration=None
+    )
     model = detector.model
     fitted_for = identity(model, checkpoint)
     fitted_for.pop("unknown", None)  # has a section of its own
@@ -145,6 +156,31 @@ def validation_loader(cfg: Config) -> dict:
             "give --ann-file and --img-dir"
         )
     return loader
+
+
+def relabelled(
+    model: ConfigDict,
+    classes: Sequence[str] | str | None,
+    negatives: Sequence[str] | str | None,
+) -> ConfigDict:
+    """A copy of a config's ``model`` with other labels.
+
+    Raises:
+        ValueError: they are not sound, or do not fit each other.
+        FileNotFoundError: a file of them does not exist.
+    """
+    own = copy.deepcopy(model)
+    detector_class(own).set_labels(own, classes, negatives)
+    return own
+
+
+def _take_classes(cfg: Config, names: Sequence[str]) -> None:
+    """Let the validation sets label these classes alone."""
+    loaders = [cfg.get("val_dataloader")]
+    for key in ("id_val_dataloader", "id_val_clean_dataloader"):
+        loaders.append((cfg.get("test_cfg") or {}).get(key))
+    for loader in filter(None, loaders):
+        loader.dataset.metainfo = dict(classes=list(names))
 
 
 def use_images(cfg: Config, ann_file: str, img_dir: str) -> None:

@@ -10,13 +10,15 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
 import torch
 from mmdet.apis import DetInferencer
 from mmdet.structures import DetDataSample
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
 from mmengine.logging import print_log
 from tqdm import tqdm
@@ -35,14 +37,54 @@ from negas.models.base import detector_class
 from negas.models.interface import OODDetector, UnfitImageError
 from negas.models.unknown import own_test_cfg
 from negas.options import check_number
+from negas.predictions import Results
+from negas.predictions.file import PredictionsFile
+from negas.text import shown
 from negas.visualization.visualizer import VerdictVisualizer
 
-from .calibration import Calibration, default_path, identity, words_digest
+from .calibration import Calibration, default_path, identity, scored, words_digest
 from .inputs import Input, Picture, Pictures
-from .outputs import CocoResults, Journal, Painted
-from .unknown import UnknownSearch, Wanted, append_unknown, finds_unknown
+from .outputs import Journal, Painted
+from .samples import as_sample, name_negatives, results_of
+from .unknown import UnknownSearch, Wanted, finds_unknown
 
 UNCALIBRATED_CUT = 0.3  # what MMDetection's inferencer draws from
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """What hangs on the labels of an Inferencer.
+
+    Attributes:
+        relabelled: whether they were given at run time.
+        calibration: that may be theirs, or ``None``.
+        where: what to call it in errors.
+        optional: whether it may be of other labels, and is then not used.
+        search: for unknown objects.
+    """
+
+    relabelled: bool
+    calibration: Calibration | None
+    where: str
+    optional: bool
+    search: UnknownSearch
+
+
+def _log_unreadable(pictures: Pictures, told: int) -> int:
+    """Log what could not be read since the last time; returns how much that is in all."""
+    for found in pictures.unreadable[told:]:
+        print_log(f"left out: {found['path']}: {found['reason']}", "current")
+    return len(pictures.unreadable)
+
+
+def no_verdict(model: OODDetector) -> str:
+    """Why boxes have no verdict and what to do, for people."""
+    if model.postprocessor is None:
+        return f"{type(model).__name__} gives no OOD score"
+    return (
+        "there is no calibration of these labels, so boxes come by falling score; fit one with "
+        "tools/calibrate.py (and the same --classes and --negatives), or choose a tau"
+    )
 
 
 class Inferencer(DetInferencer):
@@ -51,7 +93,7 @@ class Inferencer(DetInferencer):
     Unknown objects, which a word of a vocabulary names better than every ID name, come beside them.
 
     >>> inferencer = Inferencer(config, checkpoint)  # doctest: +SKIP
-    >>> inferencer("street.jpg", out_dir="out")["predictions"][0]["known"]  # doctest: +SKIP
+    >>> inferencer("street.jpg", out_dir="out")["predictions"][0].known  # doctest: +SKIP
 
     Args:
         model: config file, or a config.
@@ -97,16 +139,10 @@ class Inferencer(DetInferencer):
         check_checkpoint(str(weights))
         check_test_pipeline(cfg)
         check_device(device)
-        detector_class(cfg.model).set_labels(cfg.model, classes, negatives)
-        self._relabelled = classes is not None or negatives is not None
+        self._model_of_config, self._wanted = copy.deepcopy(cfg.model), unknown
         self.weights = str(weights)
-        found, where = self._find(calibration)
-        names = read_names(cfg.model.get("class_names") or (), "model.class_names")
-        self._search = UnknownSearch(
-            unknown, cfg.model, names, found, where, calibration is not None
-        )
-        check_bank(cfg)
-        own_test_cfg(cfg.model).update(keep_logits=True, keep_embeddings=False, keep_cells=False)
+        self._told = False
+        self._choice = choice = self._choose(cfg, classes, negatives, calibration)
         cfg.visualizer = dict(type=VerdictVisualizer)
         super().__init__(
             cfg, str(weights), device=device, palette=palette, show_progress=show_progress
@@ -115,15 +151,92 @@ class Inferencer(DetInferencer):
         decoders = [step["imdecode_backend"] for step in steps if "imdecode_backend" in step]
         self.decoder: str | None = decoders[0] if decoders else None
         self.calibration: Calibration | None = None
-        self._calibrate(found, where, calibration == "auto" and self._relabelled)
-        self._search.apply(self.model, self.calibration)
+        self._calibrate(choice)
+
+    def set_labels(
+        self,
+        classes: Sequence[str] | str | None = None,
+        negatives: Sequence[str] | str | None = None,
+        calibration: str | os.PathLike | Calibration | None = "auto",
+    ) -> None:
+        """Other labels for the same detector, whose weights are not loaded again.
+
+        A tau that was set goes: it was of the labels before.
+
+        Args:
+            classes: as of the class; ``None``: the config's.
+            negatives: as of the class; ``None``: the config's.
+            calibration: as of the class; ``auto``: one of these labels beside the checkpoint.
+
+        Raises:
+            ValueError: as of the class; the labels before stay.
+            FileNotFoundError: as of the class; the labels before stay.
+        """
+        cfg = copy.deepcopy(self.cfg)
+        cfg.model = copy.deepcopy(self._model_of_config)
+        choice = self._choose(cfg, classes, negatives, calibration)
+        model, mine = self.model, ("cfg", "calibration", "_choice", "_told")
+        parts = ("class_names", "neg_labels", "postprocessor", "finder", "relabelled")
+        before = {key: getattr(model, key) for key in parts}
+        own = {key: getattr(self, key) for key in mine}
+        try:
+            model.relabel(cfg.model)
+            with torch.no_grad():
+                model.text_feats()  # what cannot be encoded shows now
+            self.cfg, self._choice, self._told, self.calibration = cfg, choice, False, None
+            self._calibrate(choice)
+        except BaseException:
+            vars(model).update(before)
+            vars(self).update(own)
+            model.forget_texts()
+            raise
+        self._name_classes(model)
+        self.visualizer.dataset_meta = model.dataset_meta
+
+    @property
+    def tau(self) -> float | None:
+        """A box is known iff its score is at least this; ``None``: no verdict. Can be set.
+
+        Raises:
+            ValueError: when set: it is no finite number, or the detector gives no OOD score.
+        """
+        judge = self.model.postprocessor
+        return judge.tau if judge else None
+
+    @tau.setter
+    def tau(self, value: float | None) -> None:
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
+            raise ValueError(f"tau must be a number or None, got {shown(value)}")
+        if value is not None:
+            check_number("tau", value)
+        scored(self.model).tau = None if value is None else float(value)
 
     # --- construction -------------------------------------------------------------------------
+    def _choose(
+        self,
+        cfg: Config,
+        classes: Sequence[str] | str | None,
+        negatives: Sequence[str] | str | None,
+        source: str | os.PathLike | Calibration | None,
+    ) -> _Choice:
+        """Put labels into a config and find the calibration that may be theirs."""
+        detector_class(cfg.model).set_labels(cfg.model, classes, negatives)
+        relabelled = classes is not None or negatives is not None
+        found, where, optional = self._find(source, cfg.model if relabelled else None)
+        names = read_names(cfg.model.get("class_names") or (), "model.class_names")
+        search = UnknownSearch(self._wanted, cfg.model, names, found, where, source is not None)
+        check_bank(cfg)
+        own_test_cfg(cfg.model).update(keep_logits=True, keep_embeddings=False, keep_cells=False)
+        return _Choice(relabelled, found, where, optional, search)
+
     def _load_weights_to_model(self, model: OODDetector, checkpoint: dict, cfg: Config) -> None:
         # Based on DetInferencer's; names come from the model, not from the checkpoint or COCO, and
         # the detector itself refuses weights that do not fit.
-        model.relabelled = self._relabelled
+        model.relabelled = self._choice.relabelled
         model.load_state_dict(checkpoint["state_dict"], strict=False)
+        self._name_classes(model)
+
+    def _name_classes(self, model: OODDetector) -> None:
         palette = "random" if self.palette == "none" else self.palette
         model.dataset_meta = dict(classes=tuple(model.class_names), palette=palette)
 
@@ -131,31 +244,40 @@ class Inferencer(DetInferencer):
         return pseudo_collate
 
     def _find(
-        self, source: str | os.PathLike | Calibration | None
-    ) -> tuple[Calibration | None, str]:
-        """A calibration, if there is one, and what to call it in errors."""
-        if isinstance(source, Calibration):
-            return source, "the calibration"
-        beside = default_path(self.weights)
-        if source is None or (source == "auto" and not beside.is_file()):
-            return None, ""
-        path = beside if source == "auto" else source
-        return Calibration.load(path), f"calibration {str(path)!r}"
+        self, source: str | os.PathLike | Calibration | None, labels: ConfigDict | None
+    ) -> tuple[Calibration | None, str, bool]:
+        """A calibration, if there is one, what to call it in errors, and whether it may not fit.
 
-    def _calibrate(self, found: Calibration | None, where: str, optional: bool) -> None:
-        """Check and apply a calibration."""
-        if found is None:
-            return
+        Labels given at run time are a choice, while the file of the config's labels lies there.
+        """
+        if isinstance(source, Calibration):
+            return source, "the calibration", False
+        path, optional = source, False
+        if source == "auto":
+            path = default_path(self.weights, labels)
+            if labels is not None and not path.is_file():
+                path, optional = default_path(self.weights), True
+            if not path.is_file():
+                return None, "", False
+        if path is None:
+            return None, "", False
+        return Calibration.load(path), f"calibration {str(path)!r}", optional
+
+    def _calibrate(self, choice: _Choice) -> None:
+        """Check and apply a calibration, and what it says about unknown objects."""
+        found = choice.calibration
         try:
-            found.check(identity(self.model, self.weights), where)
+            if found is not None:
+                found.check(identity(self.model, self.weights), choice.where)
         except ValueError as error:
-            if not optional:
+            if not choice.optional:
                 raise
-            # Labels given at run time are a choice; the file beside the checkpoint is not.
             print_log(f"not used: {error}", "current")
-            return
-        self.calibration = found
-        self.model.postprocessor.tau = found.tau
+            found = None
+        if found is not None:
+            self.calibration = found
+            self.model.postprocessor.tau = found.tau
+        choice.search.apply(self.model, self.calibration)
 
     # --- inference ----------------------------------------------------------------------------
     @own_inputs()
@@ -173,11 +295,15 @@ class Inferencer(DetInferencer):
         no_save_pred: bool = False,
         out_dir: str | os.PathLike = "",
         resume: bool = False,
-    ) -> dict:
+        stream: bool = False,
+    ) -> dict | Iterator[Results]:
         """Detect and judge.
 
         Args:
-            inputs: image file, video file, folder of both, array [H, W, 3] (uint8, BGR), or a list.
+            inputs: image, video, folder of both or pattern of their names; http(s) address of an
+                image; array ``[H, W(, C)]`` or ``[B, H, W, C]`` in OpenCV's order, tensor ``[(B,)
+                C, H, W]`` or Pillow image in RGB (uint8, uint16 or floats in [0, 1]); a list of
+                these; or, with ``stream``, the number of a camera or an RTSP address.
             batch_size: pictures at once, as far as they have the same size for the network.
             return_vis: return painted pictures, RGB.
             show: show each in a window.
@@ -191,17 +317,17 @@ class Inferencer(DetInferencer):
             out_dir: where to write; empty: nowhere. Predictions are appended to
                 ``predictions.jsonl`` there as they are made, until ``predictions.json`` is written.
             resume: go on with the ``predictions.jsonl`` of a run that was stopped.
+            stream: give the :class:`~negas.predictions.Results` one by one as they are made, in
+                constant memory; nothing is written. What cannot be read is logged.
 
         Returns:
-            ``predictions``: per readable picture (each frame of a video) ``file_name``, ``bboxes``
-            [n][4] xyxy in its pixels, each with one label, ``labels``, ``label_names``, ``scores``
-            (confidence), ``id_scores`` (larger = known) and, with a calibration, ``known``. Where
-            unknown objects are sought, they follow in the same lists: label -1, name ``unknown``,
-            :func:`negas.unknown.unknown_scores`, ``id_scores`` None, ``known`` False;
-            ``unknown_like`` is the nearest word and ``unknown_like_score`` its sigmoid, both None
-            for the boxes of ID names. Data samples keep them apart, as ``unknown_instances``.
+            ``predictions``: the :class:`~negas.predictions.Results` of each readable picture (each
+            frame of a video). A box has one label. Without a tau boxes come by falling score.
+            Unknown objects follow, with :func:`negas.unknown.unknown_scores` as confidence; data
+            samples keep them apart, as ``unknown_instances``.
             ``visualization``: painted pictures.
             ``unreadable``: ``dict(path, reason)`` of inputs that were left out.
+            With ``stream`` an iterator of Results.
 
         Raises:
             FileNotFoundError: the input does not exist.
@@ -218,11 +344,21 @@ class Inferencer(DetInferencer):
             raise ValueError("resume needs out_dir, and returns plain predictions only")
         pictures = Pictures.of(inputs)
         pictures.decoder = self.decoder
-        folder = check_folder(out_dir, "--out-dir") if str(out_dir) else None
         threshold = self.threshold if pred_score_thr is None else pred_score_thr
-        self._search.hide_from(self.model, threshold)
+        self._choice.search.hide_from(self.model, threshold)
+        self._tell_no_verdict()
+        if stream:
+            if str(out_dir) or return_vis or return_datasamples or print_result:
+                raise ValueError("stream gives Results and writes nothing; leave the others out")
+            return self._stream(pictures, batch_size, threshold, show, wait_time)
+        if pictures.is_live:
+            raise ValueError(
+                "a camera or stream has no end, so its results would fill the memory; give "
+                "stream=True (in Python) and take them one by one"
+            )
+        folder = check_folder(out_dir, "--out-dir") if str(out_dir) else None
         finds = finds_unknown(self.model)
-        coco = CocoResults(self.model.class_names, self._info(threshold), unknown=finds)
+        coco = PredictionsFile(self.model.class_names, self._info(threshold), unknown=finds)
         results = dict(predictions=[], visualization=[], unreadable=pictures.unreadable)
         with self._alone_in(folder):
             painted = Painted(folder, pictures.names()) if folder and not no_save_vis else None
@@ -230,25 +366,22 @@ class Inferencer(DetInferencer):
             if folder and not no_save_pred:
                 journal = Journal(folder, self._about(threshold), resume)
                 pictures.done = journal.done
-                for row in journal.rows:
-                    coco.add(row["size"], row["prediction"])
-                    results["predictions"].append(row["prediction"])
+                for earlier in journal.results:
+                    coco.add(earlier)
+                    results["predictions"].append(earlier)
             complete = False
             try:
-                for batch in self._batches(pictures, batch_size):
-                    for picture, sample in self._detect_or_refuse(batch, threshold, pictures):
-                        prediction = self._describe(picture, sample)
-                        size = picture.pixels.shape[1::-1]
-                        coco.add(size, prediction)
-                        results["predictions"].append(sample if return_datasamples else prediction)
-                        if painted or show or return_vis:
-                            drawn = self._draw(picture, sample, show, wait_time)
-                            if painted:
-                                painted.add(picture, drawn)
-                            if return_vis:
-                                results["visualization"].append(drawn)
-                        if journal:  # last: what is there was painted, too
-                            journal.add(size, prediction)
+                for picture, sample, found in self._judge(pictures, batch_size, threshold):
+                    coco.add(found)
+                    results["predictions"].append(sample if return_datasamples else found)
+                    if painted or show or return_vis:
+                        drawn = self._draw(picture, found, show, wait_time)
+                        if painted:
+                            painted.add(picture, drawn)
+                        if return_vis:
+                            results["visualization"].append(drawn)
+                    if journal:  # last: what is there was painted, too
+                        journal.add(found)
                 complete = True
             finally:  # what was done before an interruption is kept
                 if painted:
@@ -259,8 +392,36 @@ class Inferencer(DetInferencer):
                 journal.remove()
         pictures.check_any()
         if print_result:
-            print(results["predictions"])
+            print(*results["predictions"], sep="\n")
         return results
+
+    def _stream(
+        self, pictures: Pictures, size: int, threshold: float, show: bool, wait_time: float
+    ) -> Iterator[Results]:
+        """Results as they are made."""
+        told = 0
+        for picture, _, found in self._judge(pictures, size, threshold):
+            if show:
+                self._draw(picture, found, show, wait_time)
+            yield found
+            del picture, found
+            told = _log_unreadable(pictures, told)
+        _log_unreadable(pictures, told)
+        pictures.check_any()
+
+    def _judge(
+        self, pictures: Pictures, size: int, threshold: float
+    ) -> Iterator[tuple[Picture, DetDataSample, Results]]:
+        """Every readable picture with its detections; at most a batch is in memory."""
+        for batch in self._batches(pictures, size):
+            for picture, sample in self._detect_or_refuse(batch, threshold, pictures):
+                yield picture, sample, results_of(sample, picture, self.model.class_names)
+
+    def _tell_no_verdict(self) -> None:
+        """Say once per labels that boxes are judged neither known nor unknown."""
+        if self.tau is None and not self._told:
+            self._told = True
+            print_log(f"no verdict: {no_verdict(self.model)}", "current")
 
     @staticmethod
     def _alone_in(folder: Path | None) -> AbstractContextManager:
@@ -301,6 +462,9 @@ class Inferencer(DetInferencer):
             if "id_logits" in kept:  # multi-label post-processing gives a box several times
                 keep &= kept.labels == kept.id_logits.argmax(1)
             kept = kept[keep]
+            if self.tau is None and "id_scores" in kept:
+                kept = kept[kept.id_scores.argsort(descending=True, stable=True)]
+            name_negatives(kept, self.model.neg_labels)
             for extra in ("prior_inds", "query_inds", "id_logits", "neg_logits"):
                 kept.pop(extra, None)
             sample.pred_instances = kept
@@ -312,34 +476,12 @@ class Inferencer(DetInferencer):
             found.append((picture, sample.cpu()))
         return found
 
-    def _describe(self, picture: Picture, sample: DetDataSample) -> dict:
-        """A prediction of plain numbers and texts."""
-        found = sample.pred_instances
-        names = self.model.class_names
-        result = dict(file_name=picture.path or picture.name)
-        if picture.frame is not None:
-            result["frame"] = picture.frame
-        result.update(
-            bboxes=found.bboxes.tolist(),
-            labels=found.labels.tolist(),
-            label_names=[names[label] for label in found.labels.tolist()],
-            scores=found.scores.tolist(),
-        )
-        for key in ("id_scores", "known"):
-            if key in found:
-                result[key] = found[key].tolist()
-        if "unknown_instances" in sample:
-            append_unknown(result, sample.unknown_instances)
-        return result
-
-    def _draw(
-        self, picture: Picture, sample: DetDataSample, show: bool, wait_time: float
-    ) -> np.ndarray:
+    def _draw(self, picture: Picture, results: Results, show: bool, wait_time: float) -> np.ndarray:
         """The painted picture [h, w, 3], RGB."""
         self.visualizer.add_datasample(
             picture.name,
             np.ascontiguousarray(picture.pixels[..., ::-1]),
-            sample,
+            as_sample(results, self.tau is not None, finds_unknown(self.model)),
             draw_gt=False,
             show=show,
             wait_time=wait_time,
@@ -351,11 +493,10 @@ class Inferencer(DetInferencer):
         """What predictions depend on besides the pictures."""
         settings = {key: self.cfg.get(key) for key in ("model", "test_dataloader", "test_cfg")}
         digest = hashlib.sha256(repr(settings).encode("utf-8", "backslashreplace")).hexdigest()
-        judge = self.model.postprocessor
         return identity(self.model, self.weights) | dict(
             config=digest,
             confidence_cut=threshold,
-            tau=judge.tau if judge else None,
+            tau=self.tau,
             search_for_unknown_objects=self._sought(),
         )
 
@@ -373,9 +514,9 @@ class Inferencer(DetInferencer):
         return dict(
             checkpoint=Path(self.weights).name,
             confidence_cut=threshold,
-            tau=judge.tau if judge else None,
+            tau=self.tau,
             score=judge.score_name if judge else None,
-            calibrated=self.calibration is not None,
+            calibrated=self.calibration is not None and self.calibration.tau == self.tau,
             neg_labels=list(self.model.neg_labels),
             unknown=self._sought(),
         )

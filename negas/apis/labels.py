@@ -11,18 +11,12 @@ from negas.options import Options, option
 
 
 @dataclass(frozen=True)
-class NegativeOptions(Options):
-    """Other negative labels than the config's."""
+class LabelOptions(Options):
+    """Other labels than the config's."""
 
     negatives: tuple[str, ...] | None = option(
         None, help="words, a bank (.json), a list (.txt), none", metavar="WORD"
     )
-
-
-@dataclass(frozen=True)
-class LabelOptions(NegativeOptions):
-    """Other labels than the config's."""
-
     classes: tuple[str, ...] | None = option(
         None, help="ID names, or a file of them", metavar="NAME"
     )

@@ -1,4 +1,4 @@
-"""What the Inferencer leaves behind: painted images and videos, and one COCO json."""
+"""What the Inferencer leaves behind beside ``predictions.json``: painted copies, a journal."""
 
 from __future__ import annotations
 
@@ -21,76 +21,11 @@ from negas.files import (
     read_lines,
     refuse_input,
     whole_file,
-    write_json,
 )
+from negas.predictions import Results
 from negas.text import escaped
-from negas.unknown import UNKNOWN_LABEL, UNKNOWN_NAME
 
 from .inputs import Picture, Pictures
-
-RESULTS_FILE = "predictions.json"
-_COLUMNS = {  # of an annotation, and the lists of a prediction that they are from
-    "id_score": "id_scores",
-    "known": "known",
-    "unknown_like": "unknown_like",
-    "unknown_like_score": "unknown_like_score",
-}
-
-
-class CocoResults:
-    """Predictions as a COCO dict whose annotations carry ``score``, ``id_score`` and ``known``.
-
-    Args:
-        class_names: categories 1..K.
-        info: what the numbers depend on, for people.
-        unknown: whether unknown objects are among them: the category K+1.
-    """
-
-    def __init__(self, class_names: Sequence[str], info: dict, unknown: bool = False) -> None:
-        self.info = info
-        names = [*class_names, *([UNKNOWN_NAME] if unknown else [])]
-        self.categories = [dict(id=k + 1, name=name) for k, name in enumerate(names)]
-        self._unknown = len(names)
-        self.images: list[dict] = []
-        self.annotations: list[dict] = []
-
-    def add(self, size: Sequence[int], prediction: dict) -> None:
-        """Add one picture of (width, height); see :class:`~negas.apis.Inferencer`'s predictions."""
-        image = dict(id=len(self.images) + 1, file_name=prediction["file_name"])
-        image.update(width=size[0], height=size[1])
-        if "frame" in prediction:
-            image["frame"] = prediction["frame"]
-        self.images.append(image)
-        for i, (left, top, right, bottom) in enumerate(prediction["bboxes"]):
-            label = prediction["labels"][i]
-            row = dict(
-                id=len(self.annotations) + 1,
-                image_id=image["id"],
-                category_id=self._unknown if label == UNKNOWN_LABEL else label + 1,
-                label=prediction["label_names"][i],
-                bbox=[left, top, right - left, bottom - top],
-                area=(right - left) * (bottom - top),
-                iscrowd=0,
-                score=prediction["scores"][i],
-            )
-            for key, column in _COLUMNS.items():
-                if column in prediction:
-                    row[key] = prediction[column][i]
-            self.annotations.append(row)
-
-    def save(self, folder: Path, complete: bool, unreadable: Sequence[dict]) -> Path:
-        """Write ``predictions.json``, whole or not at all.
-
-        Args:
-            folder: exists.
-            complete: whether all inputs were looked at; ``False`` after an interruption.
-            unreadable: ``dict(path, reason)`` of inputs without predictions.
-        """
-        info = self.info | dict(complete=complete, unreadable=list(unreadable))
-        content = dict(info=info, images=self.images, annotations=self.annotations)
-        target = folder / RESULTS_FILE
-        write_json(target, content | dict(categories=self.categories), indent=None)
-        return target
 
 
 class Journal:
@@ -104,8 +39,7 @@ class Journal:
         resume: go on with what is there; otherwise it is replaced.
 
     Attributes:
-        rows: what is there and still holds: ``size`` (width, height), ``stamp`` of the file and
-            ``prediction``.
+        results: what is there and still holds, by picture.
 
     Raises:
         ValueError: what is there was made with something else.
@@ -113,7 +47,7 @@ class Journal:
 
     def __init__(self, folder: Path, about: dict, resume: bool) -> None:
         self.path = folder / "predictions.jsonl"
-        self.rows: list[dict] = []
+        rows: list[dict] = []
         about = json.loads(json.dumps(plain(about)))
         if resume and self.path.is_file():
             found, _ = read_lines(self.path)
@@ -126,26 +60,27 @@ class Journal:
                         "another --out-dir, or start anew without --resume"
                     )
             # of a video that was cut short, the painted copy cannot be gone on with
-            last = rows[-1]["prediction"] if rows else {}
-            open_video = last["file_name"] if "frame" in last else None
-            self.rows = [
+            last = rows[-1]["results"] if rows else {}
+            open_video = None if last.get("frame") is None else last["file_name"]
+            rows = [
                 row
                 for row in rows
-                if row["prediction"]["file_name"] != open_video
-                and row["stamp"] == _stamp(row["prediction"]["file_name"])
+                if row["results"]["file_name"] != open_video
+                and row["stamp"] == _stamp(row["results"]["file_name"])
             ]
         with whole_file(self.path) as partial:  # a kill does not lose what was there
-            append_lines(partial, [about, *self.rows])
+            append_lines(partial, [about, *rows])
+        self.results = [Results.of_record(row["results"]) for row in rows]
 
     @property
     def done(self) -> set[str]:
         """Files whose predictions are there."""
-        return {row["prediction"]["file_name"] for row in self.rows}
+        return {one.file_name for one in self.results}
 
-    def add(self, size: Sequence[int], prediction: dict) -> None:
-        """Keep one more."""
-        stamp = _stamp(prediction["file_name"])
-        append_lines(self.path, [dict(size=list(size), stamp=stamp, prediction=prediction)])
+    def add(self, results: Results) -> None:
+        """Keep those of one more picture."""
+        stamp = _stamp(results.file_name)
+        append_lines(self.path, [dict(stamp=stamp, results=results.record())])
 
     def remove(self) -> None:
         """All is in ``predictions.json`` now."""
@@ -154,9 +89,11 @@ class Journal:
 
 def _is_row(row: object) -> bool:
     """Whether a line is one that :meth:`Journal.add` wrote, not a damaged one."""
-    prediction = row.get("prediction") if isinstance(row, dict) else None
-    whole = isinstance(prediction, dict) and isinstance(prediction.get("file_name"), str)
-    return whole and {"size", "stamp"} <= row.keys()
+    try:
+        Results.of_record(row["results"])
+    except (KeyError, TypeError, ValueError):
+        return False
+    return "stamp" in row
 
 
 def _stamp(path: str) -> list[int] | None:

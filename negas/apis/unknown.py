@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from mmengine.config import ConfigDict
 from mmengine.logging import print_log
-from mmengine.structures import InstanceData
 
 from negas.models.interface import OODDetector
 from negas.models.unknown import WHERE, own_test_cfg, vocabulary_of
 from negas.text import shown
-from negas.unknown import CALIBRATED, UNKNOWN_NAME, UnknownOptions
+from negas.unknown import CALIBRATED, UnknownOptions
 
 from .calibration import Calibration, words_digest
 
@@ -137,27 +136,6 @@ def _same_words(words: Sequence[str], section: Mapping[str, Any]) -> bool:
 def finds_unknown(model: OODDetector) -> bool:
     """Whether predictions of a detector have ``unknown_instances``."""
     return model.finder is not None and model.finder.options.is_calibrated
-
-
-def append_unknown(result: dict, found: InstanceData) -> None:
-    """Append unknown objects to the lists of a prediction.
-
-    Args:
-        result: with ``bboxes``, ``labels``, ``label_names``, ``scores`` and, where boxes have
-            them, ``id_scores`` and ``known``.
-        found: with ``unknown_like``, the words.
-    """
-    boxes, count = len(result["labels"]), len(found)
-    result["unknown_like"] = [None] * boxes + list(found.unknown_like)
-    result["unknown_like_score"] = [None] * boxes + found.word_scores.tolist()
-    result["bboxes"] += found.bboxes.tolist()
-    result["labels"] += found.labels.tolist()
-    result["label_names"] += [UNKNOWN_NAME] * count
-    result["scores"] += found.scores.tolist()
-    if "id_scores" in result:
-        result["id_scores"] += [None] * count  # NaN is no JSON
-    if "known" in result:
-        result["known"] += [False] * count
 
 
 def _settings(

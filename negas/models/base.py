@@ -53,10 +53,14 @@ class BaseDetector:
         **kwargs,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.class_names = read_names(class_names, "class_names")
         self.base_checkpoint = base_checkpoint
         self.prompt: PromptLearner | None = None  # not of the class: it would hide a module
-        settings = (kwargs.get("test_cfg") or {}).get("unknown")
+        self._take_names(class_names, kwargs.get("test_cfg"))
+
+    def _take_names(self, source: Sequence[str] | str, test_cfg: Mapping[str, Any] | None) -> None:
+        self.class_names = read_names(source, "class_names")
+        settings = (test_cfg or {}).get("unknown")
+        self.finder = None
         if settings:
             self.finder = UnknownFinder.of(settings, self.class_names, self.unknown_defaults)
 
@@ -152,6 +156,12 @@ class BaseDetector:
                 f"model.type={cfg.type!r} takes no negative labels; use a config with "
                 f"{detector_names(takes_negatives=True)}"
             )
+
+    def relabel(self, cfg: ConfigDict) -> None:
+        """Take the labels of a config over; see the interface."""
+        self._take_names(cfg.get("class_names") or (), cfg.get("test_cfg"))
+        self.relabelled = True
+        self.forget_texts()
 
 
 def by_size(step: Callable[[dict], list], data: dict) -> list:

@@ -101,6 +101,17 @@ class OODDetector(Protocol):
             FileNotFoundError: a file does not exist.
         """
 
+    def relabel(self, cfg: ConfigDict) -> None:
+        """Take over labels, score and words of a config; weights and all else stay as they are.
+
+        Args:
+            cfg: ``model`` of the detector's config, with labels of :meth:`set_labels`.
+
+        Raises:
+            ValueError: the labels are not sound, or the detector cannot take them. What it has
+                taken till then stays.
+        """
+
     def optional_keys(self) -> tuple[str, ...]:
         """Prefixes of parameters that a checkpoint may lack as a whole."""
 

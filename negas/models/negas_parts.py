@@ -68,7 +68,7 @@ class NegASParts:
         **kwargs,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.neg_labels = self._read_negatives(neg_labels)
+        self._take_negatives(neg_labels, postprocessor)
         if use_nega and not self.neg_labels:
             raise ValueError(
                 "use_nega=True needs neg_labels, got 0 labels; use_nega=False trains the prompt "
@@ -86,14 +86,7 @@ class NegASParts:
             self.prompt = PromptLearner(*self.text_encoder, generator=start, **options)
         self.background = TASK_UTILS.build(background or dict(type=self.default_background))
         self.loss_ood = MODELS.build(loss_ood or dict(type=self.default_loss))
-        self.postprocessor: OODPostProcessor = MODELS.build(
-            postprocessor or dict(type="OODPostProcessor")
-        )
-        if self.postprocessor.score.needs_negatives and not self.neg_labels:
-            raise ValueError(
-                f"postprocessor.score={self.postprocessor.score_name!r} needs negative labels but "
-                "neg_labels is empty; give a bank, or a score without negatives such as max_sigmoid"
-            )
+        self._check_score()
         self.trained = freeze_except(self, ("prompt.",))
         eval_children(self)
 
@@ -140,6 +133,25 @@ class NegASParts:
         cfg.neg_labels = distinct_names(negatives, "negatives") if negatives else []
         if not cfg.neg_labels:
             cfg.postprocessor = dict(type="OODPostProcessor", score=WITHOUT_NEGATIVES)
+
+    def relabel(self, cfg: ConfigDict) -> None:
+        """Take the labels of a config over; see the interface."""
+        super().relabel(cfg)
+        self._take_negatives(cfg.get("neg_labels") or (), cfg.get("postprocessor"))
+        self._check_score()
+
+    def _take_negatives(self, source: Sequence[str] | str, postprocessor: dict | None) -> None:
+        self.neg_labels = self._read_negatives(source)
+        self.postprocessor: OODPostProcessor = MODELS.build(
+            postprocessor or dict(type="OODPostProcessor")
+        )
+
+    def _check_score(self) -> None:
+        if self.postprocessor.score.needs_negatives and not self.neg_labels:
+            raise ValueError(
+                f"postprocessor.score={self.postprocessor.score_name!r} needs negative labels but "
+                "neg_labels is empty; give a bank, or a score without negatives such as max_sigmoid"
+            )
 
     def _read_negatives(self, source: Sequence[str] | str) -> tuple[str, ...]:
         if not source:

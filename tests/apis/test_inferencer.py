@@ -42,7 +42,7 @@ def plain():
 def calibration(plain, images):
     """One that makes about half of the boxes unknown."""
     found = plain(str(images), pred_score_thr=0.25)["predictions"]
-    scores = np.concatenate([one["id_scores"] for one in found])
+    scores = np.concatenate([one.id_score for one in found])
     assert len(scores) > 6
     return Calibration(
         cut=0.25,
@@ -64,17 +64,18 @@ def test_boxes_without_a_calibration_have_scores_but_no_verdict(plain, images):
     found = plain(str(images))["predictions"]
     assert len(found) == 6
     for one in found:
-        assert len(one["bboxes"]) == len(one["id_scores"]) == len(one["labels"])
-        assert "known" not in one and all(score >= 0.3 for score in one["scores"])
+        assert len(one.boxes) == len(one.id_score) == len(one.labels)
+        assert one.known.tolist() == [None] * len(one)
+        assert all(score >= 0.3 for score in one.confidence)
 
 
 def test_verdicts_follow_tau_and_the_cut(judge, calibration, images):
     found = judge(str(images))["predictions"]
-    verdicts = [verdict for one in found for verdict in one["known"]]
+    verdicts = [verdict for one in found for verdict in one.known]
     assert {True, False} == set(verdicts)
     for one in found:
-        assert min(one["scores"], default=1) >= calibration.cut
-        for score, known in zip(one["id_scores"], one["known"], strict=True):
+        assert min(one.confidence, default=1) >= calibration.cut
+        for score, known in zip(one.id_score, one.known, strict=True):
             if abs(score - calibration.tau) > 1e-6:
                 assert known == (score > calibration.tau)
 
@@ -88,14 +89,14 @@ def test_a_box_has_one_label_also_after_multi_label_post_processing(images):
     raw = many.model.test_step(many.collate_fn([scene]))[0].pred_instances
     assert 0 < len(raw.prior_inds.unique()) < len(raw)
     for one in many(str(images), pred_score_thr=0.01)["predictions"]:
-        boxes = [tuple(box) for box in one["bboxes"]]
+        boxes = [tuple(box) for box in one.boxes]
         assert len(boxes) > 1 and len(set(boxes)) == len(boxes)
 
 
 def test_a_picture_of_nothing_is_fine(judge, tmp_path):
     red = np.full((50, 70, 3), (10, 20, 200), np.uint8)  # BGR
     result = judge(red, out_dir=tmp_path, pred_score_thr=1, return_vis=True)
-    assert result["predictions"][0]["bboxes"] == result["predictions"][0]["known"] == []
+    assert len(result["predictions"][0]) == 0
     assert json.loads((tmp_path / "predictions.json").read_text())["annotations"] == []
     assert [file.name for file in (tmp_path / "vis").iterdir()] == ["00000000.png"]
     painted = np.asarray(Image.open(tmp_path / "vis/00000000.png"))
@@ -108,9 +109,9 @@ def test_arrays_lists_and_batches_give_the_same_boxes(judge, images):
     one_by_one = judge([str(file) for file in files])["predictions"]
     batched = judge(arrays, batch_size=4)["predictions"]
     for a, b in zip(one_by_one, batched, strict=True):
-        assert a["label_names"] == b["label_names"]
-        np.testing.assert_allclose(a["bboxes"], b["bboxes"], atol=1e-2)
-        np.testing.assert_allclose(a["id_scores"], b["id_scores"], atol=1e-4)
+        assert a.names.tolist() == b.names.tolist()
+        np.testing.assert_allclose(a.boxes, b.boxes, atol=1e-2)
+        np.testing.assert_allclose(a.id_score, b.id_score, atol=1e-4)
 
 
 def test_results_are_coco_json_with_verdicts(judge, images, tmp_path):
@@ -121,12 +122,14 @@ def test_results_are_coco_json_with_verdicts(judge, images, tmp_path):
     assert data["info"]["tau"] == judge.calibration.tau and data["info"]["complete"]
     for image, one in zip(data["images"], found, strict=True):
         rows = coco.loadAnns(coco.getAnnIds(imgIds=[image["id"]]))
-        assert image["file_name"] == one["file_name"] and image["width"] == 160
-        assert [row["known"] for row in rows] == one["known"]
-        assert [row["id_score"] for row in rows] == one["id_scores"]
-        assert [coco.cats[row["category_id"]]["name"] for row in rows] == one["label_names"]
-        assert [row["label"] for row in rows] == one["label_names"]
-        for row, box in zip(rows, one["bboxes"], strict=True):
+        assert image["file_name"] == one.file_name and image["width"] == 160
+        assert [row["known"] for row in rows] == one.known.tolist()
+        assert [row["id_score"] for row in rows] == one.id_score.tolist()
+        assert [coco.cats[row["category_id"]]["name"] for row in rows] == one.names.tolist()
+        assert [row["label"] for row in rows] == one.names.tolist()
+        negatives = [row["unknown_like"] for row in rows]
+        assert negatives == one.unknown_like.tolist() and {*negatives} <= {*judge.model.neg_labels}
+        for row, box in zip(rows, one.boxes, strict=True):
             x, y, w, h = row["bbox"]
             np.testing.assert_allclose([x, y, x + w, y + h], box, rtol=1e-6)
 
@@ -143,7 +146,7 @@ def test_known_and_unknown_boxes_are_painted_apart(judge, images, tmp_path):
         assert pixels.shape == (320, 320, 3) and (pixels == drawn).all()
         for colour, verdict in ((KNOWN, True), (UNKNOWN, False)):
             painted = (pixels == colour).all(2).sum() > 50
-            assert painted == (verdict in one["known"])
+            assert painted == (verdict in one.known)
 
 
 def test_captions_name_the_class_of_known_boxes_alone(judge, images, monkeypatch):
@@ -156,8 +159,8 @@ def test_captions_name_the_class_of_known_boxes_alone(judge, images, monkeypatch
     monkeypatch.setattr(visualizer, "draw_scene", spy)
     found = judge(str(images), return_vis=True)["predictions"]
     for one, (known, captions) in zip(found, drawn, strict=True):
-        assert known == one["known"]
-        rows = zip(one["known"], one["label_names"], one["id_scores"], strict=True)
+        assert known == one.known.tolist()
+        rows = zip(one.known, one.names, one.id_score, strict=True)
         assert captions == [
             f"{name if known else 'unknown'} {score:.2f}" for known, name, score in rows
         ]
@@ -170,7 +173,7 @@ def test_a_video_gives_a_painted_video_and_numbered_frames(judge, images, tmp_pa
         writer.write(cv2.imread(str(file)))
     writer.release()
     found = judge(path, out_dir=tmp_path / "out", batch_size=2)["predictions"]
-    assert [one["frame"] for one in found] == [0, 1, 2]
+    assert [one.frame for one in found] == [0, 1, 2]
     data = json.loads((tmp_path / "out/predictions.json").read_text())
     assert [image["frame"] for image in data["images"]] == [0, 1, 2]
     video = cv2.VideoCapture(str(tmp_path / "out/vis/clip.mp4"))
@@ -258,9 +261,9 @@ def test_labels_can_be_given_at_run_time(images):
         CONFIG, WEIGHTS, "cpu", classes=names, negatives=["fox", "goat"], show_progress=False
     )
     found = own(str(images), pred_score_thr=0.05)["predictions"]
-    assert set().union(*(one["label_names"] for one in found)) <= set(names)
+    assert set().union(*(one.names for one in found)) <= set(names)
     assert own.model.neg_labels == ("fox", "goat")
-    assert any(one["id_scores"] for one in found)
+    assert any(map(len, found))
 
 
 def config_with(**model):

@@ -46,7 +46,7 @@ def validation_images(cfg):
 def test_verdicts_on_the_images_of_the_fit_are_those_of_the_fit(judge, cfg, fitted):
     assert judge.calibration == fitted and fitted.fitted_for["token_reduce"] == "mean"
     found = judge(validation_images(cfg))["predictions"]
-    known = np.concatenate([one["known"] for one in found])
+    known = np.concatenate([one.known for one in found])
     assert len(known) == fitted.counts["detections"] > 10
     assert known.mean() == pytest.approx(fitted.reached_tpr) and 0.8 <= known.mean() < 1
 
@@ -58,11 +58,11 @@ def test_pictures_of_a_batch_do_not_mix(judge):
     alone = [judge(one)["predictions"][0] for one in pictures]
     together = judge(pictures, batch_size=3)["predictions"]
     for one, other, picture in zip(alone, together, pictures, strict=True):
-        boxes = np.array(other["bboxes"])
-        assert len(boxes) == len(one["bboxes"]) > 0
+        boxes = other.boxes
+        assert len(boxes) == len(one) > 0
         assert (boxes.min() >= 0) and (boxes.max(0)[2:] <= picture.shape[1::-1]).all()
-        np.testing.assert_allclose(boxes, one["bboxes"], atol=0.1)
-        np.testing.assert_allclose(other["id_scores"], one["id_scores"], atol=1e-3)
+        np.testing.assert_allclose(boxes, one.boxes, atol=0.1)
+        np.testing.assert_allclose(other.id_score, one.id_score, atol=1e-3)
 
 
 def test_a_picture_that_the_model_cannot_take_does_not_end_the_run(judge, monkeypatch):
@@ -75,7 +75,7 @@ def test_a_picture_that_the_model_cannot_take_does_not_end_the_run(judge, monkey
     rng = np.random.default_rng(0)
     strip, normal = (rng.integers(0, 256, (h, 300, 3), dtype=np.uint8) for h in (9, 200))
     found = judge([normal, strip, normal])
-    assert [one["file_name"] for one in found["predictions"]] == ["00000000.png", "00000002.png"]
+    assert [one.file_name for one in found["predictions"]] == ["00000000.png", "00000002.png"]
     (left_out,) = found["unreadable"]
     assert left_out["path"] == "00000001.png" and "300x9 is a strip" in left_out["reason"]
     with pytest.raises(ValueError, match="no input can be read .* is a strip"):
@@ -95,7 +95,7 @@ def test_labels_at_run_time_and_the_calibration_of_others(cfg, project, judge):
     )
     assert own.calibration is None and own.model.neg_labels == ("hot dog",)
     found = own(np.zeros((60, 90, 3), np.uint8), pred_score_thr=0)["predictions"][0]
-    assert set(found["label_names"]) == {"cat", "dog"} and "known" not in found
+    assert {*found.names} == {"cat", "dog"} and {*found.known} == {None}
     changed = cfg.copy()
     changed.model.token_reduce = "max"
     with pytest.raises(ValueError, match="another reduction of tokens"):

@@ -4,6 +4,7 @@ import cv2
 import mmcv
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from negas.apis.inputs import Pictures
@@ -161,9 +162,18 @@ def test_a_broken_video_is_reported(tmp_path):
         (".", ValueError, "holds no image or video"),
         ([], ValueError, "the list is empty"),
         ([3], ValueError, "input 0 is a int"),
-        (None, ValueError, "the input is a NoneType; give an image"),
-        (np.zeros((4, 4), np.uint8), ValueError, r"\[H, W, 3\] of uint8"),
-        (np.zeros((4, 4, 3)), ValueError, "got float64"),
+        (None, ValueError, "the input is a NoneType; give a path"),
+        (True, ValueError, "the input is a bool"),
+        ("*.nothing", FileNotFoundError, r"the pattern '\*.nothing' fits no image or video"),
+        ("ftp://x.org/a.png", ValueError, "of the scheme 'ftp'; expected http, https or rtsp"),
+        ("file:///etc/passwd", ValueError, "of the scheme 'file'"),
+        (["http://x.org/a.mp4"], ValueError, "is a video on a server; download it first"),
+        (np.zeros((4, 4, 2), np.uint8), ValueError, r"\[H, W, C\] in BGR .* shape \(4, 4, 2\)"),
+        (np.zeros((3, 40, 50), np.uint8), ValueError, r"shape \(3, 40, 50\)"),
+        (np.zeros((0, 4, 3), np.uint8), ValueError, "input 0 must be a picture"),
+        (np.zeros((4, 4, 3), np.int64), ValueError, "got int64"),
+        ([np.zeros((4, 4, 3), bool)], ValueError, "got bool"),
+        (torch.zeros(5, 5, 3), ValueError, r"\[C, H, W\] in RGB .* got float32"),
     ],
 )
 def test_inputs_that_make_no_sense_are_refused(tmp_path, monkeypatch, inputs, error, message):

@@ -63,7 +63,7 @@ def finder_names():
 def test_a_config_without_test_cfg_finds_them(images):
     cfg = load_config(CONFIG, {"model.test_cfg": None})
     result = build(cfg, unknown=FIELDS)(str(images), no_save_vis=True)
-    assert any(-1 in found["labels"] for found in result["predictions"])
+    assert any(-1 in found.labels for found in result["predictions"])
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +93,7 @@ def nothing_is_loaded(monkeypatch):
 
 def parts(found):
     """Rows of ID boxes and of unknown objects."""
-    labels = np.array(found["labels"], int)
-    return np.flatnonzero(labels >= 0), np.flatnonzero(labels == -1)
+    return np.flatnonzero(found.labels >= 0), np.flatnonzero(found.labels == -1)
 
 
 @pytest.mark.parametrize(("config", "weights"), [(CONFIG, WEIGHTS), (DINO, DINO_WEIGHTS)])
@@ -107,34 +106,32 @@ def test_unknown_objects_follow_boxes_that_stay_as_they_are(config, weights, ima
     samples = judge(str(images), return_datasamples=True)["predictions"]
     found = judge(str(images))["predictions"]
     for one, other, sample in zip(plain, found, samples, strict=True):
-        json.dumps(other, allow_nan=False)
+        json.dumps(other.record(), allow_nan=False)
         boxes, objects = parts(other)
-        assert [*boxes, *objects] == list(range(len(other["labels"])))
-        assert "unknown_like" not in one and other.pop("file_name") == one.pop("file_name")
-        assert {len(column) for column in other.values()} == {len(other["labels"])}
-        for key, values in one.items():
-            assert other[key][: len(boxes)] == values
-        for i in boxes:
-            assert other["unknown_like"][i] is other["unknown_like_score"][i] is None
-        for i in objects:
-            assert other["label_names"][i] == "unknown" and other["known"][i] is False
-            assert other["unknown_like"][i] in words and other["id_scores"][i] is None
-            assert other["scores"][i] >= 0.3
-        assert all(a >= b for a, b in pairwise([other["scores"][i] for i in objects]))
-        word_scores = sample.unknown_instances.word_scores.tolist()
-        assert other["unknown_like_score"][len(boxes) :] == word_scores
-        assert other["scores"][len(boxes) :] == sample.unknown_instances.scores.tolist()
-        all_boxes = torch.tensor(other["bboxes"]).reshape(-1, 4)
-        hidden = box_iou(all_boxes[objects], all_boxes[boxes])
+        assert [*boxes, *objects] == list(range(len(other)))
+        before, after = one.record(), other[boxes].record()
+        assert before == after and len(one) == len(boxes)
+        negatives = judge.model.neg_labels
+        assert {*one.unknown_like.tolist()} <= {*negatives}
+        for row in other[objects]:
+            assert row.name == "unknown" and row.known is False and row.label == -1
+            assert row.unknown_like in words and row.id_score is None and row.confidence >= 0.3
+        assert all(a >= b for a, b in pairwise(other.confidence[objects]))
+        mine = sample.unknown_instances
+        assert (other.unknown_like_score[objects] == mine.word_scores.numpy()).all()
+        assert (other.confidence[objects] == mine.scores.numpy()).all()
+        hidden = box_iou(
+            torch.from_numpy(other.boxes[objects]), torch.from_numpy(other.boxes[boxes])
+        )
         assert not hidden.numel() or hidden.max() < 0.5
         count += len(objects)
-    assert count > 3 and any(one["labels"] for one in plain)
+    assert count > 3 and any(map(len, plain))
 
 
 def test_boxes_that_are_not_shown_hide_nothing(seeker, images):
     def objects(thr):
         found = seeker(str(images), pred_score_thr=thr)["predictions"]
-        return sum(one["labels"].count(-1) for one in found)
+        return sum((one.labels == -1).sum() for one in found)
 
     usual = objects(None)
     assert seeker.model.finder.options.id_score_thr == float(np.float32(0.3))
@@ -154,12 +151,12 @@ def test_a_calibration_brings_words_and_threshold(calibration, images, tmp_path)
     finder = judge.model.finder
     assert finder.words == WORDS and finder.options.score_thr == 0.1
     found = judge(str(images))["predictions"]
-    assert {word for one in found for word in one["unknown_like"]} - {None} <= set(WORDS)
+    assert {row.unknown_like for one in found for row in one if row.label == -1} <= set(WORDS)
     assert finder.options.id_score_thr == calibration.cut
-    assert any(-1 in one["labels"] for one in found)
+    assert any(-1 in one.labels for one in found)
     off = build(weights=weights, unknown=False)
     assert off.model.finder is None
-    assert "unknown_like" not in off(str(images))["predictions"][0]
+    assert all(-1 not in one.labels for one in off(str(images))["predictions"])
     lower = build(weights=weights, unknown=dict(score_thr=0.05)).model.finder
     assert lower.words == WORDS and lower.options.score_thr == 0.05
     more = (*WORDS, "kettle")
@@ -215,9 +212,9 @@ def test_what_only_the_config_asks_for_needs_a_threshold(images, calibration):
         asked = build(config_with(vocabulary=WORDS))
         assert len(said) == 1 and "no calibration says from which score on" in said[0]
         found = asked(str(images))["predictions"]
-        assert all("unknown_like" not in one for one in found)
+        assert all(-1 not in one.labels for one in found)
         sure = build(config_with(**FIELDS))
-        assert any(-1 in one["labels"] for one in sure(str(images))["predictions"])
+        assert any(-1 in one.labels for one in sure(str(images))["predictions"])
         assert build(config_with(**FIELDS), unknown=False).model.finder is None
         fitted = build(config_with(vocabulary=WORDS), calibration=calibration).model.finder
         assert fitted.options.score_thr == 0.1
@@ -279,12 +276,12 @@ def test_results_are_coco_json_with_a_category_of_their_own(seeker, images, tmp_
     assert about["words"] == len(seeker.model.finder.words) and len(about["words_sha256"]) == 64
     for image, one in zip(data["images"], found, strict=True):
         rows = coco.loadAnns(coco.getAnnIds(imgIds=[image["id"]]))
-        assert [row["label"] for row in rows] == one["label_names"]
+        assert [row["label"] for row in rows] == one.names.tolist()
         assert [row["category_id"] for row in rows] == [
-            20 if label == -1 else label + 1 for label in one["labels"]
+            20 if label == -1 else label + 1 for label in one.labels.tolist()
         ]
         for key in ("unknown_like", "unknown_like_score"):
-            assert [row[key] for row in rows] == one[key]
+            assert [row[key] for row in rows] == one.record()[key]
 
 
 def test_data_samples_keep_boxes_and_objects_apart(seeker, images):
@@ -292,10 +289,10 @@ def test_data_samples_keep_boxes_and_objects_apart(seeker, images):
     samples = seeker(str(images), return_datasamples=True)["predictions"]
     for one, sample in zip(plain, samples, strict=True):
         boxes, objects = parts(one)
-        assert sample.pred_instances.labels.tolist() == [one["labels"][i] for i in boxes]
+        assert (sample.pred_instances.labels.numpy() == one.labels[boxes]).all()
         found = sample.unknown_instances
-        assert found.bboxes.tolist() == [one["bboxes"][i] for i in objects]
-        assert found.unknown_like == [one["unknown_like"][i] for i in objects]
+        assert (found.bboxes.numpy() == one.boxes[objects]).all()
+        assert found.unknown_like == one.unknown_like[objects].tolist()
         assert [seeker.model.finder.words[i] for i in found.words.tolist()] == found.unknown_like
 
 
@@ -318,7 +315,8 @@ def test_a_run_is_not_gone_on_with_by_other_words(images, tmp_path, monkeypatch,
     with pytest.raises(ValueError, match="was made with another"):
         other(str(images), out_dir=tmp_path, no_save_vis=True, resume=True)
     gone_on = first(str(images), out_dir=tmp_path, no_save_vis=True, resume=True)["predictions"]
-    assert gone_on == first(str(images))["predictions"]
+    whole = first(str(images))["predictions"]
+    assert [one.record() for one in gone_on] == [one.record() for one in whole]
 
 
 def test_words_of_a_file_that_changed_are_other_words(images, tmp_path, monkeypatch):

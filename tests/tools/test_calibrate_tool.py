@@ -118,6 +118,37 @@ def test_a_word_that_cannot_be_encoded_is_named_before_the_detector_runs(
     assert "error: model.test_cfg.unknown.vocabulary: " in err and "shorten the label" in err
 
 
+def test_classes_are_matched_with_the_annotations_by_name(scenes, weights, tmp_path, capsys):
+    """The README's third command, with a verdict; all in one file of their own."""
+    labels = ["--classes", "dog", "cat", "--negatives", "wolf", "statue"]
+    assert calibrate(scenes, weights, *labels, "--unknown", "none") == 0
+    assert not default_path(weights).exists(), "it is for the config's labels"
+    [file] = tmp_path.glob("*.calibration.json")
+    data = json.loads(file.read_text())
+    assert data["fitted_for"]["class_names"] == ["dog", "cat"]
+    assert data["fitted_for"]["neg_labels"] == ["wolf", "statue"]
+    assert data["reached_tpr"] >= 0.95 and 0 < data["counts"]["detections"] < 40
+    infer = ("infer", scenes / "id_val", CONFIG, weights, "--out-dir", tmp_path / "out", "--no-vis")
+    capsys.readouterr()
+    assert run_tool(*infer, *labels) == 0
+    out = capsys.readouterr().out
+    assert f"24 pictures, {data['counts']['detections']} boxes: " in out and "verdict" not in out
+    assert run_tool(*infer, *labels, "--tau", 9) == 0
+    assert ": 0 known" in capsys.readouterr().out
+    assert run_tool(*infer, *labels[:4], "fox") == 0
+    out = capsys.readouterr().out
+    assert "boxes, no verdict" in out and "the lowest scores (larger = known):" in out
+
+
+def test_a_class_that_the_annotations_lack_is_named(scenes, weights, capsys):
+    assert calibrate(scenes, weights, "--classes", "dog, unicorn", "--negatives", "wolf") == 2
+    out, err = capsys.readouterr()
+    assert "has no category 'unicorn' (1 of 2 classes are missing; it has " in err
+    assert "--classes" in err and "Loads checkpoint" not in out
+    assert calibrate(scenes, weights, "--classes", "dog") == 2
+    assert "give negatives for yours, too" in capsys.readouterr().err
+
+
 def test_unknown_objects_need_not_be_sought(scenes, weights):
     assert calibrate(scenes, weights, "--unknown", "none") == 0
     assert json.loads(default_path(weights).read_text())["unknown"] is None

@@ -9,10 +9,12 @@ import sys
 import pytest
 from mmengine.logging import MMLogger
 
-from negas.apis.outputs import CocoResults, Journal, Painted
+from negas.apis.outputs import Journal, Painted
+from negas.predictions.file import PredictionsFile
 from tests.helpers.commands import environment, run_tool
 from tests.helpers.killed import Killed as DiskKilled
 from tests.helpers.killed import killed_at
+from tests.helpers.made_results import make
 from tests.helpers.shipped_emoji import CONFIG, copy_weights, draw_scenes
 from tests.helpers.yolo_world import ROOT
 
@@ -63,7 +65,7 @@ def test_what_is_made_before_a_kill_is_kept_and_gone_on_with(
     whole = (tmp_path / "whole/predictions.json").read_bytes()
     out = tmp_path / "out"
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(CocoResults, "save", lambda *args: None)
+        patch.setattr(PredictionsFile, "save", lambda *args: None)
         stop_after(3, patch, Killed())
         infer(images, weights, out)
     assert sorted(os.listdir(out)) == [".infer.lock", "predictions.jsonl", "vis"]
@@ -172,19 +174,19 @@ def test_what_a_kill_leaves_of_the_journal_is_never_in_the_way(tmp_path):
     about = dict(checkpoint_sha256="a")
     picture = tmp_path / "a.png"
     picture.write_bytes(b"x")
-    Journal(tmp_path, about, resume=False).add((1, 2), dict(file_name=str(picture)))
+    Journal(tmp_path, about, resume=False).add(make(file_name=str(picture)))
     kept = (tmp_path / "predictions.jsonl").read_bytes()
     for left, rows in [
         (b"", 0),  # killed between the opening and the first line
         (kept[:5], 0),
         (kept, 1),
-        (kept + b'3\n"x"\n{"size": 1}\n{"prediction": {}}\n{"pre', 1),
+        (kept + b'3\n"x"\n{"stamp": 1}\n{"results": {}}\n{"res', 1),
     ]:
         (tmp_path / "predictions.jsonl").write_bytes(left)
-        assert len(Journal(tmp_path, about, resume=True).rows) == rows, left
+        assert len(Journal(tmp_path, about, resume=True).results) == rows, left
     with killed_at(0), pytest.raises(DiskKilled):
         Journal(tmp_path, about, resume=True)
-    assert len(Journal(tmp_path, about, resume=True).rows) == 1, "nothing was lost"
+    assert len(Journal(tmp_path, about, resume=True).results) == 1, "nothing was lost"
 
 
 def test_two_runs_do_not_write_to_one_folder(images, weights, tmp_path, capsys):

@@ -63,12 +63,16 @@ def test_the_flag_takes_no_picture_for_its_words(capsys):
 
 
 def test_objects_are_counted_and_written(infer, tmp_path, capsys):
-    assert infer("--unknown=common", "--unknown-thr", 0.1, "--score-thr", 0.9) == 0
+    given = ("--unknown=common", "--unknown-thr", 0.1, "--score-thr", 0.9)
+    assert infer(*given, "--label-studio", "https://x.org/") == 0
     rows = json.loads((tmp_path / "out/predictions.json").read_text())["annotations"]
     found = [row for row in rows if row["label"] == "unknown"]
     out = capsys.readouterr().out
     assert found and f"{len(found)} unknown objects beside them" in out
     assert f"1 pictures, {len(rows) - len(found)} boxes" in out
+    (task,) = json.loads((tmp_path / "out/label_studio.json").read_text())
+    assert task["data"]["image"].startswith("https://x.org/")
+    assert len(task["predictions"][0]["result"]) == len(found), "boxes without verdict are none"
     assert infer("--no-vis") == 0
     assert "unknown objects" not in capsys.readouterr().out
 

@@ -13,6 +13,7 @@ import torch
 from mmdet.structures import SampleList
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from mmdet.utils import reduce_mean
+from mmengine.config import ConfigDict
 from mmengine.registry import MODELS
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
@@ -70,8 +71,17 @@ class NegASGroundingDINO(NegASParts, GroundingDINODetector):
             # The words keep their places in the caption; their embeddings are the prompt's.
             self.prefix = self.prompt.template.removesuffix(" {}")
             self.num_ctx = self.prompt.num_ctx
-        self.caption(self.class_names)  # finds out now what does not fit
+        self._check_texts()
+
+    def _check_texts(self) -> None:
+        """Find out now what does not fit."""
+        self.caption(self.class_names)
         check_negatives(self.class_names, self.neg_labels)
+
+    def relabel(self, cfg: ConfigDict) -> None:
+        """Take the labels of a config over; see the interface."""
+        super().relabel(cfg)
+        self._check_texts()
 
     @property
     def prefix_negatives(self) -> bool:

@@ -1,0 +1,50 @@
+"""Look at a run in FiftyOne: ``python tools/to_fiftyone.py RUN --out DIR``.
+
+RUN is a work dir of tools/test.py or an output folder of tools/infer.py. FiftyOne need not be
+installed here; where it is, ``fiftyone.Dataset.from_dir(DIR,
+dataset_type=fiftyone.types.FiftyOneDataset)`` loads the folder.
+"""
+
+import sys
+from dataclasses import dataclass
+
+from negas.cli import annotation_files, user_errors
+from negas.options import Options, option
+
+
+@dataclass(frozen=True)
+class FiftyOneOptions(Options):
+    """Write predictions (known, id_score, unknown_like) and ground truth for FiftyOne."""
+
+    run: str = option(
+        help="work dir of tools/test.py, or output folder of tools/infer.py", positional=True
+    )
+    out: str = option(help="folder to write", metavar="DIR", output=True)
+    score: str | None = option(None, help="of a test (default: the one it used)")
+    ann: tuple[str, ...] = option(
+        (),
+        help="of a test: annotation files, where its paths no longer hold",
+        metavar="SET=FILE",
+    )
+    ann_file: str | None = option(None, help="of inference: COCO json of its pictures")
+
+
+@user_errors
+def main() -> int:
+    """Write the folder."""
+    options = FiftyOneOptions.parse()
+    from negas.files import check_folder
+    from negas.reports.fiftyone import export
+
+    folder = check_folder(options.out, "--out")
+    annotations = annotation_files(options.ann)
+    count = export(options.run, folder, options.score, annotations, options.ann_file)
+    print(f"{count} pictures; load them with")
+    print("  import fiftyone")
+    print(f"  fiftyone.Dataset.from_dir({str(folder.resolve())!r},")
+    print("      dataset_type=fiftyone.types.FiftyOneDataset)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
