@@ -1,5 +1,6 @@
 # make demo   set up ./.venv and run the main comparison on the built-in benchmark
 # make test   set up the same, and a Chromium for the tests of the HTML report; run linter and tests
+# make docs   set up the same; the documentation as a site in ./site
 #
 # PYTHON=python3.12                                    the interpreter that ./.venv is made from
 # TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu  PyTorch from this index (here: CPU build)
@@ -15,7 +16,7 @@ export TORCH_INDEX_URL ?=
 export OMP_WAIT_POLICY ?= PASSIVE
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo chromium test test-fast lint format doctor clean
+.PHONY: help setup demo chromium test test-fast lint format docs doctor clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile
@@ -42,9 +43,12 @@ test: lint chromium
 test-fast: lint chromium
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not slow" $(ARGS)
 
+docs: setup
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet && echo "site/index.html"
+
 doctor: setup
 	@$(BIN)/python -m negas.doctor
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
