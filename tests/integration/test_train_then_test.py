@@ -92,8 +92,10 @@ def test_the_same_command_twice_gives_the_same_numbers(run):
 
 
 def test_all_numbers_of_a_test_reach_the_visualizer(run):
-    (file,) = (run / "first").glob("*/vis_data/scalars.json")
-    (found,) = map(json.loads, file.read_text().splitlines())
+    # the visualizer of the first runner in a process is that of all later ones
+    files = run.glob("*/*/vis_data/scalars.json")
+    lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    found = next(line for line in lines if "test/id/cut" in line)
     rows = json.loads((run / "first/ood_results.json").read_text())["rows"]
     for name in ("near", "far"):
         (row,) = [
