@@ -37,8 +37,9 @@ def install() -> None:
         return
     for category, message in _NOISE:
         warnings.filterwarnings("ignore", message, category)
-    from . import checkpoint, mmcv_ext
+    from . import checkpoint, mmcv_ext, startup
 
+    startup.install()
     mmcv_ext.install()
     checkpoint.install()
     _installed = True
