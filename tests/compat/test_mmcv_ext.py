@@ -87,14 +87,12 @@ def test_other_ops_are_refused_by_name_and_dunders_are_absent():
 
 
 def test_deformable_attention_and_its_gradients():
+    compat.install()
     from mmcv.ops.multi_scale_deform_attn import (
         MultiScaleDeformableAttnFunction,
         multi_scale_deformable_attn_pytorch,
     )
 
-    from negas import compat
-
-    compat.install()
     generator = torch.Generator().manual_seed(0)
     shapes = torch.tensor([[4, 5], [2, 3]])
     start = torch.tensor([0, 20])
