@@ -356,9 +356,9 @@ def _unreadable(path: str, error: Exception) -> ValueError:
 
 
 def _of_packages(error: Exception) -> bool:
-    """Whether an error comes from the first file of mmcv and the like, or of our stand-ins."""
+    """Whether an error comes from mmcv and the like, or from our stand-ins."""
     where = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
-    return where.parent.name in ("mmengine", "mmcv", "mmdet", "mmyolo", "compat")
+    return not {"mmcv", "mmdet", "mmyolo", "compat"}.isdisjoint(where.parts)
 
 
 def _protect_named_in(node: Any, root: str) -> None:
