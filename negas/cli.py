@@ -327,13 +327,20 @@ def load_config(path: str, overrides: dict | None = None, launcher: str = "none"
         raise FileNotFoundError(f"config {path!r} does not exist; give the path of a config file")
     try:
         cfg = Config.fromfile(path)
+    except (ImportError, AssertionError) as error:
+        cause = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        if not _of_packages(cause):
+            raise _unreadable(path, error) from error
+        raise ImportError(
+            f"a package that config {path!r} asks for does not work here: {cause}; `python -m "
+            "negas.doctor` names the fix"
+        ) from error
     except FileNotFoundError as error:
         raise FileNotFoundError(f"config {path!r}: a base config is missing ({error})") from error
     except Exception as error:
-        raise ValueError(
-            f"config {path!r} cannot be read ({type(error).__name__}: {error}); it must be a valid "
-            "MMEngine config in Python, JSON or YAML"
-        ) from error
+        raise _unreadable(path, error) from error
     try:
         cfg.merge_from_dict(overrides or {})
     except (TypeError, KeyError, IndexError, ValueError) as error:
@@ -344,6 +351,19 @@ def load_config(path: str, overrides: dict | None = None, launcher: str = "none"
     protect(path)
     _protect_named_in(cfg._cfg_dict, "")
     return cfg
+
+
+def _unreadable(path: str, error: Exception) -> ValueError:
+    return ValueError(
+        f"config {path!r} cannot be read ({type(error).__name__}: {error}); it must be a valid "
+        "MMEngine config in Python, JSON or YAML"
+    )
+
+
+def _of_packages(error: Exception) -> bool:
+    """Whether an error comes from mmcv and the like, or from our stand-ins."""
+    where = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+    return not {"mmcv", "mmdet", "mmyolo", "compat"}.isdisjoint(where.parts)
 
 
 def _protect_named_in(node: Any, root: str) -> None:

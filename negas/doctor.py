@@ -18,7 +18,7 @@ from pathlib import Path
 
 from negas.cli import stdout_is_closed
 from negas.compat import versions
-from negas.compat.versions import Gate, installed
+from negas.compat.versions import Gate, exactly, installed
 from negas.text import plain_console
 
 OK, STAND_IN, WARN, BROKEN = "ok", "stand-in", "warn", "broken"
@@ -70,6 +70,34 @@ def check_gate(gate: Gate) -> Finding:
     return Finding(gate.distribution, OK, version)
 
 
+def check_mmyolo() -> Finding:
+    """Needed by YOLO-World alone."""
+    if installed("mmyolo") is None:
+        value = "not installed: Grounding DINO works, YOLO-World does not"
+        return Finding("mmyolo", WARN, value, "pip install mmyolo==0.6.0")
+    return check_gate(versions.MMYOLO)
+
+
+def check_forks() -> list[Finding]:
+    """The maintained forks, which lie in the folders of the packages that they replace."""
+    findings = []
+    for package, fork in versions.FORKS.items():
+        version = exactly(fork)
+        if version is None:
+            continue
+        both = [name for name in (package, f"{package}-lite") if exactly(name)]
+        if both:
+            value = f"{fork} and {both[0]} share one folder and overwrite each other"
+            fix = f"pip uninstall -y {fork} {both[0]}, then install the one you want"
+            findings.append(Finding(fork, BROKEN, value, fix))
+        elif package == "mmdet":
+            value = f"{version}: YOLO-World works, Grounding DINO may not (it says so)"
+            findings.append(Finding(fork, WARN, value, "pip install mmdet==3.3.0 in its place"))
+        else:
+            findings.append(Finding(fork, OK, version))
+    return findings
+
+
 def check_cuda() -> Finding:
     """Whether torch sees a GPU."""
     good, said = probe(
@@ -85,7 +113,7 @@ def check_cuda() -> Finding:
 
 
 def check_mmcv() -> Finding:
-    """One of mmcv and mmcv-lite, in the range that mmyolo asserts."""
+    """One of mmcv and mmcv-lite, of a version that works."""
     full, lite = installed("mmcv"), installed("mmcv-lite")
     if full and lite:
         return Finding(
@@ -154,7 +182,7 @@ def check_torchvision() -> Finding:
     version = installed("torchvision")
     good, said = probe("import torchvision; print(torchvision.__version__)")
     if good:
-        return Finding("torchvision", OK, f"{said} (not used)")
+        return Finding("torchvision", OK, f"{said} (its nms is used where mmcv has none)")
     if version is None and "ModuleNotFoundError: No module named 'torchvision'" in said:
         return Finding("torchvision", OK, "absent (not needed)")
     return Finding(
@@ -203,6 +231,7 @@ def examine(root: Path | None = None) -> list[Finding]:
     root = root or Path(__file__).resolve().parents[1]
     findings = [check_python(), *map(check_gate, versions.REQUIRED)]
     findings += [check_cuda(), check_mmcv(), check_ops(), *map(check_gate, versions.MM)]
+    findings += [check_mmyolo(), *check_forks()]
     findings += [check_opencv(), check_setuptools(), check_torchvision(), check_imports()]
     findings.append(check_disk(Path.cwd()))
     return findings + check_emoji_world(root / "data" / "emoji_world")

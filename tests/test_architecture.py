@@ -120,6 +120,7 @@ def test_pure_rooms_import_no_mm():
 
 
 def test_nothing_imports_torchvision():
+    """The stand-in for mmcv's ops tries it, by name, where it is needed."""
     found = [
         f"{relative(path)}:{line}"
         for path in [*FILES, *TOOLS]

@@ -11,6 +11,9 @@ import torch
 from negas.cli import add_config_options, load_config, user_errors
 from tests.helpers.yolo_world import ROOT
 
+PACKAGES = """
+assert False, "MMCV==1.7.0 is used but incompatible"
+"""
 COMMAND = """
 from negas.cli import user_errors
 
@@ -101,3 +104,19 @@ def test_a_file_that_a_worker_misses_is_one_sentence(capsys, workers):
     said = capsys.readouterr().err.splitlines()[0]
     assert "scenes/000002.png" in said and "No such file" in said
     assert "Traceback" not in said and len(said) < 120
+
+
+def test_a_package_that_does_not_import_is_not_the_configs_fault(tmp_path, monkeypatch):
+    (tmp_path / "mmdet").mkdir()
+    (tmp_path / "mmdet/__init__.py").write_text(PACKAGES)
+    (tmp_path / "own_module.py").write_text("import nothing_of_the_kind")
+    for name, says in (
+        ("mmdet", "does not work here: MMCV==1.7.0 is used but incompatible.*negas.doctor"),
+        ("own_module", "cannot be read .*own_module"),
+    ):
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "mmdet", raising=False)
+        config = tmp_path / f"{name}_config.py"
+        config.write_text(f"custom_imports = dict(imports=['{name}'], allow_failed_imports=False)")
+        with pytest.raises((ImportError, ValueError), match=says):
+            load_config(str(config))

@@ -21,6 +21,7 @@ def world(monkeypatch):
         raise AssertionError(f"unexpected probe: {code}")
 
     monkeypatch.setattr(doctor, "installed", state.installed.get)
+    monkeypatch.setattr(doctor, "exactly", state.installed.get)
     monkeypatch.setattr(doctor, "probe", probe)
     return state
 
@@ -40,7 +41,8 @@ def test_versions_are_ordered(older, newer):
         ({"mmcv-lite": "2.0.1"}, "ok", "mmcv-lite 2.0.1"),
         ({"mmcv": "2.0.1"}, "ok", "mmcv 2.0.1"),
         ({"mmcv": "2.0.1", "mmcv-lite": "2.0.1"}, "broken", "overwrite"),
-        ({"mmcv": "2.1.0"}, "broken", "not below 2.1.0"),
+        ({"mmcv": "2.2.0"}, "ok", "mmcv 2.2.0"),
+        ({"mmcv": "3.0.0"}, "broken", "not below 3.0.0"),
         ({"mmcv": "1.7.0"}, "broken", "older than"),
         ({}, "broken", "neither"),
     ],
@@ -50,6 +52,38 @@ def test_mmcv(world, packages, status, word):
     finding = doctor.check_mmcv()
     assert finding.status == status and word in finding.value
     assert bool(finding.fix) == (status == "broken")
+
+
+@pytest.mark.parametrize(
+    ("packages", "found"),
+    [
+        ({}, []),
+        ({"onedl-mmengine": "0.10.12"}, [("onedl-mmengine", "ok")]),
+        ({"onedl-mmdetection": "3.5.1"}, [("onedl-mmdetection", "warn")]),
+        ({"onedl-mmcv": "2.3.6", "mmcv-lite": "2.0.1"}, [("onedl-mmcv", "broken")]),
+        ({"onedl-mmengine": "1", "mmengine": "1"}, [("onedl-mmengine", "broken")]),
+    ],
+)
+def test_forks(world, packages, found):
+    world.installed.update(packages)
+    findings = doctor.check_forks()
+    assert [(each.name, each.status) for each in findings] == found
+
+
+def test_a_fork_counts_as_what_it_replaces(monkeypatch):
+    has = {"onedl-mmcv": "2.3.6"}
+    monkeypatch.setattr(versions, "exactly", has.get)
+    assert versions.installed("mmcv") == "2.3.6" and versions.installed("mmdet") is None
+    assert versions.installed("onedl-mmcv") == "2.3.6" and versions.installed("torch") is None
+
+
+@pytest.mark.parametrize(
+    ("version", "status"), [(None, "warn"), ("0.6.0", "ok"), ("0.5", "broken")]
+)
+def test_mmyolo_is_for_yolo_world_alone(world, version, status):
+    world.installed["mmyolo"] = version
+    finding = doctor.check_mmyolo()
+    assert finding.status == status and bool(finding.fix) == (status != "ok")
 
 
 @pytest.mark.parametrize(

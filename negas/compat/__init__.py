@@ -17,6 +17,8 @@ _NOISE = (
     (DeprecationWarning, "`torch.jit.(script|interface)` is deprecated"),
     (UserWarning, "torch.meshgrid: in an upcoming release"),
     (UserWarning, r"Warning: The \w+ is out of bounds"),  # of boxes at the edge of a picture
+    (UserWarning, "position encoding of key ismissing in"),  # of texts, which have none
+    (UserWarning, r"Setting (OMP|MKL)_NUM_THREADS environment variable for each process"),
     (ImportWarning, "``MultiScaleDeformableAttention`` has been moved"),
 )
 
@@ -35,8 +37,9 @@ def install() -> None:
         return
     for category, message in _NOISE:
         warnings.filterwarnings("ignore", message, category)
-    from . import checkpoint, mmcv_ext
+    from . import checkpoint, mmcv_ext, startup
 
+    startup.install()
     mmcv_ext.install()
     checkpoint.install()
     _installed = True

@@ -1,7 +1,8 @@
 """Which versions work together, as facts to report; nothing here asserts or imports the packages.
 
 mmdet and mmyolo assert their ranges at import with a sentence that names no remedy; the doctor
-prints ours first.
+prints ours first. That mmcv be older than 2.1 or 2.2 is asserted without need, see
+:mod:`negas.compat.startup`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Gate:
         return None
 
 
+FORKS = {"mmengine": "onedl-mmengine", "mmcv": "onedl-mmcv", "mmdet": "onedl-mmdetection"}
 LITE = "pip install -e '.[lite]'"
 # Outside: nothing of negas can run.
 REQUIRED = (
@@ -43,14 +45,14 @@ REQUIRED = (
 MM = (
     Gate("mmengine", "0.7.1", "1.0.0", "asked by mmdet and mmyolo", LITE),
     Gate("mmdet", "3.0.0", "4.0.0", "asked by mmyolo", LITE),
-    Gate("mmyolo", "0.6.0", "1.0.0", "the YOLO-World parts build on it", LITE),
 )
+MMYOLO = Gate("mmyolo", "0.6.0", "1.0.0", "the YOLO-World parts build on it", LITE)
 MMCV = Gate(
     "mmcv",
     "2.0.0rc4",
-    "2.1.0",
-    "asserted by mmyolo 0.6.0",
-    "install mmcv 2.0.x or mmcv-lite==2.0.1",
+    "3.0.0",
+    "2.0, 2.1 and 2.2 are known to work",
+    "install mmcv-lite==2.0.1, or an mmcv 2",
 )
 
 
@@ -67,7 +69,17 @@ def parse(version: str) -> tuple[tuple[int, int], ...]:
 
 
 def installed(distribution: str) -> str | None:
-    """Version of an installed distribution, from its metadata; None if there is none."""
+    """Version of an installed distribution, from its metadata; None if there is none.
+
+    The maintained forks of MMEngine, mmcv and MMDetection count, which are imported by the old
+    names.
+    """
+    fork = FORKS.get(distribution)
+    return exactly(distribution) or (exactly(fork) if fork else None)
+
+
+def exactly(distribution: str) -> str | None:
+    """Version of a distribution of just this name; None if there is none."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:

@@ -127,12 +127,21 @@ def why(error: Exception) -> str:
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """No tables of unused weights and the like; errors are still raised."""
+    """No tables of unused weights, no bars of weights being read; downloads show theirs.
+
+    Errors are still raised.
+    """
+    from huggingface_hub.utils import enable_progress_bars
     from transformers.utils import logging
 
-    before = logging.get_verbosity()
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
+    if bars:
+        logging.disable_progress_bar()
+        enable_progress_bars()
     try:
         yield
     finally:
         logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()

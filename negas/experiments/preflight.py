@@ -20,6 +20,7 @@ from mmengine.config import Config
 from mmengine.dist import all_gather_object
 from mmengine.logging import print_log
 
+from negas.compat.checkpoint import WHERE_WEIGHTS
 from negas.datasets.coco_check import OTHER_SIZE, WITHOUT_END, check_set
 from negas.files import read_json
 from negas.labels.bank import NegativeLabelBank
@@ -313,9 +314,7 @@ def check_checkpoint(path: str) -> None:
         FileNotFoundError: if not.
     """
     if "://" not in path and not Path(path).is_file():
-        raise FileNotFoundError(
-            f"checkpoint {path!r} does not exist; give a .pth or .safetensors file"
-        )
+        raise FileNotFoundError(f"checkpoint {path!r} does not exist; {WHERE_WEIGHTS}")
 
 
 def check_test_pipeline(cfg: Config) -> None:

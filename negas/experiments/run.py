@@ -29,6 +29,7 @@ from negas.visualization.painting import paint_sets
 
 from .checkpoints import check_resumable, newest_checkpoint
 from .config_check import check_config
+from .console import QuietRunner, short_console
 from .preflight import check_bank, check_checkpoint, check_data
 
 
@@ -57,11 +58,11 @@ class _FormattedOnce(Config):
 
 
 def build_runner(cfg: Config) -> Runner:
-    """MMEngine's runner for a config, as MMDetection's tools build it."""
+    """MMEngine's runner for a config, as MMDetection's tools build it, with a short console."""
     join_processes(cfg)
     cfg = _FormattedOnce.of(cfg)
     runner_type = cfg.get("runner_type")
-    return Runner.from_cfg(cfg) if runner_type is None else RUNNERS.build(cfg)
+    return QuietRunner.from_cfg(cfg) if runner_type is None else RUNNERS.build(cfg)
 
 
 def join_processes(cfg: Config) -> None:
@@ -106,6 +107,7 @@ def use_amp(cfg: Config) -> None:
         wrapper.type = "AutocastOptimWrapper"
 
 
+@short_console()
 def train(
     cfg: Config,
     amp: bool = False,
@@ -206,6 +208,7 @@ def _resume(cfg: Config, source: str) -> None:
     cfg.resume, cfg.load_from = True, source
 
 
+@short_console()
 def test(cfg: Config, checkpoint: str | Path, show_dir: str | None = None) -> dict:
     """Check data and checkpoint, then test; returns the metrics.
 

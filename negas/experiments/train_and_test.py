@@ -103,7 +103,6 @@ def quiet(log_file: Path) -> Iterator[None]:
         open(log_file, "a", encoding="utf-8") as file,
         contextlib.redirect_stdout(file),
         warnings.catch_warnings(),
-        _no_loading_bars(),
     ):
         warnings.simplefilter("ignore")
         try:
@@ -122,18 +121,6 @@ def _detach(file) -> None:
             if getattr(handler, "stream", None) is file:
                 handler.setStream(logging.lastResort.stream)
                 handler.setLevel(logging.WARNING)
-
-
-@contextlib.contextmanager
-def _no_loading_bars() -> Iterator[None]:
-    """Transformers' "Loading weights" bars off."""
-    from transformers.utils import logging as hf_logging
-
-    hf_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        hf_logging.enable_progress_bar()
 
 
 STAMP_FILE = "stamp.json"

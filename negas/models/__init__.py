@@ -9,15 +9,25 @@ from .losses import MaskedBCELoss, MaskedFocalLoss, masked_bce
 from .nega_neck import NegANeck
 from .postprocess import OODPostProcessor
 from .query_background import QueryBackground, query_background
-from .yolo_world import (
-    CLIPTextBackbone,
-    MultiModalYOLOBackbone,
-    NegASYOLOWorldDetector,
-    YOLOWorldDetector,
-    YOLOWorldHead,
-    YOLOWorldHeadModule,
-    YOLOWorldPAFPN,
-)
+
+try:
+    from . import yolo_world  # noqa: F401
+except ModuleNotFoundError as error:
+    if error.name != "mmyolo":
+        raise
+    from .without_mmyolo import refuse_yolo_world
+
+    refuse_yolo_world()
+else:
+    from .yolo_world import (
+        CLIPTextBackbone,
+        MultiModalYOLOBackbone,
+        NegASYOLOWorldDetector,
+        YOLOWorldDetector,
+        YOLOWorldHead,
+        YOLOWorldHeadModule,
+        YOLOWorldPAFPN,
+    )
 
 __all__ = [
     "BackgroundMask",

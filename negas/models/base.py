@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from mmdet.registry import MODELS as MMDET_MODELS
@@ -20,6 +21,19 @@ from .checkpoint import fit_state_dict, load_base_weights
 from .interface import OODDetector
 from .postprocess import OODPostProcessor
 from .unknown import Cells, UnknownFinder
+
+T = TypeVar("T")
+
+
+def untraced(compute: Callable[[], T]) -> T:
+    """What ``compute`` gives, a constant to ``torch.jit`` if that traces (as ``get_flops`` does).
+
+    Texts are the same for all images, and transformers' encoders cannot be traced.
+    """
+    if not torch.jit.is_tracing():
+        return compute()
+    with ThreadPoolExecutor(1) as other:  # a trace is of one thread
+        return other.submit(torch.no_grad()(compute)).result()
 
 
 class BaseDetector:

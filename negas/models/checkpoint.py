@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
-from negas.compat.checkpoint import FILE, TRAINED
+from negas.compat.checkpoint import FILE, TRAINED, WHERE_WEIGHTS
 from negas.files import file_sha256
 from negas.labels.names import first_difference
 from negas.text import listed, shown, shown_text
@@ -65,6 +65,8 @@ def fit_state_dict(
     which = f"checkpoint {name!r}" if name else "checkpoint"
     _check_names(model, given, model.optional_keys(), which)
     expected = model.state_dict()
+    for key in [key for key in given if key not in expected]:  # or MMEngine warns of them
+        del state_dict[prefix + key]
     if not partial:
         _tell_missing(given, expected, model.optional_keys(), bool(metadata.get(_BASE)))
     for key, value in expected.items():  # or MMEngine warns of hundreds of missing keys
@@ -113,7 +115,7 @@ def _tell_missing(
                 logging.WARNING,
             )
         else:
-            print_log(f"Checkpoint has no {prefix}*: kept as they are.", "current")
+            print_log(f"Not in the checkpoint, as it should be: {prefix}*", "current")
 
 
 def _has(state_dict: Mapping, prefix: str) -> bool:
@@ -173,7 +175,7 @@ def check_base(path: str | Path) -> bool:
     """
     remote = "://" in str(path)
     if not remote and not Path(path).is_file():
-        raise FileNotFoundError(f"base_checkpoint={str(path)!r} does not exist; give a weight file")
+        raise FileNotFoundError(f"base_checkpoint={str(path)!r} does not exist; {WHERE_WEIGHTS}")
     return remote
 
 

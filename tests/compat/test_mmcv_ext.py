@@ -87,14 +87,12 @@ def test_other_ops_are_refused_by_name_and_dunders_are_absent():
 
 
 def test_deformable_attention_and_its_gradients():
+    compat.install()
     from mmcv.ops.multi_scale_deform_attn import (
         MultiScaleDeformableAttnFunction,
         multi_scale_deformable_attn_pytorch,
     )
 
-    from negas import compat
-
-    compat.install()
     generator = torch.Generator().manual_seed(0)
     shapes = torch.tensor([[4, 5], [2, 3]])
     start = torch.tensor([0, 20])
@@ -196,3 +194,44 @@ def test_noise_that_nobody_can_act_on_is_not_shown(monkeypatch):
         warnings.warn("Warning: The bbox is out of bounds, the drawn bbox", stacklevel=1)
         warnings.warn("the weights are odd", stacklevel=1)
     assert [str(each.message) for each in seen] == ["the weights are odd"]
+
+
+@pytest.fixture
+def torchvision(monkeypatch):
+    """A torchvision whose nms is the function given."""
+
+    def put(nms):
+        ops = ModuleType("torchvision.ops")
+        ops.nms = nms
+        monkeypatch.setitem(sys.modules, "torchvision", ModuleType("torchvision"))
+        monkeypatch.setitem(sys.modules, "torchvision.ops", ops)
+        mmcv_ext._torchvision_nms.cache_clear()
+
+    yield put
+    mmcv_ext._torchvision_nms.cache_clear()
+
+
+def test_a_torchvision_that_works_does_nms(torchvision):
+    calls = []
+
+    def nms(boxes, scores, iou_threshold):
+        calls.append(iou_threshold)
+        return torch.tensor(brute_force(boxes, scores, iou_threshold, 0), dtype=torch.long)
+
+    torchvision(nms)
+    boxes = torch.tensor([[0.0, 0, 2, 1], [1, 0, 3, 1]])
+    scores = torch.tensor([0.5, 0.9])
+    assert mmcv_ext.nms(boxes, scores, 1 / 3, 0).tolist() == [1, 0]
+    assert calls[1:] == [float(np.float32(1 / 3))], "as exact as the compiled op"
+    assert mmcv_ext.nms(boxes, scores, 0.2, 1).tolist() == [1] and len(calls) == 2, "no offset"
+
+
+def broken(*args):
+    raise RuntimeError("operator torchvision::nms does not exist")
+
+
+@pytest.mark.parametrize("nms", [broken, lambda boxes, scores, thr: torch.arange(len(boxes))])
+def test_a_torchvision_that_does_not_is_left_alone(torchvision, nms):
+    torchvision(nms)
+    boxes = torch.tensor([[0.0, 0, 1, 1], [0, 0, 1, 1]])
+    assert mmcv_ext.nms(boxes, torch.tensor([0.1, 0.2]), 0.5, 0).tolist() == [1]

@@ -38,7 +38,8 @@ def run_tool(tool: str, *args: object, options: dict[str, object] | None = None)
     argv += [f"{key}={value}" for key, value in settings.items()]
     main = runpy.run_path(argv[0])["main"]
     # MMEngine formats the config's text with yapf at every checkpoint: most of a tiny run's time.
-    plain = patch("mmengine.config.config.FormatCode", lambda text, **_: (text, False))
+    # The maintained fork imports it where it is used.
+    plain = patch("mmengine.config.config.FormatCode", lambda text, **_: (text, False), create=True)
     with patch.object(sys, "argv", argv), plain:
         return main()
 

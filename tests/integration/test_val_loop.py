@@ -3,6 +3,8 @@
 import json
 import math
 import re
+import sys
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -54,6 +56,28 @@ def project(folder, cut, epochs=1):
     config = folder / "val.py"
     config.write_text(CONFIG.format(folder=folder, cut=cut, epochs=epochs))
     return config
+
+
+@pytest.mark.slow
+def test_mmengines_hooks_and_wandb_take_the_ood_numbers(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    wandb = MagicMock()
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    config = project(tmp_path, cut=0.05, epochs=4)
+    config.write_text(
+        config.read_text()
+        + "visualizer = dict(vis_backends=[dict(type='LocalVisBackend'), dict(type='Wandb"
+        + "VisBackend', init_kwargs=dict(project='mine'))])\n"
+        + "custom_hooks = [dict(type='EarlyStoppingHook', monitor='heldout/negs_auroc', "
+        + "rule='greater', min_delta=2.0, patience=1)]\n"
+    )
+    assert run_tool("train", config) == 0
+    work = tmp_path / "work"
+    assert (work / "epoch_2.pth").is_file() and not (work / "epoch_3.pth").exists()
+    assert len(list(work.glob("best_heldout_negs_auroc_epoch_*.pth"))) == 1
+    logged = {key for call in wandb.log.call_args_list for key in call.args[0]}
+    assert {"heldout/negs_auroc", "loss"} <= logged
+    assert wandb.init.call_args.kwargs["project"] == "mine"
 
 
 def test_a_training_with_ood_validation(tmp_path, monkeypatch):

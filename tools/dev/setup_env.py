@@ -19,7 +19,10 @@ from pathlib import Path
 STAMP = "negas-setup.json"
 OPENCV = ("opencv-python", "opencv-python-headless")
 PROBE = """
+import sys
 from negas import compat
+from negas.compat import startup
+assert startup.Extension in sys.meta_path, "negas-startup.pth is not in site-packages"
 compat.install()
 import mmdet, mmyolo, pycocotools.mask, safetensors, transformers
 """
@@ -185,7 +188,7 @@ def setup(venv: Path, extras: str) -> None:
     key = hashlib.sha256()
     for part in (torch, index, extras, str(ROOT), str(venv)):
         key.update(part.encode() + b"\0")
-    for file in ("pyproject.toml", "setup.py", "tools/dev/setup_env.py"):
+    for file in ("pyproject.toml", "setup.py", "negas-startup.pth", "tools/dev/setup_env.py"):
         key.update((ROOT / file).read_bytes())
     wanted = key.hexdigest()
 

@@ -3,13 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from types import SimpleNamespace
 
+import mmdet
+import torch
+from mmdet.models.layers.transformer.dino_layers import DinoTransformerDecoder
 from mmdet.structures import OptSampleList
 from torch import Tensor
 
 from negas.models.interface import UnfitImageError
 
 from .captions import clean_name
+
+
+def check_decoder() -> None:
+    """MMDetection's decoder encodes boxes as wide as Grounding DINO's weights expect.
+
+    The maintained fork has doubled the width in DINO's decoder, whose forward is Grounding DINO's,
+    too, and not in Grounding DINO's own layers.
+
+    Raises:
+        RuntimeError: it does not.
+    """
+    widths: list[int] = []
+
+    def head(encoded: Tensor) -> Tensor:
+        widths.append(encoded.shape[-1])
+        raise _SeenError
+
+    pretended = SimpleNamespace(layers=[None], ref_point_head=head)
+    boxes, ratios = torch.zeros(1, 1, 4), torch.ones(1, 1, 2)
+    with suppress(_SeenError):
+        DinoTransformerDecoder.forward(
+            pretended, torch.zeros(1, 1, 256), None, None, None, boxes, None, None, ratios, None
+        )
+    if widths != [512]:
+        raise RuntimeError(
+            f"MMDetection {mmdet.__version__} cannot run Grounding DINO: its decoder encodes boxes "
+            f"in {widths[0]} channels, the weights are for 512 (known of onedl-mmdetection 3.5.1); "
+            "run `pip uninstall -y onedl-mmdetection`, then `pip install mmdet==3.3.0`"
+        )
+
+
+class _SeenError(Exception):
+    """Enough is known."""
 
 
 def check_caption_length(tokens: int, scored: int) -> None:

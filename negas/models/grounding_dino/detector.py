@@ -23,7 +23,7 @@ from negas.models.unknown import Cells
 
 from .attention import fusion_maps, recorded_shares
 from .captions import Caption, make_caption
-from .checks import check_caption_length, check_label_count, check_places
+from .checks import check_caption_length, check_decoder, check_label_count, check_places
 from .label_logits import TOKEN_REDUCE, label_logits, mean_cosines, tokens_by_label
 from .predictions import LabelBoxes, image_boxes, region_embeddings, split_bank
 from .text_bank import encode_bank
@@ -66,6 +66,7 @@ class GroundingDINODetector(BaseDetector, GroundingDINO):
         denoising: bool = True,
         **kwargs,
     ) -> None:
+        check_decoder()
         if language_model.get("type") in ("BertModel", "mmdet.BertModel"):
             language_model = {**language_model, "type": "BertTextModel"}
         super().__init__(language_model, *args, **kwargs)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from negas.embeddings.text import PHRASES, encode_labels, in_parts
 from negas.models.attention_maps import ID, NEGATIVE, Branch
-from negas.models.base import BaseDetector
+from negas.models.base import BaseDetector, untraced
 from negas.models.freeze import merge_norms_in_eval
 from negas.models.unknown import Cells
 
@@ -181,7 +181,7 @@ class YOLOWorldDetector(BaseDetector, YOLODetector):
 
     def _forward(self, batch_inputs: Tensor, batch_data_samples: SampleList | None = None) -> tuple:
         """Raw outputs: logits [B, N, K] and distances per level."""
-        text_feats = self.id_text_feats()[None]
+        text_feats = untraced(self.id_text_feats)[None]
         feats = self.neck(self.image_feats(batch_inputs), text_feats)
         distances, _ = self.bbox_head.head_module.regress(feats)
         return self.bbox_head.logits(feats, text_feats), distances
