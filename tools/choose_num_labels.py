@@ -17,7 +17,11 @@ def main() -> int:
     """Choose, print, write."""
     from pathlib import Path
 
-    from negas.evaluation.num_labels_run import NumLabelsOptions, choose_num_labels, chosen_bank
+    from negas.evaluation.num_labels.from_run import (
+        NumLabelsOptions,
+        choose_num_labels,
+        chosen_bank,
+    )
     from negas.files import check_file
     from negas.labels import NegativeLabelBank
     from negas.reports.num_labels import print_outcome

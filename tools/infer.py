@@ -46,7 +46,7 @@ class InferOptions(LabelOptions, VocabularyOptions):
     )
     label_studio: str | None = option(
         None,
-        const=LOCAL_FILES,
+        alone=LOCAL_FILES,
         help="also write label_studio.json: tasks in which the unknown boxes are to be named; "
         "PREFIX before a file's path makes its address there (default: Label Studio's local files)",
         metavar="PREFIX",

@@ -8,7 +8,7 @@ dataset_type=fiftyone.types.FiftyOneDataset)`` loads the folder.
 import sys
 from dataclasses import dataclass
 
-from negas.cli import annotation_files, user_errors
+from negas.cli import files_by_set, user_errors
 from negas.options import Options, option
 
 
@@ -37,7 +37,7 @@ def main() -> int:
     from negas.reports.fiftyone import export
 
     folder = check_folder(options.out, "--out")
-    annotations = annotation_files(options.ann)
+    annotations = files_by_set(options.ann)
     count = export(options.run, folder, options.score, annotations, options.ann_file)
     print(f"{count} pictures; load them with")
     print("  import fiftyone")

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from negas.evaluation.num_labels import METRICS, Curve
-from negas.evaluation.num_labels_run import Outcome
+from negas.evaluation.num_labels.choice import METRICS, Curve
+from negas.evaluation.num_labels.from_run import Outcome
 from negas.text import plain_console, shown_text
 
 from .columns import COLUMNS

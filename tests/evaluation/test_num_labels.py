@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from negas.evaluation.num_labels import (
+from negas.evaluation.num_labels.choice import (
     Curve,
     choose,
     held_out_curve,

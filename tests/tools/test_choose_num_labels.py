@@ -9,7 +9,7 @@ import torch
 from transformers import AutoTokenizer, CLIPTextModelWithProjection
 
 from negas.embeddings.text import encode_labels
-from negas.evaluation.num_labels_run import load_validation
+from negas.evaluation.num_labels.from_run import load_validation
 from negas.files import write_json
 from negas.labels import NegativeLabelBank
 from negas.metrics import ood_metrics, select_samples

@@ -1,6 +1,6 @@
 """The choice of the number of labels as a command: from a test run and a bank to files.
 
-The reasoning stands in :mod:`.num_labels`. Shapes: K ID labels, B labels of the bank, D text
+The reasoning stands in :mod:`.choice`. Shapes: K ID labels, B labels of the bank, D text
 channels of the detector, E of another encoder.
 """
 
@@ -26,7 +26,10 @@ from negas.records import ID_VAL, VALIDATION_SETS, BoxRecords
 from negas.scores import get_score
 from negas.visualization.label_curve import Line, plot_label_curves
 
-from .num_labels import (
+from ..recorded import Recorded
+from ..result_files import TEXT_FEATS_FILE, read_feats, read_set, records_folder, unfinished
+from ..rows import NamedScore, Scoring, name_scores, parse_value, run_rows
+from .choice import (
     METRICS,
     ORDERS,
     Choice,
@@ -37,9 +40,6 @@ from .num_labels import (
     label_orders,
     make_folds,
 )
-from .recorded import Recorded
-from .result_files import TEXT_FEATS_FILE, read_feats, read_set, records_folder, unfinished
-from .rows import NamedScore, Scoring, name_scores, parse_value, run_rows
 
 DEFAULT_MS = (5, 10, 20, 30, 50, 100, 200)
 

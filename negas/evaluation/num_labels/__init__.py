@@ -1,0 +1,1 @@
+"""The number of negative labels, chosen without OOD data."""
