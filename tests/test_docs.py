@@ -4,6 +4,7 @@ import io
 import re
 import runpy
 import shlex
+import subprocess
 import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -158,8 +159,23 @@ def test_the_example_of_a_score_works():
 
 
 def test_the_example_of_a_further_set_can_be_read(tmp_path):
-    text = example("_base_").replace("./voc.py", f"{ROOT}/configs/_base_/datasets/voc.py")
+    text = example('_base_ = "./voc').replace("./voc.py", f"{ROOT}/configs/_base_/datasets/voc.py")
     (tmp_path / "mine.py").write_text(text)
     found = Config.fromfile(tmp_path / "mine.py").test_cfg.ood_dataloaders
     assert list(found) == ["coco", "openimages", "lvis"]
     assert found.lvis.dataset.pipeline == found.coco.dataset.pipeline
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path / "site"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    api = (tmp_path / "site/docs/api.html").read_text(encoding="utf-8")
+    assert "negas.labels.bank.NegativeLabelBank" in api and "negas.metrics.roc.ood_metrics" in api
+    assert (tmp_path / "site/index.html").is_file() and (tmp_path / "site/results").is_dir()

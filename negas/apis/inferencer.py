@@ -93,7 +93,8 @@ class Inferencer(DetInferencer):
     Unknown objects, which a word of a vocabulary names better than every ID name, come beside them.
 
     >>> inferencer = Inferencer(config, checkpoint)  # doctest: +SKIP
-    >>> inferencer("street.jpg", out_dir="out")["predictions"][0].known  # doctest: +SKIP
+    >>> (results,) = inferencer("street.jpg", out_dir="out")["predictions"]  # doctest: +SKIP
+    >>> results.known  # doctest: +SKIP
 
     Args:
         model: config file, or a config.

@@ -1,4 +1,4 @@
-"""The README's config for one's own project: nothing of VOC is left in what it reads."""
+"""The documented config for one's own project: nothing of VOC is left in what it reads."""
 
 import re
 
@@ -25,8 +25,10 @@ YOLO_WORLD = "negas_yolo-world-v2-s_8xb20-30e_voc.py"
 
 @pytest.mark.parametrize("base", [YOLO_WORLD, "negas_grounding-dino-swin-t_8xb2-20e_voc.py"])
 def test_own_project(tmp_path, base):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
-    (text,) = [block for block in blocks if block.startswith("_base_")]
+    blocks = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs/extending.md").read_text(), flags=re.S
+    )
+    text = next(block for block in blocks if block.startswith("_base_"))
     config = tmp_path / "mine.py"
     assert YOLO_WORLD in text
     config.write_text(text.replace("/path/to/negas", str(ROOT)).replace(YOLO_WORLD, base))
