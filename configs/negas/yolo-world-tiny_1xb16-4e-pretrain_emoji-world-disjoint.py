@@ -26,7 +26,6 @@ train_dataloader = dict(
             "fxemoji",
             "streamline-emojis",
         ),
-        photometry="wide",
         seed=1,  # other scenes than the shipped weights'
         pipeline=train_pipeline,
     ),

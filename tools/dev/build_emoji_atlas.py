@@ -39,6 +39,8 @@ class AtlasOptions(Options):
     quality: int = option(92, help="of WebP", ge=1, le=100)
 
 
+# Where a package names the licence of the code, and the artwork has another (see NOTICE.md).
+ARTWORK = {"fxemoji": "CC-BY-4.0"}
 AGAIN = "give unpacked @iconify-json packages"
 
 
@@ -142,7 +144,7 @@ def main() -> None:
             sheet.save(partial, "WEBP", quality=args.quality, method=6)
         index["styles"][style] = {
             "file": name,
-            "licence": info["license"]["spdx"],
+            "licence": ARTWORK.get(style, info["license"]["spdx"]),
             "package": f"@iconify-json/{style}@{version}",
             "glyphs": {glyph: number for number, glyph in enumerate(tiles)},
         }
