@@ -135,6 +135,8 @@ def main() -> None:
         others = {} if style in tables else names
         own_names = {**icon_names_of(package), **tables.get(style, {})}
         tiles = render_style(package, sorted(class_of), own_names, others)
+        if not tiles:
+            raise ValueError(f"{package} has none of the classes' glyphs: is it an emoji package?")
         rows = -(-len(tiles) // COLUMNS)
         sheet = Image.new("RGBA", (COLUMNS * TILE, rows * TILE))
         for number, tile in enumerate(tiles.values()):
