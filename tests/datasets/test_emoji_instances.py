@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from mmengine.config import Config
 
 from negas.datasets.emoji_world import scenes
 from negas.datasets.emoji_world.atlas import Atlas
@@ -157,6 +158,31 @@ def test_pre_training_can_draw_its_classes_without_the_held_out_styles():
     assert set(vocabulary(CLASSES)) <= drawable
     counts = {style: sum(style in seen.styles_of(g) for g in GROUP) for style in MORE_SEEN_STYLES}
     assert min(counts.values()) > 190
+
+
+@pytest.mark.parametrize("name", ["yolo-world-tiny_1xb16", "grounding-dino-tiny_1xb6"])
+def test_pre_training_sees_no_held_out_style(name):
+    cfg = Config.fromfile(f"configs/negas/{name}-4e-pretrain_emoji-world-disjoint.py")
+    assert tuple(cfg.train_dataloader.dataset.styles) == MORE_SEEN_STYLES
+    watched = [(part.data_root, part.ann_file) for part in cfg.val_dataloader.dataset.datasets]
+    assert watched == [
+        ("data/emoji_world/scenes_disjoint/", f"annotations/{split}.json")
+        for split in ("id_val_seen", "id_val")
+    ]
+    assert [metric.ann_file for metric in cfg.val_evaluator.metrics] == [
+        root + ann_file for root, ann_file in watched
+    ]
+    iterations = cfg.train_dataloader.sampler.epoch_length / cfg.train_dataloader.batch_size
+    assert cfg.param_scheduler[-1].end == iterations * cfg.train_cfg.max_epochs
+    assert cfg.load_from.startswith("data/emoji_world/")
+
+
+def test_no_set_of_the_disjoint_configs_is_of_the_other_world():
+    cfg = Config.fromfile("configs/_base_/datasets/emoji_world_disjoint.py")
+    shared = Config.fromfile("configs/_base_/datasets/emoji_world.py")
+    text, other = str(cfg.to_dict()), str(shared.to_dict())
+    moved = other.replace("emoji_world/scenes/", "emoji_world/scenes_disjoint/")
+    assert text == moved and "emoji_world/scenes/" not in text
 
 
 def test_errors_name_the_file(tmp_path):
