@@ -3,6 +3,7 @@
 Example:
     python tools/make_emoji_world.py
     python tools/make_emoji_world.py --splits id_val near_ood --num 50 --out /tmp/scenes
+    python tools/make_emoji_world.py --no-shared-instances
 """
 
 import sys
@@ -14,7 +15,7 @@ from negas.cli import user_errors
 # isort: split
 from tqdm import tqdm
 
-from negas.datasets.emoji_world.splits import SPLITS, SplitWriter
+from negas.datasets.emoji_world.splits import SPLITS, SplitWriter, splits
 from negas.datasets.emoji_world.store import ensure_split
 from negas.files import check_folder
 from negas.options import Options, option
@@ -25,7 +26,13 @@ class WorldOptions(Options):
     """Make, check or repair EmojiWorld's splits."""
 
     data: str = option("data/emoji_world", help="folder of the glyphs", metavar="DIR")
-    out: str | None = option(None, help="default: <data>/scenes", metavar="DIR", output=True)
+    shared_instances: bool = option(True, help="ID sets to fit and to test on share glyphs")
+    out: str | None = option(
+        None,
+        help="default: <data>/scenes, <data>/scenes_disjoint without shared instances",
+        metavar="DIR",
+        output=True,
+    )
     splits: tuple[str, ...] = option(tuple(SPLITS), help="which", choices=tuple(SPLITS))
     num: int | None = option(None, help="at most this many images per split", ge=1)
     seed: int = option(0, help="of the whole benchmark", ge=0)
@@ -35,10 +42,10 @@ class WorldOptions(Options):
 def main() -> int:
     options = WorldOptions.parse()
     data = Path(options.data)
-    writers = [
-        SplitWriter(SPLITS[name], data, options.num, options.seed) for name in options.splits
-    ]
-    out = check_folder(options.out or data / "scenes", "--out")
+    world = splits(options.shared_instances)
+    writers = [SplitWriter(world[name], data, options.num, options.seed) for name in options.splits]
+    default = data / ("scenes" if options.shared_instances else "scenes_disjoint")
+    out = check_folder(options.out or default, "--out")
     done: dict[str, list[str]] = {}
     with tqdm(total=sum(writer.num for writer in writers), unit="img") as bar:
         for writer in writers:

@@ -90,8 +90,8 @@ def test_errors_name_the_file_and_the_remedy(tmp_path):
         load_classes(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"atlas\.json: there is no such file"):
         Atlas(tmp_path, SEEN_STYLES)
-    with pytest.raises(KeyError, match="openmoji.*it has emojione, fluent-emoji-flat"):
-        Atlas("data/emoji_world", ["openmoji"])
+    with pytest.raises(KeyError, match="blobs.*it has emojione, emojione-v1, fluent-emoji,"):
+        Atlas("data/emoji_world", ["blobs"])
     with pytest.raises(ValueError, match="styles is empty"):
         Atlas("data/emoji_world", [])
     (tmp_path / "classes.json").write_text("{}")

@@ -4,6 +4,8 @@ Example:
     npm pack @iconify-json/noto          # once per package, unpack each .tgz
     python tools/dev/build_emoji_atlas.py --packages noto/package twemoji/package ...
 
+Icons are found by code point where a package maps them (chars.json), otherwise by the names that
+other packages (`--names-from`) or tools/dev/emoji_icon_names.json give the code point.
 Needs `resvg-py` (pip), which renders SVG without system libraries. See data/emoji_world/README.md.
 """
 
@@ -11,6 +13,7 @@ import base64
 import io
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,10 +31,16 @@ class AtlasOptions(Options):
     """Rasterise the glyphs of EmojiWorld into one WebP atlas per style."""
 
     packages: tuple[Path, ...] = option(help="unpacked, one per style", metavar="DIR")
+    names_from: tuple[Path, ...] = option(
+        (), help="unpacked packages that only name icons", metavar="DIR"
+    )
+    index: str = option("atlas.json", help="file name of the index", metavar="FILE")
     out: Path = option(Path("data/emoji_world"), help="folder to write", output=True)
     quality: int = option(92, help="of WebP", ge=1, le=100)
 
 
+# Where a package names the licence of the code, and the artwork has another (see NOTICE.md).
+ARTWORK = {"fxemoji": "CC-BY-4.0"}
 AGAIN = "give unpacked @iconify-json packages"
 
 
@@ -40,16 +49,18 @@ def without_selector(code_points: str) -> str:
     return "-".join(part for part in code_points.lower().split("-") if part != "fe0f")
 
 
-def icon_names(packages: list[Path]) -> dict[str, str]:
-    """Map code points to icon names, from the packages that say (older ones do not)."""
-    names: dict[str, str] = {}
+def icon_names(packages: Sequence[Path]) -> dict[str, list[str]]:
+    """Map code points to the names that the packages give them (older ones give none)."""
+    names: dict[str, list[str]] = {}
     for package in packages:
         for code_points, name in read_json(package / "chars.json", AGAIN).items():
-            names.setdefault(without_selector(code_points), name)
+            known = names.setdefault(without_selector(code_points), [])
+            if name not in known:
+                known.append(name)
     if not names:
         raise ValueError(
             "None of the packages maps code points to names (empty chars.json): "
-            "add @iconify-json/noto to --packages."
+            "add @iconify-json/noto to --packages or --names-from."
         )
     return names
 
@@ -91,14 +102,15 @@ def rasterise(svg: str) -> Image.Image:
 
 
 def render_style(
-    package: Path, glyphs: list[str], package_names: dict, names: dict
+    package: Path, glyphs: list[str], own_names: dict[str, str | None], names: dict[str, list[str]]
 ) -> dict[str, Image.Image]:
-    """Render every glyph that the package has."""
+    """Render every glyph that the package has; the own name None leaves one out."""
     icons = read_json(package / "icons.json", AGAIN)
     tiles = {}
     for glyph in glyphs:
-        name = package_names.get(glyph, names.get(glyph))
-        svg = find_svg(icons, name) if name else None
+        candidates = [own_names[glyph]] if glyph in own_names else names.get(glyph, [])
+        svgs = (find_svg(icons, name) for name in candidates if name)
+        svg = next(filter(None, svgs), None)
         tile = rasterise(svg) if svg else None
         if tile is not None and tile.getbbox() is not None:
             tiles[glyph] = tile
@@ -112,13 +124,19 @@ def main() -> None:
     args = AtlasOptions.parse()
     classes = read_json(args.out / "classes.json", AGAIN)["classes"]
     class_of = {glyph: entry["name"] for entry in classes for glyph in entry["glyphs"]}
-    names = icon_names(args.packages)
+    names = icon_names([*args.packages, *args.names_from])
+    tables = read_json(Path(__file__).with_name("emoji_icon_names.json"))
     index = {"tile": TILE, "columns": COLUMNS, "class_of": class_of, "styles": {}}
     for package in tqdm(args.packages, desc="styles"):
         info = read_json(package / "info.json", AGAIN)
         style = read_json(package / "package.json", AGAIN)["name"].split("/")[-1]
         version = read_json(package / "package.json", AGAIN)["version"]
-        tiles = render_style(package, sorted(class_of), icon_names_of(package), names)
+        # A style with a table of its own names icons in its own way: others' names would mislead.
+        others = {} if style in tables else names
+        own_names = {**icon_names_of(package), **tables.get(style, {})}
+        tiles = render_style(package, sorted(class_of), own_names, others)
+        if not tiles:
+            raise ValueError(f"{package} has none of the classes' glyphs: is it an emoji package?")
         rows = -(-len(tiles) // COLUMNS)
         sheet = Image.new("RGBA", (COLUMNS * TILE, rows * TILE))
         for number, tile in enumerate(tiles.values()):
@@ -128,13 +146,13 @@ def main() -> None:
             sheet.save(partial, "WEBP", quality=args.quality, method=6)
         index["styles"][style] = {
             "file": name,
-            "licence": info["license"]["spdx"],
+            "licence": ARTWORK.get(style, info["license"]["spdx"]),
             "package": f"@iconify-json/{style}@{version}",
             "glyphs": {glyph: number for number, glyph in enumerate(tiles)},
         }
         size = (args.out / name).stat().st_size
         print(f"{style}: {len(tiles)} of {len(class_of)} glyphs, {size / 1e6:.2f} MB")
-    write_text(args.out / "atlas.json", json.dumps(index, indent=0) + "\n")
+    write_text(args.out / args.index, json.dumps(index, indent=0) + "\n")
 
 
 def icon_names_of(package: Path) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Glyph tiles read from the WebP atlas: one image per style, one square tile per glyph."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import cv2
@@ -9,41 +9,56 @@ from PIL import Image
 
 from negas.files import read_json
 
+# The second holds the styles that only the world of disjoint instances uses.
+INDEXES = ("atlas.json", "atlas-more.json")
+Tile = tuple[str, str]  # style, glyph
+
 
 class Atlas:
     """Glyph tiles of some styles, as straight-alpha BGRA uint8 arrays.
 
     Args:
-        data_dir: folder with `atlas.json` and the WebP files.
+        data_dir: folder with the indexes (`INDEXES`, of which the second may be missing) and the
+            WebP files.
         styles: the styles to load.
+        without: tiles to leave out, as if the styles did not draw them.
 
     Raises:
         FileNotFoundError: the index or an image is missing.
-        KeyError: a style is not in the index.
-        ValueError: the index or an image is damaged.
+        KeyError: a style is in no index.
+        ValueError: an index or an image is damaged.
     """
 
-    def __init__(self, data_dir: str | Path, styles: Sequence[str]) -> None:
-        index_path = Path(data_dir) / "atlas.json"
-        index = read_json(index_path, "give the folder data/emoji_world of the repository")
-        try:
-            self.tile_size: int = index["tile"]
-            known = index["styles"]
-        except (KeyError, TypeError) as error:
-            raise ValueError(
-                f"{index_path} is not an atlas index ({error}): rebuild it with "
-                "tools/dev/build_emoji_atlas.py."
-            ) from None
+    def __init__(
+        self, data_dir: str | Path, styles: Sequence[str], without: Collection[Tile] = ()
+    ) -> None:
         if not styles:
             raise ValueError("styles is empty: name at least one style of the atlas.")
-        self.styles = tuple(styles)
-        self._tiles: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
+        folder = Path(data_dir)
+        self.styles, self._without = tuple(styles), frozenset(without)
+        self._tiles: dict[Tile, tuple[np.ndarray, np.ndarray]] = {}
+        known: dict[str, tuple[dict, int]] = {}  # style to its entry and number of columns
+        for name in INDEXES:
+            if name != INDEXES[0] and not (folder / name).is_file():
+                continue
+            index = read_json(folder / name, "give the folder data/emoji_world of the repository")
+            try:
+                self.tile_size: int = index["tile"]
+                known |= {
+                    style: (entry, index["columns"]) for style, entry in index["styles"].items()
+                }
+            except (KeyError, TypeError, AttributeError) as error:
+                raise ValueError(
+                    f"{folder / name} is not an atlas index ({error}): rebuild it with "
+                    "tools/dev/build_emoji_atlas.py."
+                ) from None
         for style in self.styles:
             if style not in known:
                 raise KeyError(
-                    f"style {style!r} is not in {index_path}: it has {', '.join(sorted(known))}."
+                    f"style {style!r} is not in {folder / INDEXES[0]}: it has "
+                    f"{', '.join(sorted(known))}."
                 )
-            self._load(Path(data_dir), style, known[style], index["columns"])
+            self._load(folder, style, *known[style])
 
     def _load(self, data_dir: Path, style: str, entry: dict, columns: int) -> None:
         path = data_dir / entry["file"]
@@ -60,6 +75,8 @@ class Atlas:
         sheet = cv2.cvtColor(sheet, cv2.COLOR_RGBA2BGRA)
         side = self.tile_size
         for glyph, number in entry["glyphs"].items():
+            if (style, glyph) in self._without:
+                continue
             top, left = number // columns * side, number % columns * side
             tile = sheet[top : top + side, left : left + side]
             if tile.shape[:2] != (side, side):

@@ -1,7 +1,7 @@
 """The stored splits of EmojiWorld: what is in them, and their images and COCO annotations."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -10,9 +10,18 @@ import numpy as np
 
 from negas.coco_json import UNLABELLED
 
-from .atlas import Atlas
+from .atlas import INDEXES, Atlas, Tile
+from .instances import FILE, SIDES, tiles_of
 from .scenes import Scene, SceneComposer, scene_generator
-from .vocabulary import HELD_OUT_STYLES, SEEN_STYLES, EmojiClass, group_names, load_classes
+from .vocabulary import (
+    HELD_OUT_STYLES,
+    MORE_HELD_OUT_STYLES,
+    MORE_SEEN_STYLES,
+    SEEN_STYLES,
+    EmojiClass,
+    group_names,
+    load_classes,
+)
 
 PNG_LEVEL = 1  # zlib level: the grain hardly compresses, so more effort buys little
 ID_CATEGORIES = "id"
@@ -26,7 +35,8 @@ class Split:
 
     `key` makes its scenes differ from the others' (1 or more: a stream of pre-training scenes has
     none); `labelled` is `id`, `near`, `far` or `near_strict`; `unlabelled` is the (least, most)
-    number of distractors per scene, drawn from the "other" classes.
+    number of distractors per scene, drawn from the "other" classes. `side` (`fit` or `test`) leaves
+    the tiles of the other side out (see `instances`); None draws all tiles of the styles.
     """
 
     name: str
@@ -35,6 +45,7 @@ class Split:
     labelled: str
     unlabelled: tuple[int, int] = (0, 0)
     styles: tuple[str, ...] = HELD_OUT_STYLES
+    side: str | None = None
 
     @property
     def is_ood(self) -> bool:
@@ -56,6 +67,27 @@ SPLITS = {
         Split("id_val_clean", 9, 200, "id"),
     )
 }
+
+
+def splits(shared_instances: bool = True) -> dict[str, Split]:
+    """Splits by name, with the same classes and numbers of images in both worlds.
+
+    Args:
+        shared_instances: True gives `SPLITS`, where ID sets to fit on and to test on show the same
+            glyphs in one held-out style. False gives disjoint instances in three held-out styles:
+            no tile of an ID set to fit on, labelled or not, occurs in one to test on.
+    """
+    if shared_instances:
+        return SPLITS
+    disjoint = {}
+    for name, split in SPLITS.items():
+        if split.styles == SEEN_STYLES:
+            disjoint[name] = replace(split, styles=MORE_SEEN_STYLES)
+        else:
+            fit = not split.is_ood and not split.name.startswith("id_test")
+            side = SIDES[0] if fit else SIDES[1]
+            disjoint[name] = replace(split, styles=MORE_HELD_OUT_STYLES, side=side)
+    return disjoint
 
 
 def labelled_names(classes: tuple[EmojiClass, ...], labelled: str) -> list[str]:
@@ -80,16 +112,41 @@ class SplitWriter:
         self.num = split.num if num is None else min(num, split.num)
         self.classes = load_classes(data_dir)
         self.names = labelled_names(self.classes, split.labelled)
-        self.others = group_names(self.classes, "other")
 
     @cached_property
     def composer(self) -> SceneComposer:
         """The composer; reads the atlas on first use only."""
-        return SceneComposer(Atlas(self.data_dir, self.split.styles), self.classes)
+        return SceneComposer(Atlas(self.data_dir, self.split.styles, self.left_out), self.classes)
+
+    @cached_property
+    def others(self) -> list[str]:
+        """Classes of the distractors: a few have no tile on one of the sides."""
+        return self.composer.drawable(group_names(self.classes, "other"))
+
+    @property
+    def left_out(self) -> frozenset[Tile]:
+        """Tiles of the held-out styles that belong to the other side."""
+        if self.split.side is None:
+            return frozenset()
+        (other,) = set(SIDES) - {self.split.side}
+        return tiles_of(self.data_dir, other)
 
     def recipe(self) -> dict:
         """Everything that was chosen; a stored set with another recipe is out of date."""
-        return {"version": 3, "seed": self.seed, **asdict(self.split), "num": self.num}
+        chosen = {"version": 3, "seed": self.seed, **asdict(self.split), "num": self.num}
+        if self.split.side is None:
+            del chosen["side"]
+        return chosen
+
+    def sources(self) -> list[Path]:
+        """The files that the scenes are drawn from."""
+        names = ["classes.json", INDEXES[0]]
+        if set(self.split.styles) - set(SEEN_STYLES + HELD_OUT_STYLES):
+            names.append(INDEXES[1])
+        if self.split.side is not None:
+            names.append(FILE)
+        names += [f"atlas-{style}.webp" for style in self.split.styles]
+        return [self.data_dir / name for name in names]
 
     def scene(self, image_id: int) -> Scene:
         """Draw one scene; `image_id` starts at 1."""

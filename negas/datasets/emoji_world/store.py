@@ -95,10 +95,8 @@ def _repair(writer: SplitWriter, out: Path, files: dict[str, str], damaged: list
 def _recipe(writer: SplitWriter) -> dict:
     """Recipe plus the hash of the data it draws from, in the form JSON gives back."""
     digest = hashlib.sha256()
-    for path in [writer.data_dir / "classes.json", writer.data_dir / "atlas.json"]:
+    for path in writer.sources():
         digest.update(path.read_bytes())
-    for style in writer.split.styles:
-        digest.update((writer.data_dir / f"atlas-{style}.webp").read_bytes())
     return json.loads(json.dumps(writer.recipe() | {"source": digest.hexdigest()}))
 
 

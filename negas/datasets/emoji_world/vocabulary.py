@@ -9,6 +9,9 @@ GROUPS = ("id", "near", "far", "other")
 VARIANTS = ("standard", "strict")
 SEEN_STYLES = ("noto", "noto-v1", "twemoji", "emojione")
 HELD_OUT_STYLES = ("fluent-emoji-flat",)
+# The world of disjoint instances: more styles on both sides.
+MORE_SEEN_STYLES = (*SEEN_STYLES, "emojione-v1", "fxemoji", "streamline-emojis")
+MORE_HELD_OUT_STYLES = (*HELD_OUT_STYLES, "fluent-emoji", "openmoji")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import json
 import runpy
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -65,8 +66,37 @@ def test_glyphs_are_found_by_code_point_alias_and_name(tmp_path, build, capsys):
     assert index["styles"]["old"]["package"] == "@iconify-json/old@1.0.0"
 
 
+def test_names_of_other_packages_and_of_the_table(tmp_path, build):
+    """The package of fxemoji maps no code points: only the hand-written names find its icons."""
+    rows = [{"name": "square", "glyphs": ["1f7e5", "1f9f1"]}, {"name": "cat", "glyphs": ["1f408"]}]
+    (tmp_path / "classes.json").write_text(json.dumps({"classes": rows}))
+    names = package(tmp_path / "names", "noto", {"1f7e5": "red-square", "1f9f1": "no-such"})
+    other = package(tmp_path / "also", "twemoji", {"1f9f1": "red-square"})
+    old = package(tmp_path / "old", "old", {})
+    hand = package(tmp_path / "hand", "fxemoji", {})
+    icons = {"icons": {"red-square": {"body": SQUARE}, "catside": {"body": SQUARE}}}
+    (hand / "icons.json").write_text(json.dumps(icons))
+    out = build(old, hand, "--names-from", names, other, "--index", "atlas-more.json")
+    index = json.loads((out / "atlas-more.json").read_text())
+    assert sorted(index["styles"]["old"]["glyphs"]) == ["1f7e5", "1f9f1"]
+    assert index["styles"]["fxemoji"]["glyphs"] == {"1f408": 0}
+    assert index["styles"]["fxemoji"]["licence"] == "CC-BY-4.0"  # the artwork's, not the code's
+    assert not (out / "atlas.json").exists()
+
+
+def test_the_shipped_atlas_has_every_icon_of_the_table():
+    table = json.loads(Path("tools/dev/emoji_icon_names.json").read_text())
+    styles = json.loads(Path("data/emoji_world/atlas-more.json").read_text())["styles"]
+    for style, names in table.items():
+        wanted = {glyph for glyph, name in names.items() if name}
+        assert wanted <= set(styles[style]["glyphs"])
+        assert not (set(names) - wanted) & set(styles[style]["glyphs"])
+
+
 def test_errors_are_sentences(tmp_path, build):
     with pytest.raises(SystemExit, match=r"chars\.json: there is no such file; give unpacked"):
         build(tmp_path / "nowhere")
     with pytest.raises(SystemExit, match="add @iconify-json/noto"):
         build(package(tmp_path / "old", "old", {}))
+    with pytest.raises(SystemExit, match="none of the classes' glyphs"):
+        build(package(tmp_path / "other", "other", {"1f600": "red-square"}))

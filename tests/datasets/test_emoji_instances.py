@@ -1,0 +1,209 @@
+"""The world of disjoint instances: no tile on both sides, enough of each class, the command."""
+
+import json
+import runpy
+from collections import Counter
+from functools import cache
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+
+from negas.datasets.emoji_world import scenes
+from negas.datasets.emoji_world.atlas import Atlas
+from negas.datasets.emoji_world.instances import SIDES, tiles_of
+from negas.datasets.emoji_world.splits import SPLITS, SplitWriter, splits
+from negas.datasets.emoji_world.vocabulary import (
+    HELD_OUT_STYLES,
+    MORE_HELD_OUT_STYLES,
+    MORE_SEEN_STYLES,
+    SEEN_STYLES,
+    load_classes,
+    vocabulary,
+)
+from tests.helpers.commands import call_tool
+
+DATA = "data/emoji_world"
+CLASSES = load_classes()
+DISJOINT = splits(shared_instances=False)
+ON_FIT, ON_TEST = (tiles_of(DATA, side) for side in SIDES)
+GROUP = {glyph: entry.group for entry in CLASSES for glyph in entry.glyphs}
+
+
+@cache
+def writer(split: str) -> SplitWriter:
+    return SplitWriter(DISJOINT[split], DATA)
+
+
+def tiles_in(split: str) -> frozenset:
+    """Every tile that a split may show, on an object or in a background."""
+    atlas = writer(split).composer.atlas
+    return frozenset((style, g) for g in GROUP for style in atlas.styles_of(g))
+
+
+def test_shared_instances_stay_what_they_were():
+    assert splits() is SPLITS and set(DISJOINT) == set(SPLITS)
+    for name, split in SPLITS.items():
+        shared = SplitWriter(split, DATA)
+        assert shared.recipe().keys() == {
+            *("version", "seed", "num", "name", "key", "labelled", "unlabelled", "styles")
+        }
+        assert set(split.styles) <= {*SEEN_STYLES, *HELD_OUT_STYLES}
+        named = [path.name for path in shared.sources()]
+        assert named[:2] == ["classes.json", "atlas.json"] and len(named) == 2 + len(split.styles)
+        other = DISJOINT[name]
+        assert (other.num, other.labelled, other.unlabelled) == (
+            *(split.num, split.labelled, split.unlabelled),
+        )
+
+
+def test_no_tile_to_fit_on_occurs_in_a_test():
+    assert not ON_FIT & ON_TEST
+    fit = [name for name, split in DISJOINT.items() if split.side == "fit"]
+    assert sorted(fit) == ["id_train", "id_val", "id_val_clean"]
+    test = [name for name, split in DISJOINT.items() if split.side == "test"]
+    assert {DISJOINT[name].styles for name in (*fit, *test)} == {MORE_HELD_OUT_STYLES}
+    assert {*fit, *test} == set(DISJOINT) - {"id_val_seen"}
+    shown = {name: tiles_in(name) for name in ("id_train", "id_test", "near_ood")}
+    owned = {tile for tile in shown["id_train"] if GROUP[tile[1]] in ("id", "other")}
+    assert owned == ON_FIT  # the other tiles are of OOD classes, which no ID split draws
+    for name in ("id_test", "near_ood"):
+        assert not ON_FIT & shown[name] and ON_TEST <= shown[name]
+    assert DISJOINT["id_val_seen"].styles == MORE_SEEN_STYLES
+
+
+def test_scenes_are_drawn_from_their_own_side(monkeypatch):
+    drawn = []
+    draw = scenes.draw_glyph
+
+    def listening(atlas, style, glyph, *rest):
+        drawn.append((style, glyph))
+        return draw(atlas, style, glyph, *rest)
+
+    monkeypatch.setattr(scenes, "draw_glyph", listening)
+    for name, side in (("id_train", ON_FIT), ("id_test", ON_TEST)):
+        drawn.clear()
+        for image_id in range(1, 31):
+            writer(name).scene(image_id)
+        assert len(drawn) > 75 and set(drawn) <= side
+    drawn.clear()
+    for image_id in range(1, 11):
+        writer("near_ood").scene(image_id)
+    assert {GROUP[glyph] for _, glyph in drawn} == {"near"}
+    assert {style for style, _ in drawn} == set(MORE_HELD_OUT_STYLES)
+
+
+def test_counts_of_tiles():
+    held_out = Atlas(DATA, MORE_HELD_OUT_STYLES)
+    for entry in CLASSES:
+        tiles = {(style, g) for g in entry.glyphs for style in held_out.styles_of(g)}
+        if entry.group in ("near", "far"):
+            assert not tiles & (ON_FIT | ON_TEST)
+            continue
+        assert tiles <= ON_FIT | ON_TEST
+        if entry.group == "id":
+            assert tiles & ON_FIT and tiles & ON_TEST, entry.name
+    plants = Counter(side for side in (ON_FIT, ON_TEST) for _, glyph in side if glyph == "1fab4")
+    assert sorted(plants.values()) == [1, 2]  # one instance each: Fluent's in two looks, OpenMoji's
+    assert len(ON_FIT) > 450 and len(ON_TEST) > 450
+
+
+def test_near_duplicates_stay_on_one_side():
+    tool = runpy.run_path("tools/dev/split_emoji_instances.py")
+    atlas = Atlas(DATA, MORE_HELD_OUT_STYLES)
+    for entry in CLASSES:
+        if entry.group != "id":
+            continue
+        pictures = tool["pictures_of"](atlas, entry)
+        fit, test = (
+            {tile: pictures[tile] for tile in pictures if tile in side}
+            for side in (ON_FIT, ON_TEST)
+        )
+        for pixels, bits in tool["closest"](fit, test):
+            assert pixels > 0.13 and bits > 12, entry.name
+
+
+def test_distances_by_hand():
+    tool = runpy.run_path("tools/dev/split_emoji_instances.py")
+    tile = np.zeros((64, 64, 4), np.uint8)
+    tile[10:40, 20:60] = (0, 0, 255, 255)
+    tile[10:20, 20:30] = (255, 255, 255, 255)
+    moved = np.roll(tile, (7, -9), (0, 1))
+    picture = tool["thumbnail"](tile)
+    assert picture.shape == (32, 32, 3) and picture[0, 0].tolist() == [127, 127, 127]
+    assert tool["distance"](picture, tool["thumbnail"](moved)) == (0.0, 0)
+    mirrored = tool["thumbnail"](np.ascontiguousarray(tile[:, ::-1]))
+    assert tool["distance"](picture, mirrored)[0] < 0.01
+    assert tool["distance"](picture, np.zeros_like(picture))[0] > 0.3
+
+
+def test_dividing_by_hand():
+    tool = runpy.run_path("tools/dev/split_emoji_instances.py")
+    groups = [[("openmoji", "a")], [("fluent-emoji", "a"), ("fluent-emoji-flat", "a")]]
+    balance = Counter()
+    first = tool["divide"](groups, balance)
+    assert list(map(len, first.values())) == [1, 1]
+    second = tool["divide"](groups, balance)  # the other way round: families stay balanced
+    assert first["fit"][0][0][0] != second["fit"][0][0][0]
+    assert set(balance.values()) == {1}
+    assert [len(groups) for groups in tool["divide"](groups[:1], balance).values()] in (
+        *([1, 0], [0, 1]),
+    )
+
+
+def test_pre_training_can_draw_its_classes_without_the_held_out_styles():
+    seen = Atlas(DATA, MORE_SEEN_STYLES)
+    assert not set(MORE_SEEN_STYLES) & set(MORE_HELD_OUT_STYLES)
+    drawable = {e.name for e in CLASSES if any(seen.styles_of(glyph) for glyph in e.glyphs)}
+    assert set(vocabulary(CLASSES)) <= drawable
+    counts = {style: sum(style in seen.styles_of(g) for g in GROUP) for style in MORE_SEEN_STYLES}
+    assert min(counts.values()) > 190
+
+
+@pytest.mark.parametrize("name", ["yolo-world-tiny_1xb16", "grounding-dino-tiny_1xb6"])
+def test_pre_training_sees_no_held_out_style(name):
+    cfg = Config.fromfile(f"configs/negas/{name}-4e-pretrain_emoji-world-disjoint.py")
+    assert tuple(cfg.train_dataloader.dataset.styles) == MORE_SEEN_STYLES
+    watched = [(part.data_root, part.ann_file) for part in cfg.val_dataloader.dataset.datasets]
+    assert watched == [
+        ("data/emoji_world/scenes_disjoint/", f"annotations/{split}.json")
+        for split in ("id_val_seen", "id_val")
+    ]
+    assert [metric.ann_file for metric in cfg.val_evaluator.metrics] == [
+        root + ann_file for root, ann_file in watched
+    ]
+    iterations = cfg.train_dataloader.sampler.epoch_length / cfg.train_dataloader.batch_size
+    assert cfg.param_scheduler[-1].end == iterations * cfg.train_cfg.max_epochs
+    assert cfg.load_from.startswith("data/emoji_world/")
+
+
+def test_no_set_of_the_disjoint_configs_is_of_the_other_world():
+    cfg = Config.fromfile("configs/_base_/datasets/emoji_world_disjoint.py")
+    shared = Config.fromfile("configs/_base_/datasets/emoji_world.py")
+    text, other = str(cfg.to_dict()), str(shared.to_dict())
+    moved = other.replace("emoji_world/scenes/", "emoji_world/scenes_disjoint/")
+    assert text == moved and "emoji_world/scenes/" not in text
+
+
+def test_errors_name_the_file(tmp_path):
+    with pytest.raises(ValueError, match="fit, test"):
+        tiles_of(DATA, "train")
+    with pytest.raises(FileNotFoundError, match=r"instances\.json: there is no such file"):
+        tiles_of(tmp_path, "fit")
+    (tmp_path / "instances.json").write_text('{"fit": ["1f600"]}')
+    with pytest.raises(ValueError, match="no list of instances"):
+        tiles_of(tmp_path, "fit")
+
+
+def test_the_command_makes_the_variant(tmp_path, capsys):
+    arguments = ["--no-shared-instances", "--num", "2", "--splits", "id_val", "near_ood"]
+    call_tool("make_emoji_world", *arguments, "--out", tmp_path)
+    assert "made: id_val, near_ood" in capsys.readouterr().out
+    recipe = json.loads((tmp_path / "manifest/id_val.json").read_text())["recipe"]
+    assert recipe["side"] == "fit" and recipe["styles"] == list(MORE_HELD_OUT_STYLES)
+    before = (tmp_path / "id_val/000001.png").read_bytes()
+    call_tool("make_emoji_world", *arguments, "--out", tmp_path)
+    assert "intact: id_val, near_ood" in capsys.readouterr().out
+    call_tool("make_emoji_world", *arguments[1:], "--out", tmp_path)  # the other world
+    assert "made: id_val, near_ood" in capsys.readouterr().out
+    assert (tmp_path / "id_val/000001.png").read_bytes() != before
