@@ -13,7 +13,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 ROOT = Path(__file__).parents[1]
-TOOLS_OF_TESTS = ("work_dirs", "__pycache__", ".pytest_cache", ".ruff_cache", ".coverage")
+CACHES = ("__pycache__", ".pytest_cache", ".ruff_cache", ".hypothesis")
+TOOLS_OF_TESTS = ("work_dirs", ".coverage", *CACHES)
 
 
 @pytest.fixture(autouse=True, scope="session")

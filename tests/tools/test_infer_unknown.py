@@ -64,7 +64,7 @@ def test_the_flag_takes_no_picture_for_its_words(capsys):
 
 def test_objects_are_counted_and_written(infer, tmp_path, capsys):
     given = ("--unknown=common", "--unknown-thr", 0.1, "--score-thr", 0.9)
-    assert infer(*given, "--label-studio", "https://x.org/") == 0
+    assert infer(*given, "--label-studio=https://x.org/") == 0
     rows = json.loads((tmp_path / "out/predictions.json").read_text())["annotations"]
     found = [row for row in rows if row["label"] == "unknown"]
     out = capsys.readouterr().out

@@ -8,7 +8,7 @@ import pytest
 from negas.evaluation.recorded import Recorded
 from negas.evaluation.run_plots import plot_run
 from negas.evaluation.unknown.rows import unknown_section
-from negas.files import write_json
+from negas.files import file_sha256, write_json
 from negas.records import BoxRecords
 from tests.helpers.commands import call_tool
 from tests.helpers.fake_cells import run_with_cells
@@ -63,7 +63,11 @@ def test_scoring_again_draws_unknown_objects_from_the_cells(tmp_path):
     np.savez(records / "cells" / "text_feats.npz", vocabulary=made.word_feats)
     about = bare_results(made.records, 0.5, score="max_sigmoid")
     about["settings"]["scores"] = ["max_sigmoid"]
-    write_json(work_dir / "ood_results.json", about | dict(unknown=made.results["unknown"]))
+    about["unknown"] = made.results["unknown"]
+    about["files"] = {
+        file.relative_to(records).as_posix(): file_sha256(file) for file in records.rglob("*.npz")
+    }
+    write_json(work_dir / "ood_results.json", about)
     files = [f"{name}={tmp_path / name}.json" for name in made.truths]
     out = tmp_path / "out"
     how = ["--scores", "max_sigmoid", "--bootstrap", "0", "--rotations", "0"]
