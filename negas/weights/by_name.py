@@ -24,7 +24,7 @@ def local_weights(checkpoint: str | os.PathLike) -> str:
         ValueError, OSError: see :func:`~negas.weights.download.download`.
     """
     found = released(checkpoint)
-    if found is None or os.path.exists(checkpoint):
+    if found is None or os.path.isfile(checkpoint):
         return os.fspath(checkpoint)
     path = Path(FOLDER, found.file)
     if path.is_file():
