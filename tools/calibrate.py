@@ -16,6 +16,7 @@ from negas.apis.labels import LabelOptions
 from negas.files import check_file
 from negas.options import option, overwrite_option
 from negas.unknown.thresholds import GROUP, ThresholdOptions
+from negas.weights.released import CHECKPOINT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,7 @@ class CalibrateOptions(LabelOptions):
     """Calibrate a detector on ID validation images."""
 
     config: str = option(help="config file", positional=True)
-    checkpoint: str = option(help="checkpoint file (.pth or .safetensors)", positional=True)
+    checkpoint: str = option(help=CHECKPOINT, positional=True)
     tpr: float = option(0.95, help="share of ID boxes to be known", gt=0, le=1)
     cut: float | None = option(None, help="fixed confidence cut (default: best F1)", ge=0, le=1)
     records: str | None = option(
@@ -69,12 +70,14 @@ def main() -> int:
     from negas.evaluation.unknown import threshold_lines
     from negas.experiments.preflight import check_checkpoint
     from negas.reports.few import FEW, widened
+    from negas.weights.by_name import local_weights
 
-    check_checkpoint(options.checkpoint)
+    checkpoint = local_weights(options.checkpoint)
+    check_checkpoint(checkpoint)
     labels = options.labels()
     given = any(one is not None for one in labels.values())
     own = relabelled(cfg.model, **labels) if given else None
-    path = Path(options.out) if options.out else default_path(options.checkpoint, own)
+    path = Path(options.out) if options.out else default_path(checkpoint, own)
     # what is wrong with it shows before the detector runs
     check_file(path, "--out", ('"cut"', '"wanted_tpr"'), options.overwrite)
     if options.ann_file:
@@ -83,7 +86,7 @@ def main() -> int:
         seek_unknown(cfg, None if options.unknown == "none" else options.unknown)
     fitted = calibrate(
         cfg,
-        options.checkpoint,
+        checkpoint,
         options.tpr,
         options.cut,
         options.records,

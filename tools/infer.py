@@ -16,6 +16,7 @@ from negas.apis.labels import LabelOptions, VocabularyOptions
 from negas.files import check_folder, write_json
 from negas.options import option
 from negas.predictions.label_studio import LOCAL_FILES
+from negas.weights.released import CHECKPOINT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class InferOptions(LabelOptions, VocabularyOptions):
         positional=True,
     )
     config: str = option(help="config file", positional=True)
-    checkpoint: str = option(help="checkpoint file (.pth or .safetensors)", positional=True)
+    checkpoint: str = option(help=CHECKPOINT, positional=True)
     out_dir: str = option("work_dirs/infer", help="where to put the results", output=True)
     resume: bool = option(
         False, help="go on with <out-dir>/predictions.jsonl, which a run that was stopped has left"

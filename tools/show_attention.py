@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from negas.cli import add_config_options, load_config, user_errors
 from negas.command_line import CommandLine
 from negas.options import option
+from negas.weights.released import CHECKPOINT
 
 
 @user_errors
@@ -22,7 +23,7 @@ def main() -> int:
         """Draw text-guided attention as heat maps."""
 
         config: str = option(help="config file", positional=True)
-        checkpoint: str = option(help="checkpoint file (.pth or .safetensors)", positional=True)
+        checkpoint: str = option(help=CHECKPOINT, positional=True)
         images: tuple[str, ...] = option(
             help="image files, or one folder", metavar="IMAGE", positional=True
         )

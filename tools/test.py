@@ -6,12 +6,14 @@ import sys
 
 from negas.cli import add_config_options, load_config, prepare_work_dir, user_errors
 from negas.files import protect
+from negas.weights.by_name import local_weights
+from negas.weights.released import CHECKPOINT
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Test a detector on the ID set and the OOD sets")
     parser.add_argument("config", help="config file")
-    parser.add_argument("checkpoint", help="checkpoint file (.pth or .safetensors)")
+    parser.add_argument("checkpoint", help=CHECKPOINT)
     parser.add_argument("--work-dir", help="where to put results, records and plots")
     parser.add_argument("--show", action="store_true", help="show ID detections in a window")
     parser.add_argument(
@@ -73,6 +75,7 @@ def print_numbers(work_dir: str) -> None:
 def main() -> int:
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options, args.launcher)
+    args.checkpoint = local_weights(args.checkpoint)
     protect(args.checkpoint)
     if args.preset:
         add_presets(cfg, args.preset)

@@ -41,6 +41,7 @@ from negas.predictions import Results
 from negas.predictions.file import PredictionsFile
 from negas.text import shown
 from negas.visualization.visualizer import VerdictVisualizer
+from negas.weights.by_name import local_weights, named_detector
 
 from .calibration import Calibration, default_path, identity, scored, words_digest
 from .inputs import Input, Picture, Pictures
@@ -97,8 +98,10 @@ class Inferencer(DetInferencer):
     >>> results.known  # doctest: +SKIP
 
     Args:
-        model: config file, or a config.
-        weights: checkpoint (``.pth`` or ``.safetensors``).
+        model: config file, or a config; alone the name of a released detector, see
+            ``tools/download.py --list``.
+        weights: checkpoint (``.pth`` or ``.safetensors``), or the name of released weights: they
+            are fetched into ``checkpoints/`` if they are not there, and that is said.
         device: e.g. ``cuda:0``; ``None``: an accelerator if there is one.
         classes: ID names in place of the config's, or a file of them.
         negatives: negative words in place of the config's, a text file of them, or a bank
@@ -116,6 +119,7 @@ class Inferencer(DetInferencer):
 
     Raises:
         FileNotFoundError: config, checkpoint, bank, vocabulary or calibration do not exist.
+        ConnectionError: released weights cannot be fetched.
         ValueError: labels are not sound, the calibration was fitted for another detector, config
             or device cannot be used, or unknown objects were asked for and cannot be found: no
             threshold, a vocabulary that is unreadable or names ID classes only.
@@ -125,7 +129,7 @@ class Inferencer(DetInferencer):
     def __init__(
         self,
         model: str | os.PathLike | Config,
-        weights: str | os.PathLike,
+        weights: str | os.PathLike | None = None,
         device: str | None = None,
         classes: Sequence[str] | str | None = None,
         negatives: Sequence[str] | str | None = None,
@@ -135,19 +139,22 @@ class Inferencer(DetInferencer):
         unknown: Wanted = None,
     ) -> None:
         given = isinstance(model, str | os.PathLike)
+        if weights is None:
+            if not given:
+                raise ValueError("weights are missing; give a checkpoint beside the config")
+            model, weights = named_detector(model)
+        weights = local_weights(weights)
         cfg = load_config(str(model)) if given else copy.deepcopy(model)
         check_config(cfg)
-        check_checkpoint(str(weights))
+        check_checkpoint(weights)
         check_test_pipeline(cfg)
         check_device(device)
         self._model_of_config, self._wanted = copy.deepcopy(cfg.model), unknown
-        self.weights = str(weights)
+        self.weights = weights
         self._told = False
         self._choice = choice = self._choose(cfg, classes, negatives, calibration)
         cfg.visualizer = dict(type=VerdictVisualizer)
-        super().__init__(
-            cfg, str(weights), device=device, palette=palette, show_progress=show_progress
-        )
+        super().__init__(cfg, weights, device=device, palette=palette, show_progress=show_progress)
         steps = cfg.test_dataloader.dataset.pipeline
         decoders = [step["imdecode_backend"] for step in steps if "imdecode_backend" in step]
         self.decoder: str | None = decoders[0] if decoders else None

@@ -25,11 +25,8 @@ import numpy as np
 import torch
 
 from negas.text import shown, shown_text
+from negas.weights.released import how_to_get
 
-WHERE_WEIGHTS = (
-    "correct the path, or take the file from where data/README.md says (section Weights: "
-    "addresses and checksums)"
-)
 TRUST_VARIABLE = "NEGAS_TRUST_CHECKPOINT"
 FILE, TRAINED = "negas.file", "negas.trained"  # keys of the state dict's metadata
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
@@ -60,7 +57,7 @@ def load_checkpoint(filename: str | os.PathLike, map_location: Any = None) -> di
     if path.is_dir():
         raise ValueError(f"checkpoint {str(path)!r} is a directory; name the file inside it")
     if not path.is_file():
-        raise FileNotFoundError(f"checkpoint {str(path)!r} does not exist; {WHERE_WEIGHTS}")
+        raise FileNotFoundError(f"checkpoint {str(path)!r} does not exist; {how_to_get(path)}")
     if path.stat().st_size == 0:
         raise ValueError(f"checkpoint {str(path)!r} is empty; copy or download it again")
     with path.open("rb") as file:

@@ -191,3 +191,11 @@ def encode_labels(
     inputs_embeds = None if prompt is None else prompt(input_ids, text_model)
     feats = encode_tokens(text_model, input_ids, mask, inputs_embeds)
     return torch.nn.functional.normalize(feats, dim=-1) if normalize else feats
+
+
+def encode_text(text_model: nn.Module, tokenizer, text: str) -> Tensor:
+    """The L2-normalised embedding [D] of one text that need be no name: ``" "`` is encoded, too."""
+    batch = tokenizer([text], return_tensors="pt")
+    device = text_model.get_input_embeddings().weight.device
+    ids, mask = batch["input_ids"].to(device), batch["attention_mask"].to(device)
+    return torch.nn.functional.normalize(encode_tokens(text_model, ids, mask)[0], dim=-1)

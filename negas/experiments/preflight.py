@@ -20,7 +20,6 @@ from mmengine.config import Config
 from mmengine.dist import all_gather_object
 from mmengine.logging import print_log
 
-from negas.compat.checkpoint import WHERE_WEIGHTS
 from negas.datasets.coco_check import OTHER_SIZE, WITHOUT_END, check_set
 from negas.files import read_json
 from negas.labels.bank import NegativeLabelBank
@@ -30,6 +29,7 @@ from negas.options import check_value
 from negas.records import check_set_names
 from negas.text import shown
 from negas.unknown import UnknownOptions
+from negas.weights.released import how_to_get
 
 
 def _loaders(cfg: Config, dataloaders: Sequence[str]) -> Iterator[tuple[str, str, dict]]:
@@ -314,7 +314,7 @@ def check_checkpoint(path: str) -> None:
         FileNotFoundError: if not.
     """
     if "://" not in path and not Path(path).is_file():
-        raise FileNotFoundError(f"checkpoint {path!r} does not exist; {WHERE_WEIGHTS}")
+        raise FileNotFoundError(f"checkpoint {path!r} does not exist; {how_to_get(path)}")
 
 
 def check_test_pipeline(cfg: Config) -> None:

@@ -13,10 +13,11 @@ from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
-from negas.compat.checkpoint import FILE, TRAINED, WHERE_WEIGHTS
+from negas.compat.checkpoint import FILE, TRAINED
 from negas.files import file_sha256
 from negas.labels.names import first_difference
 from negas.text import listed, shown, shown_text
+from negas.weights.released import how_to_get
 
 if TYPE_CHECKING:
     from .interface import OODDetector
@@ -175,7 +176,7 @@ def check_base(path: str | Path) -> bool:
     """
     remote = "://" in str(path)
     if not remote and not Path(path).is_file():
-        raise FileNotFoundError(f"base_checkpoint={str(path)!r} does not exist; {WHERE_WEIGHTS}")
+        raise FileNotFoundError(f"base_checkpoint={str(path)!r} does not exist; {how_to_get(path)}")
     return remote
 
 

@@ -14,6 +14,7 @@ from tests.helpers.yolo_world import ROOT
 # Grounding DINO's have tests of their own.
 CONFIGS = [p for p in sorted((ROOT / "configs/negas").glob("*.py")) if "yolo-world" in p.name]
 REAL = [p for p in CONFIGS if "yolo-world-v2" in p.name and "owodb" not in p.name]
+BLANK = [p for p in REAL if "v2.1" in p.name]
 SETS = ("voc", "bdd100k")
 TRAINED = [path for path in REAL if "8xb20" in path.name]
 BUILT_IN = [p for p in CONFIGS if p.stem.endswith("emoji-world")]
@@ -28,7 +29,28 @@ def test_the_main_comparison_is_complete():
     methods = [f"{method}_yolo-world-v2-{size}" for method in ("negas", "coop") for size in "smlx"]
     names = {f"{method}_8xb20-30e" for method in methods}
     names |= {f"stock_yolo-world-v2-{size}" for size in "smlx"}
-    assert {path.stem for path in REAL} == {f"{n}_{data}" for n in names for data in SETS}
+    found = {path.stem for path in REAL if path not in BLANK}
+    assert found == {f"{n}_{data}" for n in names for data in SETS}
+
+
+@each(BLANK)
+def test_v2_1_is_v2_with_a_blank_text_at_its_image_size(path, read):
+    cfg = read(path)
+    size, _, side = path.stem.partition("v2.1-")[2].partition("_")[0].partition("-")
+    other = read(ROOT / f"configs/negas/stock_yolo-world-v2-{size}_voc.py")
+    assert cfg.model.background_text == " " and "background_text" not in other.model
+    assert cfg.model == other.model | {
+        key: cfg.model[key] for key in ("background_text", "base_checkpoint")
+    }
+    assert cfg.get("train_dataloader") is None
+    side = int(side or 640)
+    loaders = [cfg.val_dataloader, cfg.test_dataloader, *cfg.test_cfg.ood_dataloaders.values()]
+    for loader in loaders:
+        scales = [step.scale for step in loader.dataset.pipeline if "scale" in step]
+        assert [tuple(scale) for scale in scales] == [(side, side)] * 2
+        assert [step.type for step in loader.dataset.pipeline] == [
+            step.type for step in other.test_pipeline
+        ]
 
 
 def test_files_are_short_and_begin_with_what_they_are():

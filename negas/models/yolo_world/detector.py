@@ -15,11 +15,12 @@ from mmengine.structures import InstanceData
 from mmyolo.models.detectors import YOLODetector
 from torch import Tensor
 
-from negas.embeddings.text import PHRASES, encode_labels, in_parts
+from negas.embeddings.text import PHRASES, encode_labels, encode_text, in_parts
 from negas.models.attention_maps import ID, NEGATIVE, Branch
 from negas.models.base import BaseDetector, untraced
 from negas.models.freeze import merge_norms_in_eval
 from negas.models.unknown import Cells
+from negas.options import check_value
 
 from .attention import neck_layers
 
@@ -33,6 +34,10 @@ class YOLOWorldDetector(BaseDetector, YOLODetector):
 
     Args:
         template: phrase around a name for the text encoder.
+        background_text: a further text that guides the neck and is no class, for YOLO-World v2.1:
+            it was trained with texts padded by ``" "``, which take up background in the neck's
+            attention. A cell's logits against the classes do not depend on which other classes
+            there are, so no column of it is computed at all. ``None``: none.
         channels_last: memory format of images and convolution weights; faster on CPUs and on
             tensor cores.
         *args, **kwargs: of :class:`~negas.models.base.BaseDetector` (``class_names``,
@@ -44,9 +49,18 @@ class YOLOWorldDetector(BaseDetector, YOLODetector):
         share=0.2, id_weight=0.75, agreement_weight=18
     )
 
-    def __init__(self, *args, template: str = "{}", channels_last: bool = True, **kwargs) -> None:
+    def __init__(
+        self,
+        *args,
+        template: str = "{}",
+        background_text: str | None = None,
+        channels_last: bool = True,
+        **kwargs,
+    ) -> None:
         super().__init__(*args, use_syncbn=False, **kwargs)
         self.template = template
+        check_value("background_text", background_text, str | None)
+        self.background_text = background_text
         self._phrases: dict[str, Tensor] = {}
         if self.text_model is not None:  # frozen: each phrase is encoded once
             self.text_model.requires_grad_(False)
@@ -67,6 +81,24 @@ class YOLOWorldDetector(BaseDetector, YOLODetector):
         return ("backbone.text_model.",) if text_is_loaded else ()
 
     # --- texts --------------------------------------------------------------------------------
+    @property
+    def text_options(self) -> dict[str, object]:
+        """Options of texts and scores beside the template."""
+        text = self.background_text
+        return super().text_options | ({} if text is None else dict(background_text=text))
+
+    def guide(self, text_feats: Tensor) -> Tensor:
+        """What guides the neck of texts [(B,) K, D]: they and the background, [(B,) K(+1), D]."""
+        if self.background_text is None:
+            return text_feats
+        if self.background_text not in self._phrases:
+            text = self.text_model
+            with torch.no_grad(), torch.autocast(text_feats.device.type, enabled=False):
+                found = encode_text(text.model, text.tokenizer, self.background_text)
+            self._phrases[self.background_text] = found.cpu()
+        background = self._phrases[self.background_text].to(text_feats)
+        return torch.cat([text_feats, background.expand(*text_feats.shape[:-2], 1, -1)], -2)
+
     @property
     def text_model(self):
         """The text backbone (``None`` if the model was built without one)."""
@@ -110,8 +142,9 @@ class YOLOWorldDetector(BaseDetector, YOLODetector):
         """The neck runs once per branch: from its first layer on each has features of its own."""
         texts, neg_texts = self.text_feats()
         feats = self.image_feats(inputs)
-        layers = neck_layers(self.neck, feats, texts, inputs)
-        branches = [Branch(ID, tuple(self.class_names), layers)]
+        layers = neck_layers(self.neck, feats, self.guide(texts), inputs)
+        background = () if self.background_text is None else ("(background)",)
+        branches = [Branch(ID, (*self.class_names, *background), layers)]
         if neg_texts is not None:
             layers = neck_layers(self.neck, feats, neg_texts, inputs)
             branches.append(Branch(NEGATIVE, tuple(self.neg_labels), layers))
@@ -124,7 +157,7 @@ class YOLOWorldDetector(BaseDetector, YOLODetector):
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """Neck levels guided by ``class_names``."""
-        return self.neck(self.image_feats(batch_inputs), self.id_text_feats()[None])
+        return self.neck(self.image_feats(batch_inputs), self.guide(self.id_text_feats()[None]))
 
     def batch_text_feats(self, data_samples: SampleList) -> Tensor:
         """Text embeddings [1 or B, K, D] of a training batch."""
@@ -142,7 +175,7 @@ class YOLOWorldDetector(BaseDetector, YOLODetector):
     def loss(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> dict[str, Tensor]:
         """YOLO-World's losses."""
         text_feats = self.batch_text_feats(batch_data_samples)
-        feats = self.neck(self.image_feats(batch_inputs), text_feats)
+        feats = self.neck(self.image_feats(batch_inputs), self.guide(text_feats))
         gt = [sample.gt_instances for sample in batch_data_samples]
         return self.bbox_head.loss_by_texts(feats, text_feats, gt)[0]
 
@@ -151,7 +184,7 @@ class YOLOWorldDetector(BaseDetector, YOLODetector):
     ) -> SampleList:
         """Detections of ``class_names``; see :meth:`YOLOWorldHead.predict_by_texts`."""
         text_feats = self.id_text_feats()[None]
-        feats = self.neck(self.image_feats(batch_inputs), text_feats)
+        feats = self.neck(self.image_feats(batch_inputs), self.guide(text_feats))
         metas = [sample.metainfo for sample in batch_data_samples]
         results, cells = self.boxes_and_cells(feats, text_feats, metas, None, rescale)
         samples = self.add_pred_to_datasample(batch_data_samples, results)
@@ -182,6 +215,6 @@ class YOLOWorldDetector(BaseDetector, YOLODetector):
     def _forward(self, batch_inputs: Tensor, batch_data_samples: SampleList | None = None) -> tuple:
         """Raw outputs: logits [B, N, K] and distances per level."""
         text_feats = untraced(self.id_text_feats)[None]
-        feats = self.neck(self.image_feats(batch_inputs), text_feats)
+        feats = self.neck(self.image_feats(batch_inputs), untraced(lambda: self.guide(text_feats)))
         distances, _ = self.bbox_head.head_module.regress(feats)
         return self.bbox_head.logits(feats, text_feats), distances

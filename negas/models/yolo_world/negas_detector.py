@@ -111,13 +111,15 @@ class NegASYOLOWorldDetector(NegASParts, YOLOWorldDetector):
         id_text = feats[None, : len(self.class_names)]
         gt = [sample.gt_instances for sample in batch_data_samples]
         if not self.use_nega:
-            return self.bbox_head.loss_by_texts(self.neck(image_feats, id_text), id_text, gt)[0]
+            return self.bbox_head.loss_by_texts(
+                self.neck(image_feats, self.guide(id_text)), id_text, gt
+            )[0]
 
         neg_text = feats[None, len(self.class_names) :]
         if not self.guide_grad:
             neg_text = neg_text.detach()
         step = self.training_step()
-        id_feats, ood_feats = self.neck(image_feats, id_text, neg_text, step=step)
+        id_feats, ood_feats = self.neck(image_feats, self.guide(id_text), neg_text, step=step)
         losses, target = self.bbox_head.loss_by_texts(id_feats, id_text, gt)
         mask = self.background(
             [instances.bboxes for instances in gt],
@@ -136,7 +138,7 @@ class NegASYOLOWorldDetector(NegASParts, YOLOWorldDetector):
     ) -> SampleList:
         """Detections with ``id_scores`` (and ``known``); the OOD branch does not run."""
         id_text, neg_text = self.text_feats()
-        feats = self.neck(self.image_feats(batch_inputs), id_text[None])
+        feats = self.neck(self.image_feats(batch_inputs), self.guide(id_text[None]))
         metas = [sample.metainfo for sample in batch_data_samples]
         results, cells = self.boxes_and_cells(feats, id_text[None], metas, neg_text, rescale)
         samples = self.add_pred_to_datasample(batch_data_samples, self.add_scores(results))
