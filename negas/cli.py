@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from negas.command_line import CommandLine
-from negas.extras import missing_extra
+from negas.compat.extras import missing_extra
 from negas.files import check_folder, check_name, own_inputs, protect
 from negas.options import Options
 from negas.text import escaped, visible

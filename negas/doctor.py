@@ -1,4 +1,4 @@
-"""``python -m negas.doctor``: what is installed, what is stood in for, what is broken, the fix.
+"""``negas doctor``: what is installed, what is stood in for, what is broken, the fix.
 
 Looks at metadata first and imports only in child processes, so that a broken package cannot take
 the report down. Exit code 1 if something is broken.
@@ -6,7 +6,6 @@ the report down. Exit code 1 if something is broken.
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
 import shutil
@@ -17,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from negas.cli import stdout_is_closed
+from negas.command_line import CommandLine
 from negas.compat import versions
 from negas.compat.versions import Gate, exactly, installed
 from negas.text import plain_console
@@ -261,7 +261,7 @@ def print_table(findings: Iterable[Finding]) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m negas.doctor", description=__doc__)
+    parser = CommandLine(prog="negas doctor", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
     options = parser.parse_args(arguments)
     findings = examine()

@@ -1,4 +1,4 @@
-"""Fill a table of the paper: ``python tools/reproduce.py configs/tables/mask.yaml --data voc``.
+"""Fill a table of the paper: ``negas reproduce configs/tables/mask.yaml --data voc``.
 
 Trains and tests every row (what is finished is skipped, what was interrupted goes on), then prints
 ours beside the published numbers. ``--dry-run`` prints the plan and touches nothing.
