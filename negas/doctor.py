@@ -19,11 +19,15 @@ from negas.cli import stdout_is_closed
 from negas.command_line import CommandLine
 from negas.compat import versions
 from negas.compat.versions import Gate, exactly, installed
+from negas.shipped import HOME
 from negas.text import plain_console
 
 OK, STAND_IN, WARN, BROKEN = "ok", "stand-in", "warn", "broken"
 OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python",
           "opencv-contrib-python-headless")  # fmt: skip
+
+
+SCENES = Path("data/emoji_world")  # of the working directory: who has no clone draws them there
 
 
 @dataclass(frozen=True)
@@ -219,7 +223,7 @@ def check_emoji_world(folder: Path) -> list[Finding]:
         ("weights", "**/*.safetensors", "git checkout -- data/emoji_world"),
         ("scenes", "scenes/annotations/*.json", "python tools/make_emoji_world.py"),
     ):
-        hits = list(folder.glob(pattern))
+        hits = [*folder.glob(pattern)] or [*SCENES.glob(pattern)]
         count = f"{len(hits)} file{'s' if len(hits) != 1 else ''}"
         status = OK if hits else WARN
         findings.append(Finding(f"EmojiWorld {name}", status, count, "" if hits else fix))
@@ -227,8 +231,8 @@ def check_emoji_world(folder: Path) -> list[Finding]:
 
 
 def examine(root: Path | None = None) -> list[Finding]:
-    """All findings; ``root`` is the clone (default: the folder above the package)."""
-    root = root or Path(__file__).resolve().parents[1]
+    """All findings; ``root`` is the clone (default: what is shipped)."""
+    root = root or HOME
     findings = [check_python(), *map(check_gate, versions.REQUIRED)]
     findings += [check_cuda(), check_mmcv(), check_ops(), *map(check_gate, versions.MM)]
     findings += [check_mmyolo(), *check_forks()]

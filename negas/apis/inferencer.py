@@ -39,6 +39,7 @@ from negas.models.unknown import own_test_cfg
 from negas.options import check_number
 from negas.predictions import Results
 from negas.predictions.file import PredictionsFile
+from negas.shipped import BUILT_IN, find, point_at_shipped
 from negas.text import shown
 from negas.visualization.visualizer import VerdictVisualizer
 
@@ -77,6 +78,21 @@ def _log_unreadable(pictures: Pictures, told: int) -> int:
     return len(pictures.unreadable)
 
 
+def checkpoint_of(model: object, weights: str | os.PathLike | None) -> str:
+    """The checkpoint of a detector, or the built-in one.
+
+    Raises:
+        ValueError: none is given, and it has none.
+    """
+    if weights is not None:
+        return find(weights)
+    if isinstance(model, str) and model in BUILT_IN:
+        return find(BUILT_IN[model][1])
+    raise ValueError(
+        f"weights are missing: give a checkpoint; without one works {', '.join(BUILT_IN)}"
+    )
+
+
 def no_verdict(model: OODDetector) -> str:
     """Why boxes have no verdict and what to do, for people."""
     if model.postprocessor is None:
@@ -96,8 +112,9 @@ class Inferencer(DetInferencer):
     >>> inferencer("street.jpg", out_dir="out")["predictions"][0].known  # doctest: +SKIP
 
     Args:
-        model: config file, or a config.
-        weights: checkpoint (``.pth`` or ``.safetensors``).
+        model: config, its file, or the name of a shipped one; ``emoji-world``: the built-in
+            detector, which has weights.
+        weights: checkpoint (``.pth`` or ``.safetensors``); ``None``: the built-in ones.
         device: e.g. ``cuda:0``; ``None``: an accelerator if there is one.
         classes: ID names in place of the config's, or a file of them.
         negatives: negative words in place of the config's, a text file of them, or a bank
@@ -124,7 +141,7 @@ class Inferencer(DetInferencer):
     def __init__(
         self,
         model: str | os.PathLike | Config,
-        weights: str | os.PathLike,
+        weights: str | os.PathLike | None = None,
         device: str | None = None,
         classes: Sequence[str] | str | None = None,
         negatives: Sequence[str] | str | None = None,
@@ -135,18 +152,18 @@ class Inferencer(DetInferencer):
     ) -> None:
         given = isinstance(model, str | os.PathLike)
         cfg = load_config(str(model)) if given else copy.deepcopy(model)
+        point_at_shipped(cfg._cfg_dict)
         check_config(cfg)
-        check_checkpoint(str(weights))
+        weights = checkpoint_of(model, weights)
+        check_checkpoint(weights)
         check_test_pipeline(cfg)
         check_device(device)
         self._model_of_config, self._wanted = copy.deepcopy(cfg.model), unknown
-        self.weights = str(weights)
+        self.weights = weights
         self._told = False
         self._choice = choice = self._choose(cfg, classes, negatives, calibration)
         cfg.visualizer = dict(type=VerdictVisualizer)
-        super().__init__(
-            cfg, str(weights), device=device, palette=palette, show_progress=show_progress
-        )
+        super().__init__(cfg, weights, device=device, palette=palette, show_progress=show_progress)
         steps = cfg.test_dataloader.dataset.pipeline
         decoders = [step["imdecode_backend"] for step in steps if "imdecode_backend" in step]
         self.decoder: str | None = decoders[0] if decoders else None

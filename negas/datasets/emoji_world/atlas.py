@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from negas.files import read_json
+from negas.shipped import find
 
 
 class Atlas:
@@ -24,7 +25,7 @@ class Atlas:
     """
 
     def __init__(self, data_dir: str | Path, styles: Sequence[str]) -> None:
-        index_path = Path(data_dir) / "atlas.json"
+        index_path = Path(find(Path(data_dir) / "atlas.json"))
         index = read_json(index_path, "give the folder data/emoji_world of the repository")
         try:
             self.tile_size: int = index["tile"]
@@ -43,7 +44,7 @@ class Atlas:
                 raise KeyError(
                     f"style {style!r} is not in {index_path}: it has {', '.join(sorted(known))}."
                 )
-            self._load(Path(data_dir), style, known[style], index["columns"])
+            self._load(index_path.parent, style, known[style], index["columns"])
 
     def _load(self, data_dir: Path, style: str, entry: dict, columns: int) -> None:
         path = data_dir / entry["file"]
