@@ -27,7 +27,7 @@ OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python",
           "opencv-contrib-python-headless")  # fmt: skip
 
 
-SCENES = Path("data/emoji_world")  # of the working directory: who has no clone draws them there
+DRAWN = Path("data/emoji_world")  # scenes of who has no clone, in the working directory
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,9 @@ def check_emoji_world(folder: Path) -> list[Finding]:
         ("weights", "**/*.safetensors", "git checkout -- data/emoji_world"),
         ("scenes", "scenes/annotations/*.json", "python tools/make_emoji_world.py"),
     ):
-        hits = [*folder.glob(pattern)] or [*SCENES.glob(pattern)]
+        hits = [*folder.glob(pattern)]
+        if name == "scenes" and not hits:
+            hits = [*DRAWN.glob(pattern)]
         count = f"{len(hits)} file{'s' if len(hits) != 1 else ''}"
         status = OK if hits else WARN
         findings.append(Finding(f"EmojiWorld {name}", status, count, "" if hits else fix))
