@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: a file beside the package, read when Python starts.
+"""What pyproject.toml cannot say: files from beside the package go into the wheel.
 
 Metadata live in pyproject.toml.
 """
@@ -8,27 +8,50 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-STARTUP = "negas-startup.pth"  # see negas/compat/startup.py
+ROOT = Path(__file__).parent
+STARTUP = "negas-startup.pth"  # read when Python starts, see negas/compat/startup.py
+# What negas/shipped.py finds; the data folder of a clone also holds the user's own.
+SHIPPED = (
+    "configs/**/*",
+    "tools/*",
+    "data/labels/**/*",
+    "data/wordnet/*",
+    "data/emoji_world/*",
+    "data/emoji_world/tiny_*/*",
+    "data/*.csv",
+    "data/README.md",
+)
+LEFT_OUT = ("__pycache__", "render_results.py")  # the second reads results/, of a clone
 
 
-class WithStartup(build_py):
-    """The modules, and the file above them in site-packages."""
+def shipped() -> list[str]:
+    """Files of the clone that a wheel has in ``negas/.mim``."""
+    found = {path.relative_to(ROOT) for pattern in SHIPPED for path in ROOT.glob(pattern)}
+    kept = [path for path in found if not set(path.parts) & set(LEFT_OUT)]
+    return sorted(path.as_posix() for path in kept if (ROOT / path).is_file())
 
-    def _target(self):
+
+class WithFilesBeside(build_py):
+    """The modules, and the files above; an editable wheel finds them in the clone."""
+
+    def _files(self) -> dict[str, Path]:
         # An editable wheel is filled at the place that pip would install the modules to.
         if self.editable_mode:
-            return Path(self.get_finalized_command("install").install_purelib) / STARTUP
-        return Path(self.build_lib) / STARTUP
+            place = Path(self.get_finalized_command("install").install_purelib)
+            return {STARTUP: place / STARTUP}
+        place = Path(self.build_lib)
+        files = {name: place / "negas/.mim" / name for name in shipped()}
+        return {STARTUP: place / STARTUP, **files}
 
     def run(self):
         super().run()
-        target = self._target()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        self.copy_file(str(Path(__file__).parent / STARTUP), str(target), preserve_mode=0)
+        for name, target in self._files().items():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self.copy_file(str(ROOT / name), str(target), preserve_mode=0)
 
     def get_outputs(self, include_bytecode=1):
-        own = [] if self.editable_mode else [str(self._target())]
-        return super().get_outputs(include_bytecode) + own
+        own = [] if self.editable_mode else map(str, self._files().values())
+        return [*super().get_outputs(include_bytecode), *own]
 
 
-setup(cmdclass=dict(build_py=WithStartup))
+setup(cmdclass=dict(build_py=WithFilesBeside))

@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from negas.command_line import CommandLine
-from negas.extras import missing_extra
+from negas.compat.extras import missing_extra
 from negas.files import check_folder, check_name, own_inputs, protect
 from negas.options import Options
+from negas.shipped import find_config, point_at_shipped
 from negas.text import escaped, visible
 
 T = TypeVar("T", bound=Options)
@@ -317,14 +318,19 @@ def files_by_set(texts: Iterable[str], option: str = "--ann") -> dict[str, str]:
 def load_config(path: str, overrides: dict | None = None, launcher: str = "none"):
     """Read a config and apply overrides.
 
+    Args:
+        path: its file, or its name, see :mod:`negas.shipped`, where also paths in it are found that
+            are not there from the working directory.
+        overrides: as of ``--cfg-options``.
+        launcher: of the job.
+
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is not a valid config.
     """
     from mmengine.config import Config
 
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"config {path!r} does not exist; give the path of a config file")
+    path = find_config(path)
     try:
         cfg = Config.fromfile(path)
     except (ImportError, AssertionError) as error:
@@ -348,6 +354,7 @@ def load_config(path: str, overrides: dict | None = None, launcher: str = "none"
     if not isinstance(cfg.get("model"), dict) or "type" not in cfg.model:
         raise ValueError(f"config {path!r} has no model=dict(type=...); inherit one of configs/")
     cfg.launcher = launcher
+    point_at_shipped(cfg._cfg_dict)
     protect(path)
     _protect_named_in(cfg._cfg_dict, "")
     return cfg

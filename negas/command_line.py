@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import Action, ArgumentParser
 from collections.abc import Sequence
@@ -50,6 +51,14 @@ class CommandLine(ArgumentParser):
         usage = f"{flag}[={how['metavar']}]"
         how["help"] = f"{usage}: {how['help']}" if how.get("help") else usage
         return (group or self).add_argument(flag, **how)
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        """As argparse does; answers the shell that asks how the command's line may go on."""
+        if args is None and "_ARGCOMPLETE" in os.environ:
+            import argcomplete
+
+            argcomplete.autocomplete(self)
+        return super().parse_args(args, namespace)
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple:
         """As argparse does, with the values that were left out."""

@@ -1,4 +1,4 @@
-"""``python -m negas.doctor``: what is installed, what is stood in for, what is broken, the fix.
+"""``negas doctor``: what is installed, what is stood in for, what is broken, the fix.
 
 Looks at metadata first and imports only in child processes, so that a broken package cannot take
 the report down. Exit code 1 if something is broken.
@@ -6,7 +6,6 @@ the report down. Exit code 1 if something is broken.
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
 import shutil
@@ -17,13 +16,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from negas.cli import stdout_is_closed
+from negas.command_line import CommandLine
 from negas.compat import versions
 from negas.compat.versions import Gate, exactly, installed
+from negas.shipped import HOME
 from negas.text import plain_console
 
 OK, STAND_IN, WARN, BROKEN = "ok", "stand-in", "warn", "broken"
 OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python",
           "opencv-contrib-python-headless")  # fmt: skip
+
+
+DRAWN = Path("data/emoji_world")  # scenes of who has no clone, in the working directory
 
 
 @dataclass(frozen=True)
@@ -219,7 +223,9 @@ def check_emoji_world(folder: Path) -> list[Finding]:
         ("weights", "**/*.safetensors", "git checkout -- data/emoji_world"),
         ("scenes", "scenes/annotations/*.json", "python tools/make_emoji_world.py"),
     ):
-        hits = list(folder.glob(pattern))
+        hits = [*folder.glob(pattern)]
+        if name == "scenes" and not hits:
+            hits = [*DRAWN.glob(pattern)]
         count = f"{len(hits)} file{'s' if len(hits) != 1 else ''}"
         status = OK if hits else WARN
         findings.append(Finding(f"EmojiWorld {name}", status, count, "" if hits else fix))
@@ -227,8 +233,8 @@ def check_emoji_world(folder: Path) -> list[Finding]:
 
 
 def examine(root: Path | None = None) -> list[Finding]:
-    """All findings; ``root`` is the clone (default: the folder above the package)."""
-    root = root or Path(__file__).resolve().parents[1]
+    """All findings; ``root`` is the clone (default: what is shipped)."""
+    root = root or HOME
     findings = [check_python(), *map(check_gate, versions.REQUIRED)]
     findings += [check_cuda(), check_mmcv(), check_ops(), *map(check_gate, versions.MM)]
     findings += [check_mmyolo(), *check_forks()]
@@ -261,7 +267,7 @@ def print_table(findings: Iterable[Finding]) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m negas.doctor", description=__doc__)
+    parser = CommandLine(prog="negas doctor", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
     options = parser.parse_args(arguments)
     findings = examine()

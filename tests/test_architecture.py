@@ -27,7 +27,7 @@ PURE = {
 }
 # Imports point downwards: a room may import its own level (without a circle) and lower ones.
 LEVELS = [
-    {"text", "interrupts", "command_line", "extras"},
+    {"text", "interrupts", "command_line", "shipped"},
     {
         "boxes",
         "records",
@@ -54,9 +54,9 @@ ONLY = {  # rooms with a shorter list than their level gives
     "text": set(),
     "command_line": set(),
     "interrupts": set(),
-    "extras": set(),
+    "shipped": set(),
     "compat": {"weights"},
-    "weights": {"files"},
+    "weights": {"files", "shipped"},
     "boxes": set(),
     "records": {"files", "from_detectors", "token_labels"},
     "from_detectors": {"coco_json", "files"},
@@ -64,7 +64,7 @@ ONLY = {  # rooms with a shorter list than their level gives
     "files": set(),
     "pictures": set(),
     "coco_json": set(),
-    "cli": {"command_line", "extras", "files", "interrupts", "options"},
+    "cli": {"command_line", "compat", "files", "interrupts", "options", "shipped"},
     "options": {"command_line", "files"},
     "scores": {"boxes", "records"},
     "unknown": {"boxes", "metrics", "options", "text"},
@@ -188,6 +188,7 @@ def test_the_package_itself_imports_nothing():
 def test_no_room_holds_more_files_than_a_glance_takes_in():
     rooms = {path.parent for path in FILES}
     counts = {relative(room): len(list(room.glob("*.py"))) for room in rooms}
+    counts["negas"] -= 1  # __main__, which is there for Python
     assert {room: count for room, count in counts.items() if count > 16} == {}
     assert counts["negas/apis"] <= 9
 

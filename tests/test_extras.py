@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from negas.cli import user_errors
-from negas.extras import EXTRA_OF, missing_extra
+from negas.compat.extras import EXTRA_OF, missing_extra
 from tests.helpers.fake_runs import fake_run
 from tests.helpers.fresh_environment import FreshEnvironment, required
 from tests.helpers.yolo_world import ROOT

@@ -1,10 +1,10 @@
-"""Which negative labels name an OOD test class? ``python tools/audit_labels.py BANK --ood NAMES``.
+"""Which negative labels name an OOD test class? ``negas audit-labels BANK --ood NAMES``.
 
 BANK is a label bank or a file of candidates. NAMES is a text file (one class per line, further
 names of it behind commas), a JSON list, a COCO json (the categories that occur in it), or the names
 themselves.
 
-    python tools/audit_labels.py data/labels/voc.json --ood data/labels/ood_names/coco_ood_voc.txt
+    negas audit-labels data/labels/voc.json --ood data/labels/ood_names/coco_ood_voc.txt
 
 The exit code is 0 whatever is found, unless --fail-on asks for 1; 2 stands for bad input.
 """

@@ -1,7 +1,7 @@
-"""Fit the thresholds of a detector: ``python tools/calibrate.py CONFIG CHECKPOINT [--tpr 0.95]``.
+"""Fit the thresholds of a detector: ``negas calibrate CONFIG CHECKPOINT [--tpr 0.95]``.
 
 The confidence cut, tau and, where the config seeks them, the threshold of unknown objects. They are
-stored beside the checkpoint, where tools/infer.py finds them.
+stored beside the checkpoint, where negas infer finds them.
 """
 
 import sys
@@ -42,7 +42,7 @@ class CalibrateOptions(LabelOptions):
     out: str | None = option(
         None,
         help="file to write (default: beside the checkpoint, under a name of its own for "
-        "--classes and --negatives; tools/infer.py finds both)",
+        "--classes and --negatives; negas infer finds both)",
         output=True,
     )
     overwrite: bool = overwrite_option()

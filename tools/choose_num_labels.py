@@ -1,8 +1,8 @@
 """How many negative labels? Chosen on the ID validation set, without OOD data.
 
-    python tools/choose_num_labels.py RUN_DIR --bank data/labels/emoji_world/wide.json
+    negas choose-num-labels RUN_DIR --bank data/labels/emoji_world/wide.json
 
-RUN_DIR is the work dir of tools/test.py with embeddings in its records (or one records file). ID
+RUN_DIR is the work dir of negas test with embeddings in its records (or one records file). ID
 classes play the unknown in turn; the table shows how well the score parts them from the others with
 the first M labels of the bank. Nothing is trained or run, so it takes seconds.
 """

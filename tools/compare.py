@@ -1,4 +1,4 @@
-"""Put results side by side: ``python tools/compare.py RESULT [RESULT ...] [--published voc]``."""
+"""Put results side by side: ``negas compare RESULT [RESULT ...] [--published voc]``."""
 
 import sys
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from negas.options import Options, brief_option, csv_option, option, overwrite_o
 
 @dataclass(frozen=True)
 class CompareOptions(Options):
-    """Results of tools/test.py and tools/score.py, and published rows, in one table."""
+    """Results of negas test and negas score, and published rows, in one table."""
 
     results: tuple[str, ...] = option(
         help="work dirs, --out folders, or json files", positional=True, metavar="RESULT"

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from negas.cli import leave_room_for_workers, parse_with_overrides, user_errors
+from negas.files import check_folder
 from negas.options import Options, option
 
-ROOT = Path(__file__).resolve().parents[1]
 DEFAULT = {
     "yolo-world": Path("work_dirs/demo"),
     "grounding-dino": Path("work_dirs/demo_grounding_dino"),
@@ -22,8 +22,9 @@ class DemoOptions(Options):
 
     detector: Literal["yolo-world", "grounding-dino"] = option("yolo-world", help="which one")
     work_dir: Path | None = option(
-        None, metavar="DIR", help="default: work_dirs/demo[_grounding_dino]", output=True
+        None, metavar="DIR", help="default: work_dirs/demo[_grounding_dino][_quick]", output=True
     )
+    quick: bool = option(False, help="see it work: few scenes, one epoch, numbers that mean little")
     fresh: bool = option(False, help="do again what is done already")
     seed: int = option(0, help="of the trainings", ge=0)
     cfg_options: dict[str, Any] | None = option(None, cli=False, help="of all three configs")
@@ -35,20 +36,34 @@ def main() -> int:
     leave_room_for_workers()
     about = "override settings of all three configs, e.g. train_cfg.max_epochs=2"
     args = parse_with_overrides(DemoOptions, __doc__, about)
-    work_dir = args.work_dir.absolute() if args.work_dir else DEFAULT[args.detector]
-    os.chdir(ROOT)  # configs name their data relative to the repository
+    work_dir, overrides = args.work_dir or DEFAULT[args.detector], args.cfg_options or {}
     print("loading libraries ...", flush=True)
-    from negas.experiments.demo import CONFIG_DIR, check_weights, make_scenes, run_demo
+    from negas.experiments.demo import (
+        CONFIG_DIR,
+        QUICK,
+        QUICK_NOTE,
+        QUICK_NUM,
+        check_weights,
+        make_scenes,
+        run_demo,
+    )
 
-    check_weights(CONFIG_DIR, args.cfg_options, args.detector)
-    make_scenes()
+    if args.quick:
+        if not args.work_dir:
+            work_dir = work_dir.with_name(f"{work_dir.name}_quick")
+        work_dir, overrides = check_folder(work_dir.absolute(), "--work-dir"), QUICK | overrides
+        os.chdir(work_dir)  # where configs find few scenes in place of all
+    check_weights(CONFIG_DIR, overrides, args.detector)
+    make_scenes(num=QUICK_NUM if args.quick else None)
     run_demo(
         work_dir,
-        overrides=args.cfg_options,
+        overrides=overrides,
         fresh=args.fresh,
         seed=args.seed,
         detector=args.detector,
     )
+    if args.quick:
+        print(QUICK_NOTE)
     return 0
 
 

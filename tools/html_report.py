@@ -1,4 +1,4 @@
-"""One HTML page of a test run: ``python tools/html_report.py WORK_DIR [--out FILE]``."""
+"""One HTML page of a test run: ``negas html-report WORK_DIR [--out FILE]``."""
 
 import sys
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from negas.options import Options, option, overwrite_option
 class HtmlOptions(Options):
     """Write one page of a test run: tables, curves, confusion, mistakes, calibration, settings."""
 
-    work_dir: str = option(help="of tools/test.py: ood_results.json and records/", positional=True)
+    work_dir: str = option(help="of negas test: ood_results.json and records/", positional=True)
     out: str | None = option(
         None, help="default: report.html in the work dir", metavar="FILE", output=True
     )

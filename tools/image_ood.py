@@ -1,20 +1,20 @@
-"""Score whole images or crops as known or unknown: ``python tools/image_ood.py --preset P``.
+"""Score whole images or crops as known or unknown: ``negas image --preset P``.
 
 A preset (``configs/image_level/*.json``) names encoder, bank, sets and methods; options override
 it, and do without one. Sets are written ``[NAME=]FOLDER``, ``LIST.txt[@ROOT]`` (OpenOOD's lists) or
 ``ANNOTATIONS.json@IMAGES[@DETECTIONS]``. Features and captions are cached.
 """
 
-import argparse
 import sys
 
 from negas.cli import user_errors
+from negas.command_line import CommandLine
 from negas.image_level.run.options import add_options, options_from
 
 
 @user_errors
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Image-level OOD detection with negative labels.")
+    parser = CommandLine(description="Image-level OOD detection with negative labels.")
     add_options(parser)
     args = parser.parse_args()
     from tqdm import tqdm

@@ -1,4 +1,4 @@
-"""Make a run of COCO results: ``python tools/import_run.py OUT --results ... --ann ...``."""
+"""Make a run of COCO results: ``negas import-run OUT --results ... --ann ...``."""
 
 import sys
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from negas.options import Options, option
 class ImportOptions(Options):
     """Write a run folder from the COCO results of any detector, for all commands that read runs."""
 
-    out: str = option(help="folder to write, as tools/test.py does", positional=True, output=True)
+    out: str = option(help="folder to write, as negas test does", positional=True, output=True)
     results: tuple[str, ...] = option(
         help="COCO results by set: id, perhaps id_val, and OOD sets of any name; category ids are "
         "those of the ID annotations",
@@ -59,8 +59,8 @@ def main() -> int:
     how = dict(presets=options.preset, min_score=options.min_score, overwrite=options.overwrite)
     run = write_run(options.out, records, **how)
     print_table(run_tables(run)[0])
-    print(f"every score and preset: python tools/score.py {options.out}")
-    print(f"one page with pictures: python tools/html_report.py {options.out}")
+    print(f"every score and preset: negas score {options.out}")
+    print(f"one page with pictures: negas html-report {options.out}")
     return 0
 
 

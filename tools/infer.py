@@ -1,7 +1,7 @@
-"""Verdicts for your images: ``python tools/infer.py INPUT CONFIG CHECKPOINT [--out-dir DIR]``.
+"""Verdicts for your images: ``negas infer INPUT CONFIG CHECKPOINT [--out-dir DIR]``.
 
 INPUT is an image, a video or a folder of both. Boxes are judged known or unknown with the
-calibration that tools/calibrate.py has put beside the checkpoint. The exit code is 1 if some inputs
+calibration that negas calibrate has put beside the checkpoint. The exit code is 1 if some inputs
 could not be read (the others are judged), 2 if nothing could be done.
 """
 

@@ -1,9 +1,9 @@
 """Write EmojiWorld's splits as PNG images and COCO annotations; check and repair what is there.
 
 Example:
-    python tools/make_emoji_world.py
-    python tools/make_emoji_world.py --splits id_val near_ood --num 50 --out /tmp/scenes
-    python tools/make_emoji_world.py --no-shared-instances
+    negas emoji-world
+    negas emoji-world --splits id_val near_ood --num 50 --out /tmp/scenes
+    negas emoji-world --no-shared-instances
 """
 
 import sys

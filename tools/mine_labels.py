@@ -1,4 +1,4 @@
-"""Make a bank of negative labels for your classes: ``python tools/mine_labels.py CLASSES --out B``.
+"""Make a bank of negative labels for your classes: ``negas mine CLASSES --out B``.
 
 CLASSES is a config, a COCO json, a text file with one name per line, or the names themselves. Every
 stage is kept in the work directory, so a run that was interrupted goes on where it was.

@@ -1,11 +1,11 @@
 """Annotations of the protocol's data sets as COCO json, from official annotation files only.
 
-    python tools/prepare_data.py voc --devkit VOCdevkit
-    python tools/prepare_data.py bdd100k --labels bdd100k/labels
-    python tools/prepare_data.py coco-ood --ann annotations/instances_val2017.json --id voc
-    python tools/prepare_data.py openimages-ood --folder openimages --id voc
-    python tools/prepare_data.py custom --ann mine.json --id cat dog --out data/mine
-    python tools/prepare_data.py owodb --variant s --val annotations/instances_val2017.json
+    negas prepare voc --devkit VOCdevkit
+    negas prepare bdd100k --labels bdd100k/labels
+    negas prepare coco-ood --ann annotations/instances_val2017.json --id voc
+    negas prepare openimages-ood --folder openimages --id voc
+    negas prepare custom --ann mine.json --id cat dog --out data/mine
+    negas prepare owodb --variant s --val annotations/instances_val2017.json
 
 ID classes (--id) are ``voc``, ``bdd100k``, a file of names, or the names. Counts and checksums are
 printed beside the known ones. A second run finds nothing to do; files of other content are
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from negas.cli import user_errors
+from negas.command_line import CommandLine
 from negas.options import Options, option
 
 
@@ -204,9 +205,7 @@ COMMANDS = {  # each writes its files and returns what was prepared by ``run()``
 
 
 def parse_args() -> _Prepare:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandLine(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True, metavar="SET")
     for name, kind in COMMANDS.items():
         kind.add_to(commands.add_parser(name, help=kind.__doc__.rstrip(".")))

@@ -1,4 +1,4 @@
-"""Compare test runs: ``python tools/report.py RUN_DIR [RUN_DIR ...] [--shared-cut stock]``."""
+"""Compare test runs: ``negas report RUN_DIR [RUN_DIR ...] [--shared-cut stock]``."""
 
 import sys
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ class ReportOptions(Options):
     """Print and write the comparison of test runs."""
 
     runs: tuple[str, ...] = option(
-        help="work dirs of tools/test.py; several of one config are seeds", positional=True
+        help="work dirs of negas test; several of one config are seeds", positional=True
     )
     names: tuple[str, ...] | None = option(None, help="row labels, one per run")
     shared_cut: str | None = option(

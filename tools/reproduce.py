@@ -1,10 +1,9 @@
-"""Fill a table of the paper: ``python tools/reproduce.py configs/tables/mask.yaml --data voc``.
+"""Fill a table of the paper: ``negas reproduce configs/tables/mask.yaml --data voc``.
 
 Trains and tests every row (what is finished is skipped, what was interrupted goes on), then prints
 ours beside the published numbers. ``--dry-run`` prints the plan and touches nothing.
 """
 
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,6 @@ from typing import Any
 
 from negas.cli import leave_room_for_workers, parse_with_overrides, user_errors
 from negas.options import Options, option
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -44,11 +41,10 @@ def main() -> int:
     leave_room_for_workers()
     about = "override settings of all configs, e.g. train_cfg.max_epochs=2"
     options = parse_with_overrides(ReproduceOptions, __doc__, about)
-    path, work_dir = options.table.absolute(), options.work_dir.absolute()
+    path, work_dir = options.table, options.work_dir
     from negas.experiments.tables import read_table
 
     table = read_table(path)
-    os.chdir(ROOT)  # configs name their data relative to the repository
     print("loading libraries ...", flush=True)
     from negas.experiments.plan import model_of, plan_table
     from negas.experiments.reproduce import describe, reproduce, write_tables

@@ -1,7 +1,7 @@
 """Train and test configs with several seeds, then compare: mean and standard deviation.
 
 Example:
-    python tools/run_seeds.py --seeds 0 1 2 --work-dir work_dirs/seeds --configs \
+    negas seeds --seeds 0 1 2 --work-dir work_dirs/seeds --configs \
         configs/negas/stock_yolo-world-tiny_emoji-world.py \
         configs/negas/coop_yolo-world-tiny_1xb16-8e_emoji-world.py \
         configs/negas/negas_yolo-world-tiny_1xb16-8e_emoji-world.py

@@ -1,4 +1,4 @@
-"""Score the boxes of finished tests again, without model or GPU: ``python tools/score.py RUN``."""
+"""Score the boxes of finished tests again, without model or GPU: ``negas score RUN``."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where the texts look: ``python tools/show_attention.py CONFIG CHECKPOINT IMAGE [IMAGE ...]``.
+"""Where the texts look: ``negas attention CONFIG CHECKPOINT IMAGE [IMAGE ...]``.
 
 For each image one page: attention of YOLO-World's neck or Grounding DINO's encoder, level by level,
 under the ID texts, under the negative texts (NegA's branch without its noise), and the difference.

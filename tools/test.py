@@ -1,17 +1,18 @@
-"""Test a detector: ``python tools/test.py CONFIG CHECKPOINT [--work-dir DIR]``."""
+"""Test a detector: ``negas test CONFIG CHECKPOINT [--work-dir DIR]``."""
 
 import argparse
 import os
 import sys
 
 from negas.cli import add_config_options, load_config, prepare_work_dir, user_errors
+from negas.command_line import CommandLine
 from negas.files import protect
 from negas.weights.by_name import local_weights
 from negas.weights.released import CHECKPOINT
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Test a detector on the ID set and the OOD sets")
+    parser = CommandLine(description="Test a detector on the ID set and the OOD sets")
     parser.add_argument("config", help="config file")
     parser.add_argument("checkpoint", help=CHECKPOINT)
     parser.add_argument("--work-dir", help="where to put results, records and plots")
@@ -23,7 +24,7 @@ def parse_args() -> argparse.Namespace:
         "--preset",
         nargs="+",
         metavar="NAME",
-        help="further protocols, as in tools/score.py: val_f1, vos, siren, matched, objects, owod, "
+        help="further protocols, as in negas score: val_f1, vos, siren, matched, objects, owod, "
         "fixed",
     )
     parser.add_argument("--amp", action="store_true", help="test with mixed precision (GPU)")
@@ -64,8 +65,8 @@ def print_numbers(work_dir: str) -> None:
     if is_main_process() and (tables := run_tables(run)):  # none on an ID set alone
         print()
         places = [
-            f"all presets and banks: python tools/report.py {work_dir}",
-            f"one page with pictures: python tools/html_report.py {work_dir}",
+            f"all presets and banks: negas report {work_dir}",
+            f"one page with pictures: negas html-report {work_dir}",
         ]
         found = unknown_table(run.name, run.results.get("unknown", {}), brief=True)
         print_tables([*([found] if found else []), tables[-1]], places=places)

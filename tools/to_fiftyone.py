@@ -1,6 +1,6 @@
-"""Look at a run in FiftyOne: ``python tools/to_fiftyone.py RUN --out DIR``.
+"""Look at a run in FiftyOne: ``negas fiftyone RUN --out DIR``.
 
-RUN is a work dir of tools/test.py or an output folder of tools/infer.py. FiftyOne need not be
+RUN is a work dir of negas test or an output folder of negas infer. FiftyOne need not be
 installed here; where it is, ``fiftyone.Dataset.from_dir(DIR,
 dataset_type=fiftyone.types.FiftyOneDataset)`` loads the folder.
 """
@@ -17,7 +17,7 @@ class FiftyOneOptions(Options):
     """Write predictions (known, id_score, unknown_like) and ground truth for FiftyOne."""
 
     run: str = option(
-        help="work dir of tools/test.py, or output folder of tools/infer.py", positional=True
+        help="work dir of negas test, or output folder of negas infer", positional=True
     )
     out: str = option(help="folder to write", metavar="DIR", output=True)
     score: str | None = option(None, help="of a test (default: the one it used)")

@@ -1,4 +1,4 @@
-"""Train a detector: ``python tools/train.py CONFIG [--work-dir DIR] [--resume [CHECKPOINT]]``."""
+"""Train a detector: ``negas train CONFIG [--work-dir DIR] [--resume [CHECKPOINT]]``."""
 
 import argparse
 import os

@@ -39,6 +39,7 @@ from negas.models.unknown import own_test_cfg
 from negas.options import check_number
 from negas.predictions import Results
 from negas.predictions.file import PredictionsFile
+from negas.shipped import point_at_shipped
 from negas.text import shown
 from negas.visualization.visualizer import VerdictVisualizer
 from negas.weights.by_name import local_weights, named_detector
@@ -98,10 +99,11 @@ class Inferencer(DetInferencer):
     >>> results.known  # doctest: +SKIP
 
     Args:
-        model: config file, or a config; alone the name of a released detector, see
-            ``tools/download.py --list``.
+        model: config, its file, or the name of a shipped one; alone ``emoji-world``, the built-in
+            detector, or the name of a released one, see ``tools/download.py --list``.
         weights: checkpoint (``.pth`` or ``.safetensors``), or the name of released weights: they
-            are fetched into ``checkpoints/`` if they are not there, and that is said.
+            are fetched into ``checkpoints/`` if they are not there, and that is said. ``None``:
+            those of the detector that ``model`` names.
         device: e.g. ``cuda:0``; ``None``: an accelerator if there is one.
         classes: ID names in place of the config's, or a file of them.
         negatives: negative words in place of the config's, a text file of them, or a bank
@@ -145,6 +147,7 @@ class Inferencer(DetInferencer):
             model, weights = named_detector(model)
         weights = local_weights(weights)
         cfg = load_config(str(model)) if given else copy.deepcopy(model)
+        point_at_shipped(cfg._cfg_dict)
         check_config(cfg)
         check_checkpoint(weights)
         check_test_pipeline(cfg)

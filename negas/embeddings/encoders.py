@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from negas.shipped import find
 from negas.text import shown
 
 from .cache import fingerprint
@@ -48,6 +49,7 @@ def load_parts(name: str) -> tuple[nn.Module, Any, Preprocess]:
     import transformers
     from transformers import AutoConfig, AutoTokenizer
 
+    name = find(name)
     place = "directory" if Path(name).exists() else "hub name or directory"
     try:
         config = AutoConfig.from_pretrained(without_waiting(name))

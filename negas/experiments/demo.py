@@ -17,6 +17,7 @@ from negas.records import VALIDATION_SETS
 from negas.reports.methods import make_report
 from negas.reports.table import print_tables
 from negas.scores import get_score
+from negas.shipped import find
 from negas.visualization.boxes import detections_page
 
 from .train_and_test import Clock, PlannedRun, run_all
@@ -37,6 +38,16 @@ CONFIGS = {
         "negas": ("+ NegAS", "negas_grounding-dino-tiny_1xb8-4e_emoji-world.py"),
     },
 }
+# To see it work: so many scenes a split, one short training.
+QUICK_NUM = 24
+QUICK = {
+    "train_cfg.max_epochs": 1,
+    "train_cfg.val_interval": 1,
+    "train_dataloader.batch_size": 4,
+    "test_evaluator.presets": ["val_f1"],
+    "test_evaluator.rotations": 1,
+}
+QUICK_NOTE = f"--quick: {QUICK_NUM} scenes a split and one epoch, so the numbers mean little"
 # Known or unknown in a picture is a verdict: its threshold must not come from the test set.
 PICTURE_NOTE = (
     "detections.png: a box is known where it reaches the threshold that keeps 95% of the ID "
@@ -72,13 +83,15 @@ def make_scenes(data_dir: Path = DATA_DIR, num: int | None = None) -> None:
     """Write the splits that the demo needs; intact ones stay.
 
     Args:
-        data_dir: folder of the atlas; scenes go to ``scenes`` in it.
-        num: at most this many images a split.
+        data_dir: folder of the atlas; scenes go to ``scenes`` in it, below the working directory
+            unless a clone has some already.
+        num: at most this many images a split; scenes of a clone are then left alone.
     """
+    folder = data_dir / "scenes" if num else Path(find(data_dir / "scenes"))
     writers = [SplitWriter(SPLITS[name], data_dir, num) for name in RUN_SPLITS]
     with tqdm(total=sum(w.num for w in writers), desc="EmojiWorld scenes", unit="img") as bar:
         for writer in writers:
-            ensure_split(writer, data_dir / "scenes", bar.update)
+            ensure_split(writer, folder, bar.update)
 
 
 def draw_detections(run_dir: Path, path: Path, title: str, score: str = "negs") -> Path:

@@ -23,6 +23,7 @@ from negas.cli import load_config
 from negas.labels.bank import NegativeLabelBank
 from negas.labels.names import read_names
 from negas.scores import get_score
+from negas.shipped import CONFIGS, find, find_bank
 
 from .config_check import check_config
 from .seeds import refuse_twice, seeds_of
@@ -36,7 +37,7 @@ from .train_and_test import (
     walk,
 )
 
-CONFIG_DIR = Path("configs/negas")
+CONFIG_DIR = Path(CONFIGS)
 DEFAULT_MODELS = {"emoji-world": "yolo-world-tiny"}
 DEFAULT_MODEL = "yolo-world-v2-s"
 # METHOD_MODEL_[RECIPE_]DATA
@@ -102,7 +103,7 @@ def plan_table(
     titles = [row.title for row in table.rows]
     for title in only:
         _refuse_other("--rows: the table", "row", title, titles)
-    names = config_names(config_dir)
+    names = config_names(Path(find(config_dir)))
     known = sorted({name.split("_")[2] for name in names})
     _refuse_other(f"--data: {config_dir}", "data set", data, known)
     known = sorted({name.split("_")[1] for name in names if name.endswith(f"_{data}")})
@@ -210,7 +211,7 @@ def labels_of(cell: Cell, cfg: Config, command: str | None) -> str | list[str]:
         FileNotFoundError: there is no bank; the sentence has the command that makes it.
         ValueError: it cannot be read, is of other ID labels or has too few labels.
     """
-    if not Path(cell.bank).is_file():
+    if not Path(find_bank(cell.bank)).is_file():
         hint = f"; make it with: {command}" if command else ""
         raise FileNotFoundError(f"the bank {cell.bank!r} does not exist{hint}")
     names = read_names(cfg.model.class_names, "model.class_names")

@@ -29,9 +29,10 @@ import yaml
 
 from negas.evaluation.provenance import PUBLISHED_MAPS
 from negas.options import Options, option, refuse_unknown
+from negas.shipped import HOME, find
 from negas.text import read_text, shown
 
-TABLES = Path(__file__).parents[2] / "configs" / "tables"
+TABLES = HOME / "configs/tables"
 DATA = ("voc", "bdd100k", "emoji-world")
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)(?:\s*±\s*(\d+(?:\.\d+)?))?")
 
@@ -132,7 +133,7 @@ def read_table(path: str | Path) -> Table:
         ValueError: it is no valid YAML, has an unknown key (the nearest known one is named), a
             value that cannot be, or two rows of one title.
     """
-    path = Path(path)
+    path = Path(find(path))
     if not path.is_file():
         known = ", ".join(sorted(each.name for each in TABLES.glob("*.yaml")))
         raise FileNotFoundError(f"table {str(path)!r} does not exist; configs/tables has {known}")

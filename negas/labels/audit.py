@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from negas.files import read_json
 from negas.options import Options, option, overwrite_option
+from negas.shipped import find_bank
 from negas.text import plain_console, shown_text
 
 from .bank import NegativeLabelBank
@@ -141,6 +142,7 @@ def read_labels(path: str) -> tuple[str, ...]:
         FileNotFoundError: there is no such file.
         ValueError: it holds no labels.
     """
+    path = find_bank(path)
     if Path(path).suffix == ".json" and Path(path).is_file() and _is_bank(path):
         return NegativeLabelBank.load(path).neg_labels
     return tuple(dict.fromkeys(read_candidates(path)))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from negas.files import read_json, write_json
+from negas.shipped import bank_names, find_bank
 from negas.text import listed, shown
 
 from .names import check_entry, name_key
@@ -55,7 +56,7 @@ class NegativeLabelBank:
         """Read a JSON bank.
 
         Args:
-            path: the file.
+            path: the file, or the name of a shipped bank: ``voc``, ``emoji_world/llm``.
             names: ID labels that it must have been made for, see :meth:`check_id_labels`.
 
         Raises:
@@ -63,8 +64,12 @@ class NegativeLabelBank:
             ValueError: not JSON, a key is missing, what the class itself refuses, or other ID
                 labels; the message starts with the file.
         """
+        path = find_bank(path)
         if not Path(path).is_file():
-            raise FileNotFoundError(f"{path}: no such label bank; correct the path.")
+            known = ", ".join(bank_names())
+            raise FileNotFoundError(
+                f"{path}: no such label bank; correct the path, or name a shipped one: {known}."
+            )
         data = read_json(path)
         if not isinstance(data, dict):
             raise ValueError(

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from negas.files import parse_json
+from negas.shipped import find
 from negas.text import read_text, shown_text
 
 from .names import name_forms, name_words
@@ -129,7 +130,7 @@ def read_candidates(path: str | Path) -> list[str]:
         FileNotFoundError: there is no such file.
         ValueError: it is too large, not UTF-8 text, or holds no list of texts.
     """
-    where, path = f"the candidate file {str(path)!r}", Path(path)
+    where, path = f"the candidate file {str(path)!r}", Path(find(path))
     if not path.is_file():
         raise FileNotFoundError(
             f"{where} does not exist; give a text file with one candidate per line, or a JSON list"

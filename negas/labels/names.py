@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from negas.files import read_json
+from negas.shipped import find
 from negas.text import read_text, shown
 
 # Files of names by their suffix, also where there is none of that name.
@@ -74,7 +75,7 @@ def read_names(source: Sequence[str] | str, key: str = "names") -> tuple[str, ..
         names = list(source)
         where = key
     else:
-        path = Path(source)
+        path = Path(find(source))
         if not path.is_file():
             raise FileNotFoundError(f"{key}={source!r}: no such file; give names or a file")
         where = f"{key}={source!r}"
@@ -136,7 +137,7 @@ def given_names(given: Sequence[str]) -> str | list[str]:
 
 def _exists(text: str) -> bool:
     try:
-        return Path(text).is_file()
+        return Path(find(text)).is_file()
     except (OSError, ValueError):  # too long for a path, say
         return False
 
@@ -165,7 +166,7 @@ def read_ood_names(source: str | os.PathLike | Sequence[str]) -> list[tuple[str,
     """
     where = "OOD names"
     if isinstance(source, str | os.PathLike):
-        where = str(source)
+        where = find(source)
         is_json = Path(where).suffix.lower() == ".json"
         classes = _from_json(where) if is_json else _from_text(where)
     else:

@@ -11,6 +11,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from negas.shipped import find
+
 from .names import name_key, read_names
 
 NAMES_FILE = "names.txt"  # in the tower's folder, one name per line; its training writes it
@@ -29,7 +31,7 @@ def seen_by_text_tower(words: Iterable[str], tower: str | os.PathLike) -> tuple[
     Raises:
         ValueError: its list cannot be read.
     """
-    path = Path(tower) / NAMES_FILE
+    path = Path(find(tower)) / NAMES_FILE
     if not path.is_file():
         return None
     names = {name_key(name) for name in read_names(str(path))}

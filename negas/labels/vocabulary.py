@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from negas.files import read_json, write_json
+from negas.shipped import HOME, find
 from negas.text import listed, shown, shown_text
 
 from .bank import NegativeLabelBank, check_provenance, checked_labels
@@ -20,7 +21,7 @@ from .leakage import audit_as_far_as_possible, strongest_findings
 from .names import read_names
 
 COMMON = "common"  # short name of the shipped vocabulary
-SHIPPED = Path(__file__).resolve().parents[2] / "data" / "labels" / "vocabulary.json"
+SHIPPED = HOME / "data/labels/vocabulary.json"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Vocabulary:
         """
         if not isinstance(source, str | os.PathLike):
             return cls(source, where="the words given")
-        path = SHIPPED if source == COMMON else Path(source)
+        path = SHIPPED if source == COMMON else Path(find(source))
         if not path.is_file():
             raise FileNotFoundError(_not_there(source, path))
         try:

@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from negas.shipped import HOME
+
 from .names import name_key
 
 FORMAT = "# negas lexicon 1"
-DEFAULT = Path(__file__).resolve().parents[2] / "data" / "wordnet" / "wordnet.txt.gz"
+DEFAULT = HOME / "data/wordnet/wordnet.txt.gz"
 # Number -> name of the lexicographer files (lexnames(5WN)); verbs and adverbs are not needed.
 LEXICOGRAPHER_FILES = {0: "adj.all", 1: "adj.pert", 44: "adj.ppl"} | dict(
     enumerate(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from pathlib import Path
 
 from negas.metrics.open_set import harmonic_mean
+from negas.shipped import HOME
 
 from .columns import COLUMNS, OWOD
 from .table import Row, Section, Stat, Table
 
-PUBLISHED = Path(__file__).parents[2] / "data" / "published_owodb.csv"
+PUBLISHED = HOME / "data/published_owodb.csv"
 #: what the published evaluators do with images that the test list of M-OWODB repeats
 FAMILIES = {
     "counted": "repeated test images counted again",

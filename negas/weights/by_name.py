@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from negas.shipped import BUILT_IN, find
+
 from .download import download
 from .released import FOLDER, Released, find_released, how_to_get, released
 
@@ -25,7 +27,7 @@ def local_weights(checkpoint: str | os.PathLike) -> str:
     """
     found = released(checkpoint)
     if found is None or os.path.isfile(checkpoint):
-        return os.fspath(checkpoint)
+        return find(checkpoint)
     path = Path(FOLDER, found.file)
     if path.is_file():
         return str(path)
@@ -35,12 +37,15 @@ def local_weights(checkpoint: str | os.PathLike) -> str:
 
 
 def named_detector(name: str | os.PathLike) -> tuple[str, str]:
-    """Config and weights of a released detector, see :func:`local_weights`.
+    """Config and weights of the built-in or a released detector, see :func:`local_weights`.
 
     Raises:
         ValueError: no weights have this name.
         FileNotFoundError: its config is not here.
     """
+    if name in BUILT_IN:
+        config, weights = BUILT_IN[os.fspath(name)]
+        return find(config), find(weights)
     found: Released = find_released(os.fspath(name))
     if not found.config.is_file():
         raise FileNotFoundError(

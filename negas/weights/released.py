@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from negas.shipped import CONFIGS, HOME
+
 FOLDER = "checkpoints"  # where the configs look
 # what commands say that they take
 CHECKPOINT = "checkpoint (.pth or .safetensors), or a name of tools/download.py --list"
-CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "negas"
 _YOLO_WORLD = "https://huggingface.co/wondervictor/YOLO-World/resolve/main/yolo_world_v2_"
 _V2_1 = "https://huggingface.co/wondervictor/YOLO-World-V2.1/resolve/main/"
 _OPENMMLAB = "https://download.openmmlab.com/mmdetection/v3.0/"
@@ -43,7 +44,7 @@ class Released:
     @property
     def config(self) -> Path:
         """Config of the stock detector, with the classes of VOC."""
-        return CONFIGS / f"stock_{self.name}_voc.py"
+        return HOME / CONFIGS / f"stock_{self.name}_voc.py"
 
 
 def _yolo_world(size: str, data: str) -> Released:

@@ -64,10 +64,13 @@ class FreshEnvironment:
 
     Attributes:
         names: distributions in it.
+        seconds: that a command may take.
     """
 
+    seconds = 240
+
     def __init__(self, folder: Path, *extras: str) -> None:
-        self.folder = folder
+        self.folder, self._path = folder, str(ROOT)
         self.names = with_dependencies(required(*extras))
         venv.create(folder, with_pip=False, symlinks=True)
         version = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -80,10 +83,16 @@ class FreshEnvironment:
                 if not place.exists():
                     place.symlink_to(distribution.locate_file(top))
 
+    def install(self, wheel: Path) -> None:
+        """Put a wheel of negas in it, which is then used in place of the repository."""
+        pip = [sys.executable, "-m", "pip", "--python", self.folder / "bin" / "python"]
+        subprocess.run([*pip, "install", "--quiet", "--no-deps", "--no-index", wheel], check=True)
+        self._path = ""
+
     def run(self, *command: object, cwd: Path) -> subprocess.CompletedProcess:
-        """Python in it, with negas from the repository."""
+        """Python in it, with negas from the repository, or its wheel."""
         keep = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "NEGAS_"))}
-        settings = dict(PYTHONPATH=str(ROOT), PYTHONNOUSERSITE="1", OMP_NUM_THREADS="1")
+        settings = dict(PYTHONPATH=self._path, PYTHONNOUSERSITE="1", OMP_NUM_THREADS="1")
         settings["PYTHONDONTWRITEBYTECODE"] = "1"
         return subprocess.run(
             [self.folder / "bin" / "python", *map(str, command)],
@@ -91,6 +100,6 @@ class FreshEnvironment:
             env=keep | settings,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=self.seconds,
             check=False,
         )

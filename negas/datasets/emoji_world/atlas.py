@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from negas.files import read_json
+from negas.shipped import find
 
 # The second holds the styles that only the world of disjoint instances uses.
 INDEXES = ("atlas.json", "atlas-more.json")
@@ -34,7 +35,7 @@ class Atlas:
     ) -> None:
         if not styles:
             raise ValueError("styles is empty: name at least one style of the atlas.")
-        folder = Path(data_dir)
+        folder = Path(find(Path(data_dir) / INDEXES[0])).parent
         self.styles, self._without = tuple(styles), frozenset(without)
         self._tiles: dict[Tile, tuple[np.ndarray, np.ndarray]] = {}
         known: dict[str, tuple[dict, int]] = {}  # style to its entry and number of columns

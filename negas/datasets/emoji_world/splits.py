@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from negas.coco_json import UNLABELLED
+from negas.shipped import find
 
 from .atlas import INDEXES, Atlas, Tile
 from .instances import FILE, SIDES, tiles_of
@@ -108,7 +109,8 @@ class SplitWriter:
     """
 
     def __init__(self, split: Split, data_dir: Path, num: int | None = None, seed: int = 0) -> None:
-        self.split, self.data_dir, self.seed = split, Path(data_dir), seed
+        self.split, self.seed = split, seed
+        self.data_dir = Path(find(Path(data_dir) / "classes.json")).parent
         self.num = split.num if num is None else min(num, split.num)
         self.classes = load_classes(data_dir)
         self.names = labelled_names(self.classes, split.labelled)

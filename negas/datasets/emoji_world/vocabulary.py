@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from negas.files import read_json
+from negas.shipped import find
 
 GROUPS = ("id", "near", "far", "other")
 VARIANTS = ("standard", "strict")
@@ -33,7 +34,7 @@ def load_classes(data_dir: str | Path = "data/emoji_world") -> tuple[EmojiClass,
         FileNotFoundError: `data_dir` has no classes.json.
         ValueError: the file is not the table that this package writes.
     """
-    path = Path(data_dir) / "classes.json"
+    path = Path(find(Path(data_dir) / "classes.json"))
     table = read_json(path, "give the folder data/emoji_world of the repository as data_dir")
     try:
         rows = table["classes"]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from negas.files import check_folder, check_name, check_names, read_json
 from negas.image_level import View
 from negas.options import Options, option, refuse_unknown
+from negas.shipped import find, point_at_shipped
 from negas.text import shown
 
 if TYPE_CHECKING:
@@ -412,12 +413,13 @@ def read_preset(path: str) -> dict[str, Any]:
         FileNotFoundError: there is no such file.
         ValueError: it is no JSON object.
     """
-    data = read_json(path, "see configs/image_level/", f"the preset {path!r}")
+    data = read_json(find(path), "see configs/image_level/", f"the preset {path!r}")
     if not isinstance(data, dict):
         raise ValueError(f"the preset {path!r} must be a JSON object.")
     for key in ("method_options", "captioner"):
         if not isinstance(data.get(key, {}), dict):
             raise ValueError(f"the preset {path!r}: {key} must be an object, got {data[key]!r}.")
+    point_at_shipped(data)
     return data
 
 
