@@ -199,7 +199,7 @@ def places(
     if brief and not files:
         lines.append("full tables: the same command without --brief, or with --out")
     if runs:
-        lines.append(f"one page with pictures: python tools/html_report.py {runs[-1]}")
+        lines.append(f"one page with pictures: negas html-report {runs[-1]}")
     return lines
 
 

@@ -121,5 +121,6 @@ def test_commands_of_mmdetection_take_our_configs(tmp_path, base):
     assert (tmp_path / "work/ood_results.json").is_file()
     call("analysis_tools/browse_dataset", "--output-dir", tmp_path / "seen", "--not-show")
     assert len(list((tmp_path / "seen").iterdir())) == 2
-    said = call("analysis_tools/get_flops", "--num-images", 1)
-    assert "Flops: " in said and "Params: " in said
+    if base == EMOJI:  # torch.jit does not trace MMDetection's Grounding DINO
+        said = call("analysis_tools/get_flops", "--num-images", 1)
+        assert "Flops: " in said and "Params: " in said

@@ -33,4 +33,4 @@ def test_the_command_prints_the_first_and_names_the_rest(tmp_path, capsys):
     runpy.run_path(str(ROOT / "tools/test.py"))["print_numbers"](str(path))
     out = capsys.readouterr().out
     assert "Headline" in out and "    rotated" in out and "near" in out and "matched" not in out
-    assert f"tools/report.py {path}" in out and f"tools/html_report.py {path}" in out
+    assert f"negas report {path}" in out and f"negas html-report {path}" in out

@@ -125,7 +125,7 @@ def test_the_headline_comes_last_with_what_it_says_and_where_the_rest_is(printed
         assert words in short
     assert re.search(r"(Nothing beats|Better than) [^.]*max sigmoid", " ".join(short.split()))
     if name != "compare":
-        assert "python tools/html_report.py" in short and "    rotated" in short
+        assert "negas html-report" in short and "    rotated" in short
 
 
 def test_a_pipe_is_as_wide_as_it_is_told(monkeypatch, capsys):

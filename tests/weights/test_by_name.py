@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from mmengine.config import Config
@@ -12,7 +13,7 @@ from negas.experiments.preflight import check_checkpoint
 from negas.models.checkpoint import check_base
 from negas.weights import by_name, released
 from negas.weights.by_name import local_weights, named_detector
-from negas.weights.released import CONFIGS, RELEASED, find_released, how_to_get
+from negas.weights.released import RELEASED, find_released, how_to_get
 from tests.helpers.commands import run_tool, tool_said
 from tests.helpers.file_server import file_server
 from tests.helpers.shipped_emoji import CONFIG, WEIGHTS, draw_scenes
@@ -111,7 +112,7 @@ def test_one_of_several_processes_fetches_nothing(tiny, monkeypatch, key):
 
 
 def test_a_config_that_is_not_installed(tiny, monkeypatch):
-    monkeypatch.setattr(released.Released, "config", CONFIGS / "none.py")
+    monkeypatch.setattr(released.Released, "config", Path("none.py"))
     with pytest.raises(FileNotFoundError, match="none.py' is not here; give a config"):
         named_detector("tiny")
     assert tiny.asked == []
