@@ -86,7 +86,9 @@ class FreshEnvironment:
     def install(self, wheel: Path) -> None:
         """Put a wheel of negas in it, which is then used in place of the repository."""
         pip = [sys.executable, "-m", "pip", "--python", self.folder / "bin" / "python"]
-        subprocess.run([*pip, "install", "--quiet", "--no-deps", "--no-index", wheel], check=True)
+        own = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        command = [*pip, "install", "--quiet", "--no-deps", "--no-index", wheel]
+        subprocess.run(command, check=True, env=own)  # a negas on that path would be enough for pip
         self._path = ""
 
     def run(self, *command: object, cwd: Path) -> subprocess.CompletedProcess:
