@@ -146,8 +146,11 @@ class Inferencer(DetInferencer):
                 raise ValueError("weights are missing; give a checkpoint beside the config")
             model, weights = named_detector(model)
         weights = local_weights(weights)
-        cfg = load_config(str(model)) if given else copy.deepcopy(model)
-        point_at_shipped(cfg._cfg_dict)
+        if given:
+            cfg = load_config(str(model))
+        else:
+            cfg = copy.deepcopy(model)
+            point_at_shipped(cfg._cfg_dict)
         check_config(cfg)
         check_checkpoint(weights)
         check_test_pipeline(cfg)

@@ -7,10 +7,7 @@ from importlib.util import find_spec
 _REPORT = ("argcomplete", "jinja2", "jsonschema", "matplotlib", "PIL", "rich", "tqdm", "yaml")
 # By the name that it is imported under. Extras hold others: the first one with the package.
 EXTRA_OF = (
-    dict.fromkeys(
-        ("argcomplete", "jinja2", "jsonschema", "matplotlib", "PIL", "rich", "tqdm", "yaml"),
-        "report",
-    )
+    dict.fromkeys(_REPORT, "report")
     | dict.fromkeys(("huggingface_hub", "safetensors", "transformers"), "labels")
     | dict(cv2="image", openai="llm", num2words="mllm")
     | dict.fromkeys(("ijson", "mmcv", "mmdet", "mmengine", "mmyolo"), "lite")
