@@ -216,13 +216,9 @@ def labels_of(cell: Cell, cfg: Config, command: str | None) -> str | list[str]:
         raise FileNotFoundError(f"the bank {cell.bank!r} does not exist{hint}")
     names = read_names(cfg.model.class_names, "model.class_names")
     bank = NegativeLabelBank.load(cell.bank, names)
-    if cell.num and len(bank) < cell.num:
-        raise ValueError(
-            f"the bank {cell.bank!r} has {len(bank)} labels where {cell.num} are asked"
-        )
     if cell.num in (None, len(bank)):
         return cell.bank
-    return list(bank.neg_labels[: cell.num])
+    return list(bank.top(cell.num).neg_labels)
 
 
 def changed(cfg: Config, settings: Mapping[str, Any]) -> dict[str, Any]:

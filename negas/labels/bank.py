@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,20 @@ class NegativeLabelBank:
             return bank
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
+
+    def top(self, num: int) -> NegativeLabelBank:
+        """The first ``num`` negatives: the best ones, where a selection ranked them.
+
+        Raises:
+            ValueError: there are not so many.
+        """
+        if not 1 <= num <= len(self):
+            raise ValueError(f"the bank has {len(self)} labels where {num} are asked.")
+        return replace(
+            self,
+            neg_labels=self.neg_labels[:num],
+            provenance={**self.provenance, "top": f"the first {num} of {len(self)}"},
+        )
 
     def save(self, path: str | os.PathLike) -> None:
         """Write readable JSON, labels in their order, whole or not at all; folders are made."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from negas.labels.generate import TurnPlan, get_prompt, read_key
 from negas.options import Options, option
+from negas.text import shown
 
 from .classes import read_classes
 
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
     from typing import Self
 
 SOURCES = ("llm", "local", "file", "wordnet", "csp")
-SELECTORS = ("visual", "neglabel", "csp", "interneg", "none")
+SELECTORS = ("visual", "neglabel", "csp", "interneg", "random", "none")
 REFINEMENTS = ("none", "wordnet", "llm", "both")
 # What each selection keeps where --num is not given: the paper's M, a share of each part of speech
 # (NegLabel's and CSP's code), InterNeg's M, everything.
-DEFAULT_NUM = {"visual": 20, "neglabel": None, "csp": None, "interneg": 2000, "none": None}
+DEFAULT_NUM = {"visual": 20, "neglabel": None, "csp": None, "interneg": 2000}
+DEFAULT_NUM |= {"random": 20, "none": None}
 
 _candidates = partial(option, group="candidates")
 _corpus = partial(option, group="corpus (--source wordnet, csp)")
@@ -96,9 +98,16 @@ class MiningOptions(Options):
     refine: str = _selection("none", help="drop names, synonyms, sub-classes", choices=REFINEMENTS)
     select: str = _selection("visual", help="how negatives are chosen", choices=SELECTORS)
     num: int | None = _selection(
-        None, help="M (default: visual 20, interneg 2000, neglabel, csp: --fraction)", ge=1
+        None, help="M (default: visual, random 20, interneg 2000, neglabel, csp: --fraction)", ge=1
     )
-    encoder: str | None = _selection(None, help="CLIP-style model: directory or hub name")
+    encoder: str | None = _selection(
+        None,
+        help="CLIP-style model: directory or hub name; or an npz file of text vectors (names, "
+        "embeddings), which sees no images",
+    )
+    stand_ins: tuple[str, ...] = _selection(
+        (), help="whose vector stands for an ID name that such a file lacks", metavar="NAME=OTHER"
+    )
     device: str = _selection("cpu", help="for encoder and local model")
     template: str | None = _selection(None, help="name of a template, or a sentence with {}")
     ann_file: str | None = _selection(
@@ -187,7 +196,17 @@ class MiningOptions(Options):
     @property
     def needs_encoder(self) -> bool:
         """Whether texts are embedded at all."""
-        return self.select != "none"
+        return self.select not in ("random", "none")
+
+    @property
+    def has_text_vectors(self) -> bool:
+        """Whether the encoder is a file of text vectors."""
+        return self.needs_encoder and str(self.encoder).endswith(".npz")
+
+    @property
+    def stand_in_names(self) -> dict[str, str]:
+        """Which name's vector stands for which."""
+        return dict(map(str.strip, pair.split("=", 1)) for pair in self.stand_ins)
 
     @property
     def target(self) -> int | None:
@@ -225,13 +244,23 @@ class MiningOptions(Options):
                 f"(or --select none)"
             )
         self._check_images()
+        if bad := [pair for pair in self.stand_ins if "=" not in pair.strip("= ")]:
+            raise ValueError(f"--stand-ins {shown(bad[0])} is no pair; write NAME=OTHER")
         if self.out.is_dir():
             raise ValueError(f"{self.out} is a directory; name the json file to write")
         if self.out.exists() and not overwrite:
             raise FileExistsError(f"{self.out} exists; give another --out, or --overwrite")
 
     def _check_images(self) -> None:
-        if self.needs_encoder and self.encoder and _is_path(self.encoder):
+        if self.has_text_vectors:
+            if not Path(self.encoder).is_file():
+                raise FileNotFoundError(f"the file of text vectors {self.encoder!r} does not exist")
+            if self.needs_images or self.select == "csp":
+                raise ValueError(
+                    f"--encoder {self.encoder} holds texts only; it serves --select visual "
+                    f"--no-prototypes and --select neglabel, other selections need a CLIP model"
+                )
+        elif self.needs_encoder and self.encoder and _is_path(self.encoder):
             if not Path(self.encoder).is_dir():
                 raise FileNotFoundError(f"the encoder directory {self.encoder!r} does not exist")
         if not self.needs_images:

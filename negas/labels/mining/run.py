@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import negas
-from negas.files import check_file, check_folder
+from negas.files import check_file, check_folder, file_sha256
 from negas.labels import NegativeLabelBank
 from negas.labels.generate.prompts import safe_name
 from negas.metrics.coco import category_ids, load_coco
@@ -21,7 +22,7 @@ from negas.text import escaped, plain_console, shown_text
 from .candidates import CandidateSet, candidates_stage, find_candidates
 from .options import MiningOptions, turn_plan
 from .select import refine_candidates, select
-from .similarity import templates
+from .similarity import templates, with_vectors
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,15 @@ def mine(options: MiningOptions, notify: Callable[[str], None] = lambda line: No
     left, refinement = refine_candidates(options, found, notify)
     if refinement is not None:
         counts["after refining"] = len(left.names)
+    if options.has_text_vectors:
+        left = with_vectors(options, left)
+        counts["with a vector"] = len(left.names)
     chosen = select(options, left, notify)
-    if "survivors" in chosen["settings"]:
+    if chosen["settings"].get("prototypes"):
         counts["after the visual filter"] = chosen["settings"]["survivors"]
     counts["negative labels"] = len(chosen["kept"])
     told = [line for line in (found.warning, chosen["settings"].get("warning")) if line]
-    provenance = _provenance(options, found, refinement, chosen, told)
+    provenance = _provenance(options, found, left, refinement, chosen, told)
     bank = NegativeLabelBank(
         options.class_names, [row["label"] for row in chosen["kept"]], provenance
     )
@@ -122,6 +126,7 @@ def describe(options: MiningOptions) -> list[str]:
 def _provenance(
     options: MiningOptions,
     found: CandidateSet,
+    left: CandidateSet,
     refinement: dict[str, Any] | None,
     chosen: dict[str, Any],
     told: list[str],
@@ -134,7 +139,12 @@ def _provenance(
     provenance["selection"] = {k: v for k, v in chosen["settings"].items() if k != "warning"}
     if options.needs_encoder:
         provenance["encoder"] = options.encoder
-        provenance["templates"] = list(templates(options)[0])
+        if options.has_text_vectors:
+            file = Path(options.encoder)
+            provenance["encoder"] = {"text vectors": file.name, "SHA-256": file_sha256(file)}
+            candidates["with a vector"] = len(left.names)
+        else:
+            provenance["templates"] = list(templates(options)[0])
         images: Any = "none used by this selection"
         if options.needs_images:
             images = {"annotations": options.ann_file, "images": options.img_dir}

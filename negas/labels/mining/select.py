@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -77,6 +78,8 @@ def select(options: MiningOptions, found: CandidateSet, notify: Notify) -> dict[
     if options.select == "visual":
         inputs |= {"min similarity": options.min_similarity, "scale": options.scale}
         inputs |= {"keep fraction": options.keep_fraction}
+    elif options.select == "random":
+        inputs |= {"seed": options.seed}
     elif options.select in ("neglabel", "csp"):
         inputs |= {"percentile": options.percentile, "fraction": options.fraction}
     stage = Stage(options.work_dir, "selection", inputs, notify)
@@ -107,6 +110,8 @@ def _judge(options: MiningOptions, key: str, notify: Notify) -> Callable[[str], 
 
 
 def _choose(options: MiningOptions, found: CandidateSet, features: Features | None) -> Selection:
+    if options.select == "random":
+        return _drawn(len(found.names), options.keep, options.seed)
     if features is None:
         return _first(len(found.names), options.keep)
     texts = (features.candidates, features.id_labels)
@@ -139,6 +144,14 @@ def _first(count: int, num: int | None) -> Selection:
     num = count if num is None else min(num, count)
     dropped = {i: f"only the first {num} are kept" for i in range(num, count)}
     return Selection(tuple(range(num)), dropped, settings={"method": "none", "num": num})
+
+
+def _drawn(count: int, num: int, seed: int) -> Selection:
+    """M candidates by lot, the baseline of any other selection."""
+    order = random.Random(seed).sample(range(count), count)
+    dropped = {i: f"not among the {num} drawn" for i in order[num:]}
+    settings = {"method": "random", "num": num, "seed": seed}
+    return Selection(tuple(order[:num]), dropped, settings=settings)
 
 
 def _readable(result: Selection, names: list[str], classes: tuple[str, ...]) -> dict[str, Any]:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from negas.files import file_sha256, read_npz, write_npz
+from negas.labels.text_vectors import TextVectors
 
 from .candidates import CandidateSet
 from .options import MiningOptions
@@ -68,7 +69,8 @@ def similarity_stage(
 ) -> Stage:
     """The file of the second stage, with everything that the embeddings depend on."""
     noun, adjective = templates(options)
-    inputs: dict[str, Any] = {
+    inputs: dict[str, Any] = {"stand ins": options.stand_in_names} if options.stand_ins else {}
+    inputs |= {
         "candidates": digest([found.names, found.parts]),
         "classes": list(options.class_names),
         "encoder": [str(options.encoder), files_digest(options.encoder)],
@@ -94,7 +96,27 @@ def templates(options: MiningOptions) -> tuple[tuple[str, ...], tuple[str, ...]]
     return resolve_templates(name), resolve_templates(adjective if adjective in TEMPLATES else name)
 
 
+def with_vectors(options: MiningOptions, found: CandidateSet) -> CandidateSet:
+    """The candidates that a file of text vectors holds; all of them with an encoder.
+
+    Raises:
+        ValueError: it cannot be read, or holds none of them.
+    """
+    if not options.has_text_vectors:
+        return found
+    vectors = TextVectors.load(options.encoder)
+    kept = [i for i, name in enumerate(found.names) if name in vectors]
+    if not kept:
+        raise ValueError(f"{options.encoder}: it has no vector of any candidate")
+    parts = None if found.parts is None else [found.parts[i] for i in kept]
+    return replace(found, names=[found.names[i] for i in kept], parts=parts)
+
+
 def _compute(options: MiningOptions, found: CandidateSet, work_dir: Path) -> Features:
+    if options.has_text_vectors:
+        vectors = TextVectors.load(options.encoder)
+        id_labels = vectors.rows(options.class_names, options.stand_in_names)
+        return Features(vectors.rows(found.names), id_labels, None)
     from negas.embeddings.cache import fingerprint
     from negas.embeddings.encoders import build_encoder
     from negas.embeddings.store import encode_texts
