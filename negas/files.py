@@ -450,12 +450,12 @@ def write_csv(
     write_text(path, text.getvalue())
 
 
-def write_npz(path: str | os.PathLike, arrays: Mapping[str, Any], compress: bool = False) -> None:
+def write_npz(path: str | os.PathLike, arrays: Mapping[str, Any]) -> None:
     """Write arrays by name as an npz file, whole or not at all."""
     import numpy as np
 
     with whole_file(path) as partial, partial.open("wb") as file:
-        (np.savez_compressed if compress else np.savez)(file, **arrays)
+        np.savez(file, **arrays)
 
 
 _FREE, _RATIO = 2**28, 100  # an npz may unpack to 256 MiB, or to 100 times its own size

@@ -108,12 +108,15 @@ class BoxRecords(FromDetectors):
         """K, the number of ID labels."""
         return len(self.meta["id_labels"]) if self.id_logits is None else self.id_logits.shape[1]
 
-    def save(self, path: str | os.PathLike, compress: bool = True) -> None:
-        """Write an npz file; parent folders are made, a half-written file never stays."""
+    def save(self, path: str | os.PathLike) -> None:
+        """Write an npz file; parent folders are made, a half-written file never stays.
+
+        Nothing is compressed: logits and embeddings hardly shrink, and would take ten times as long.
+        """
         arrays = {"version": np.array(VERSION), "meta": np.array(json.dumps(self.meta))}
         arrays |= {name: getattr(self, name) for name in _ARRAYS}
         present = {name: value for name, value in arrays.items() if value is not None}
-        write_npz(path, present, compress)
+        write_npz(path, present)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> BoxRecords:

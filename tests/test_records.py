@@ -56,7 +56,7 @@ def test_round_trip(tmp_path, strings, n):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["dump.npz"]
 
 
-def test_cells_are_written_as_they_are_and_boxes_compressed(tmp_path):
+def test_boxes_and_cells_are_written_as_they_are(tmp_path):
     records = BoxRecords(
         image_ids=np.zeros(100, int),
         bboxes=np.zeros((100, 4)),
@@ -68,7 +68,8 @@ def test_cells_are_written_as_they_are_and_boxes_compressed(tmp_path):
     folder.add("id", records)
     folder.add_cells("id", records)
     boxes, cells = folder.part / "id.npz", folder.part / "cells/id.npz"
-    assert boxes.stat().st_size < cells.stat().st_size / 2
+    assert boxes.read_bytes() == cells.read_bytes()
+    assert boxes.stat().st_size > 100 * 20 * 4, "nothing is compressed"
     assert len(BoxRecords.load(boxes)) == len(BoxRecords.load(cells)) == 100
 
 

@@ -16,6 +16,8 @@ from tqdm import tqdm
 
 from negas.text import listed, shown
 
+from .shared_prefix import encode_behind_prefix, has_clip_layers
+
 if TYPE_CHECKING:
     from .prompt import PromptLearner
 
@@ -188,8 +190,13 @@ def encode_labels(
     batch = tokenize_labels(tokenizer, labels, template if prompt is None else prompt.template)
     device = text_model.get_input_embeddings().weight.device
     input_ids, mask = batch.input_ids.to(device), batch.attention_mask.to(device)
-    inputs_embeds = None if prompt is None else prompt(input_ids, text_model)
-    feats = encode_tokens(text_model, input_ids, mask, inputs_embeds)
+    if prompt is None:
+        feats = encode_tokens(text_model, input_ids, mask)
+    elif has_clip_layers(text_model):
+        embeds = prompt(input_ids, text_model)
+        feats = encode_behind_prefix(text_model, embeds, mask, 1 + prompt.num_ctx)
+    else:
+        feats = encode_tokens(text_model, input_ids, mask, prompt(input_ids, text_model))
     return torch.nn.functional.normalize(feats, dim=-1) if normalize else feats
 
 

@@ -118,7 +118,7 @@ class RunFolder:
         """Keep the cells of a set that was added."""
         if self.dump:
             # Nearly all is embeddings in half precision: a tenth smaller for forty times the time.
-            cells.save(self.part / CELLS / f"{name}.npz", compress=False)
+            cells.save(self.part / CELLS / f"{name}.npz")
 
     def add_feats(
         self, feats: Mapping[str, np.ndarray], words: Mapping[str, np.ndarray] | None = None
@@ -130,9 +130,9 @@ class RunFolder:
             words: those of the vocabulary that cells meet, under its name.
         """
         if self.names:
-            write_npz(self.part / TEXT_FEATS_FILE, feats, compress=True)
+            write_npz(self.part / TEXT_FEATS_FILE, feats)
             if words:
-                write_npz(self.part / CELLS / TEXT_FEATS_FILE, words, compress=True)
+                write_npz(self.part / CELLS / TEXT_FEATS_FILE, words)
 
     def add_results(self, results: dict) -> None:
         """Keep all but the rows: with it ``records.part`` can be scored as it is."""

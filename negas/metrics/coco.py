@@ -85,6 +85,9 @@ def evaluate_coco(
             found.dataset = {**truth.dataset, "annotations": []}
             found.createIndex()
         evaluation = COCOeval(truth, found, "bbox")
+        # the only area and number of detections that anything here reads
+        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
+        evaluation.params.maxDets = [100]
         if class_names is not None:
             evaluation.params.catIds = sorted(category_ids(truth, class_names))
         evaluation.evaluate()

@@ -297,4 +297,4 @@ def _write_scores(run: ImageOodRun, path: Path) -> None:
     for (method, name, seed), (of_id, of_ood) in run.scores.items():
         arrays[f"{method}/{name}/{seed}/id"] = of_id
         arrays[f"{method}/{name}/{seed}/ood"] = of_ood
-    write_npz(path, arrays, compress=True)
+    write_npz(path, arrays)

@@ -13,7 +13,7 @@ def test_step_zero_equals_the_plain_encoder(text_model, tokenizer):
     assert prompt.num_ctx == 3 and prompt.template == "a photo of {}"
     plain = encode_labels(text_model, tokenizer, LABELS, normalize=False)
     learned = encode_labels(text_model, tokenizer, LABELS, prompt=prompt, normalize=False)
-    assert (plain - learned).abs().max() == 0
+    assert (plain - learned).abs().max() < 1e-5
 
 
 def test_ctx_is_the_only_state_and_the_only_thing_trained(text_model, tokenizer):
@@ -44,7 +44,8 @@ def test_other_words_and_number_follow_the_words(text_model, tokenizer):
     prompt = PromptLearner(text_model, tokenizer, num_ctx=None, ctx_init="a")
     assert prompt.num_ctx == 1
     plain = encode_labels(text_model, tokenizer, LABELS, template="a {}")
-    assert torch.equal(plain, encode_labels(text_model, tokenizer, LABELS, prompt=prompt))
+    learned = encode_labels(text_model, tokenizer, LABELS, prompt=prompt)
+    assert (plain - learned).abs().max() < 1e-5
 
 
 def test_number_that_does_not_fit_the_words(text_model, tokenizer):
