@@ -111,7 +111,7 @@ class BoxRecords(FromDetectors):
     def save(self, path: str | os.PathLike) -> None:
         """Write an npz file; parent folders are made, a half-written file never stays.
 
-        Nothing is compressed: logits and embeddings hardly shrink, and would take ten times as long.
+        Nothing is compressed: logits and embeddings hardly shrink, and take ten times as long.
         """
         arrays = {"version": np.array(VERSION), "meta": np.array(json.dumps(self.meta))}
         arrays |= {name: getattr(self, name) for name in _ARRAYS}

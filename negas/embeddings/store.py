@@ -237,11 +237,14 @@ def encode_texts(
         raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
 
     def encode_some(some: Sequence[str], bar: tqdm) -> Encoded:
+        # texts of about one length side by side: a batch is padded to its longest
+        order = sorted(range(len(some)), key=lambda place: len(some[place]))
         batches = []
         for start in range(0, len(some), batch_size):
-            batches.append(_unit_texts(encode, list(some[start : start + batch_size])))
-            bar.update(len(batches[-1]))
-        return Encoded.of(batches, len(some), {})
+            batch = [some[place] for place in order[start : start + batch_size]]
+            batches.append(_unit_texts(encode, batch))
+            bar.update(len(batch))
+        return Encoded.of([torch.cat(batches)[np.argsort(order)]], len(some), {})
 
     found = FeatureStore(root, model, chunk).features(texts, "texts", encode_some, tuple, progress)
     return found.feats.numpy()

@@ -132,6 +132,15 @@ def test_calls_are_no_larger_than_the_batch(tmp_path):
     assert max(sizes) == 8 and sum(sizes) == len(WORDS)
 
 
+def test_a_batch_holds_texts_of_about_one_length_and_the_order_stays(tmp_path):
+    texts = ["a long name of a thing", "b", "another long name", "cc", "c", "a middle one"]
+    encode = Encoder()
+    found = words(None, encode, texts, batch_size=3)
+    assert set(encode.texts[:3]) == {"b", "cc", "c"}
+    want = torch.nn.functional.normalize(Encoder()(texts), dim=1)
+    np.testing.assert_allclose(found, want, 0, 1e-6)
+
+
 @pytest.mark.parametrize(
     ("encode", "message"),
     [

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SOURCES = ("llm", "local", "file", "wordnet", "csp")
 SELECTORS = ("visual", "neglabel", "csp", "interneg", "random", "none")
+DTYPES = ("float32", "bfloat16", "float16")
 REFINEMENTS = ("none", "wordnet", "llm", "both")
 # What each selection keeps where --num is not given: the paper's M, a share of each part of speech
 # (NegLabel's and CSP's code), InterNeg's M, everything.
@@ -107,6 +108,9 @@ class MiningOptions(Options):
     )
     stand_ins: tuple[str, ...] = _selection(
         (), help="whose vector stands for an ID name that such a file lacks", metavar="NAME=OTHER"
+    )
+    dtype: str = _selection(
+        "float32", help="of the encoder; a processor or GPU with bfloat16 is faster", choices=DTYPES
     )
     device: str = _selection("cpu", help="for encoder and local model")
     template: str | None = _selection(None, help="name of a template, or a sentence with {}")

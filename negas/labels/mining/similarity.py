@@ -73,7 +73,7 @@ def similarity_stage(
     inputs |= {
         "candidates": digest([found.names, found.parts]),
         "classes": list(options.class_names),
-        "encoder": [str(options.encoder), files_digest(options.encoder)],
+        "encoder": [str(options.encoder), files_digest(options.encoder), options.dtype],
         "templates": [list(noun), list(adjective)],
         "prototypes": None,
     }
@@ -123,7 +123,7 @@ def _compute(options: MiningOptions, found: CandidateSet, work_dir: Path) -> Fea
     from negas.labels.corpus import Corpus, corpus_features
     from negas.labels.prototypes import class_prototypes
 
-    encoder = build_encoder(options.encoder, device=options.device)
+    encoder = build_encoder(options.encoder, options.device, options.dtype)
     noun, adjective = templates(options)
     unit = options.select != "csp"  # CSP means embeddings before they are normalised
 

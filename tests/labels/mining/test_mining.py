@@ -242,3 +242,15 @@ def test_a_share_of_each_part_of_speech(options, monkeypatch):
     assert [word in CORPUS.words[:4] for word in kept] == [True, True, False]
     with pytest.raises(ValueError, match="fraction 0.15 of 6 candidates is none"):
         mine(options(source="wordnet", select="neglabel"))
+
+
+def test_bfloat16_ranks_as_float32_does_and_is_another_result(options):
+    plain = mine(options(prototypes=False, num=8))
+    told = []
+    short = mine(options(prototypes=False, num=8, dtype="bfloat16"), told.append)
+    assert "other inputs (encoder)" in told[0]
+    assert short.bank.neg_labels[:3] == plain.bank.neg_labels[:3]
+    both = [{row["label"]: row["dissimilarity"] for row in rows.kept} for rows in (plain, short)]
+    differences = [abs(both[0][label] - both[1][label]) for label in both[0]]
+    assert 0 < max(differences) < 0.02
+    assert short.bank.provenance["options"]["dtype"] == "bfloat16"
