@@ -59,21 +59,31 @@ def nms(bboxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0) -
     order = torch.sort(scores.detach(), descending=True, stable=True).indices.cpu()
     # The compiled op calculates in float32: doing the same decides boxes at the threshold alike.
     boxes = bboxes.detach().cpu().float()[order].numpy()
-    x1, y1, x2, y2 = (np.ascontiguousarray(column) for column in boxes.T)
     one = np.float32(offset)
-    areas = (x2 - x1 + one) * (y2 - y1 + one)
+    areas = (boxes[:, 2] - boxes[:, 0] + one) * (boxes[:, 3] - boxes[:, 1] + one)
+    columns = np.stack([*boxes.T, areas])
     alive = np.ones(len(boxes), dtype=bool)
+    # few boxes are compared all at once: NumPy's calls would take longer than the numbers
+    few = len(boxes) <= _FEW
     with np.errstate(divide="ignore", invalid="ignore"):
+        ious = _ious(columns[..., None], columns[:, None], one) if few else None
         for i in range(len(boxes)):
-            if not alive[i]:
-                continue
-            rest = slice(i + 1, None)
-            width = np.minimum(x2[i], x2[rest]) - np.maximum(x1[i], x1[rest]) + one
-            height = np.minimum(y2[i], y2[rest]) - np.maximum(y1[i], y1[rest]) + one
-            overlap = np.maximum(width, 0, out=width) * np.maximum(height, 0, out=height)
-            # Two empty boxes give 0 / 0 = NaN, which is not larger: both stay.
-            alive[rest] &= ~(overlap / (areas[i] + areas[rest] - overlap) > threshold)
+            if alive[i]:
+                rest = slice(i + 1, None)
+                row = ious[i, rest] if few else _ious(columns[:, i], columns[:, rest], one)
+                alive[rest] &= ~(row > threshold)
     return order[torch.from_numpy(alive)].to(bboxes.device)
+
+
+_FEW = 512
+
+
+def _ious(first: np.ndarray, second: np.ndarray, one: np.float32) -> np.ndarray:
+    """IoU of x1, y1, x2, y2, area; of two empty boxes NaN (0 / 0), which no threshold is below."""
+    width = np.minimum(first[2], second[2]) - np.maximum(first[0], second[0]) + one
+    height = np.minimum(first[3], second[3]) - np.maximum(first[1], second[1]) + one
+    overlap = np.maximum(width, 0, out=width) * np.maximum(height, 0, out=height)
+    return overlap / (first[4] + second[4] - overlap)
 
 
 def ms_deform_attn_forward(
