@@ -340,8 +340,8 @@ def load_config(path: str, overrides: dict | None = None, launcher: str = "none"
         if not _of_packages(cause):
             raise _unreadable(path, error) from error
         raise ImportError(
-            f"a package that config {path!r} asks for does not work here: {cause}; `python -m "
-            "negas.doctor` names the fix"
+            f"a package that config {path!r} asks for does not work here: {cause}; `negas "
+            "doctor` names the fix"
         ) from error
     except FileNotFoundError as error:
         raise FileNotFoundError(f"config {path!r}: a base config is missing ({error})") from error

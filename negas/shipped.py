@@ -15,6 +15,8 @@ _PACKAGE = Path(__file__).resolve().parent
 HOME = next((place for place in [_PACKAGE / ".mim"] if place.is_dir()), _PACKAGE.parent)
 _FOLDERS = ("configs/", "data/", "checkpoints/")  # of a clone; users have the last two, too
 CONFIGS = "configs/negas"
+#: what to do about one of these files that is gone or broken
+RESTORE = "it comes with negas: install that again, or in a clone `git checkout -- data`"
 BANKS = "data/labels"
 #: name of a built-in detector -> its config and its weights
 BUILT_IN = {

@@ -1,6 +1,8 @@
 """``negas COMMAND``: one name for all commands, which stay the files of ``tools/``."""
 
+import ast
 import os
+import re
 import subprocess
 import sys
 
@@ -30,6 +32,34 @@ def test_every_public_tool_is_a_command():
     named = {tool for group in GROUPS.values() for tool in group.values()}
     assert tools <= named
     assert {path.stem for path in commands().values()} == tools | {"doctor"}
+
+
+def messages(path):
+    """Texts of a file that are no docstrings, with the line that they begin on."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    own = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in own:
+            yield node.lineno, node.value
+
+
+def test_messages_name_commands_that_everybody_has():
+    """Who installed a wheel has no ``tools/`` and nothing to install in editable mode."""
+    files = [*(ROOT / "negas").rglob("*.py")]
+    files += [path for path in (ROOT / "tools").glob("*.py") if path.stem not in OF_THE_CLONE]
+    known, named = set(commands()), set()
+    for path in files:
+        for line, text in messages(path):
+            where = f"{path.relative_to(ROOT)}:{line}: {text!r}"
+            assert not re.search(r"tools/[\w/]+\.py|install -e|python -m negas", text), where
+            found = re.findall(r"(?:`|\b(?:again|of|or|run|with:?) )negas ([a-z][a-z-]*)", text)
+            assert known.issuperset(found), where
+            named.update(found)
+    assert len(named) > 7
 
 
 def test_the_list_of_commands_fits_a_terminal_and_names_no_file():

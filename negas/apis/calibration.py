@@ -198,8 +198,8 @@ class Calibration(Options):
         """
         where = f"calibration {str(path)!r}"
         if not Path(path).is_file():
-            raise FileNotFoundError(f"{where} does not exist; make one with tools/calibrate.py")
-        again = "make it again with tools/calibrate.py"
+            raise FileNotFoundError(f"{where} does not exist; make one with negas calibrate")
+        again = "make it again with negas calibrate"
         data = read_json(path, again, where)
         names = [f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING]
         missing = [n for n in ("version", *names) if not isinstance(data, dict) or n not in data]
@@ -241,7 +241,7 @@ class Calibration(Options):
             if old != new:
                 raise ValueError(
                     f"{where} was fitted for {name} ({_difference(old, new)}); fit one for this "
-                    "detector with tools/calibrate.py"
+                    "detector with negas calibrate"
                 )
 
 

@@ -15,7 +15,7 @@ from negas.shipped import CONFIGS, HOME
 
 FOLDER = "checkpoints"  # where the configs look
 # what commands say that they take
-CHECKPOINT = "checkpoint (.pth or .safetensors), or a name of tools/download.py --list"
+CHECKPOINT = "checkpoint (.pth or .safetensors), or a name of negas download --list"
 _YOLO_WORLD = "https://huggingface.co/wondervictor/YOLO-World/resolve/main/yolo_world_v2_"
 _V2_1 = "https://huggingface.co/wondervictor/YOLO-World-V2.1/resolve/main/"
 _OPENMMLAB = "https://download.openmmlab.com/mmdetection/v3.0/"
@@ -118,7 +118,7 @@ def how_to_get(path: str | os.PathLike) -> str:
     for one in RELEASED:
         if file in (one.file, one.name, one.address.rpartition("/")[2]):
             return (
-                f"`python tools/download.py {one.name}` fetches it (data/README.md, section "
+                f"`negas download {one.name}` fetches it (data/README.md, section "
                 "Weights, says what it is), or correct the path"
             )
     return (

@@ -109,7 +109,7 @@ def test_a_file_that_is_no_calibration_is_refused(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(ValueError, match=message) as caught:
         Calibration.load(path)
-    assert str(path) in str(caught.value) and "tools/calibrate.py" in str(caught.value)
+    assert str(path) in str(caught.value) and "negas calibrate" in str(caught.value)
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -170,7 +170,7 @@ def test_a_section_of_unknown_objects_that_cannot_be(tmp_path, change, message):
     (tmp_path / "c.json").write_text(text)
     with pytest.raises(ValueError, match=message) as caught:
         Calibration.load(tmp_path / "c.json")
-    assert "tools/calibrate.py" in str(caught.value)
+    assert "negas calibrate" in str(caught.value)
 
 
 def test_a_section_of_unknown_objects_reads_back_and_may_be_missing(tmp_path):

@@ -60,12 +60,12 @@ def test_the_page_lists_nothing_else():
 @each(RELEASED[0], RELEASED[-1])
 def test_missing_released_files_name_the_command(look, one):
     for file in {one.file, one.address.rpartition("/")[2]}:
-        with pytest.raises(FileNotFoundError, match=f"tools/download.py {one.name}`"):
+        with pytest.raises(FileNotFoundError, match=f"negas download {one.name}`"):
             look(f"elsewhere/{file}")
 
 
 def test_other_names():
-    assert "tools/download.py" not in how_to_get("epoch_30.pth")
+    assert "negas download" not in how_to_get("epoch_30.pth")
     with pytest.raises(ValueError, match="did you mean 'yolo-world-v2-s'.*grounding-dino-swin-b"):
         find_released("yolo-world-v2-ss")
 
@@ -106,7 +106,7 @@ def test_paths_and_addresses_stay(tiny, tmp_path, monkeypatch):
 @pytest.mark.parametrize("key", ["WORLD_SIZE", "SLURM_NTASKS"])
 def test_one_of_several_processes_fetches_nothing(tiny, monkeypatch, key):
     monkeypatch.setenv(key, "2")
-    with pytest.raises(FileNotFoundError, match="tools/download.py tiny`"):
+    with pytest.raises(FileNotFoundError, match="negas download tiny`"):
         local_weights("tiny")
     assert tiny.asked == []
 
