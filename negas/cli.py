@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from negas.interrupts import quiet_interrupt  # first of all
+from negas.interrupts import quiet_interrupt, until_reader_leaves  # first of all
 
 # isort: split
 import errno
@@ -40,8 +40,7 @@ _WORKER = re.compile(
 )
 _BUILD_PREFIX = re.compile(r"^(class `\w+` in [\w/.\\-]+: )+")
 _LONGEST = 1600  # characters of an error
-# What shells report of a command that a signal, or a closed pipe, has ended
-_INTERRUPTED, _READER_LEFT, _STOPPED = 130, 141, 143
+_INTERRUPTED, _STOPPED = 130, 143  # what shells report of a command that a signal has ended
 _ADVICE = {
     errno.ENOSPC: "the disk is full: free some space and run again",
     errno.EDQUOT: "the quota is used up: free some space and run again",
@@ -81,16 +80,12 @@ def user_errors(main: Callable[[], int | None]) -> Callable[[], int]:
         try:
             with signals, own_inputs():
                 _print_any_text()
-                code = main() or 0
-                return _READER_LEFT if stdout_is_closed() else code
+                return until_reader_leaves(main)
         except KeyboardInterrupt as error:
             return _tell_stop(signals.stop or error)
         except _USER_ERRORS as error:
             if signals.stop:  # a library has made another error of it
                 return _tell_stop(signals.stop)
-            # Also a server may break a pipe, which is to be told.
-            if isinstance(error, BrokenPipeError) and stdout_is_closed(ending="\n"):
-                return _READER_LEFT
             if os.environ.get("NEGAS_DEBUG"):
                 traceback.print_exc()
             # In one piece: the processes of a distributed run share one standard error.
@@ -225,21 +220,6 @@ class _Signals:
                 signal.signal(number, handler)
             elif number == signal.SIGINT:
                 signal.signal(number, signal.SIG_DFL)  # nothing is left to be kept
-
-
-def stdout_is_closed(ending: str = "") -> bool:
-    """Whether the reader of standard output has gone, as ``head`` does when it has seen enough.
-
-    Writes what is buffered, and ``ending``. If the reader has gone, later output goes nowhere, and
-    Python has nothing to complain about when it ends.
-    """
-    try:
-        sys.stdout.write(ending)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
 
 
 def leave_room_for_workers() -> None:

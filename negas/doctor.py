@@ -15,10 +15,10 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from negas.cli import stdout_is_closed
 from negas.command_line import CommandLine
 from negas.compat import versions
 from negas.compat.versions import Gate, exactly, installed
+from negas.interrupts import until_reader_leaves
 from negas.shipped import HOME, RESTORE
 from negas.text import plain_console
 
@@ -270,16 +270,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
     options = parser.parse_args(arguments)
     findings = examine()
-    try:
-        if options.json:
-            print(json.dumps([asdict(finding) for finding in findings], indent=1))
-        else:
-            print_table(findings)
-        stdout_is_closed()
-    except BrokenPipeError:  # `| head` is no error
-        stdout_is_closed(ending="\n")
+    if options.json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=1))
+    else:
+        print_table(findings)
     return int(is_broken(findings))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(until_reader_leaves(main))

@@ -9,18 +9,20 @@ import sys
 import pytest
 
 from negas.__main__ import GROUPS, commands, summary
+from tests.helpers.fake_runs import fake_run
 from tests.helpers.yolo_world import ROOT
 
 OF_THE_CLONE = {"render_results"}  # fills pages of the repository
 
 
-def negas(*arguments, cwd=ROOT, **env):
+def negas(*arguments, cwd=ROOT, stdout=subprocess.PIPE, **env):
     keep = {key: value for key, value in os.environ.items() if key != "NEGAS_DEBUG"}
     return subprocess.run(
         [sys.executable, "-m", "negas", *map(str, arguments)],
         cwd=cwd,
         env=keep | dict(PYTHONPATH=os.pathsep.join([str(ROOT), *sys.path])) | env,
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         text=True,
         timeout=240,
         check=False,
@@ -131,3 +133,20 @@ def test_the_shell_is_told_how_a_line_goes_on(tmp_path, line, some, none):
     assert done.returncode == 0, done.stderr
     found = answer.read_text().split("\013")
     assert set(some) <= set(found) and not set(none) & {each.strip() for each in found}
+
+
+@pytest.mark.parametrize(
+    ("line", "unbuffered"),
+    [
+        *(("--help", ""), ("--help", "1"), ("score --help", "")),
+        *(("report RUN", ""), ("report RUN", "1"), ("doctor", "1")),
+    ],
+)
+def test_a_reader_that_leaves_ends_a_command_without_a_word(tmp_path, line, unbuffered):
+    if "RUN" in line:
+        line = line.replace("RUN", str(fake_run(tmp_path / "run")))
+    given, reader = os.pipe()
+    os.close(given)
+    with os.fdopen(reader, "w") as pipe:
+        done = negas(*line.split(), stdout=pipe, PYTHONUNBUFFERED=unbuffered)
+    assert (done.returncode, done.stderr) == (141, "")
