@@ -364,7 +364,7 @@ def _protect_named_in(node: Any, root: str) -> None:
             _protect_named_in(value, root)
 
 
-def prepare_work_dir(cfg, config_path: str, work_dir: str | None) -> Path:
+def prepare_work_dir(cfg, work_dir: str | None) -> Path:
     """Choose and create the work directory (MMDetection's rule) and check that it can be written.
 
     Raises:
@@ -373,5 +373,5 @@ def prepare_work_dir(cfg, config_path: str, work_dir: str | None) -> Path:
     if work_dir is not None:
         cfg.work_dir = work_dir
     elif cfg.get("work_dir") is None:
-        cfg.work_dir = str(Path("work_dirs") / Path(config_path).stem)
+        cfg.work_dir = str(Path("work_dirs") / Path(cfg.filename).stem)
     return check_folder(cfg.work_dir, "--work-dir")

@@ -42,6 +42,17 @@ def find(path: str | os.PathLike) -> str:
     return f"{place}/" if text.endswith("/") else str(place)
 
 
+def users_place(path: str | os.PathLike) -> Path:
+    """Where what is made for a file may lie beside it: for one in the package, as in a clone.
+
+    There :data:`HOME` is not the user's; ``data/`` in the working directory is.
+    """
+    path = Path(path)
+    if HOME.parent == _PACKAGE and path.is_relative_to(HOME):
+        return path.relative_to(HOME)
+    return path
+
+
 def find_config(name: str | os.PathLike) -> str:
     """The file of a config that is called by a path, by its name alone, or as of :data:`BUILT_IN`.
 

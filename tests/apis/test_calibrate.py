@@ -3,11 +3,13 @@
 import copy
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from mmengine.config import Config
 
+from negas import shipped
 from negas.apis import Inferencer
 from negas.apis.calibration import Calibration, default_path
 from negas.apis.fit import calibrate, fit_tau, seek_unknown, use_images, validation_loader
@@ -85,6 +87,14 @@ def test_a_saved_calibration_reads_back_the_same(tmp_path):
     assert Calibration.load(path) == fitted()
     assert [file.name for file in path.parent.iterdir()] == ["c.json"]
     assert default_path("x/y.pth").as_posix() == "x/y.pth.calibration.json"
+
+
+def test_nothing_is_written_into_an_installed_package(monkeypatch, tmp_path):
+    home = tmp_path / "negas/.mim"
+    monkeypatch.setattr(shipped, "_PACKAGE", home.parent)
+    monkeypatch.setattr(shipped, "HOME", home)
+    assert default_path(home / "data/x.pth") == Path("data/x.pth.calibration.json")
+    assert default_path(tmp_path / "x.pth") == tmp_path / "x.pth.calibration.json"
 
 
 @pytest.mark.parametrize(
