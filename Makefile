@@ -44,7 +44,7 @@ test-fast: lint chromium
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not slow" $(ARGS)
 
 docs: setup
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet && echo "site/index.html"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --config-file tools/dev/mkdocs.yml --strict --quiet && echo "site/index.html"
 
 doctor: setup
 	@$(BIN)/python -m negas.doctor

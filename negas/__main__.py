@@ -12,7 +12,7 @@ from pathlib import Path
 from textwrap import fill
 
 from negas import __version__
-from negas.interrupts import quiet_interrupt
+from negas.interrupts import quiet_interrupt, until_reader_leaves
 from negas.shipped import HOME
 
 DOCTOR = "doctor"
@@ -91,6 +91,10 @@ def usage() -> str:
 def main() -> int:
     """Run a command; what it ends with is the exit code."""
     sys.excepthook = quiet_interrupt
+    return until_reader_leaves(_main)
+
+
+def _main() -> int:
     _complete()
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in ("-h", "--help"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from negas.interrupts import quiet_interrupt  # first of all
+from negas.interrupts import quiet_interrupt, until_reader_leaves  # first of all
 
 # isort: split
 import errno
@@ -40,8 +40,7 @@ _WORKER = re.compile(
 )
 _BUILD_PREFIX = re.compile(r"^(class `\w+` in [\w/.\\-]+: )+")
 _LONGEST = 1600  # characters of an error
-# What shells report of a command that a signal, or a closed pipe, has ended
-_INTERRUPTED, _READER_LEFT, _STOPPED = 130, 141, 143
+_INTERRUPTED, _STOPPED = 130, 143  # what shells report of a command that a signal has ended
 _ADVICE = {
     errno.ENOSPC: "the disk is full: free some space and run again",
     errno.EDQUOT: "the quota is used up: free some space and run again",
@@ -81,16 +80,12 @@ def user_errors(main: Callable[[], int | None]) -> Callable[[], int]:
         try:
             with signals, own_inputs():
                 _print_any_text()
-                code = main() or 0
-                return _READER_LEFT if stdout_is_closed() else code
+                return until_reader_leaves(main)
         except KeyboardInterrupt as error:
             return _tell_stop(signals.stop or error)
         except _USER_ERRORS as error:
             if signals.stop:  # a library has made another error of it
                 return _tell_stop(signals.stop)
-            # Also a server may break a pipe, which is to be told.
-            if isinstance(error, BrokenPipeError) and stdout_is_closed(ending="\n"):
-                return _READER_LEFT
             if os.environ.get("NEGAS_DEBUG"):
                 traceback.print_exc()
             # In one piece: the processes of a distributed run share one standard error.
@@ -227,21 +222,6 @@ class _Signals:
                 signal.signal(number, signal.SIG_DFL)  # nothing is left to be kept
 
 
-def stdout_is_closed(ending: str = "") -> bool:
-    """Whether the reader of standard output has gone, as ``head`` does when it has seen enough.
-
-    Writes what is buffered, and ``ending``. If the reader has gone, later output goes nowhere, and
-    Python has nothing to complain about when it ends.
-    """
-    try:
-        sys.stdout.write(ending)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
-
-
 def leave_room_for_workers() -> None:
     """Let torch compute on half of the cores unless the user said otherwise; before its import.
 
@@ -340,8 +320,8 @@ def load_config(path: str, overrides: dict | None = None, launcher: str = "none"
         if not _of_packages(cause):
             raise _unreadable(path, error) from error
         raise ImportError(
-            f"a package that config {path!r} asks for does not work here: {cause}; `python -m "
-            "negas.doctor` names the fix"
+            f"a package that config {path!r} asks for does not work here: {cause}; `negas "
+            "doctor` names the fix"
         ) from error
     except FileNotFoundError as error:
         raise FileNotFoundError(f"config {path!r}: a base config is missing ({error})") from error
@@ -384,7 +364,7 @@ def _protect_named_in(node: Any, root: str) -> None:
             _protect_named_in(value, root)
 
 
-def prepare_work_dir(cfg, config_path: str, work_dir: str | None) -> Path:
+def prepare_work_dir(cfg, work_dir: str | None) -> Path:
     """Choose and create the work directory (MMDetection's rule) and check that it can be written.
 
     Raises:
@@ -393,5 +373,5 @@ def prepare_work_dir(cfg, config_path: str, work_dir: str | None) -> Path:
     if work_dir is not None:
         cfg.work_dir = work_dir
     elif cfg.get("work_dir") is None:
-        cfg.work_dir = str(Path("work_dirs") / Path(config_path).stem)
+        cfg.work_dir = str(Path("work_dirs") / Path(cfg.filename).stem)
     return check_folder(cfg.work_dir, "--work-dir")

@@ -235,7 +235,7 @@ def _fault_of(ann: dict, images: set, categories: set, numbers: Sequence[str]) -
         if ann.get(field) is None:
             return (
                 f"has {field}=None, expected a number; MMDetection reads it (write the boxes' area "
-                "and iscrowd=0, or let `tools/prepare_data.py custom` do it)"
+                "and iscrowd=0, or let `negas prepare custom` do it)"
             )
     return ""
 

@@ -58,6 +58,9 @@ class CommandLine(ArgumentParser):
             import argcomplete
 
             argcomplete.autocomplete(self)
+        if any(each.nargs == "?" for each in self._get_positional_actions()):
+            # else one that may be missing is, as soon as an option stands in front of it
+            return super().parse_intermixed_args(args, namespace)
         return super().parse_args(args, namespace)
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple:

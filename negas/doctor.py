@@ -15,11 +15,11 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from negas.cli import stdout_is_closed
 from negas.command_line import CommandLine
 from negas.compat import versions
 from negas.compat.versions import Gate, exactly, installed
-from negas.shipped import HOME
+from negas.interrupts import until_reader_leaves
+from negas.shipped import HOME, RESTORE
 from negas.text import plain_console
 
 OK, STAND_IN, WARN, BROKEN = "ok", "stand-in", "warn", "broken"
@@ -215,13 +215,12 @@ def check_disk(folder: Path, needed_gb: float = 1.0) -> Finding:
 def check_emoji_world(folder: Path) -> list[Finding]:
     """The built-in benchmark: glyphs and weights (shipped), scenes (generated)."""
     if not folder.is_dir():
-        text = f"{folder} not found: run inside a clone of the repository"
-        return [Finding("EmojiWorld", WARN, text, "cd into the clone, or ignore if not needed")]
+        return [Finding("EmojiWorld", WARN, f"{folder} not found", RESTORE)]
     findings = []
     for name, pattern, fix in (
-        ("glyphs", "atlas*.webp", "git checkout -- data/emoji_world"),
-        ("weights", "**/*.safetensors", "git checkout -- data/emoji_world"),
-        ("scenes", "scenes/annotations/*.json", "python tools/make_emoji_world.py"),
+        ("glyphs", "atlas*.webp", RESTORE),
+        ("weights", "**/*.safetensors", RESTORE),
+        ("scenes", "scenes/annotations/*.json", "negas emoji-world"),
     ):
         hits = [*folder.glob(pattern)]
         if name == "scenes" and not hits:
@@ -271,16 +270,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
     options = parser.parse_args(arguments)
     findings = examine()
-    try:
-        if options.json:
-            print(json.dumps([asdict(finding) for finding in findings], indent=1))
-        else:
-            print_table(findings)
-        stdout_is_closed()
-    except BrokenPipeError:  # `| head` is no error
-        stdout_is_closed(ending="\n")
+    if options.json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=1))
+    else:
+        print_table(findings)
     return int(is_broken(findings))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(until_reader_leaves(main))

@@ -15,6 +15,8 @@ _PACKAGE = Path(__file__).resolve().parent
 HOME = next((place for place in [_PACKAGE / ".mim"] if place.is_dir()), _PACKAGE.parent)
 _FOLDERS = ("configs/", "data/", "checkpoints/")  # of a clone; users have the last two, too
 CONFIGS = "configs/negas"
+#: what to do about one of these files that is gone or broken
+RESTORE = "it comes with negas: install that again, or in a clone `git checkout -- data`"
 BANKS = "data/labels"
 #: name of a built-in detector -> its config and its weights
 BUILT_IN = {
@@ -38,6 +40,17 @@ def find(path: str | os.PathLike) -> str:
     if not place.exists():
         return text
     return f"{place}/" if text.endswith("/") else str(place)
+
+
+def users_place(path: str | os.PathLike) -> Path:
+    """Where what is made for a file may lie beside it: for one in the package, as in a clone.
+
+    There :data:`HOME` is not the user's; ``data/`` in the working directory is.
+    """
+    path = Path(path)
+    if HOME.parent == _PACKAGE and path.is_relative_to(HOME):
+        return path.relative_to(HOME)
+    return path
 
 
 def find_config(name: str | os.PathLike) -> str:

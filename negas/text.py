@@ -94,10 +94,19 @@ def plain_console(width: int | None = None) -> Console:
     Args:
         width: columns where standard output is no terminal.
     """
+    console = open_console(color_system=None)
+    return console if console.is_terminal else open_console(color_system=None, width=width)
+
+
+def open_console(**how: Any) -> Console:
+    """A console of rich that leaves a closed pipe to :mod:`negas.interrupts`."""
     from rich.console import Console
 
-    console = Console(color_system=None)
-    return console if console.is_terminal else Console(color_system=None, width=width)
+    class Quiet(Console):
+        def on_broken_pipe(self) -> None:  # rich would end the program with the code of an error
+            raise  # what it has caught
+
+    return Quiet(**how)
 
 
 # What libraries tell a terminal: progress bars to move the cursor, MMEngine to colour a log level.

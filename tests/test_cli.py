@@ -111,7 +111,7 @@ def test_a_package_that_does_not_import_is_not_the_configs_fault(tmp_path, monke
     (tmp_path / "mmdet/__init__.py").write_text(PACKAGES)
     (tmp_path / "own_module.py").write_text("import nothing_of_the_kind")
     for name, says in (
-        ("mmdet", "does not work here: MMCV==1.7.0 is used but incompatible.*negas.doctor"),
+        ("mmdet", "does not work here: MMCV==1.7.0 is used but incompatible.*`negas doctor`"),
         ("own_module", "cannot be read .*own_module"),
     ):
         monkeypatch.syspath_prepend(tmp_path)

@@ -169,7 +169,10 @@ def test_the_example_of_a_further_set_can_be_read(tmp_path):
 @pytest.mark.slow
 def test_the_site_is_built_without_a_warning(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path / "site"],
+        [
+            *(sys.executable, "-m", "mkdocs", "build", "--strict"),
+            *("--config-file", "tools/dev/mkdocs.yml", "--site-dir", tmp_path / "site"),
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -57,7 +57,7 @@ def test_a_missing_extra_is_one_sentence(capsys, monkeypatch):
     said = capsys.readouterr().err.splitlines()
     assert said[0] == (
         "error: this needs jinja2, which is not installed; it comes with the extra 'report': "
-        "pip install -e '.[report]'"
+        'pip install "negas[report]"'
     )
 
 
@@ -129,7 +129,7 @@ def test_the_extra_is_enough_for_scoring_and_reporting(runs, tmp_path):
         assert "negas" in done.stdout or "written" in done.stdout
     assert len(list((tmp_path / "shown" / "near").iterdir())) == 12
     done = fresh.run(ROOT / "tools" / "train.py", "x.py", cwd=tmp_path)
-    assert done.returncode == 2 and "pip install -e '.[lite]'" in done.stderr.splitlines()[0]
+    assert done.returncode == 2 and 'pip install "negas[lite]"' in done.stderr.splitlines()[0]
 
 
 @pytest.mark.slow

@@ -68,6 +68,19 @@ def test_parts_of_one_command_line_share_headings(capsys):
     assert More(names=["a", "b"]).names == ("a", "b")
 
 
+def test_a_word_that_may_be_missing_may_stand_behind_options():
+    parser = CommandLine()
+    parser.add_argument("config")
+    parser.add_argument("checkpoint", nargs="?")
+    parser.add_optional_value("--resume", "auto", metavar="CHECKPOINT")
+    for given in (["c", "w"], ["c", "--resume", "w"], ["--resume=x", "c", "w"]):
+        args = parser.parse_args(given)
+        assert (args.config, args.checkpoint) == ("c", "w") and args.resume != "w"
+    assert parser.parse_args(["c", "--resume"]).checkpoint is None
+    with pytest.raises(SystemExit):
+        parser.parse_args(["a", "b", "c"])
+
+
 def test_a_value_that_may_be_left_out_takes_no_word_of_another(capsys):
     parser = CommandLine()
     parser.add_argument("file", nargs="*")

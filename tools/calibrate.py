@@ -1,6 +1,7 @@
 """Fit the thresholds of a detector: ``negas calibrate CONFIG CHECKPOINT [--tpr 0.95]``.
 
-The confidence cut, tau and, where the config seeks them, the threshold of unknown objects. They are
+One that has a name, as ``negas calibrate emoji-world`` has, needs no CHECKPOINT. What is fitted:
+the confidence cut, tau and, where the config seeks them, the threshold of unknown objects. They are
 stored beside the checkpoint, where negas infer finds them.
 """
 
@@ -16,15 +17,16 @@ from negas.apis.labels import LabelOptions
 from negas.files import check_file
 from negas.options import option, overwrite_option
 from negas.unknown.thresholds import GROUP, ThresholdOptions
-from negas.weights.released import CHECKPOINT
+from negas.weights.by_name import find_detector, local_weights
+from negas.weights.released import CHECKPOINT, CONFIG
 
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrateOptions(LabelOptions):
     """Calibrate a detector on ID validation images."""
 
-    config: str = option(help="config file", positional=True)
-    checkpoint: str = option(help=CHECKPOINT, positional=True)
+    config: str = option(help=CONFIG, positional=True)
+    checkpoint: str | None = option(None, help=CHECKPOINT, positional=True)
     tpr: float = option(0.95, help="share of ID boxes to be known", gt=0, le=1)
     cut: float | None = option(None, help="fixed confidence cut (default: best F1)", ge=0, le=1)
     records: str | None = option(
@@ -63,16 +65,16 @@ def main() -> int:
     args = parser.parse_args()
     options = CalibrateOptions.from_args(args)
     limits = ThresholdOptions.from_args(args)
-    cfg = load_config(options.config, args.cfg_options)
+    config, checkpoint = find_detector(options.config, options.checkpoint)
+    cfg = load_config(config, args.cfg_options)
 
     from negas.apis.calibration import UnknownCalibration, default_path
     from negas.apis.fit import calibrate, relabelled, seek_unknown, use_images
     from negas.evaluation.unknown import threshold_lines
     from negas.experiments.preflight import check_checkpoint
     from negas.reports.few import FEW, widened
-    from negas.weights.by_name import local_weights
 
-    checkpoint = local_weights(options.checkpoint)
+    checkpoint = local_weights(checkpoint)
     check_checkpoint(checkpoint)
     labels = options.labels()
     given = any(one is not None for one in labels.values())

@@ -1,4 +1,4 @@
-"""Fetch released weights: ``python tools/download.py NAME... [--dir checkpoints]``.
+"""Fetch released weights: ``negas download NAME... [--dir checkpoints]``.
 
 ``--list`` shows the names. A download that was cut off goes on where it was.
 """

@@ -1,8 +1,9 @@
 """Verdicts for your images: ``negas infer INPUT CONFIG CHECKPOINT [--out-dir DIR]``.
 
-INPUT is an image, a video or a folder of both. Boxes are judged known or unknown with the
-calibration that negas calibrate has put beside the checkpoint. The exit code is 1 if some inputs
-could not be read (the others are judged), 2 if nothing could be done.
+INPUT is an image, a video or a folder of both. A detector with a name needs no CHECKPOINT: ``negas
+infer INPUT emoji-world``. Boxes are judged known or unknown with the calibration that negas
+calibrate has put beside the checkpoint. The exit code is 1 if some inputs could not be read (the
+others are judged), 2 if nothing could be done.
 """
 
 import sys
@@ -16,7 +17,8 @@ from negas.apis.labels import LabelOptions, VocabularyOptions
 from negas.files import check_folder, write_json
 from negas.options import option
 from negas.predictions.label_studio import LOCAL_FILES
-from negas.weights.released import CHECKPOINT
+from negas.weights.by_name import find_detector, is_name
+from negas.weights.released import CHECKPOINT, CONFIG
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +29,8 @@ class InferOptions(LabelOptions, VocabularyOptions):
         help="image, video, folder, pattern ('shots/*.jpg') or address of an image",
         positional=True,
     )
-    config: str = option(help="config file", positional=True)
-    checkpoint: str = option(help=CHECKPOINT, positional=True)
+    config: str = option(help=CONFIG, positional=True)
+    checkpoint: str | None = option(None, help=CHECKPOINT, positional=True)
     out_dir: str = option("work_dirs/infer", help="where to put the results", output=True)
     resume: bool = option(
         False, help="go on with <out-dir>/predictions.jsonl, which a run that was stopped has left"
@@ -64,7 +66,10 @@ def main() -> int:
     args = parser.parse_args()
     options = InferOptions.from_args(args)
     wanted = options.wanted()
-    cfg = load_config(options.config, args.cfg_options)
+    if options.checkpoint is None and is_name(options.input):
+        raise ValueError(f"the input comes first: negas infer {options.config} {options.input}")
+    config, checkpoint = find_detector(options.config, options.checkpoint)
+    cfg = load_config(config, args.cfg_options)
     from negas.apis.inferencer import Inferencer
     from negas.apis.inputs import Pictures
     from negas.apis.outputs import Painted, print_left_out, print_unreadable
@@ -77,7 +82,7 @@ def main() -> int:
         Painted(folder, pictures.names())
     inferencer = Inferencer(
         cfg,
-        options.checkpoint,
+        checkpoint,
         options.device,
         **options.labels(),
         calibration=None if options.calibration == "none" else options.calibration,

@@ -1,4 +1,7 @@
-"""Test a detector: ``negas test CONFIG CHECKPOINT [--work-dir DIR]``."""
+"""Test a detector: ``negas test CONFIG CHECKPOINT [--work-dir DIR]``.
+
+One that has a name, as ``negas test emoji-world`` has, needs no CHECKPOINT.
+"""
 
 import argparse
 import os
@@ -7,14 +10,14 @@ import sys
 from negas.cli import add_config_options, load_config, prepare_work_dir, user_errors
 from negas.command_line import CommandLine
 from negas.files import protect
-from negas.weights.by_name import local_weights
-from negas.weights.released import CHECKPOINT
+from negas.weights.by_name import find_detector, local_weights
+from negas.weights.released import CHECKPOINT, CONFIG
 
 
 def parse_args() -> argparse.Namespace:
     parser = CommandLine(description="Test a detector on the ID set and the OOD sets")
-    parser.add_argument("config", help="config file")
-    parser.add_argument("checkpoint", help=CHECKPOINT)
+    parser.add_argument("config", help=CONFIG)
+    parser.add_argument("checkpoint", nargs="?", help=CHECKPOINT)
     parser.add_argument("--work-dir", help="where to put results, records and plots")
     parser.add_argument("--show", action="store_true", help="show ID detections in a window")
     parser.add_argument(
@@ -75,12 +78,13 @@ def print_numbers(work_dir: str) -> None:
 @user_errors
 def main() -> int:
     args = parse_args()
-    cfg = load_config(args.config, args.cfg_options, args.launcher)
-    args.checkpoint = local_weights(args.checkpoint)
-    protect(args.checkpoint)
+    config, checkpoint = find_detector(args.config, args.checkpoint)
+    cfg = load_config(config, args.cfg_options, args.launcher)
+    checkpoint = local_weights(checkpoint)
+    protect(checkpoint)
     if args.preset:
         add_presets(cfg, args.preset)
-    prepare_work_dir(cfg, args.config, args.work_dir)
+    prepare_work_dir(cfg, args.work_dir)
     if args.show:
         cfg.default_hooks.visualization.update(draw=True, show=True)
     if args.amp:
@@ -88,7 +92,7 @@ def main() -> int:
 
     from negas.experiments.run import test
 
-    metrics = test(cfg, args.checkpoint, args.show_dir)
+    metrics = test(cfg, checkpoint, args.show_dir)
     if "id/cut" in metrics:  # an OODTestLoop came to its end
         print_numbers(cfg.work_dir)
     return 0

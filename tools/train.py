@@ -36,7 +36,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options, args.launcher)
-    prepare_work_dir(cfg, args.config, args.work_dir)
+    prepare_work_dir(cfg, args.work_dir)
 
     from negas.experiments.run import train
 

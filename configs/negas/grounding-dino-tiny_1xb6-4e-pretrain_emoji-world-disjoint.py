@@ -1,7 +1,7 @@
 # A round of pre-training for the world of disjoint instances: from the shipped weights, in seven
 # glyph styles, none of which that world's ID and OOD sets use; the backbone learns as well. The
 # next round: --cfg-options load_from=<weights> train_dataloader.dataset.seed=2
-# The validation sets come from `python tools/make_emoji_world.py --no-shared-instances`.
+# The validation sets come from `negas emoji-world --no-shared-instances`.
 _base_ = "./grounding-dino-tiny_1xb6-8e-pretrain_emoji-world.py"
 
 load_from = "data/emoji_world/grounding_dino_tiny.safetensors"

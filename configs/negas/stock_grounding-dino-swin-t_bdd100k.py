@@ -1,4 +1,4 @@
-# NegS on stock weights and plain class names, nothing trained: for tools/test.py only.
+# NegS on stock weights and plain class names, nothing trained: for negas test only.
 _base_ = "./negas_grounding-dino-swin-t_8xb2-20e_bdd100k.py"
 
 model = dict(prompt=None, use_nega=False)

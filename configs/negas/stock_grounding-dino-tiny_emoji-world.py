@@ -1,4 +1,4 @@
-# Stock Grounding DINO on EmojiWorld, not tuned: `python tools/test.py <this> <base weights>`.
+# Stock Grounding DINO on EmojiWorld, not tuned: `negas test <this> <base weights>`.
 _base_ = "./coop_grounding-dino-tiny_1xb8-4e_emoji-world.py"
 
 model = dict(prompt=None, prefix="a photo of")

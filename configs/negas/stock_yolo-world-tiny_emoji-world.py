@@ -1,4 +1,4 @@
-# Stock YOLO-World on EmojiWorld, not tuned: `python tools/test.py <this> <base weights>`.
+# Stock YOLO-World on EmojiWorld, not tuned: `negas test <this> <base weights>`.
 _base_ = "./coop_yolo-world-tiny_1xb16-8e_emoji-world.py"
 
 model = dict(prompt=None, template="a photo of {}")

@@ -1,4 +1,4 @@
-# Stock YOLO-World on S-OWODB, task 1, plain class names, no negatives: for tools/test.py only.
+# Stock YOLO-World on S-OWODB, task 1, plain class names, no negatives: for negas test only.
 _base_ = [
     "../_base_/models/negas_yolo_world_v2_s.py",
     "../_base_/datasets/owodb_s_t1.py",

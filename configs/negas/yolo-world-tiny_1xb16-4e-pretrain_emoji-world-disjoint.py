@@ -1,7 +1,7 @@
 # A round of pre-training for the world of disjoint instances: from the shipped weights, in seven
 # glyph styles, none of which that world's ID and OOD sets use. The next round starts from what this
 # one made, with new scenes: --cfg-options load_from=<weights> train_dataloader.dataset.seed=2
-# The validation sets come from `python tools/make_emoji_world.py --no-shared-instances`.
+# The validation sets come from `negas emoji-world --no-shared-instances`.
 _base_ = "./yolo-world-tiny_1xb16-16e-pretrain_emoji-world.py"
 
 load_from = "data/emoji_world/yolo_world_tiny.safetensors"

@@ -19,6 +19,7 @@ from negas.models.interface import OODDetector
 from negas.models.postprocess import OODPostProcessor
 from negas.models.unknown import UnknownFinder
 from negas.options import Options, option
+from negas.shipped import users_place
 from negas.text import shown
 from negas.unknown.thresholds import UnknownThreshold
 
@@ -47,6 +48,9 @@ _SEARCH = ("id_weight", "agreement_weight", "id_overlap", "nms", "max_per_img", 
 def default_path(checkpoint: str | os.PathLike, labels: Mapping[str, Any] | None = None) -> Path:
     """Where the calibration of a checkpoint lies: ``<checkpoint>.calibration.json``.
 
+    That of a checkpoint in an installed package lies in the working directory, see
+    :func:`negas.shipped.users_place`.
+
     Args:
         checkpoint: a file.
         labels: ``model`` of a config with labels given at run time, which have a file of their own
@@ -56,6 +60,7 @@ def default_path(checkpoint: str | os.PathLike, labels: Mapping[str, Any] | None
         ValueError: the labels' bank is not sound.
         FileNotFoundError: it does not exist.
     """
+    checkpoint = users_place(checkpoint)
     if labels is None:
         return Path(f"{checkpoint}{SUFFIX}")
     names = list(read_names(labels.get("class_names") or (), "class_names"))
@@ -198,8 +203,8 @@ class Calibration(Options):
         """
         where = f"calibration {str(path)!r}"
         if not Path(path).is_file():
-            raise FileNotFoundError(f"{where} does not exist; make one with tools/calibrate.py")
-        again = "make it again with tools/calibrate.py"
+            raise FileNotFoundError(f"{where} does not exist; make one with negas calibrate")
+        again = "make it again with negas calibrate"
         data = read_json(path, again, where)
         names = [f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING]
         missing = [n for n in ("version", *names) if not isinstance(data, dict) or n not in data]
@@ -241,7 +246,7 @@ class Calibration(Options):
             if old != new:
                 raise ValueError(
                     f"{where} was fitted for {name} ({_difference(old, new)}); fit one for this "
-                    "detector with tools/calibrate.py"
+                    "detector with negas calibrate"
                 )
 
 

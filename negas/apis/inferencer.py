@@ -85,7 +85,7 @@ def no_verdict(model: OODDetector) -> str:
         return f"{type(model).__name__} gives no OOD score"
     return (
         "there is no calibration of these labels, so boxes come by falling score; fit one with "
-        "tools/calibrate.py (and the same --classes and --negatives), or choose a tau"
+        "negas calibrate (and the same --classes and --negatives), or choose a tau"
     )
 
 
@@ -100,7 +100,7 @@ class Inferencer(DetInferencer):
 
     Args:
         model: config, its file, or the name of a shipped one; alone ``emoji-world``, the built-in
-            detector, or the name of a released one, see ``tools/download.py --list``.
+            detector, or the name of a released one, see ``negas download --list``.
         weights: checkpoint (``.pth`` or ``.safetensors``), or the name of released weights: they
             are fetched into ``checkpoints/`` if they are not there, and that is said. ``None``:
             those of the detector that ``model`` names.
@@ -108,7 +108,7 @@ class Inferencer(DetInferencer):
         classes: ID names in place of the config's, or a file of them.
         negatives: negative words in place of the config's, a text file of them, or a bank
             (``.json``); empty: score without negatives.
-        calibration: a file of ``tools/calibrate.py``; ``auto``: the one beside the checkpoint, if
+        calibration: a file of ``negas calibrate``; ``auto``: the one beside the checkpoint, if
             there is one; ``None``: none, boxes have no verdict unless the config sets a tau.
         palette: as in MMDetection's inferencer; colours of boxes without a verdict.
         show_progress: show a bar.

@@ -81,7 +81,7 @@ class UnknownSearch:
                     which = f"{shown(foreign[0])} is none of the vocabulary, or names an ID class"
                 raise ValueError(
                     f"{where} has a threshold for other words: {which}; fit one for this "
-                    "vocabulary with tools/calibrate.py, or give a threshold (--unknown-thr)"
+                    "vocabulary with negas calibrate, or give a threshold (--unknown-thr)"
                 )
             if not foreign:
                 self.words = tuple(section["words"])
@@ -95,7 +95,7 @@ class UnknownSearch:
         if self.asked:
             raise ValueError(
                 "unknown objects need a threshold, and no calibration of these labels and weights "
-                "has one; fit one with tools/calibrate.py, or give a number (--unknown-thr)"
+                "has one; fit one with negas calibrate, or give a number (--unknown-thr)"
             )
         if self._tell:
             print_log(

@@ -14,6 +14,11 @@ EXTRA_OF = (
 )
 
 
+def how_to_install(extra: str) -> str:
+    """The command that installs an extra; quoted for any shell."""
+    return f'pip install "negas[{extra}]"'
+
+
 def missing_extra(error: BaseException) -> str | None:
     """One sentence for an import that failed because an extra is not installed.
 
@@ -29,5 +34,5 @@ def missing_extra(error: BaseException) -> str | None:
     extra = EXTRA_OF[name]
     return (
         f"this needs {name}, which is not installed; it comes with the extra {extra!r}: "
-        f"pip install -e '.[{extra}]'"
+        f"{how_to_install(extra)}"
     )

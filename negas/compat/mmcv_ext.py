@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .extras import how_to_install
 from .startup import EXTENSION as NAME
 
 
@@ -183,13 +184,12 @@ def install() -> bool:
         if error.name not in ("mmcv", "mmengine"):
             raise
         raise ImportError(
-            f"{error.name} is not installed: run `pip install -e '.[lite]'` (no compiler needed), "
-            "or install a full mmcv and `pip install -e '.[mm]'`; docs/install.md has the lines"
+            f"{error.name} is not installed: run `{how_to_install('lite')}` (no compiler needed), "
+            f"or install a full mmcv and `{how_to_install('mm')}`"
         ) from error
     except ImportError as error:
         raise ImportError(
-            f"mmcv is installed but cannot be imported ({error}); `python -m negas.doctor` "
-            "names the fix"
+            f"mmcv is installed but cannot be imported ({error}); `negas doctor` names the fix"
         ) from error
     try:
         importlib.import_module(NAME)

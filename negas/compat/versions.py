@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from importlib import metadata
 
+from .extras import how_to_install
+
 
 @dataclass(frozen=True)
 class Gate:
@@ -32,7 +34,7 @@ class Gate:
 
 
 FORKS = {"mmengine": "onedl-mmengine", "mmcv": "onedl-mmcv", "mmdet": "onedl-mmdetection"}
-LITE = "pip install -e '.[lite]'"
+LITE = how_to_install("lite")
 # Outside: nothing of negas can run.
 REQUIRED = (
     Gate("torch", "2.1", reason="weights_only loading", fix="pip install 'torch>=2.1'"),

@@ -43,7 +43,7 @@ def read_coco_json(
     """
     where = f"{key}.ann_file: {str(path)!r}"
     ours = "emoji_world/scenes" in path.as_posix()
-    how = "draw the scenes with python tools/make_emoji_world.py" if ours else "prepare it"
+    how = "draw the scenes with negas emoji-world" if ours else "prepare it"
     data = read_json(path, f"{how} or correct data_root/ann_file", where)
     numbers = ("area", "iscrowd") if "CocoMetric" in stock else ("area",)
     check_coco(data, where, sizes=True, numbers=numbers)

@@ -61,7 +61,7 @@ class OODMetric(BaseMetric):
         scores: names of :data:`negas.scores.SCORES`, or ``dict(type=name, **options)``; that of the
             detector's verdicts is added;
             ``logits="cosine"`` scores cosines in place of head logits (needs embeddings).
-        presets: protocols by :data:`~negas.metrics.PRESETS`, the names of ``tools/score.py``; the
+        presets: protocols by :data:`~negas.metrics.PRESETS`, the names of ``negas score``; the
             first one's numbers head the log. ``vos`` and ``siren`` bring their own cuts,
             ``val_f1`` and ``matched`` use the run's, ``fixed`` is ``shared_cut``.
         cut: the run's confidence cut. ``f1``: of the best F1 on the loop's ``id_val_dataloader``
@@ -315,7 +315,7 @@ class OODMetric(BaseMetric):
         except Exception:
             if self.dump:
                 part = self.folder.part
-                text = f"scoring failed; the boxes are kept: python tools/score.py {part}"
+                text = f"scoring failed; the boxes are kept: negas score {part}"
                 print_log(text, "current", logging.WARNING)
             raise
         report = dict(rows=rows) | run.results

@@ -76,7 +76,7 @@ class Recorded:
 
     @classmethod
     def load(cls, path: str | Path, annotations: Mapping[str, str] | None = None) -> Self:
-        """A work dir of ``tools/test.py``, or a folder of records.
+        """A work dir of ``negas test``, or a folder of records.
 
         Records are read when they are first asked for.
 
@@ -87,7 +87,7 @@ class Recorded:
         path = Path(path)
         if not path.is_dir():
             raise FileNotFoundError(
-                f"{path}: no such folder; give the work dir of tools/test.py or its records folder"
+                f"{path}: no such folder; give the work dir of negas test or its records folder"
             )
         found = find_results(path, above=True)
         results = read_results(found.parent) if found else None
@@ -166,7 +166,7 @@ class Recorded:
         if ID not in found or not set(found) - {*ID_SETS}:
             raise FileNotFoundError(
                 f"{self.path}: expected id.npz and one file per OOD set, found "
-                f"{', '.join(found) or 'no records'}; run tools/test.py with OOD sets"
+                f"{', '.join(found) or 'no records'}; run negas test with OOD sets"
                 + unfinished(self.path)
             )
         return found
@@ -183,8 +183,7 @@ class Recorded:
         lost = [name for name in self.sets if name not in files]
         if lost:
             raise FileNotFoundError(
-                f"{self.path}: the records of the set {lost[0]!r} are missing; run tools/test.py "
-                "again"
+                f"{self.path}: the records of the set {lost[0]!r} are missing; run negas test again"
             )
         records = {name: load_records(files[name], self.results) for name in self.sets}
         check_sets(self.path, records)

@@ -33,7 +33,7 @@ from .score_options import ScoreOptions
 from .unknown.boxes import unknown_boxes_of
 from .unknown.rows import unknown_section
 
-KIND = "negas scores"  # of the file, so that tools/compare.py knows it
+KIND = "negas scores"  # of the file, so that negas compare knows it
 
 
 def score_runs(

@@ -183,7 +183,7 @@ def results_file(folder: str | Path) -> Path:
     file = find_results(folder)
     if file is None:
         raise FileNotFoundError(
-            f"{folder}: no {RESULTS_FILE} in this folder; give the work dir of tools/test.py"
+            f"{folder}: no {RESULTS_FILE} in this folder; give the work dir of negas test"
             + unfinished(Path(folder))
         )
     return file
@@ -193,11 +193,11 @@ def unfinished(folder: Path) -> str:
     """What is left in a work dir that lacks results or records, and what to do with it."""
     part, kept = folder / PART, {file.stem for file in records_folder(folder).glob("*.npz")}
     if (part / RESULTS_FILE).is_file():
-        return f" (a test was cut off; python tools/score.py {part} reads its boxes)"
+        return f" (a test was cut off; negas score {part} reads its boxes)"
     if find_results(folder, above=True):
         return "" if ID in kept else " (there are results, but the records were not kept)"
     if ID in kept and kept - {*ID_SETS, Path(TEXT_FEATS_FILE).stem}:
-        return f" (it has boxes without results; python tools/score.py {folder} reads them)"
+        return f" (it has boxes without results; negas score {folder} reads them)"
     return " (a test was cut off; run it again)" if part.is_dir() else ""
 
 
@@ -209,8 +209,8 @@ def read_results(folder: str | Path) -> dict:
         ValueError: it cannot be read, or a place in it is not of the form that tests write.
     """
     file = results_file(folder)
-    results = read_json(file, "run tools/test.py again")
-    _check(file, results, _validator("test"), "run tools/test.py again")
+    results = read_json(file, "run negas test again")
+    _check(file, results, _validator("test"), "run negas test again")
     banks, sets = {"none", *results["banks"]}, set(results["sets"])
     files = [name for name in results.get("files") or () if not name.startswith(f"{CELLS}/")]
     listed = {name.removesuffix(".npz") for name in files}
@@ -223,7 +223,7 @@ def read_results(folder: str | Path) -> dict:
     ):
         for name in sorted(names - known):
             raise ValueError(
-                f"{file}: {what} {shown(name)}, which is missing in {key}; run tools/test.py again"
+                f"{file}: {what} {shown(name)}, which is missing in {key}; run negas test again"
             )
     return results
 
@@ -241,7 +241,7 @@ def read_set(file: str | Path) -> tuple[BoxRecords, dict]:
         file = home / OLD / file.name
     if not file.is_file():
         raise FileNotFoundError(
-            f"{file}: no such record file; run tools/test.py, which writes it" + unfinished(home)
+            f"{file}: no such record file; run negas test, which writes it" + unfinished(home)
         )
     found = find_results(file.resolve().parent, above=True)
     results = read_results(found.parent) if found else {}
@@ -281,24 +281,24 @@ def check_listed(file: Path, results: dict) -> None:
     if listed is not None and file_sha256(file) != listed[name]:
         raise ValueError(
             f"{file}: not as the test left it that {RESULTS_FILE} tells of (it is another test's, "
-            f"or was changed); run tools/test.py again, or read the records without {RESULTS_FILE}"
+            f"or was changed); run negas test again, or read the records without {RESULTS_FILE}"
         )
 
 
 def check_scores(file: Path, scores: object) -> None:
-    """Refuse content that is not of the form that ``tools/score.py`` writes, or out of date.
+    """Refuse content that is not of the form that ``negas score`` writes, or out of date.
 
     Raises:
         ValueError: naming the place in the file, or the work dir that was tested again since.
     """
-    _check(file, scores, _validator("score"), "run tools/score.py again")
+    _check(file, scores, _validator("score"), "run negas score again")
     for home in file.resolve().parents[:2]:  # the work dir, or a folder in it
         tested = read_results(home).get("files") if find_results(home) else None
         for run in scores["runs"] if tested is not None else ():
             here = Path(run.get("path", "")).resolve() in (home, home / RECORDS)
             if here and run.get("files") not in (None, tested):
                 raise ValueError(
-                    f"{file}: scores of an earlier test in {home}; run tools/score.py again"
+                    f"{file}: scores of an earlier test in {home}; run negas score again"
                 )
 
 

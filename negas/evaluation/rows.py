@@ -1,6 +1,6 @@
 """The engine: from the records of a run to the rows of every table (no model, no mm*).
 
-The test loop, ``tools/score.py`` and every report score boxes here and nowhere else. A row is one
+The test loop, ``negas score`` and every report score boxes here and nowhere else. A row is one
 score on one OOD set under one preset, with one label bank; controls are rows like the others.
 """
 

@@ -18,7 +18,7 @@ class ScoreOptions(Options):
     """Every score, protocol, cut and interval from the records of test runs."""
 
     runs: tuple[str, ...] = option(
-        (), help="work dir of tools/test.py, or a records folder", positional=True, metavar="RUN"
+        (), help="work dir of negas test, or a records folder", positional=True, metavar="RUN"
     )
     preset: tuple[str, ...] = option(
         ("val_f1",),
@@ -74,7 +74,7 @@ class ScoreOptions(Options):
         """
         super().__post_init__()
         if not self.runs:
-            raise ValueError("no run given; name the work dir of a tools/test.py run")
+            raise ValueError("no run given; name the work dir of a negas test run")
         if self.against is not None and not self.bootstrap:
             raise ValueError("--against needs the bootstrap; leave out --bootstrap 0")
         self.presets, self.specs  # noqa: B018  a wrong one is told before files are read

@@ -55,10 +55,10 @@ def write_run(
     seed: int = 0,
     overwrite: bool = False,
 ) -> Run:
-    """Evaluate records of any detector and write what ``tools/test.py`` would have written.
+    """Evaluate records of any detector and write what ``negas test`` would have written.
 
-    After that every command that reads runs reads this one: ``tools/score.py``, ``report.py``,
-    ``compare.py``, ``html_report.py``. AP and the F1 cuts are those of the recorded boxes.
+    After that every command that reads runs reads this one: ``negas score``, ``report``,
+    ``compare``, ``html-report``. AP and the F1 cuts are those of the recorded boxes.
 
     Args:
         folder: of the run; its name is what tables call it.
@@ -181,7 +181,7 @@ def _presets(names: Sequence[str]) -> list[Preset]:
     if "fixed" in names:
         raise ValueError(
             "the preset 'fixed' has no confidence cut of its own; score the finished run with "
-            "python tools/score.py RUN --preset fixed --cut NUMBER"
+            "negas score RUN --preset fixed --cut NUMBER"
         )
     return choose_presets(list(dict.fromkeys(names)))
 

@@ -17,7 +17,7 @@ from negas.records import VALIDATION_SETS
 from negas.reports.methods import make_report
 from negas.reports.table import print_tables
 from negas.scores import get_score
-from negas.shipped import find
+from negas.shipped import RESTORE, find
 from negas.visualization.boxes import detections_page
 
 from .train_and_test import Clock, PlannedRun, run_all
@@ -74,8 +74,7 @@ def check_weights(
     check_value("model.base_checkpoint", weights, str)
     if not Path(weights).is_file():
         raise FileNotFoundError(
-            f"base_checkpoint={weights!r} does not exist; it is part of the repository: restore it "
-            "with git, or make it with the command in data/emoji_world/README.md"
+            f"base_checkpoint={weights!r} does not exist; {RESTORE}, or give weights of your own"
         )
 
 

@@ -43,7 +43,7 @@ DEFAULT_MODEL = "yolo-world-v2-s"
 # METHOD_MODEL_[RECIPE_]DATA
 _NAME = re.compile(r"([^_]+)_(?!\d+xb)([^_]+)(?:_\d+xb\d+-\d+e)?_([^_]+)")
 _MAKE_DATA = {
-    "emoji-world": "make the scenes with: python tools/make_emoji_world.py",
+    "emoji-world": "make the scenes with: negas emoji-world",
     None: "docs/data.md says how to get the data, data/README.md where weights are from",
 }
 

@@ -132,7 +132,7 @@ def train(
     """
     if cfg.get("train_cfg") is None:
         raise ValueError(
-            f"config {str(cfg.filename)!r} has train_cfg=None: it is for tools/test.py only"
+            f"config {str(cfg.filename)!r} has train_cfg=None: it is for negas test only"
         )
     check_config(cfg)
     check_bank(cfg)
@@ -159,7 +159,7 @@ def train(
     if not any(weight.requires_grad for weight in runner.model.parameters()):
         raise ValueError(
             f"config {str(cfg.filename)!r} trains nothing: all of the model's weights are frozen; "
-            "set model.prompt or model.frozen as configs/negas do, or use tools/test.py"
+            "set model.prompt or model.frozen as configs/negas do, or use negas test"
         )
     runner.resume = _named(runner.resume)
     lock = Path(runner.work_dir) / ".train.lock"

@@ -245,7 +245,7 @@ def train_and_test(
         FileNotFoundError: ``test_only`` without a checkpoint; data or weights are missing.
     """
     cfg = run.load(overrides)
-    folder = prepare_work_dir(cfg, str(run.config), str(run.folder))
+    folder = prepare_work_dir(cfg, str(run.folder))
     stamp = run.stamp(cfg)
     state = None if fresh else stamp.read()
     if state == TESTED and not test_only and (folder / RESULTS_FILE).is_file():

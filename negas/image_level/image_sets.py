@@ -44,7 +44,7 @@ def detected_crops(
     """
     if detections is None:
         raise ValueError(
-            f"the set {name!r} has no detections; give records (npz) of tools/test.py or COCO "
+            f"the set {name!r} has no detections; give records (npz) of negas test or COCO "
             f"results (json), or choose another view."
         )
     from_records = Path(detections).suffix == ".npz"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from negas.files import read_json, write_json
-from negas.shipped import HOME, find
+from negas.shipped import HOME, RESTORE, find
 from negas.text import listed, shown, shown_text
 
 from .bank import NegativeLabelBank, check_provenance, checked_labels
@@ -167,8 +167,7 @@ def _read(path: Path) -> tuple[Sequence[str], dict[str, Any]]:
 def _not_there(source: str | os.PathLike, path: Path) -> str:
     if source == COMMON:
         return (
-            f"{path}: the vocabulary {COMMON!r} is part of the repository, which is not there; "
-            "name a file of words."
+            f"{path}: the vocabulary {COMMON!r} is not there; {RESTORE}, or name a file of words."
         )
     return (
         f"{shown_text(path, 200)}: no such vocabulary; name a vocabulary, a label bank or a text "

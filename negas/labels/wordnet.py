@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from negas.shipped import HOME
+from negas.shipped import HOME, RESTORE
 
 from .names import name_key
 
@@ -98,9 +98,7 @@ class WordNet:
             ValueError: it is cut short or no lexicon.
         """
         if not Path(path).is_file():
-            raise FileNotFoundError(
-                f"{path}: no WordNet lexicon; make it with tools/dev/build_wordnet_corpus.py."
-            )
+            raise FileNotFoundError(f"{path}: no WordNet lexicon; {RESTORE}")
         try:
             text = gzip.decompress(Path(path).read_bytes()).decode("utf-8")
             if not text.startswith(FORMAT + "\n"):
@@ -109,8 +107,7 @@ class WordNet:
             return cls(map(_parse, synsets.split("\n")), _plurals(irregular))
         except (OSError, EOFError, ValueError) as error:
             raise ValueError(
-                f"{path}: not a WordNet lexicon of this version ({error}); make it again with "
-                f"tools/dev/build_wordnet_corpus.py."
+                f"{path}: not a WordNet lexicon of this version ({error}); {RESTORE}"
             ) from error
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""``predictions.json``, which tools/infer.py leaves behind."""
+"""``predictions.json``, which ``negas infer`` leaves behind."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def read_predictions(path: str | os.PathLike) -> list[Results]:
         FileNotFoundError: there is no such file.
         ValueError: it is none of them.
     """
-    data = read_json(path, "run tools/infer.py again")
-    fault = f"{path}: no predictions of tools/infer.py"
+    data = read_json(path, "run negas infer again")
+    fault = f"{path}: no predictions of negas infer"
     try:
         by_image: dict[int, list[dict]] = {image["id"]: [] for image in data["images"]}
         for row in data["annotations"]:

@@ -42,7 +42,7 @@ def describe_results(paths: Sequence[str | Path]) -> list[dict]:
 
     Returns:
         One description with the sections of :data:`negas.evaluation.provenance.KEYS` per run; a
-        file of ``tools/score.py`` has one for each of its runs.
+        file of ``negas score`` has one for each of its runs.
     """
     described = []
     for path in paths:
@@ -103,7 +103,7 @@ def result_file(path: Path) -> Path:
             found = "both" if files else "none of them"
             raise FileNotFoundError(
                 f"{path}: expected {RESULTS_FILE} or {SCORES_FILE} in this folder, found {found}; "
-                "give the work dir of tools/test.py, the --out of tools/score.py, or a file"
+                "give the work dir of negas test, the --out of negas score, or a file"
                 + ("" if files else unfinished(path))
             )
         file = files[0]
@@ -155,7 +155,7 @@ def compare(
     """One table of several results.
 
     Args:
-        paths: work dirs of ``tools/test.py``, output folders of ``tools/score.py``, or their
+        paths: work dirs of ``negas test``, output folders of ``negas score``, or their
             json files.
         published: rows of ``negas.experiments.tables.published_rows``.
         names: what to call the results, one per path.
@@ -294,10 +294,10 @@ def published_entry(row: Mapping) -> Entry:
 def _read(path: Path, name: str | None, scores: Sequence[str]) -> list[Result]:
     file = result_file(path)
     if file.name != RESULTS_FILE:
-        data = read_json(file, "run tools/score.py again")
+        data = read_json(file, "run negas score again")
         if not isinstance(data, dict) or data.get("kind") != KIND:
             raise ValueError(
-                f"{file}: neither results of tools/test.py nor of tools/score.py; give one of these"
+                f"{file}: neither results of negas test nor of negas score; give one of these"
             )
         check_scores(file, data)
         return _of_scores(file, data, name, scores)
@@ -310,7 +310,7 @@ def _read(path: Path, name: str | None, scores: Sequence[str]) -> list[Result]:
 
 
 def _of_scores(file: Path, data: dict, name: str | None, scores: Sequence[str]) -> list[Result]:
-    """Rows of ``tools/score.py``; several runs keep their own names."""
+    """Rows of ``negas score``; several runs keep their own names."""
     results, many = [], len(data["runs"]) > 1
     for run in data["runs"]:
         label = name if name and not many else run["name"]

@@ -1,6 +1,6 @@
 """What a detector said and what is annotated, as a folder that FiftyOne loads.
 
-Reads a test of ``tools/test.py``, whose sets become tags, or a folder of ``tools/infer.py``.
+Reads a test of ``negas test``, whose sets become tags, or a folder of ``negas infer``.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def export(
     """Write a ``FiftyOneDataset``; pictures stay where they are.
 
     Args:
-        path: work dir of ``tools/test.py``, or a folder with ``predictions.json``.
+        path: work dir of ``negas test``, or a folder with ``predictions.json``.
         out: folder to write.
         score: of a test, which judges its boxes; ``None``: the one it was tested with. A box is
             known iff 95% of the ID validation boxes over the cut (else of ID test) score as much.

@@ -431,7 +431,7 @@ def make_report(
     """Read runs, build all tables, the headline last; write them.
 
     Args:
-        paths: work dirs of ``tools/test.py``; runs of one config are seeds of one method.
+        paths: work dirs of ``negas test``; runs of one config are seeds of one method.
         names: row label per run; equal labels are seeds of one method.
         shared_cut: see :func:`shared_cut_of`; ``None``: tables as tested only.
         out: folder for ``report.md`` and ``report.json``; ``None``: nothing is written.
@@ -515,7 +515,7 @@ def load_tested(path: str | Path, annotations: Mapping[str, str] | None = None) 
     if run.results.get("unscored"):
         raise ValueError(
             f"{path}: these boxes are not scored yet, as the test did not come to its end; run "
-            f"python tools/score.py {path}, or tools/test.py again"
+            f"negas score {path}, or negas test again"
         )
     return run
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from negas.text import in_markdown, shown_text
+from negas.text import in_markdown, open_console, shown_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -229,15 +229,14 @@ def print_table(table: Table, console: Console | None = None) -> None:
 
 
 def _console() -> Console:
-    from rich.console import Console
-
     # a command's own stream would show the colours as text
     stream = getattr(sys.stdout, "of_terminal", sys.stdout)
-    console = Console(file=stream)
+    console = open_console(file=stream)
     if console.is_terminal:
         return console
     given = os.environ.get("COLUMNS", "")
-    return Console(file=stream, width=int(given) if given.isdecimal() and int(given) else _PIPE)
+    width = int(given) if given.isdecimal() and int(given) else _PIPE
+    return open_console(file=stream, width=width)
 
 
 def _blocks(table: Table, width: int) -> list[tuple[list[Column], int, list[int]]]:

@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 from negas.shipped import BUILT_IN, find
+from negas.text import shown
 
 from .download import download
-from .released import FOLDER, Released, find_released, how_to_get, released
+from .released import FOLDER, how_to_get, near_names, released
 
 
 def local_weights(checkpoint: str | os.PathLike) -> str:
@@ -36,20 +37,38 @@ def local_weights(checkpoint: str | os.PathLike) -> str:
     return str(download(found.address, path, found.sha256))
 
 
+def is_name(text: str) -> bool:
+    """Whether this is what :func:`named_detector` knows."""
+    return text in BUILT_IN or released(text) is not None
+
+
 def named_detector(name: str | os.PathLike) -> tuple[str, str]:
-    """Config and weights of the built-in or a released detector, see :func:`local_weights`.
+    """Config and weights of the built-in or a released detector; these for :func:`local_weights`.
 
     Raises:
-        ValueError: no weights have this name.
+        ValueError: no detector has this name.
         FileNotFoundError: its config is not here.
     """
+    name = os.fspath(name)
     if name in BUILT_IN:
-        config, weights = BUILT_IN[os.fspath(name)]
-        return find(config), find(weights)
-    found: Released = find_released(os.fspath(name))
+        return BUILT_IN[name]
+    if (found := released(name)) is None:
+        raise ValueError(
+            f"no detector is called {shown(name)} (a config takes a checkpoint beside it); "
+            f"{near_names(name, BUILT_IN)}"
+        )
     if not found.config.is_file():
         raise FileNotFoundError(
             f"{found.name}: its config {str(found.config)!r} is not here; give a config and "
             f"{found.name!r} as its weights"
         )
-    return str(found.config), local_weights(found.name)
+    return str(found.config), found.name
+
+
+def find_detector(config: str, checkpoint: str | None) -> tuple[str, str]:
+    """Both as a command line names them, or of the detector whose name stands alone.
+
+    Raises:
+        ValueError, FileNotFoundError: see :func:`named_detector`.
+    """
+    return named_detector(config) if checkpoint is None else (config, checkpoint)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,7 +16,8 @@ from negas.shipped import CONFIGS, HOME
 
 FOLDER = "checkpoints"  # where the configs look
 # what commands say that they take
-CHECKPOINT = "checkpoint (.pth or .safetensors), or a name of tools/download.py --list"
+CONFIG = "config file, or alone the name of a detector: emoji-world, or of negas download --list"
+CHECKPOINT = "checkpoint (.pth or .safetensors), or a name of negas download --list"
 _YOLO_WORLD = "https://huggingface.co/wondervictor/YOLO-World/resolve/main/yolo_world_v2_"
 _V2_1 = "https://huggingface.co/wondervictor/YOLO-World-V2.1/resolve/main/"
 _OPENMMLAB = "https://download.openmmlab.com/mmdetection/v3.0/"
@@ -104,12 +106,14 @@ def find_released(name: str) -> Released:
     """
     if (found := released(name)) is not None:
         return found
-    names = [one.name for one in RELEASED]
-    near = get_close_matches(name, names, 1)
-    advice = f"did you mean {near[0]!r}? " if near else ""
-    raise ValueError(
-        f"no released weights are called {name!r}; {advice}there are {', '.join(names)}"
-    )
+    raise ValueError(f"no released weights are called {name!r}; {near_names(name)}")
+
+
+def near_names(name: str, also: Iterable[str] = ()) -> str:
+    """Which names of released weights, or of ``also``, are meant, half a sentence of an error."""
+    names = [*also, *(one.name for one in RELEASED)]
+    near = get_close_matches(name, names, 3)
+    return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names)}"
 
 
 def how_to_get(path: str | os.PathLike) -> str:
@@ -118,7 +122,7 @@ def how_to_get(path: str | os.PathLike) -> str:
     for one in RELEASED:
         if file in (one.file, one.name, one.address.rpartition("/")[2]):
             return (
-                f"`python tools/download.py {one.name}` fetches it (data/README.md, section "
+                f"`negas download {one.name}` fetches it (data/README.md, section "
                 "Weights, says what it is), or correct the path"
             )
     return (

@@ -3,11 +3,13 @@
 import copy
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from mmengine.config import Config
 
+from negas import shipped
 from negas.apis import Inferencer
 from negas.apis.calibration import Calibration, default_path
 from negas.apis.fit import calibrate, fit_tau, seek_unknown, use_images, validation_loader
@@ -87,6 +89,14 @@ def test_a_saved_calibration_reads_back_the_same(tmp_path):
     assert default_path("x/y.pth").as_posix() == "x/y.pth.calibration.json"
 
 
+def test_nothing_is_written_into_an_installed_package(monkeypatch, tmp_path):
+    home = tmp_path / "negas/.mim"
+    monkeypatch.setattr(shipped, "_PACKAGE", home.parent)
+    monkeypatch.setattr(shipped, "HOME", home)
+    assert default_path(home / "data/x.pth") == Path("data/x.pth.calibration.json")
+    assert default_path(tmp_path / "x.pth") == tmp_path / "x.pth.calibration.json"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -109,7 +119,7 @@ def test_a_file_that_is_no_calibration_is_refused(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(ValueError, match=message) as caught:
         Calibration.load(path)
-    assert str(path) in str(caught.value) and "tools/calibrate.py" in str(caught.value)
+    assert str(path) in str(caught.value) and "negas calibrate" in str(caught.value)
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -170,7 +180,7 @@ def test_a_section_of_unknown_objects_that_cannot_be(tmp_path, change, message):
     (tmp_path / "c.json").write_text(text)
     with pytest.raises(ValueError, match=message) as caught:
         Calibration.load(tmp_path / "c.json")
-    assert "tools/calibrate.py" in str(caught.value)
+    assert "negas calibrate" in str(caught.value)
 
 
 def test_a_section_of_unknown_objects_reads_back_and_may_be_missing(tmp_path):

@@ -161,8 +161,8 @@ def test_an_extension_for_another_torch_is_stood_in_for_with_a_warning(fake_mmcv
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (ModuleNotFoundError("No module named 'mmcv'", name="mmcv"), r"\.\[lite\]"),
-        (ImportError("libGL.so.1: cannot open shared object file"), "libGL.*negas.doctor"),
+        (ModuleNotFoundError("No module named 'mmcv'", name="mmcv"), r"negas\[lite\]"),
+        (ImportError("libGL.so.1: cannot open shared object file"), "libGL.*negas doctor"),
     ],
 )
 def test_mmcv_itself_missing_or_broken(fake_mmcv, error, sentence):

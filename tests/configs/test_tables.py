@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from negas.__main__ import commands as shipped_commands
 from negas.cli import load_config
 from negas.evaluation.provenance import PUBLISHED_MAPS as MAPS
 from negas.experiments.plan import plan_table, runs_of
@@ -267,8 +268,8 @@ def test_a_missing_bank_is_told_with_its_command(tmp_path, monkeypatch):
         rows[0]
         .problems[0]
         .startswith(
-            "the bank 'work_dirs/banks/voc_neglabel_30.json' does not exist; make it with: python "
-            "tools/mine_labels.py "
+            "the bank 'work_dirs/banks/voc_neglabel_30.json' does not exist; make it with: negas "
+            "mine "
         )
     )
     NegativeLabelBank(read_voc(), ["a", "b"]).save("work_dirs/banks/voc_neglabel_30.json")
@@ -308,5 +309,7 @@ def test_the_commands_of_mined_banks_run(read, monkeypatch, tmp_path, capsys, da
     for command in commands:
         argv = shlex.split(command)[1:]
         monkeypatch.setattr(sys, "argv", [*argv, "--dry-run"])
-        assert runpy.run_path(argv[0])["main"]() == 0, capsys.readouterr().err
+        assert runpy.run_path(str(shipped_commands()[argv[0]]))["main"]() == 0, (
+            capsys.readouterr().err
+        )
         assert cfg.class_names[0] in capsys.readouterr().out

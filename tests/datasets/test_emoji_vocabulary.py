@@ -85,7 +85,7 @@ def test_premultiply_round_trip():
 
 def test_errors_name_the_file_and_the_remedy(tmp_path):
     with pytest.raises(
-        FileNotFoundError, match=r"classes\.json: there is no such file.*give the folder"
+        FileNotFoundError, match=r"classes\.json: there is no such file.*it comes with negas"
     ):
         load_classes(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"atlas\.json: there is no such file"):
@@ -100,7 +100,7 @@ def test_errors_name_the_file_and_the_remedy(tmp_path):
     entry = {"file": "a.webp", "glyphs": {"1f600": 0}}
     index = {"tile": 64, "columns": 1, "styles": {"a": entry}}
     (tmp_path / "atlas.json").write_text(json.dumps(index))
-    with pytest.raises(FileNotFoundError, match=r"a\.webp is missing: rebuild it"):
+    with pytest.raises(FileNotFoundError, match=r"a\.webp is missing; it comes with"):
         Atlas(tmp_path, ["a"])
     (tmp_path / "a.webp").write_bytes(b"no picture")
     with pytest.raises(ValueError, match=r"a\.webp cannot be read"):

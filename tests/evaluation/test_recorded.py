@@ -145,7 +145,7 @@ def test_what_is_no_run(folder, tmp_path):
     (folder / "ood_results.json").unlink()
     for name in ("near", "far"):
         (folder / f"records/{name}.npz").unlink()
-    with pytest.raises(FileNotFoundError, match="found id, id_val; run tools/test.py with OOD"):
+    with pytest.raises(FileNotFoundError, match="found id, id_val; run negas test with OOD"):
         Recorded.load(folder)
 
 

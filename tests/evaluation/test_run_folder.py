@@ -133,7 +133,7 @@ def test_sets_of_an_older_test_go_and_a_copied_one_is_refused(made, work, capsys
         code, _, said = tool_said(capsys, tool, work, *options)
         error, _ = said.splitlines()
         assert code == 2
-        assert "near.npz: not as the test left it" in error and "tools/test.py" in error
+        assert "near.npz: not as the test left it" in error and "negas test" in error
 
 
 @pytest.mark.parametrize("file", ["id_val.npz", "text_feats.npz"])
@@ -183,7 +183,7 @@ def test_boxes_of_a_test_whose_scoring_failed_can_be_scored(made, work, monkeypa
     (work / RESULTS_FILE).unlink()
     for tool in ("report", "html_report", "score", "compare"):
         assert call_tool(tool, work) == 2
-        assert "tools/score.py" in capsys.readouterr().err
+        assert "negas score" in capsys.readouterr().err
     tiny_test(work, **NEW)
     assert read(work) == read(made / "new") and not (work / "records.part").exists()
 
@@ -249,8 +249,8 @@ def only_older_records(work):
 
 
 LEFT = {  # by what was done to a work dir: what all readers say of it but those in brackets
-    "boxes without results; python tools/score.py": (only_older_records, ("score", "choose")),
-    "boxes without results; python tools/score": (
+    "boxes without results; negas score": (only_older_records, ("score", "choose")),
+    "without results; negas score": (
         lambda work: (work / RESULTS_FILE).unlink(),
         ("score", "choose"),
     ),
@@ -299,7 +299,7 @@ def test_a_set_is_read_where_a_cut_off_swap_has_left_it(work):
     assert read_set(work / "records/id_val.npz")[0].scores.tolist() == wanted
     only = work / "records.old/id_val.npz"
     only.unlink()
-    with pytest.raises(FileNotFoundError, match="no such record file; run tools/test.py"):
+    with pytest.raises(FileNotFoundError, match="no such record file; run negas test"):
         read_set(work / "records/id_val.npz")
 
 

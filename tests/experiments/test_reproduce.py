@@ -258,7 +258,7 @@ def test_dry_run_prints_the_plan_and_touches_nothing(tmp_path, capsys):
     assert run_tool("reproduce", *arguments) == 1
     out = capsys.readouterr().out
     assert "LLM, 5: configs/negas/negas_yolo-world-v2-s_8xb20-30e_voc.py, score negs" in out
-    assert "make it with: python tools/mine_labels.py configs/negas/negas_yolo-world-v2-s_" in out
+    assert "make it with: negas mine configs/negas/negas_yolo-world-v2-s_" in out
     assert "things missing or wrong: " in out and not work.exists()
     assert run_tool("reproduce", *arguments[:-1]) == 2
     error = capsys.readouterr().err

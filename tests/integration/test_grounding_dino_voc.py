@@ -63,4 +63,4 @@ def test_stock_configs_cannot_be_trained(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(ROOT)
     config = ROOT / "configs/negas/stock_grounding-dino-swin-t_voc.py"
     assert run_tool("train", config, "--work-dir", tmp_path) == 2
-    assert "tools/test.py only" in capsys.readouterr().err
+    assert "negas test only" in capsys.readouterr().err

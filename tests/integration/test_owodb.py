@@ -59,7 +59,7 @@ def test_the_whole_test_set_beside_its_half_is_refused_at_once(project, capsys):
 def test_it_is_no_training(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(ROOT)
     assert run_tool("train", CONFIG, "--work-dir", tmp_path) == 2
-    assert "tools/test.py only" in capsys.readouterr().err
+    assert "negas test only" in capsys.readouterr().err
 
 
 def test_classes_and_files_are_those_that_are_prepared():

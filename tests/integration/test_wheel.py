@@ -13,7 +13,7 @@ from tests.helpers.fresh_environment import FreshEnvironment
 from tests.helpers.yolo_world import ROOT
 
 SOURCES = "negas configs tools data/labels data/wordnet data/emoji_world".split()
-FILES = "setup.py pyproject.toml MANIFEST.in README.md LICENSE negas-startup.pth".split()
+FILES = "setup.py pyproject.toml README.md LICENSE".split()
 FILES += ["data/README.md", "data/published_owodb.csv"]
 
 
@@ -104,6 +104,12 @@ def test_its_commands_work_from_anywhere(installed, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "+ NegAS" in done.stdout and "the numbers mean little" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["work_dirs"]
+    (picture,) = list(tmp_path.rglob("near_ood/*.png"))[:1]
+    done = installed.run(negas, "infer", picture, "emoji-world", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "1 pictures" in done.stdout and "no verdict" in done.stdout
+    done = installed.run(negas, "test", "emoji-world", cwd=tmp_path)
+    assert done.returncode == 2 and "draw the scenes with negas emoji-world" in done.stderr
     run = tmp_path / "work_dirs/demo_quick/negas"
     done = installed.run(negas, "score", run, "--brief", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

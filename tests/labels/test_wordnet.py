@@ -74,7 +74,7 @@ def test_proper_nouns(wordnet):
 
 
 def test_missing_and_damaged_files(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no WordNet lexicon; make it with tools/"):
+    with pytest.raises(FileNotFoundError, match="no WordNet lexicon; it comes with negas"):
         WordNet.load(tmp_path / "none.gz")
     whole = gzip.compress(
         f"{FORMAT}\n# x\n%synsets\nn1\tnoun.Tops\tdog=1\t\t\n%irregular\n".encode()

@@ -181,7 +181,7 @@ def test_files_that_are_no_results(runs, tmp_path):
     with pytest.raises(FileNotFoundError, match="no such result"):
         compare([tmp_path / "none.json"])
     (tmp_path / "x.json").write_text('{"a": 1}')
-    with pytest.raises(ValueError, match="neither results of tools/test.py nor"):
+    with pytest.raises(ValueError, match="neither results of negas test nor"):
         compare([tmp_path / "x.json"])
     (tmp_path / "ood_scores.json").write_text('{"kind"')
     with pytest.raises(ValueError, match="not valid JSON"):

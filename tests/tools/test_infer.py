@@ -68,7 +68,7 @@ def test_a_truncated_image_among_many_is_named_and_the_rest_is_judged(
     broken.write_bytes((folder / "000002.png").read_bytes()[:400])
     assert infer(folder, weights, tmp_path / "out", "--no-vis") == 1
     out, err = capsys.readouterr()
-    assert "3 pictures" in out and "no verdict" in out and "tools/calibrate.py" in out
+    assert "3 pictures" in out and "no verdict" in out and "negas calibrate" in out
     assert "warning: unreadable inputs, left out: 1" in err
     assert f"{broken}: the file is truncated" in err
     data = json.loads((tmp_path / "out/predictions.json").read_text())

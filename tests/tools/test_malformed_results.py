@@ -86,7 +86,7 @@ def without(*place):
 def test_results_of_a_test(whole, tmp_path, capsys, change, says):
     file = Path(shutil.copy(whole / "run" / "ood_results.json", tmp_path))
     rewrite(file, change)
-    fails(capsys, "compare", tmp_path, says=[says, f"{file}: ", "run tools/test.py again"])
+    fails(capsys, "compare", tmp_path, says=[says, f"{file}: ", "run negas test again"])
 
 
 @pytest.mark.parametrize("tool", ["score", "report", "html_report", "compare"])
@@ -108,7 +108,7 @@ def test_every_command_looks_at_the_results(broken, capsys, tool):
 )
 def test_results_of_a_scoring(broken, capsys, change, says):
     rewrite(broken / "scored" / "ood_scores.json", change)
-    fails(capsys, "compare", broken / "scored", says=[says, "run tools/score.py again"])
+    fails(capsys, "compare", broken / "scored", says=[says, "run negas score again"])
 
 
 @pytest.mark.parametrize(

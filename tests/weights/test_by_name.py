@@ -60,13 +60,13 @@ def test_the_page_lists_nothing_else():
 @each(RELEASED[0], RELEASED[-1])
 def test_missing_released_files_name_the_command(look, one):
     for file in {one.file, one.address.rpartition("/")[2]}:
-        with pytest.raises(FileNotFoundError, match=f"tools/download.py {one.name}`"):
+        with pytest.raises(FileNotFoundError, match=f"negas download {one.name}`"):
             look(f"elsewhere/{file}")
 
 
 def test_other_names():
-    assert "tools/download.py" not in how_to_get("epoch_30.pth")
-    with pytest.raises(ValueError, match="did you mean 'yolo-world-v2-s'.*grounding-dino-swin-b"):
+    assert "negas download" not in how_to_get("epoch_30.pth")
+    with pytest.raises(ValueError, match="; did you mean yolo-world-v2-s or "):
         find_released("yolo-world-v2-ss")
 
 
@@ -92,7 +92,7 @@ def test_a_name_becomes_a_file_that_is_fetched_once_and_said(tiny, capsys, tmp_p
     said = capsys.readouterr().out
     assert len(tiny.asked) == 1 and said.startswith(f"downloading {tiny.address} (")
     assert f"written to {path}" in said
-    assert named_detector("tiny") == (str(ROOT / CONFIG), path)
+    assert named_detector("tiny") == (str(ROOT / CONFIG), "tiny")
 
 
 def test_paths_and_addresses_stay(tiny, tmp_path, monkeypatch):
@@ -106,7 +106,7 @@ def test_paths_and_addresses_stay(tiny, tmp_path, monkeypatch):
 @pytest.mark.parametrize("key", ["WORLD_SIZE", "SLURM_NTASKS"])
 def test_one_of_several_processes_fetches_nothing(tiny, monkeypatch, key):
     monkeypatch.setenv(key, "2")
-    with pytest.raises(FileNotFoundError, match="tools/download.py tiny`"):
+    with pytest.raises(FileNotFoundError, match="negas download tiny`"):
         local_weights("tiny")
     assert tiny.asked == []
 
@@ -128,7 +128,7 @@ def test_the_command(tiny, capsys, tmp_path):
     code, _, err = tool_said(capsys, "download")
     assert code == 2 and "give some of --list" in err
     code, _, err = tool_said(capsys, "download", "tiny", "tinny", "--dir", tmp_path)
-    assert code == 2 and "did you mean 'tiny'" in err and len(tiny.asked) == 1
+    assert code == 2 and "did you mean tiny?" in err and len(tiny.asked) == 1
 
 
 def test_the_command_refuses_a_wrong_sum(tiny, capsys, monkeypatch, tmp_path):
@@ -149,10 +149,46 @@ def test_the_inferencer_takes_a_name_alone_or_as_weights(tiny, tmp_path):
         (one,) = found(str(image))["predictions"]
         assert len(one) == len(whole) > 0 and (one.id_score == whole.id_score).all()
     assert len(tiny.asked) == 1
-    with pytest.raises(ValueError, match="no released weights are called 'x.py'.*tiny"):
+    with pytest.raises(ValueError, match="'x.py' .*; there are emoji-world, tiny"):
         Inferencer("x.py", **options)
     with pytest.raises(ValueError, match="give a checkpoint"):
         Inferencer(Config(), **options)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (
+            ("infer", "a.png", "emoji-wrld"),
+            "'emoji-wrld' (a config takes a checkpoint beside it); did you mean emoji",
+        ),
+        (("test", "yolo-world-v2-sm"), "did you mean yolo-world-v2-s or yolo-world-v2-"),
+        (("calibrate", CONFIG), "no detector is called 'configs"),
+        (("infer", "emoji-world", "a.png"), "comes first: negas infer a.png emoji-world"),
+    ],
+)
+def test_a_wrong_name_is_one_sentence_with_the_near_ones(capsys, line, says):
+    code, _, error = tool_said(capsys, *line)
+    assert code == 2 and error.startswith("error: ") and says in error.splitlines()[0]
+
+
+@pytest.mark.slow
+def test_commands_take_a_name_alone_from_any_folder(tmp_path, monkeypatch, tiny):
+    monkeypatch.chdir(tmp_path)
+    scenes = draw_scenes(tmp_path / "scenes", 4)
+    for name in ("emoji-world", "tiny"):
+        assert run_tool("infer", scenes / "id_val", name, "--out-dir", name) == 0
+        assert '"image_id"' in Path(name, "predictions.json").read_text()
+    assert len(tiny.asked) == 1
+    found = ("--ann-file", scenes / "annotations/id_val.json", "--img-dir", scenes / "id_val")
+    loader = {"test_dataloader.num_workers": 0, "test_dataloader.persistent_workers": False}
+    loader |= {"val_dataloader": "None"}
+    given = ("calibrate", "emoji-world", *found, "--out", "a.json")
+    assert run_tool(*given, options=loader) == 0 and Path("a.json").is_file()
+    for split in ("id_val", "id_val_clean", "id_test", "near_ood", "far_ood"):
+        draw_scenes(tmp_path / "data/emoji_world/scenes", 2, split)
+    assert run_tool("test", "--work-dir", "work", "emoji-world") == 0
+    assert Path("work/ood_results.json").is_file()
 
 
 @pytest.mark.slow

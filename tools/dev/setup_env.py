@@ -188,7 +188,7 @@ def setup(venv: Path, extras: str) -> None:
     key = hashlib.sha256()
     for part in (torch, index, extras, str(ROOT), str(venv)):
         key.update(part.encode() + b"\0")
-    for file in ("pyproject.toml", "setup.py", "negas-startup.pth", "tools/dev/setup_env.py"):
+    for file in ("pyproject.toml", "setup.py", "negas/compat/negas-startup.pth", __file__):
         key.update((ROOT / file).read_bytes())
     wanted = key.hexdigest()
 

@@ -1,5 +1,5 @@
 # EmojiWorld: 19 ID classes, near- and far-OOD sets, all in the glyph style that pre-training does
-# not use. The files come from `python tools/make_emoji_world.py`.
+# not use. The files come from `negas emoji-world`.
 _base_ = "../evaluation/ood_scores.py"
 
 class_names = "data/emoji_world/id_names.txt"  # the dataset's own; for models

@@ -1,5 +1,5 @@
 # EmojiWorld with disjoint instances: the same sets, but no glyph of an ID set to fit on occurs in
-# one to test on. The files come from `python tools/make_emoji_world.py --no-shared-instances`.
+# one to test on. The files come from `negas emoji-world --no-shared-instances`.
 _base_ = "./emoji_world.py"
 
 data_root = "data/emoji_world/scenes_disjoint/"

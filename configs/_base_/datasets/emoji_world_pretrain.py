@@ -1,5 +1,5 @@
 # Scenes drawn on the fly in four glyph styles; validated in a seen and in the held-out style.
-# The validation sets come from `python tools/make_emoji_world.py`.
+# The validation sets come from `negas emoji-world`.
 data_root = "data/emoji_world/"
 scenes_root = data_root + "scenes/"
 

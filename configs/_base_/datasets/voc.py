@@ -96,7 +96,7 @@ val_dataloader = dict(
 test_dataloader = dict(
     **eval_loader, dataset=dict(**eval_set, **id_images, ann_file="annotations/voc07_test.json")
 )
-# The sets that tools/prepare_data.py makes. The published lists: data/README.md.
+# The sets that negas prepare makes. The published lists: data/README.md.
 ood_dataloaders = dict(
     coco=dict(
         **eval_loader,

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from negas.files import read_json
-from negas.shipped import find
+from negas.shipped import RESTORE, find
 
 # The second holds the styles that only the world of disjoint instances uses.
 INDEXES = ("atlas.json", "atlas-more.json")
@@ -42,7 +42,7 @@ class Atlas:
         for name in INDEXES:
             if name != INDEXES[0] and not (folder / name).is_file():
                 continue
-            index = read_json(folder / name, "give the folder data/emoji_world of the repository")
+            index = read_json(folder / name, RESTORE)
             try:
                 self.tile_size: int = index["tile"]
                 known |= {
@@ -50,8 +50,7 @@ class Atlas:
                 }
             except (KeyError, TypeError, AttributeError) as error:
                 raise ValueError(
-                    f"{folder / name} is not an atlas index ({error}): rebuild it with "
-                    "tools/dev/build_emoji_atlas.py."
+                    f"{folder / name} is not an atlas index ({error}); {RESTORE}"
                 ) from None
         for style in self.styles:
             if style not in known:
@@ -64,15 +63,11 @@ class Atlas:
     def _load(self, data_dir: Path, style: str, entry: dict, columns: int) -> None:
         path = data_dir / entry["file"]
         if not path.is_file():
-            raise FileNotFoundError(
-                f"{path} is missing: rebuild it (tools/dev/build_emoji_atlas.py)."
-            )
+            raise FileNotFoundError(f"{path} is missing; {RESTORE}")
         try:
             sheet = np.asarray(Image.open(path).convert("RGBA"))
         except OSError as error:
-            raise ValueError(
-                f"{path} cannot be read ({error}): rebuild it (tools/dev/build_emoji_atlas.py)."
-            ) from None
+            raise ValueError(f"{path} cannot be read ({error}); {RESTORE}") from None
         sheet = cv2.cvtColor(sheet, cv2.COLOR_RGBA2BGRA)
         side = self.tile_size
         for glyph, number in entry["glyphs"].items():
@@ -82,8 +77,7 @@ class Atlas:
             tile = sheet[top : top + side, left : left + side]
             if tile.shape[:2] != (side, side):
                 raise ValueError(
-                    f"{path} is smaller than its index says (glyph {glyph}): rebuild it "
-                    "(tools/dev/build_emoji_atlas.py)."
+                    f"{path} is smaller than its index says (glyph {glyph}); {RESTORE}"
                 )
             # A half-size copy, because a plain affine warp to less than half the size aliases.
             half = cv2.resize(premultiply(tile), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)

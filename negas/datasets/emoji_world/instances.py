@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from negas.files import read_json
+from negas.shipped import RESTORE
 
 from .atlas import Tile
 
@@ -23,12 +24,10 @@ def tiles_of(data_dir: str | Path, side: str) -> frozenset[Tile]:
     if side not in SIDES:
         raise ValueError(f"side must be one of {', '.join(SIDES)}, but got {side!r}.")
     path = Path(data_dir) / FILE
-    table = read_json(path, "give the folder data/emoji_world of the repository as data_dir")
+    table = read_json(path, RESTORE)
     try:
         return frozenset(
             (style, glyph) for style, glyphs in table[side].items() for glyph in glyphs
         )
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{path} is no list of instances ({error}): restore it from the repository."
-        ) from None
+        raise ValueError(f"{path} is no list of instances ({error}); {RESTORE}") from None

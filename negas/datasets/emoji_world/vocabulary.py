@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from negas.files import read_json
-from negas.shipped import find
+from negas.shipped import RESTORE, find
 
 GROUPS = ("id", "near", "far", "other")
 VARIANTS = ("standard", "strict")
@@ -35,13 +35,13 @@ def load_classes(data_dir: str | Path = "data/emoji_world") -> tuple[EmojiClass,
         ValueError: the file is not the table that this package writes.
     """
     path = Path(find(Path(data_dir) / "classes.json"))
-    table = read_json(path, "give the folder data/emoji_world of the repository as data_dir")
+    table = read_json(path, RESTORE)
     try:
         rows = table["classes"]
         return tuple(EmojiClass(**{**row, "glyphs": tuple(row["glyphs"])}) for row in rows)
     except (KeyError, TypeError) as error:
         raise ValueError(
-            f"{path} is not a class table of EmojiWorld ({error}): restore it from the repository."
+            f"{path} is not a class table of EmojiWorld ({error}); {RESTORE}"
         ) from None
 
 

@@ -1,7 +1,7 @@
 """The preset ``owod``: a run's numbers as open-world object detection reports them.
 
 Its test set is the ID set and an OOD set together, each image once: a mixed test set is split into
-images with and without a known object (``tools/prepare_data.py owodb``). Where the conventions of
+images with and without a known object (``negas prepare owodb``). Where the conventions of
 the published evaluators differ, these hold (docs/protocol.md names the rest):
 
 - Known boxes count from a confidence of 0.05 on, the preset's cut; boxes of a vocabulary have no
@@ -101,5 +101,5 @@ def refuse_shared_images(
         raise ValueError(
             f"{where}: {len(both)} images are in the sets {sets[0]!r} and {sets[1]!r} (such as "
             f"{min(both)!r}) and would count twice; give the two halves of the test set, as "
-            "tools/prepare_data.py owodb makes them"
+            "negas prepare owodb makes them"
         )

@@ -132,7 +132,7 @@ def _provenance(
     told: list[str],
 ) -> dict[str, Any]:
     candidates = {**found.summary, "candidates": len(found.names)}
-    provenance: dict[str, Any] = {"tool": f"negas {negas.__version__}, tools/mine_labels.py"}
+    provenance: dict[str, Any] = {"tool": f"negas {negas.__version__}, mine"}
     provenance |= {"date": date.today().isoformat(), "candidates": candidates}
     if refinement is not None:
         provenance["refinement"] = refinement

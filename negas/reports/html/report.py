@@ -50,7 +50,7 @@ def make_html_report(
     """Write the page of a test run.
 
     Args:
-        path: work dir of ``tools/test.py``.
+        path: work dir of ``negas test``.
         out: file to write; by default ``report.html`` in the work dir.
         score: label of the score in plots and pictures; by default the one of the test.
         pictures: hardest mistakes per set.

@@ -132,7 +132,7 @@ class ReportRun:
 def load_report_run(
     path: str | Path, score: str | None = None, annotations: Mapping[str, str] | None = None
 ) -> ReportRun:
-    """Read a work dir of ``tools/test.py``.
+    """Read a work dir of ``negas test``.
 
     Args:
         path: the folder with ``ood_results.json`` and ``records``.
@@ -148,7 +148,7 @@ def load_report_run(
     if records_folder(run.path) == run.path:
         raise FileNotFoundError(
             f"{path}: there are results but no folder 'records', so there are no boxes to draw; "
-            "run tools/test.py again with test_evaluator.dump=True"
+            "run negas test again with test_evaluator.dump=True"
         )
     for name, file in run.annotations.items():
         run.truth(name)  # what the user names must be there; other sets may lack theirs

@@ -278,7 +278,7 @@ OPEN_SET_NOTES = [
 def open_set_table(run: ReportRun, name: str) -> Table:
     """The main score and max sigmoid on the ID test set joined with one OOD set.
 
-    The numbers are those of ``tools/score.py --open-set`` at the cut of the page.
+    The numbers are those of ``negas score --open-set`` at the cut of the page.
 
     Args:
         run: the evaluation.
