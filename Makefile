@@ -1,10 +1,12 @@
 # make demo   set up ./.venv and run the main comparison on the built-in benchmark
 # make test   set up the same, and a Chromium for the tests of the HTML report; run linter and tests
 # make docs   set up the same; the documentation as a site in ./site
+# make constraints   renew tools/dev/constraints.txt: the versions that all these install
 #
 # PYTHON=python3.12                                    the interpreter that ./.venv is made from
 # TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu  PyTorch from this index (here: CPU build)
 # TORCH=torch==2.4.1                                   another version of PyTorch
+# CONSTRAINTS=                                         the newest versions of all else
 # WORKERS=1                                            processes that share the tests (default: 2)
 # ARGS="..."                                           options for the demo or for pytest
 
@@ -16,7 +18,7 @@ export TORCH_INDEX_URL ?=
 export OMP_WAIT_POLICY ?= PASSIVE
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo chromium test test-fast lint format docs doctor clean
+.PHONY: help setup demo chromium test test-fast lint format docs doctor constraints clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile
@@ -45,6 +47,9 @@ test-fast: lint chromium
 
 docs: setup
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --config-file tools/dev/mkdocs.yml --strict --quiet && echo "site/index.html"
+
+constraints:
+	@$(PYTHON) tools/dev/setup_env.py --renew
 
 doctor: setup
 	@$(BIN)/python -m negas.doctor

@@ -27,16 +27,21 @@ def plain_name(distribution: str) -> str:
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
-def required(*extras: str) -> set[str]:
-    """Distributions that ``pip install '.[EXTRAS]'`` asks for, those of extras in extras too."""
-    found: set[str] = set()
+def requirements(*extras: str) -> list[Requirement]:
+    """What ``pip install '.[EXTRAS]'`` asks for, those of extras in extras too."""
+    found: list[Requirement] = []
     lists = [PROJECT["dependencies"], *(PROJECT["optional-dependencies"][e] for e in extras)]
     for requirement in (Requirement(text) for each in lists for text in each):
         if requirement.name == PROJECT["name"]:
-            found |= required(*requirement.extras)
+            found += requirements(*requirement.extras)
         else:
-            found.add(plain_name(requirement.name))
+            found.append(requirement)
     return found
+
+
+def required(*extras: str) -> set[str]:
+    """Names of the distributions among :func:`requirements`."""
+    return {plain_name(requirement.name) for requirement in requirements(*extras)}
 
 
 def with_dependencies(names: set[str]) -> set[str]:

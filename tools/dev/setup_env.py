@@ -1,7 +1,8 @@
 """Make or repair ./.venv: PyTorch, then negas with its extras. Called by ``make setup``.
 
-Uses the standard library only. Environment: TORCH (requirement), TORCH_INDEX_URL (its index).
-A stamp holds what was installed; when it fits and no installed file is missing, nothing is done.
+Uses the standard library only. Environment: TORCH (requirement), TORCH_INDEX_URL (its index),
+CONSTRAINTS (versions of all else; empty: the newest). A stamp holds what was installed; when it
+fits and no installed file is missing, nothing is done.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -27,6 +29,8 @@ compat.install()
 import mmdet, mmyolo, pycocotools.mask, safetensors, transformers
 """
 ROOT = Path(__file__).resolve().parents[2]
+CONSTRAINTS = Path("tools/dev/constraints.txt")
+FROZEN = "# What `make setup` installs beside PyTorch, by `make constraints` with Python {}.{}.\n"
 # Runs inside the venv, for names and files of every installed distribution. A distribution
 # without RECORD was interrupted while being installed.
 INSPECT = """
@@ -40,6 +44,31 @@ for dist in metadata.distributions():
     report.append([dist.metadata["Name"], dist.version if dist.metadata["Name"] else None,
                    bool(gone), files is None, str(dist._path)])
 print(json.dumps(report))
+"""
+# Runs inside the venv, with the extras: all that negas needs, but PyTorch and what it alone needs,
+# which other versions of it pin otherwise.
+FREEZE = """
+import sys
+from importlib import metadata
+from pip._vendor.packaging.requirements import Requirement
+todo = [("negas", extra) for extra in ("", *sys.argv[1].split(","))]
+todo += [("opencv-python-headless", "")]
+found = set(todo)
+while todo:
+    name, extra = todo.pop()
+    try:
+        needs = metadata.requires(name) or ()
+    except metadata.PackageNotFoundError:  # one of the OpenCVs
+        found.discard((name, extra))
+        continue
+    for need in map(Requirement, needs):
+        applies = need.marker is None or need.marker.evaluate({"extra": extra})
+        if applies and need.name != "torch":
+            new = {(need.name, wanted) for wanted in ("", *need.extras)} - found
+            found |= new
+            todo += new
+for name in {name for name, _ in found} - {"negas"}:
+    print(f"{metadata.metadata(name)['Name']}=={metadata.version(name)}")
 """
 
 
@@ -140,7 +169,52 @@ def reinstall_damaged(python: Path, torch_index: list[str]) -> None:
             pip(python, "install", "--force-reinstall", "--no-deps", *index, wanted)
 
 
-def keep_one_opencv(python: Path) -> bool:
+def chosen_constraints() -> list[str]:
+    """Options of pip for the versions, of CONSTRAINTS or the list of the repository.
+
+    Raises:
+        SetupError: there is no such list.
+    """
+    named = os.environ.get("CONSTRAINTS")
+    path = ROOT / (CONSTRAINTS if named is None else named)
+    if named == "":
+        return []
+    if not path.is_file():
+        raise SetupError(f"{path} does not exist; `make setup CONSTRAINTS=` does without")
+    if named is None and sys.version_info < frozen_with(path.read_text(encoding="utf-8")):
+        say(f"{CONSTRAINTS} was made with a newer Python: taking the newest versions for this one")
+        return []
+    return ["-c", str(path)]
+
+
+def frozen_with(text: str) -> tuple[int, ...]:
+    """The Python that a list of constraints was made with, from its first line."""
+    return tuple(map(int, text.splitlines()[0].split()[-1].rstrip(".").split(".")))
+
+
+def renew(extras: str) -> None:
+    """Write the constraints anew: the versions that a fresh environment gets today.
+
+    Raises:
+        SetupError: with one sentence.
+    """
+    os.environ["CONSTRAINTS"] = ""
+    with tempfile.TemporaryDirectory() as folder:
+        python = setup(Path(folder) / "venv", extras)
+        done = call(python, "-I", "-c", FREEZE, extras, quiet=True)
+        if done.returncode:
+            raise SetupError(f"cannot list the versions: {done.stderr.strip()[-200:]}")
+    lines = set(done.stdout.splitlines())
+    for line in done.stdout.splitlines():
+        name, _, version = line.partition("==")
+        if name in OPENCV:  # set-up chooses between the two, which are released together
+            lines |= {f"{other}=={version}" for other in OPENCV}
+    text = FROZEN.format(*sys.version_info) + "\n".join(sorted(lines, key=str.lower)) + "\n"
+    (ROOT / CONSTRAINTS).write_text(text, encoding="utf-8")
+    say(f"{CONSTRAINTS}: {len(lines)} versions")
+
+
+def keep_one_opencv(python: Path, constraints: list[str]) -> bool:
     """Leave one OpenCV that imports: the headless build where the desktop one lacks libGL.so.1.
 
     Returns:
@@ -151,7 +225,7 @@ def keep_one_opencv(python: Path) -> bool:
     if both or call(python, "-c", "import cv2", quiet=True).returncode:
         say("two OpenCVs" if both else "OpenCV's desktop build does not import here (no libGL?)")
         pip(python, "uninstall", "-y", *names.intersection(OPENCV))
-        pip(python, "install", "opencv-python-headless<5")
+        pip(python, "install", *constraints, "opencv-python-headless<5")
         return True
     return OPENCV[1] in names
 
@@ -175,8 +249,11 @@ def check(python: Path, headless: bool) -> None:
         )
 
 
-def setup(venv: Path, extras: str) -> None:
+def setup(venv: Path, extras: str) -> Path:
     """Bring the venv into the wanted state, or do nothing if it is.
+
+    Returns:
+        its interpreter.
 
     Raises:
         SetupError: with one sentence.
@@ -185,10 +262,12 @@ def setup(venv: Path, extras: str) -> None:
     torch = os.environ.get("TORCH") or "torch"
     index = os.environ.get("TORCH_INDEX_URL") or ""
     torch_index = ["--index-url", index] if index else []
+    constraints = chosen_constraints()
+    files = ["pyproject.toml", "setup.py", "negas/compat/negas-startup.pth", __file__]
     key = hashlib.sha256()
     for part in (torch, index, extras, str(ROOT), str(venv)):
         key.update(part.encode() + b"\0")
-    for file in ("pyproject.toml", "setup.py", "negas/compat/negas-startup.pth", __file__):
+    for file in files + constraints[1:]:
         key.update((ROOT / file).read_bytes())
     wanted = key.hexdigest()
 
@@ -197,7 +276,7 @@ def setup(venv: Path, extras: str) -> None:
     if alive and stamp.is_file() and stamp.read_text() == wanted:
         if not any(row[2] for row in inspect(python)):
             say(f"{venv} is complete ({time.time() - start:.1f} s)")
-            return
+            return python
     stamp.unlink(missing_ok=True)
     if not alive:
         create(venv)
@@ -210,10 +289,11 @@ def setup(venv: Path, extras: str) -> None:
         say("no NVIDIA driver seen; a smaller CPU build of PyTorch comes with "
             "TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu make setup")  # fmt: skip
     pip(python, "install", *torch_index, torch)
-    pip(python, "install", "-e", f".[{extras}]")
-    check(python, keep_one_opencv(python))
+    pip(python, "install", *constraints, "-e", f".[{extras}]")
+    check(python, keep_one_opencv(python, constraints))
     stamp.write_text(wanted)
     say(f"{venv} is ready ({time.time() - start:.0f} s)")
+    return python
 
 
 def main() -> int:
@@ -221,9 +301,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--venv", type=Path, default=Path(".venv"), metavar="DIR")
     parser.add_argument("--extras", default="lite,dev", help="extras of negas to install")
+    parser.add_argument("--renew", action="store_true", help=f"write {CONSTRAINTS} anew instead")
     options = parser.parse_args()
     try:
-        setup(Path(os.path.abspath(options.venv)), options.extras)
+        if options.renew:
+            renew(options.extras)
+        else:
+            setup(Path(os.path.abspath(options.venv)), options.extras)
     except SetupError as error:
         print(f"setup: {error}", file=sys.stderr)
         return 1

@@ -3,8 +3,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import setup_env as script
+from packaging.requirements import Requirement
+
+from tests.helpers.fresh_environment import plain_name, requirements
 
 ROOT = Path(__file__).parents[3]
 
@@ -42,7 +46,7 @@ def fake_world(monkeypatch, names, alive=True):
         script, "inspect", lambda python: [(name, "1", False, False, "") for name in names]
     )
     monkeypatch.setattr(script, "create", lambda venv: venv.mkdir(exist_ok=True))
-    monkeypatch.setattr(script, "keep_one_opencv", lambda python: False)
+    monkeypatch.setattr(script, "keep_one_opencv", lambda python, constraints: False)
     monkeypatch.setattr(script, "check", lambda python, headless: None)
 
 
@@ -57,8 +61,57 @@ def test_a_full_mmcv_is_kept(pip_calls, monkeypatch, tmp_path, names, extras):
     script.setup(tmp_path, "lite,dev")
     assert pip_calls == [
         ("install", "--index-url", "https://index", "torch==2.4.1"),
-        ("install", "-e", f".[{extras}]"),
+        ("install", "-c", str(ROOT / script.CONSTRAINTS), "-e", f".[{extras}]"),
     ]
+
+
+def test_what_the_project_names_is_pinned_in_its_range():
+    lines = (ROOT / script.CONSTRAINTS).read_text().splitlines()[1:]
+    pinned = [Requirement(line) for line in lines]
+    versions = {plain_name(pin.name): str(pin.specifier).removeprefix("==") for pin in pinned}
+    assert len(versions) == len(lines) > 100 and all(map(Requirement, lines))
+    wanted = [need for need in requirements("lite", "dev", "mm") if need.name != "torch"]
+    assert len(wanted) > 30
+    for need in wanted:
+        assert need.specifier.contains(versions[plain_name(need.name)]), need
+    assert not versions.keys() & {"torch", "negas", "sympy", "torchvision"}
+    assert len({versions[name] for name in script.OPENCV}) == 1
+
+
+def test_the_newest_versions_where_they_are_asked_for_or_python_is_older(monkeypatch, tmp_path):
+    assert script.chosen_constraints() == ["-c", str(ROOT / script.CONSTRAINTS)]
+    mine = tmp_path / "mine.txt"
+    monkeypatch.setenv("CONSTRAINTS", str(mine))
+    with pytest.raises(script.SetupError, match="mine.txt does not exist"):
+        script.chosen_constraints()
+    mine.touch()
+    assert script.chosen_constraints() == ["-c", str(mine)]
+    monkeypatch.setenv("CONSTRAINTS", "")
+    assert script.chosen_constraints() == []
+    monkeypatch.delenv("CONSTRAINTS")
+    monkeypatch.setattr(sys, "version_info", (3, 10, 12))
+    assert script.chosen_constraints() == []
+
+
+def test_constraints_are_renewed_from_a_fresh_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("CONSTRAINTS", "old.txt")
+    monkeypatch.setattr(script, "ROOT", tmp_path)
+    (tmp_path / script.CONSTRAINTS.parent).mkdir(parents=True)
+    asked = []
+
+    def setup(venv, extras):
+        asked.append((venv.exists(), os.environ["CONSTRAINTS"]))
+        return Path(sys.executable)
+
+    monkeypatch.setattr(script, "setup", setup)
+    script.renew("report")
+    lines = (tmp_path / script.CONSTRAINTS).read_text().splitlines()
+    assert script.frozen_with(lines[0]) == sys.version_info[:2]
+    names = {line.partition("==")[0].lower() for line in lines[1:]}
+    assert {"numpy", "jinja2", "referencing", "markdown-it-py"} <= names
+    assert not names & {"torch", "sympy", "negas", "transformers", "pip"}
+    assert f"numpy=={np.__version__}" in lines
+    assert asked == [(False, "")]
 
 
 def test_a_complete_environment_is_left_alone_until_something_changes(
@@ -118,12 +171,12 @@ def test_one_opencv_that_imports_is_left(pip_calls, monkeypatch, names, imports,
     monkeypatch.setattr(
         script, "inspect", lambda python: [(name, "4", False, False, "") for name in names]
     )
-    assert script.keep_one_opencv(Path("python")) is headless
+    assert script.keep_one_opencv(Path("python"), ["-c", "x.txt"]) is headless
     if imports and len(names) == 1:
         assert pip_calls == []
     else:
         assert pip_calls[0][:2] == ("uninstall", "-y") and set(pip_calls[0][2:]) == set(names)
-        assert pip_calls[1:] == [("install", "opencv-python-headless<5")]
+        assert pip_calls[1:] == [("install", "-c", "x.txt", "opencv-python-headless<5")]
 
 
 def test_files_that_are_missing_are_seen(monkeypatch, tmp_path):
