@@ -1,5 +1,6 @@
 """What commands share: readers that leave early."""
 
+import gc
 import logging
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from argparse import ArgumentParser
 import pytest
 import torch
 
-from negas.cli import add_config_options, load_config, user_errors
+from negas.cli import add_config_options, lasting_imports, load_config, user_errors
 from tests.helpers.yolo_world import ROOT
 
 PACKAGES = """
@@ -25,6 +26,16 @@ def main():
 
 raise SystemExit(main())
 """
+
+
+def test_the_garbage_collector_leaves_imports_alone():
+    try:
+        with pytest.raises(ModuleNotFoundError), lasting_imports():
+            assert not gc.isenabled()
+            import negas.no_such_module  # noqa: F401
+        assert gc.isenabled() and gc.get_freeze_count() > 10_000
+    finally:
+        gc.unfreeze()
 
 
 @pytest.mark.parametrize("early", [True, False])

@@ -20,7 +20,11 @@ def world(monkeypatch):
                 return answer
         raise AssertionError(f"unexpected probe: {code}")
 
-    monkeypatch.setattr(doctor, "installed", state.installed.get)
+    monkeypatch.setattr(
+        doctor,
+        "installed",
+        lambda name: state.installed.get(name) or state.installed.get(versions.FORKS.get(name)),
+    )
     monkeypatch.setattr(doctor, "exactly", state.installed.get)
     monkeypatch.setattr(doctor, "probe", probe)
     return state
@@ -92,6 +96,7 @@ def test_mmyolo_is_for_yolo_world_alone(world, version, status):
         ({"mmcv": "2.0.1"}, (True, "compiled"), "ok"),
         ({"mmcv-lite": "2.0.1"}, (True, "stand-in"), "stand-in"),
         ({"mmcv": "2.0.1"}, (True, "stand-in"), "warn"),
+        ({"onedl-mmcv": "2.3.6"}, (True, "stand-in"), "stand-in"),
         ({}, (False, "ImportError: mmcv"), "broken"),
     ],
 )

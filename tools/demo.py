@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from negas.cli import leave_room_for_workers, parse_with_overrides, user_errors
+from negas.cli import (
+    lasting_imports,
+    leave_room_for_workers,
+    parse_with_overrides,
+    user_errors,
+)
 from negas.files import check_folder
 from negas.options import Options, option
 
@@ -38,15 +43,16 @@ def main() -> int:
     args = parse_with_overrides(DemoOptions, __doc__, about)
     work_dir, overrides = args.work_dir or DEFAULT[args.detector], args.cfg_options or {}
     print("loading libraries ...", flush=True)
-    from negas.experiments.demo import (
-        CONFIG_DIR,
-        QUICK,
-        QUICK_NOTE,
-        QUICK_NUM,
-        check_weights,
-        make_scenes,
-        run_demo,
-    )
+    with lasting_imports():
+        from negas.experiments.demo import (
+            CONFIG_DIR,
+            QUICK,
+            QUICK_NOTE,
+            QUICK_NUM,
+            check_weights,
+            make_scenes,
+            run_demo,
+        )
 
     if args.quick:
         if not args.work_dir:

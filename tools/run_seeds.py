@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from negas.cli import leave_room_for_workers, parse_with_overrides, user_errors
+from negas.cli import lasting_imports, leave_room_for_workers, parse_with_overrides, user_errors
 from negas.options import Options, option
 
 
@@ -42,11 +42,12 @@ def main() -> int:
     leave_room_for_workers()
     args = parse_with_overrides(SeedsOptions, __doc__, "for all configs")
     print("loading libraries ...", flush=True)
-    from negas.evaluation.run import Run
-    from negas.experiments.seeds import check_stock, plan_seeds
-    from negas.experiments.train_and_test import run_all
-    from negas.reports.methods import REPORT_FILES, check_shared_cut, make_report, role_of
-    from negas.reports.table import places, print_tables
+    with lasting_imports():
+        from negas.evaluation.run import Run
+        from negas.experiments.seeds import check_stock, plan_seeds
+        from negas.experiments.train_and_test import run_all
+        from negas.reports.methods import REPORT_FILES, check_shared_cut, make_report, role_of
+        from negas.reports.table import places, print_tables
 
     runs, out = plan_seeds(args.configs, args.seeds, args.work_dir), args.work_dir
     if args.shared_cut is not None and check_shared_cut(args.shared_cut) == "stock":

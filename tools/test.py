@@ -7,7 +7,13 @@ import argparse
 import os
 import sys
 
-from negas.cli import add_config_options, load_config, prepare_work_dir, user_errors
+from negas.cli import (
+    add_config_options,
+    lasting_imports,
+    load_config,
+    prepare_work_dir,
+    user_errors,
+)
 from negas.command_line import CommandLine
 from negas.files import protect
 from negas.weights.by_name import find_detector, local_weights
@@ -90,7 +96,8 @@ def main() -> int:
     if args.amp:
         cfg.test_cfg.fp16 = True
 
-    from negas.experiments.run import test
+    with lasting_imports():
+        from negas.experiments.run import test
 
     metrics = test(cfg, checkpoint, args.show_dir)
     if "id/cut" in metrics:  # an OODTestLoop came to its end

@@ -4,7 +4,13 @@ import argparse
 import os
 import sys
 
-from negas.cli import add_config_options, load_config, prepare_work_dir, user_errors
+from negas.cli import (
+    add_config_options,
+    lasting_imports,
+    load_config,
+    prepare_work_dir,
+    user_errors,
+)
 from negas.command_line import CommandLine
 
 
@@ -38,7 +44,8 @@ def main() -> int:
     cfg = load_config(args.config, args.cfg_options, args.launcher)
     prepare_work_dir(cfg, args.work_dir)
 
-    from negas.experiments.run import train
+    with lasting_imports():
+        from negas.experiments.run import train
 
     train(cfg, args.amp, args.auto_scale_lr, args.resume, args.allow_nan)
     return 0

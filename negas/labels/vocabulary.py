@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from negas.shipped import HOME, RESTORE, find
 from negas.text import listed, shown, shown_text
 
 from .bank import NegativeLabelBank, check_provenance, checked_labels
-from .leakage import audit_as_far_as_possible, strongest_findings
+from .leakage import Finding, audit_as_far_as_possible, strongest_findings
 from .names import read_names
 
 COMMON = "common"  # short name of the shipped vocabulary
@@ -108,8 +109,8 @@ class Vocabulary:
         cut, has_wordnet = [], True
         left = list(self.words)
         for group, names in (("id", id_names), ("ood", ood_names)):
-            findings, has_wordnet = audit_as_far_as_possible(left, names, as_things=True)
-            found = strongest_findings(findings)
+            classes = tuple(n if isinstance(n, str) else tuple(n) for n in names)
+            found, has_wordnet = _naming(tuple(left), classes)
             cut += [
                 {"word": word, "class": found[word].ood_name, "kind": found[word].kind, "of": group}
                 for word in left
@@ -143,6 +144,15 @@ class Vocabulary:
             raise ValueError(f"a vocabulary needs at least one word, got {m}.")
         provenance = {**self.provenance, "top": min(m, len(self))}
         return Vocabulary(self.words[:m], provenance, where=self.where)
+
+
+@lru_cache(maxsize=16)  # takes seconds, and the runs of a comparison share words and classes
+def _naming(
+    words: tuple[str, ...], classes: tuple[str | tuple[str, ...], ...]
+) -> tuple[dict[str, Finding], bool]:
+    """How words name classes, by word, and whether the lexicon was there."""
+    findings, has_wordnet = audit_as_far_as_possible(words, classes, as_things=True)
+    return strongest_findings(findings), has_wordnet
 
 
 def _read(path: Path) -> tuple[Sequence[str], dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -81,20 +80,12 @@ def vocabulary_of(options: UnknownOptions, class_names: Sequence[str]) -> Vocabu
         for name in read_names(each if _is_file(each) else [each], f"{WHERE}.without_ood")
     ]
     found = Vocabulary.load(options.vocabulary)
-    left = _left(found.words, tuple(class_names), tuple(ood), found.where)
-    return replace(found, words=left)
+    return replace(found, words=found.without(class_names, ood).words)
 
 
 def _is_file(name: str) -> bool:
     """Whether a file is meant, or a name such as "St. Bernard"."""
     return Path(name).is_file() or Path(name).suffix.lower() in (".txt", ".json")
-
-
-@cache  # WordNet takes seconds, and a config is checked before its model is built
-def _left(
-    words: tuple[str, ...], class_names: tuple[str, ...], ood: tuple[str, ...], where: str
-) -> tuple[str, ...]:
-    return Vocabulary(words, where=where).without(class_names, ood).words
 
 
 class UnknownFinder:

@@ -128,6 +128,22 @@ def test_without_a_lexicon_spelling_alone_counts(monkeypatch):
     assert cut.words == ("sofa",) and cut.provenance["without"][0]["wordnet"] is False
 
 
+def test_words_meet_the_same_classes_once(monkeypatch):
+    calls = []
+
+    def audit(words, names, as_things):
+        calls.append((words, names))
+        return [], True
+
+    monkeypatch.setattr(vocabulary_module, "audit_as_far_as_possible", audit)
+    words, names = ["kettle of fish", "sextant"], [["yawl", "dandy"], "zither"]
+    for vocabulary in (Vocabulary(words), Vocabulary(words, where="another file")):
+        assert vocabulary.without((), names).words == tuple(words)
+    once = (tuple(words), (("yawl", "dandy"), "zither"))
+    assert calls.count(once) == 1
+    assert Vocabulary(words).without((), names[:1]).words == tuple(words) and len(calls) <= 3
+
+
 def test_top():
     vocabulary = Vocabulary(WORDS, {"source": "me"})
     assert vocabulary.top(2) == Vocabulary(WORDS[:2], {"source": "me", "top": 2})

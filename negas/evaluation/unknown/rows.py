@@ -277,14 +277,13 @@ def parts_of(run: Recorded, columns: np.ndarray, name: str) -> dict[str, np.ndar
 def without_ood(run: Recorded, columns: np.ndarray, name: str) -> np.ndarray:
     """Columns of the words that name no class of an OOD set."""
     classes = [n for n in used_categories(run.truth(name).dataset) if n not in run.id_labels]
-    words = tuple(run.words[i] for i in columns)
     if not classes:
         return columns
-    try:
-        left = set(Vocabulary(words).without((), classes).words)
+    try:  # all words, those that are not kept, too: they are the same in other runs
+        left = set(Vocabulary(tuple(run.words)).without((), classes).words)
     except ValueError:  # every word does
         left = set()
-    return np.array([i for i, w in zip(columns, words, strict=True) if w in left], np.int64)
+    return np.array([i for i in columns if run.words[i] in left], np.int64)
 
 
 def limits_of(threshold: UnknownThreshold) -> ThresholdOptions:
