@@ -2,7 +2,9 @@
 
 import argparse
 import sys
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from negas.cli import user_errors
 from negas.files import check_file, write_json
@@ -42,6 +44,10 @@ def main() -> int:
     setting, args = bench.Setting.from_args(given), Benchmark.from_args(given)
     if args.out:
         check_file(args.out, "--out", ('"memory"',), args.overwrite)
+    about = setting.record()
+    folder = tempfile.TemporaryDirectory(prefix="text-encoder-")  # goes with the process
+    if setting.text is None:
+        setting = replace(setting, text=bench.random_tower(setting, Path(folder.name)))
 
     def progress(items):
         return tqdm(items, leave=False)
@@ -73,6 +79,7 @@ def main() -> int:
         )
     if not bench.is_grounding_dino(setting):
         rows["dual-branch neck / two passes"] = measure(*bench.necks_of(nega, setting))
+        rows["prompt's prefix once / for each label"] = measure(*bench.texts_of(coop))
     peaks = {
         name: bench.peak_memory(setting, **options) for name, options in progress(variants.items())
     }
@@ -90,7 +97,7 @@ def main() -> int:
         table.add_row(f"peak memory, {name}", *mib, f"{row['ratio']:.3f}")
     Console().print(table)
     if args.out:
-        write_json(args.out, dict(setting=setting.record(), rows=rows, memory=memory))
+        write_json(args.out, dict(setting=about, rows=rows, memory=memory))
     return 0
 
 

@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -23,6 +24,7 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 import negas.register  # noqa: F401
+from negas.embeddings import encode_labels, encode_tokens, tokenize_labels
 from negas.labels.vocabulary import Vocabulary
 from negas.models.unknown import UnknownFinder
 from negas.options import Options, option
@@ -38,7 +40,10 @@ class Setting(Options):
     model: str = option(
         "configs/_base_/models/yolo_world_v2_s.py", help="config with `model`; weights are random"
     )
-    text: str | None = option(None, help="text encoder, folder or hub name (default: a tiny one)")
+    text: str | None = option(
+        None,
+        help="text encoder, folder or hub name (default: random weights of the published size)",
+    )
     size: int = option(640, help="image side in pixels", ge=1)
     batch: int = option(2, help="images per step", ge=1)
     labels: int = option(20, help="ID labels, and as many negatives", ge=1)
@@ -56,7 +61,7 @@ def build(
     """The setting's detector with random weights.
 
     Args:
-        setting: what is measured.
+        setting: what is measured, with a text encoder.
         nega: train with the OOD branch.
         negatives: have negative labels.
         guide_grad: the OOD branch's loss reaches the prompt through its guide, too.
@@ -68,11 +73,10 @@ def build(
     model = Config.fromfile(setting.model).model
     if is_grounding_dino(setting):
         model.type = "NegASGroundingDINO"
-        model.language_model.name = setting.text or "data/emoji_world/tiny_bert"
+        model.language_model.name = setting.text
     else:
         model.type = "NegASYOLOWorldDetector"
-        text = setting.text or "data/emoji_world/tiny_clip"
-        model.backbone.text_model.update(model_name=text, pretrained=True)
+        model.backbone.text_model.update(model_name=setting.text, pretrained=True)
         model.neck = dict(type="NegANeck", neck=model.neck)
     model.update(
         class_names=[f"class {i}" for i in range(setting.labels)],
@@ -91,6 +95,36 @@ def build(
         contrast.bias.data.fill_(-4.0 if id_boxes else -9.0)
         contrast.norm.weight.data.normal_()
     return detector
+
+
+def random_tower(setting: Setting, folder: Path) -> str:
+    """A text encoder of the published size, with random weights and the built-in tokenizer.
+
+    A tiny one would hide a third of a training step. CLIP ViT-B/32's, or BERT-base.
+    """
+    from transformers import (
+        AutoTokenizer,
+        BertConfig,
+        BertModel,
+        CLIPTextConfig,
+        CLIPTextModelWithProjection,
+    )
+
+    torch.manual_seed(0)
+    dino = is_grounding_dino(setting)
+    name = "data/emoji_world/tiny_bert" if dino else "data/emoji_world/tiny_clip"
+    tokenizer = AutoTokenizer.from_pretrained(name)
+    if dino:
+        model = BertModel(BertConfig(vocab_size=len(tokenizer)))
+    else:
+        tokens = dict(bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id)
+        config = CLIPTextConfig(
+            vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **tokens
+        )
+        model = CLIPTextModelWithProjection(config)
+    tokenizer.save_pretrained(folder)
+    model.save_pretrained(folder)
+    return str(folder)
 
 
 def is_grounding_dino(setting: Setting) -> bool:
@@ -191,6 +225,23 @@ def necks_of(model: nn.Module, setting: Setting) -> tuple[Callable[[], None], Ca
         sum(level.sum() for branch in outs for level in branch).backward()
 
     return together, separate
+
+
+def texts_of(model: nn.Module) -> tuple[Callable[[], None], Callable[[], None]]:
+    """ID labels behind the learned prompt, forward and backward: prefix once, or label by label."""
+    text, names = model.backbone.text_model, model.class_names
+    batch = tokenize_labels(text.tokenizer, names, model.prompt.template)
+    ids, mask = (part.to(next(text.parameters()).device) for part in batch)
+
+    def once() -> None:
+        feats = encode_labels(text.model, text.tokenizer, names, model.prompt, normalize=False)
+        feats.sum().backward()
+
+    def each() -> None:
+        embeds = model.prompt(ids, text.model)
+        encode_tokens(text.model, ids, mask, embeds).sum().backward()
+
+    return once, each
 
 
 def interleaved(

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import benchmark as tool
@@ -11,6 +12,13 @@ import step_costs as benchmark
 import negas.register  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[3]
+TEXT = dict(yolo_world="data/emoji_world/tiny_clip", grounding_dino="data/emoji_world/tiny_bert")
+
+
+def tiny(model, **given):
+    """A setting of a built-in detector with its own text encoder."""
+    file = f"configs/_base_/models/{model}_tiny.py"
+    return benchmark.Setting(model=file, text=TEXT[model], labels=3, **given)
 
 
 @pytest.fixture(autouse=True)
@@ -21,12 +29,13 @@ def no_collection(monkeypatch):
 
 @pytest.mark.parametrize(
     ("model", "size", "rows"),
-    [("yolo_world", 64, 6), pytest.param("grounding_dino", 96, 5, marks=pytest.mark.slow)],
+    [("yolo_world", 64, 7), pytest.param("grounding_dino", 96, 5, marks=pytest.mark.slow)],
 )
 def test_all_ratios_are_measured(tmp_path, monkeypatch, capsys, model, size, rows):
     monkeypatch.chdir(ROOT)
     out = tmp_path / "numbers.json"
     command = f"benchmark.py --model configs/_base_/models/{model}_tiny.py --size {size} --batch 1"
+    command += f" --text {TEXT[model]}"
     monkeypatch.setattr("sys.argv", [*command.split(), "--rounds", "2", "--out", str(out)])
     # fresh processes cost an import each; memory has its own test below
     monkeypatch.setattr(
@@ -46,7 +55,7 @@ def test_all_ratios_are_measured(tmp_path, monkeypatch, capsys, model, size, row
         assert memory["ratio_above_start"] == pytest.approx((peak - 100) / 50)
     memory = report["memory"]["predict with 500 words / with 1"]
     assert memory["ratio_above_start"] == pytest.approx(550 / 51)
-    assert ("two passes" in capsys.readouterr().out) == (rows == 6)
+    assert ("two passes" in capsys.readouterr().out) == (rows == 7)
 
 
 def test_pairs_alternate_and_the_first_round_is_not_counted():
@@ -61,7 +70,7 @@ def test_pairs_alternate_and_the_first_round_is_not_counted():
 @pytest.mark.parametrize("model", ["yolo_world", "grounding_dino"])
 def test_variants_of_the_detector(monkeypatch, model):
     monkeypatch.chdir(ROOT)
-    setting = benchmark.Setting(model=f"configs/_base_/models/{model}_tiny.py", labels=3)
+    setting = tiny(model)
     for nega, guide in ((True, True), (True, False), (False, True)):
         built = benchmark.build(setting, nega, guide_grad=guide)
         assert (built.use_nega, built.guide_grad, len(built.neg_labels)) == (nega, guide, 3)
@@ -71,9 +80,7 @@ def test_variants_of_the_detector(monkeypatch, model):
 @pytest.mark.parametrize("model", ["yolo_world", "grounding_dino"])
 def test_the_other_side_of_a_pair_does_not_look_for_unknown_objects(monkeypatch, model):
     monkeypatch.chdir(ROOT)
-    setting = benchmark.Setting(
-        model=f"configs/_base_/models/{model}_tiny.py", size=320, batch=1, labels=3
-    )
+    setting = tiny(model, size=320, batch=1)
     built = benchmark.build(setting, False, negatives=False, id_boxes=False).eval()
     assert built.finder is None
     images, samples = benchmark.batch(setting)
@@ -89,6 +96,23 @@ def test_the_other_side_of_a_pair_does_not_look_for_unknown_objects(monkeypatch,
         assert model == "grounding_dino" or len(samples[0].pred_instances) == 0
 
 
+@pytest.mark.parametrize("model", ["yolo_world", "grounding_dino"])
+def test_without_a_text_encoder_it_is_one_of_the_published_size(monkeypatch, tmp_path, model):
+    monkeypatch.chdir(ROOT)
+    text = benchmark.random_tower(tiny(model), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    sizes = (512, 2048) if model == "yolo_world" else (768, 3072)
+    assert (config["hidden_size"], config["intermediate_size"]) == sizes
+    assert config["num_hidden_layers"] == 12
+    if model == "yolo_world":  # BERT of this size takes seconds to load
+        built = benchmark.build(replace(tiny(model), text=text), True)
+        once, each = benchmark.texts_of(built)
+        for work in (once, each):
+            built.prompt.ctx.grad = None
+            work()
+            assert built.prompt.ctx.grad.abs().sum() > 0
+
+
 @pytest.mark.slow
 def test_a_process_that_dies_is_said():
     with pytest.raises(RuntimeError, match="terminated abruptly"):
@@ -98,9 +122,7 @@ def test_a_process_that_dies_is_said():
 @pytest.mark.slow
 def test_peak_memory_of_a_fresh_process(monkeypatch):
     monkeypatch.chdir(ROOT)
-    setting = benchmark.Setting(
-        model="configs/_base_/models/yolo_world_tiny.py", size=64, batch=1, labels=3
-    )
+    setting = tiny("yolo_world", size=64, batch=1)
     start, peak = benchmark.peak_memory(setting, nega=True, guide_grad=False)
     assert 100 < start < peak
     start, peak = benchmark.search_memory(setting, 20)
