@@ -23,11 +23,12 @@ from negas.from_detectors import FromDetectors
 from negas.token_labels import against_tokens
 
 # Names in a run: ID test, ID validation, and ID validation without unknown objects, from which
-# only the threshold of unknown objects is taken.
-ID, ID_VAL, ID_VAL_CLEAN = "id", "id_val", "id_val_clean"
-VALIDATION_SETS = (ID_VAL, ID_VAL_CLEAN)
+# only the threshold of unknown objects is taken; training images, on which scores may be fitted.
+ID, ID_VAL, ID_VAL_CLEAN, ID_TRAIN = "id", "id_val", "id_val_clean", "id_train"
+VALIDATION_SETS = (ID_VAL, ID_VAL_CLEAN, ID_TRAIN)  # ID sets that are not tested
 ID_SETS = (ID, *VALIDATION_SETS)
 SET_TITLES = {ID: "ID test", ID_VAL: "ID validation", ID_VAL_CLEAN: "ID validation, no unknowns"}
+SET_TITLES |= {ID_TRAIN: "ID training"}
 VERSION = 1
 CHUNK = 16_384  # boxes scored at once: float64 copies stay in the cache and memory stays flat
 _OPTIONAL = ("id_logits", "neg_logits", "embeddings", "query_inds")

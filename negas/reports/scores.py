@@ -120,6 +120,7 @@ def _main(run: dict, rows: list[dict]) -> Table:
         notes.append(columns.ROTATED.replace("several", str(drawn)))
     if any(row["control"] == "no_leaks" for row in rows):
         notes.append(columns.NO_LEAKS)
+    notes += columns.fit_notes(rows)
     if intervals := [row["interval"] for row in rows if row["interval"]]:
         level, draws = intervals[0]["level"], intervals[0]["num_draws"]
         notes.append(f"Intervals: {100 * level:.0f}%, {draws} draws of whole images.")

@@ -35,7 +35,7 @@ class Score:
         needs_negatives: whether it reads negative logits.
         needs_embeddings: whether it reads the embedding of a box, too (:class:`EmbeddingScore`).
         needs_logits: whether the logit of the best ID label is not enough.
-        needs_fit: whether it is fitted on ID boxes first (:class:`~negas.scores.fitted.FittedScore`).
+        needs_fit: whether it is fitted on ID boxes first (:mod:`negas.scores.fitted`).
     """
 
     temperature: float = 1.0

@@ -1,7 +1,7 @@
-"""Scores of pytorch-ood on seeded arrays, which ours must equal: ``python tools/dev/fitted_goldens.py``.
+"""Fitted scores of pytorch-ood on seeded arrays: ``python tools/dev/fitted_goldens.py``.
 
-Run it in an environment of its own (``pip install torch torchvision pytorch-ood scikit-learn``); the file it
-writes is ``tests/data/scores/fitted.npz``.
+Ours must equal them. Run it in an environment of its own (``pip install torch torchvision
+pytorch-ood scikit-learn``); the file it writes is ``tests/data/scores/fitted.npz``.
 """
 
 import argparse

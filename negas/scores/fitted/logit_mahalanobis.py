@@ -12,7 +12,7 @@ from .mahalanobis import Mahalanobis
 @SCORES.register("logit_mahalanobis")
 @dataclass(frozen=True)
 class LogitMahalanobis(Mahalanobis):
-    """``z(max_k z_k) - z(distance)``, the squared Mahalanobis distance, standardised on the fit set.
+    """``z(max_k z_k) - z(distance)``, squared Mahalanobis, both standardised on the fit set.
 
     Ours, as :class:`~negas.scores.fitted.logit_knn.LogitKNN`.
     """

@@ -26,7 +26,7 @@ def log_bessel(order: float, kappa: float) -> float:
 
 
 def log_normalizer(size: int, kappa: float) -> float:
-    """Log of the density's constant ``C_D(kappa)`` on the unit sphere in D = ``size`` dimensions."""
+    """Log of the density's constant ``C_D(kappa)`` on the sphere in D = ``size`` dimensions."""
     order = size / 2 - 1
     constant = order * math.log(kappa) - size / 2 * math.log(2 * math.pi)
     return constant - log_bessel(order, kappa)
@@ -38,9 +38,9 @@ class VonMisesFisher(FittedScore):
     """``max_c log C_D(kappa_c) + kappa_c mu_c . x / |x|``.
 
     SIREN learns directions and concentrations with embeddings of its own; here both are estimated
-    from the detector's: ``kappa = r (D - r^2) / (1 - r^2)`` (Banerjee et al., JMLR 2005) of the mean
-    resultant length r. r^2 is estimated without its bias, ``(N r^2 - 1) / (N - 1)``: it matters with
-    few boxes. A class of one box has the concentration of all classes together.
+    from the detector's: ``kappa = r (D - r^2) / (1 - r^2)`` (Banerjee et al., JMLR 2005) of the
+    mean resultant length r. r^2 is estimated without its bias, ``(N r^2 - 1) / (N - 1)``: it
+    matters with few boxes. A class of one box has the concentration of all classes together.
     """
 
     title: ClassVar[str] = "vMF"
