@@ -18,6 +18,7 @@ from negas.evaluation.rows import build_score, name_scores
 from negas.evaluation.run import Run
 from negas.metrics import ood_metrics
 from negas.records import ID_TRAIN, ID_VAL, BoxRecords
+from negas.reports.html.run import load_report_run
 from negas.reports.scores import score_tables
 from negas.reports.table import to_markdown
 from negas.scores import get_score
@@ -174,6 +175,20 @@ def test_a_test_fits_scores_and_leaves_their_states(tmp_path):
     assert again["auroc"] == ood_metrics(*kept).auroc
     tiny_test(tmp_path / "run", scores=["negs"])
     assert not list((tmp_path / "run/fitted").iterdir()), "of the test before"
+
+
+def test_the_html_report_judges_by_one(tmp_path):
+    tiny_test(tmp_path / "run", scores=["negs", "knn"])
+    report = load_report_run(tmp_path / "run", "knn")
+    values = over_all(report.run.records["id"], report.main_score, 0.4)
+    assert report.tau == np.sort(values)[int(0.05 * len(values))]
+    assert (
+        report.validation_tau() < over_all(report.run.records[ID_VAL], report.main_score, 0).max()
+    )
+
+
+def over_all(records, score, cut):
+    return records.score_with(score, np.flatnonzero(records.scores >= np.float32(cut)))
 
 
 def test_a_test_without_validation_images_is_refused_before_inference(tmp_path):

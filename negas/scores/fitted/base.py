@@ -17,7 +17,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 import torch
 from torch import Tensor
@@ -346,6 +346,14 @@ class FittedScore(EmbeddingScore):
             raise ValueError(
                 f"score '{self.name}': {key} must be a whole number of at least {least}, got "
                 f"{value!r}."
+            )
+
+    def _one_of(self, key: str, allowed: object) -> None:
+        """Refuse an option that is none of the words of a ``Literal``."""
+        value, words = getattr(self, key), get_args(allowed)
+        if value not in words:
+            raise ValueError(
+                f"score '{self.name}': {key} must be one of {', '.join(words)}, got {value!r}."
             )
 
     def _but(self, **changes: object) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -31,11 +31,7 @@ class KNN(NeighborScore):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.reduce not in get_args(Reduction):
-            raise ValueError(
-                f"score '{self.name}': reduce must be one of {', '.join(get_args(Reduction))}, "
-                f"got {self.reduce!r}."
-            )
+        self._one_of("reduce", Reduction)
 
     def _guidance(self, products: Tensor, ids: Tensor) -> Tensor:
         return (last_found(products) if self.reduce == "kth" else mean_found(products)) - 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -77,12 +77,8 @@ class NeighborScore(FittedScore):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._whole("k", 1)
-        for key, allowed in (("store", Store), ("dtype", Precision)):
-            if getattr(self, key) not in get_args(allowed):
-                raise ValueError(
-                    f"score '{self.name}': {key} must be one of {', '.join(get_args(allowed))}, "
-                    f"got {getattr(self, key)!r}."
-                )
+        self._one_of("store", Store)
+        self._one_of("dtype", Precision)
         if self._by_folds and self.max_boxes is None:
             raise ValueError(
                 f"score '{self.name}': store='centroids' needs max_boxes, their number."

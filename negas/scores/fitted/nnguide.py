@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -32,11 +32,7 @@ class NNGuide(NeighborScore):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.confidence not in get_args(Confidence):
-            raise ValueError(
-                f"score '{self.name}': confidence must be one of "
-                f"{', '.join(get_args(Confidence))}, got {self.confidence!r}."
-            )
+        self._one_of("confidence", Confidence)
 
     def _weights(self, ids: Tensor) -> Tensor:
         if self.confidence == "energy":

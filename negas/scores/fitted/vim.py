@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -44,11 +44,7 @@ class ViM(FittedScore):
         super().__post_init__()
         if self.dim is not None:
             self._whole("dim", 1)
-        if self.match not in get_args(Matching):
-            raise ValueError(
-                f"score '{self.name}': match must be one of {', '.join(get_args(Matching))}, "
-                f"got {self.match!r}."
-            )
+        self._one_of("match", Matching)
 
     def _fit(self, boxes: FitBoxes) -> State:
         embeddings, size = boxes.embeddings, boxes.embeddings.shape[1] - 1
