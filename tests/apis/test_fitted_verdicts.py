@@ -18,7 +18,7 @@ from tests.helpers.commands import run_tool
 from tests.helpers.shipped_emoji import CONFIG, copy_weights, draw_scenes
 from tests.helpers.yolo_world import ROOT
 
-pytestmark = pytest.mark.filterwarnings("ignore:score '.*fit boxes")  # few scenes
+pytestmark = pytest.mark.filterwarnings("ignore:.*boxes to fit scores on")  # few scenes
 KNN = dict(type="OODPostProcessor", score="knn", k=3)
 
 

@@ -316,6 +316,6 @@ def test_small_classes_warn():
         warnings.simplefilter("error")
         get_score("knn").fit(data, np.arange(60) % 3)
     labels = np.repeat([0, 2], [51, 9])
-    said = r"'knn': 2 of 3 classes have fewer than 10 .*: 1 \(0\), 2 \(9\)"
+    said = r"2 of 3 classes have fewer than 10 boxes to fit .*: 1 \(0\), 2 \(9\)"
     with pytest.warns(UserWarning, match=said):
         get_score("knn").fit(data, labels)

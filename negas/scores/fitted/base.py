@@ -113,15 +113,15 @@ class FitBoxes:
         kept = (self.embeddings[rows], self.id_logits[rows], self.labels[rows], self.images[rows])
         return FitBoxes(*kept, self.names, negatives)
 
-    def warn_of_few(self, name: str) -> None:
+    def warn_of_few(self) -> None:
         """Warn where a class has fewer than :data:`FEW` boxes."""
         counts = torch.bincount(self.labels, minlength=len(self.names)).tolist()
         few = [f"{self.names[i]} ({count})" for i, count in enumerate(counts) if count < FEW]
         if few:
             shown = ", ".join(few[:8]) + (", ..." if len(few) > 8 else "")
             warnings.warn(
-                f"score '{name}': {len(few)} of {len(counts)} classes have fewer than {FEW} fit "
-                f"boxes: {shown}; their numbers are not to be relied on",
+                f"{len(few)} of {len(counts)} classes have fewer than {FEW} boxes to fit scores "
+                f"on: {shown}; do not rely on what is fitted",
                 stacklevel=3,
             )
 
@@ -200,7 +200,7 @@ class FittedScore(EmbeddingScore):
                 f"score '{self.name}': neg_weight={self.neg_weight} needs negative logits of the "
                 "fit boxes; give the model a negative label bank"
             )
-        found.warn_of_few(self.name)
+        found.warn_of_few()
         state = self._fit(kept)
         if self._by_folds:
             state |= self._fold_states(kept)
