@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,12 @@ from negas.from_detectors import FromDetectors
 from negas.token_labels import against_tokens
 
 # Names in a run: ID test, ID validation, and ID validation without unknown objects, from which
-# only the threshold of unknown objects is taken.
-ID, ID_VAL, ID_VAL_CLEAN = "id", "id_val", "id_val_clean"
-VALIDATION_SETS = (ID_VAL, ID_VAL_CLEAN)
+# only the threshold of unknown objects is taken; training images, on which scores may be fitted.
+ID, ID_VAL, ID_VAL_CLEAN, ID_TRAIN = "id", "id_val", "id_val_clean", "id_train"
+VALIDATION_SETS = (ID_VAL, ID_VAL_CLEAN, ID_TRAIN)  # ID sets that are not tested
 ID_SETS = (ID, *VALIDATION_SETS)
 SET_TITLES = {ID: "ID test", ID_VAL: "ID validation", ID_VAL_CLEAN: "ID validation, no unknowns"}
+SET_TITLES |= {ID_TRAIN: "ID training"}
 VERSION = 1
 CHUNK = 16_384  # boxes scored at once: float64 copies stay in the cache and memory stays flat
 _OPTIONAL = ("id_logits", "neg_logits", "embeddings", "query_inds")
@@ -238,23 +240,38 @@ class BoxRecords(FromDetectors):
         """
         rows = np.arange(len(self)) if rows is None else rows
         values = np.empty(len(rows))
-        logits = self.id_logits
-        if logits is None:
-            if getattr(score, "needs_logits", True):
-                raise ValueError(
-                    f"the score {getattr(score, 'name', score)!r} needs ID logits [N, K], and "
-                    "these records hold confidences only; choose max_sigmoid, or make records "
-                    "with id_logits (BoxRecords.from_detections)."
-                )
-            sure = self.scores.astype(np.float64).clip(np.finfo(np.float64).tiny, _SURE)
-            logits = np.log(sure / (1 - sure))[:, None]  # of the best label
+        if self.id_logits is None and getattr(score, "needs_logits", True):
+            raise ValueError(
+                f"the score {getattr(score, 'name', score)!r} needs ID logits [N, K], and "
+                "these records hold confidences only; choose max_sigmoid, or make records "
+                "with id_logits (BoxRecords.from_detections)."
+            )
         embeddings = self.embeddings if getattr(score, "needs_embeddings", True) else None
+        inputs = [self.best_logits, self.neg_logits, embeddings]
+        if getattr(score, "needs_fit", False):
+            inputs.append(self.image_keys)  # a box of the fit set is judged without its image
         for start in range(0, len(rows), CHUNK):
             part = rows[start : start + CHUNK]
-            inputs = (logits, self.neg_logits, embeddings)
             cut = [None if each is None else each[part] for each in inputs]
             values[start : start + CHUNK] = score(*cut)
         return values
+
+    @property
+    def best_logits(self) -> np.ndarray:
+        """``[N, K]``; ``[N, 1]``, the best label's alone, where there are confidences only."""
+        if self.id_logits is not None:
+            return self.id_logits
+        sure = self.scores.astype(np.float64).clip(np.finfo(np.float64).tiny, _SURE)
+        return np.log(sure / (1 - sure))[:, None]
+
+    @cached_property
+    def image_keys(self) -> np.ndarray:
+        """``[N]`` int64: image ids that no image of other annotations has, in any run."""
+        home = self.meta.get("ann_file") or self.meta.get("set") or ""
+        images, place = np.unique(self.image_ids, return_inverse=True)
+        digests = [blake2b(f"{home} {one}".encode(), digest_size=8) for one in images.tolist()]
+        keys = [int.from_bytes(each.digest(), "big", signed=True) for each in digests]
+        return np.array(keys, dtype=np.int64)[place]
 
     @cached_property
     def _lengths(self) -> np.ndarray:

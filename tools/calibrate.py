@@ -32,6 +32,12 @@ class CalibrateOptions(LabelOptions):
     records: str | None = option(
         None, help="records/id_val.npz of a test, in place of running the detector"
     )
+    state: str | None = option(
+        None,
+        help="state of a fitted score, such as fitted/knn.safetensors of a test (default: fit it "
+        "on the ID validation images)",
+        metavar="FILE",
+    )
     unknown: str | None = option(
         None,
         help="seek unknown objects by this vocabulary ('common', a bank or a file of words; "
@@ -96,6 +102,7 @@ def main() -> int:
         labels["negatives"],
         limits,
         labels["classes"],
+        options.state,
     )
     fitted.save(path)
     print(
@@ -112,6 +119,9 @@ def main() -> int:
             f"Few samples (under {FEW}): of other images {ends['low']:.0%} to {ends['high']:.0%} "
             "may be known (95% interval); calibrate with more images"
         )
+    if fitted.fitted is not None:
+        boxes, name = fitted.fitted["boxes"], fitted.fitted["set"]
+        print(f"{fitted.fitted_for['score']} is fitted on {boxes} boxes of {name}")
     if fitted.unknown is not None:
         print(*threshold_lines(UnknownCalibration(**fitted.unknown)), sep="\n")
     print(f"written to {path}")

@@ -11,6 +11,7 @@ from negas.evaluation.score_options import ScoreOptions
 def main() -> int:
     """Score the runs."""
     options = ScoreOptions.parse()
+    from negas.evaluation.fitting import save_states
     from negas.evaluation.rescore import score_runs, scores_of
     from negas.evaluation.run import Run
     from negas.evaluation.run_plots import plot_folders, plot_run
@@ -36,6 +37,7 @@ def main() -> int:
         written += write_objects(options.out, listed)
         folders = plot_folders(Path(options.out), runs)
         for run, about, folder in zip(runs, report["runs"], folders, strict=True):
+            written += save_states(run, folder)
             if run.results:
                 written += plot_run(run, about.get("unknown", {}), folder)
     if options.csv:

@@ -9,8 +9,9 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from negas.evaluation.fitting import FittedState
 from negas.files import check_file, file_sha256, read_json, write_json
 from negas.labels.bank import NegativeLabelBank
 from negas.labels.names import first_difference, read_names
@@ -69,6 +70,11 @@ def default_path(checkpoint: str | os.PathLike, labels: Mapping[str, Any] | None
         negatives = NegativeLabelBank.load(negatives, names).neg_labels
     digest = hashlib.sha256(json.dumps([names, list(negatives)]).encode()).hexdigest()
     return Path(f"{checkpoint}.{digest[:8]}{SUFFIX}")
+
+
+def state_path(calibration: str | os.PathLike) -> Path:
+    """Where the state of a fitted score lies, beside the calibration."""
+    return Path(f"{calibration}.safetensors")
 
 
 def identity(model: OODDetector, checkpoint: str | os.PathLike) -> dict[str, Any]:
@@ -162,6 +168,8 @@ class Calibration(Options):
         fitted_for: see :func:`identity`.
         source: set, bank, post-processing; for people.
         unknown: fields of :class:`UnknownCalibration`; ``None``: unknown objects are not sought.
+        fitted: what the score was fitted on, ``about`` of its state; ``None``: it needs no fit.
+        state: of a fitted score, in ``<file>.safetensors``.
     """
 
     cut: float = option(help="least confidence of a detection", ge=0, le=1)
@@ -172,6 +180,15 @@ class Calibration(Options):
     fitted_for: dict[str, Any] = option(help="whom it belongs to")
     source: dict[str, Any] = option(help="what it was fitted on")
     unknown: dict[str, Any] | None = option(None, help="words and threshold of unknown objects")
+    fitted: dict[str, Any] | None = option(None, help="whose state lies beside the file")
+
+    state: ClassVar[FittedState | None] = None
+
+    def with_state(self, state: FittedState | None) -> Calibration:
+        """The same with the state of a fitted score, which :meth:`save` writes beside the file."""
+        made = self if state is None else dataclasses.replace(self, fitted=state.about)
+        object.__setattr__(made, "state", state)
+        return made
 
     def __post_init__(self) -> None:
         """Check what types do not tell.
@@ -190,6 +207,8 @@ class Calibration(Options):
             OSError: the folder cannot be written.
         """
         target = check_file(path, "--out")
+        if self.state is not None:
+            self.state.save(state_path(target))
         write_json(target, dict(version=VERSION, **asdict(self)), indent=2)
         return target
 
@@ -219,7 +238,13 @@ class Calibration(Options):
             raise ValueError(f"{error}; {again}") from error
         if lost := set(_IDENTITY) - set(found.fitted_for):
             raise ValueError(f"{where}: fitted_for has no {sorted(lost)[0]!r}; {again}")
-        return found
+        if found.fitted is None:
+            return found
+        state = FittedState.load(state_path(path))
+        if state.about != found.fitted:
+            file = str(state_path(path))
+            raise ValueError(f"state {file!r} is not the one that {where} was made with; {again}")
+        return found.with_state(state)
 
     def check(self, current: Mapping[str, Any], where: str = "the calibration") -> None:
         """Make sure that it was fitted for this detector.

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from negas.evaluation.collect import files_of, read_truths, to_arrays, to_coco_results, to_records
 from negas.evaluation.cuts import deployed_tau
+from negas.evaluation.fitting import FittedState, fit_state
 from negas.evaluation.recorded import Recorded
 from negas.evaluation.result_files import read_set
 from negas.evaluation.unknown import find_threshold
@@ -32,7 +33,7 @@ from negas.models.base import detector_class
 from negas.models.unknown import WHERE, UnknownFinder, own_test_cfg
 from negas.options import check_number
 from negas.records import ID_VAL, ID_VAL_CLEAN, SET_TITLES, BoxRecords
-from negas.scores import Score
+from negas.scores import FittedScore, Score
 from negas.unknown import CALIBRATED
 from negas.unknown.thresholds import ThresholdOptions
 
@@ -52,6 +53,7 @@ def calibrate(
     negatives: Sequence[str] | str | None = None,
     limits: ThresholdOptions | None = None,
     classes: Sequence[str] | str | None = None,
+    state_file: str | Path | None = None,
 ) -> Calibration:
     """Confidence cut (best F1) and tau (a share ``tpr`` of the ID detections is known).
 
@@ -70,6 +72,9 @@ def calibrate(
         limits: what unknown objects may cost; ``None``: the defaults.
         classes: ID names in place of the config's; the validation set's categories are matched by
             name, others do not count.
+        state_file: of a score that was fitted already, on ``id_train`` say; ``None``: one that has
+            to be is fitted on the detections of the validation set, each of which is judged without
+            its own image.
 
     Raises:
         ValueError: there is no validation set or no detection on it, it lacks a class, the records
@@ -130,6 +135,10 @@ def calibrate(
             seen = _run(model, clean, found, ID_VAL_CLEAN, True) if clean else seen
             run = _as_run(model, seen, word_feats)
         unknown = _fit_unknown(model.finder, run, limits, found)
+    state = None
+    if score.needs_fit:
+        state = _state_of(score, state_file, recorded, found, fitted_for)
+        score = score.with_state(state.tensors)
     tau, reached, count = fit_tau(recorded, score, found, tpr)
     source = dict(
         ann_file=recorded.meta.get("ann_file"),
@@ -140,7 +149,23 @@ def calibrate(
         test_cfg=json.loads(json.dumps(dict(model.bbox_head.test_cfg), default=str)),
     )
     counts = dict(images=len(recorded.images), detections=count)
-    return Calibration(found, tau, tpr, reached, counts, fitted_for, source, unknown)
+    made = Calibration(found, tau, tpr, reached, counts, fitted_for, source, unknown)
+    return made.with_state(state)
+
+
+def _state_of(
+    score: FittedScore,
+    file: str | Path | None,
+    records: BoxRecords,
+    cut: float,
+    fitted_for: dict[str, Any],
+) -> FittedState:
+    """The state of a file, which must be the detector's, or one of ID validation boxes."""
+    if file is None:
+        return fit_state(score, records, cut, fitted_for)
+    state = FittedState.load(file)
+    state.check(score, fitted_for, f"state {str(file)!r}")
+    return state
 
 
 def validation_loader(cfg: Config) -> dict:

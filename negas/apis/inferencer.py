@@ -83,6 +83,11 @@ def no_verdict(model: OODDetector) -> str:
     """Why boxes have no verdict and what to do, for people."""
     if model.postprocessor is None:
         return f"{type(model).__name__} gives no OOD score"
+    if not model.postprocessor.is_ready:
+        return (
+            f"the score {model.postprocessor.score_name!r} is fitted on ID boxes, and there is no "
+            "calibration of these labels; fit one with tools/calibrate.py"
+        )
     return (
         "there is no calibration of these labels, so boxes come by falling score; fit one with "
         "negas calibrate (and the same --classes and --negatives), or choose a tau"
@@ -223,6 +228,8 @@ class Inferencer(DetInferencer):
             raise ValueError(f"tau must be a number or None, got {shown(value)}")
         if value is not None:
             check_number("tau", value)
+            if not scored(self.model).is_ready:
+                raise ValueError(f"tau cannot be set: {no_verdict(self.model)}")
         scored(self.model).tau = None if value is None else float(value)
 
     # --- construction -------------------------------------------------------------------------
@@ -290,7 +297,10 @@ class Inferencer(DetInferencer):
             found = None
         if found is not None:
             self.calibration = found
-            self.model.postprocessor.tau = found.tau
+            judge = self.model.postprocessor
+            judge.tau = found.tau
+            if found.state is not None:
+                judge.score = judge.score.with_state(found.state.tensors)
         choice.search.apply(self.model, self.calibration)
 
     # --- inference ----------------------------------------------------------------------------

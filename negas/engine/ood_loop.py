@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from negas.evaluation.ood_metric import OODMetric, keeps_cells
 from negas.models.base import as_detector
-from negas.records import ID, ID_VAL, ID_VAL_CLEAN, check_set_names
+from negas.records import ID, ID_TRAIN, ID_VAL, ID_VAL_CLEAN, check_set_names
 
 
 class _OODLoopMixin:
@@ -30,16 +30,16 @@ class _OODLoopMixin:
         ood_dataloaders: dict | None = None,
         id_val_dataloader: dict | None = None,
         id_val_clean_dataloader: dict | None = None,
+        id_train_dataloader: dict | None = None,
         fp16: bool = False,
     ) -> None:
         super().__init__(runner, dataloader, evaluator, fp16)
         check_set_names(ood_dataloaders or {})
         build = partial(runner.build_dataloader, seed=runner.seed or 0)
         self.ood_dataloaders = {name: build(cfg) for name, cfg in (ood_dataloaders or {}).items()}
-        self.id_val_dataloader = build(id_val_dataloader) if id_val_dataloader else None
-        self.id_val_clean_dataloader = (
-            build(id_val_clean_dataloader) if id_val_clean_dataloader else None
-        )
+        more = {ID_VAL: id_val_dataloader, ID_VAL_CLEAN: id_val_clean_dataloader}
+        more[ID_TRAIN] = id_train_dataloader
+        self.more_id_dataloaders = {name: build(cfg) for name, cfg in more.items() if cfg}
         found = [m for m in self.evaluator.metrics if isinstance(m, OODMetric)]
         if len(found) != 1:  # two would write the same files
             raise ValueError(
@@ -76,10 +76,9 @@ class _OODLoopMixin:
     def _begin(self) -> None:
         model = as_detector(self.runner.model)
         model.eval()
-        validation = {ID_VAL: self.id_val_dataloader}
-        if keeps_cells(model, self.stage):  # the set has no other use
-            validation[ID_VAL_CLEAN] = self.id_val_clean_dataloader
-        validation = {name: loader for name, loader in validation.items() if loader is not None}
+        validation = dict(self.more_id_dataloaders)
+        if not keeps_cells(model, self.stage):  # the set has no other use
+            validation.pop(ID_VAL_CLEAN, None)
         loaders = {ID: self.dataloader, **validation, **self.ood_dataloaders}
         sets = {name: loader.dataset for name, loader in loaders.items()}
         self.ood_metric.begin_run(model, self.runner, sets, self.stage)
@@ -104,6 +103,9 @@ class OODTestLoop(_OODLoopMixin, TestLoop):
         id_val_clean_dataloader: ID validation set in which every object is annotated. Only the
             threshold of unknown objects comes from it, where ``model.test_cfg`` has ``unknown`` and
             ``keep_cells``; without it that comes from ``id_val_dataloader``.
+        id_train_dataloader: ID training images, as in a test (pipeline, no augmentation): their
+            boxes are recorded, so that ``tools/score.py --fit-set id_train`` can fit scores on
+            them.
     """
 
     stage = "test"

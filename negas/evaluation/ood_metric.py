@@ -30,12 +30,13 @@ from negas.metrics import (
 )
 from negas.metrics.coco import category_ids
 from negas.options import check_value
-from negas.records import ID, ID_VAL, VALIDATION_SETS, BoxRecords
+from negas.records import ID, ID_TRAIN, ID_VAL, VALIDATION_SETS, BoxRecords
 from negas.scores import get_score
 from negas.text import shown
 
 from .collect import RunFolder, files_of, read_truths, to_arrays, to_coco_results, to_records
 from .cuts import F1_RULES, f1_rule_cut
+from .fitting import fitted_score, save_states
 from .objects.owod_rows import OWOD, refuse_shared_images
 from .provenance import run_info, text_tower_of
 from .recorded import MODEL_BANK, RESERVED_BANKS, VOCABULARY, Recorded
@@ -60,7 +61,9 @@ class OODMetric(BaseMetric):
     Args:
         scores: names of :data:`negas.scores.SCORES`, or ``dict(type=name, **options)``; that of the
             detector's verdicts is added;
-            ``logits="cosine"`` scores cosines in place of head logits (needs embeddings).
+            ``logits="cosine"`` scores cosines in place of head logits (needs embeddings). Fitted
+            ones (``knn``) are fitted on the ID validation boxes over the cut; their states are
+            written to ``<work_dir>/fitted``.
         presets: protocols by :data:`~negas.metrics.PRESETS`, the names of ``negas score``; the
             first one's numbers head the log. ``vos`` and ``siren`` bring their own cuts,
             ``val_f1`` and ``matched`` use the run's, ``fixed`` is ``shared_cut``.
@@ -149,8 +152,8 @@ class OODMetric(BaseMetric):
         Args:
             model: a NegAS detector.
             runner: of the loop.
-            datasets: ``id``, perhaps ``id_val`` and ``id_val_clean``, and every OOD set, with the
-                paths of their jsons.
+            datasets: ``id``, perhaps others of :data:`negas.records.ID_SETS`, and every OOD set,
+                with the paths of their jsons.
             stage: ``val`` writes to ``<work_dir>/val`` and does not stop a training.
 
         Raises:
@@ -193,6 +196,12 @@ class OODMetric(BaseMetric):
                 "boxes' embeddings; set "
                 "model.test_cfg.keep_embeddings=True"
             )
+        fitted = [score.label for score in self.named_scores if score.needs_fit]
+        if fitted and stage == "test" and ID_VAL not in datasets:
+            raise ValueError(
+                f"OODMetric: the score {fitted[0]!r} is fitted on ID validation boxes; set "
+                "test_cfg.id_val_dataloader, or leave the score out"
+            )
         self.run_info = run_info(runner, model)
         self.score = judge.score if judge else get_score("max_sigmoid")
         self.tau: float | None = judge.tau if judge else None
@@ -221,7 +230,7 @@ class OODMetric(BaseMetric):
             arrays = to_arrays(sample, self.min_score)
             coco = to_coco_results(sample, self.category_ids) if need_coco else []
             cells = None
-            if self.finder is not None:
+            if self._with_cells:
                 cells = to_arrays(sample, 0.0, part="unknown_cells")
             self.results.append((sample["img_id"], arrays, coco, cells))
 
@@ -234,7 +243,7 @@ class OODMetric(BaseMetric):
             meta["token_reduce"] = self.token_reduce
         self.records[self.set_name] = to_records(parts, ids, meta)
         self.folder.add(self.set_name, self.records[self.set_name])
-        if self.finder is not None:
+        if self._with_cells:
             self.cells[self.set_name] = to_records(cells, ids, meta | dict(neg_labels=[]))
             self.folder.add_cells(self.set_name, self.cells[self.set_name])
         if self.set_name not in (ID, ID_VAL):  # the cut never comes from another set
@@ -255,6 +264,11 @@ class OODMetric(BaseMetric):
         self.maps = dict(coco_ap=result.ap, coco_ap50=result.ap50, coco_ap75=result.ap75)
         self.maps["voc07_ap50"] = voc07_ap50(truth, detections, self.class_names)
         return {f"id/{key}": value for key, value in self.maps.items()}
+
+    @property
+    def _with_cells(self) -> bool:
+        """Whether the current set's cells are kept; those of training images have no use."""
+        return self.finder is not None and self.set_name != ID_TRAIN
 
     @property
     def cut(self) -> float | None:
@@ -312,6 +326,8 @@ class OODMetric(BaseMetric):
         try:
             run = self.run = self._recorded()
             rows = self._score(run)
+            if self.score.needs_fit and run.fit_set in run.records:
+                self.score = fitted_score(run, self.score, run.records)
         except Exception:
             if self.dump:
                 part = self.folder.part
@@ -321,6 +337,7 @@ class OODMetric(BaseMetric):
         report = dict(rows=rows) | run.results
         remove_plots(self.out_dir)
         self.folder.finish(report)
+        save_states(run, self.out_dir)
         if self.plots:
             plot_run(run, run.results.get("unknown", {}), self.out_dir)
         for line in leakage_lines(report):

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from negas.metrics import Cut, LabeledBoxes, ObjectPairs, Preset
 from negas.metrics.coco import CocoSource, load_coco
 from negas.metrics.objects import OSCR_METRICS
 from negas.metrics.protocol import ROW_METRICS
-from negas.records import ID, ID_SETS, BoxRecords
+from negas.records import ID, ID_SETS, ID_TRAIN, ID_VAL, BoxRecords
 
 from .result_files import (
     CELLS,
@@ -59,6 +60,9 @@ class Recorded:
         objects: annotated objects for the open-set metrics so far, by set and by what crowds and
             difficult objects count as.
         pairs: boxes on these objects so far, by set.
+        fit_set: the ID set that scores are fitted on, where they have to be.
+        fitted: states of such scores so far (:func:`~.fitting.fitted_score`).
+        fitting: held while one is fitted.
         unknown_boxes: boxes of unknown objects that have no ID label, by set, as far as they were
             sought (:func:`~.unknown.unknown_boxes_of`); empty where the detector has none.
     """
@@ -71,6 +75,9 @@ class Recorded:
     samples: dict[Preset, Any] = field(default_factory=dict, repr=False)
     objects: dict[tuple[str, ...], LabeledBoxes] = field(default_factory=dict, repr=False)
     pairs: dict[str, ObjectPairs] = field(default_factory=dict, repr=False)
+    fit_set: str = ID_VAL
+    fitted: dict[tuple, Any] = field(default_factory=dict, repr=False)
+    fitting: Lock = field(default_factory=Lock, repr=False)
     unknown_boxes: dict[str, LabeledBoxes] = field(default_factory=dict, repr=False)
     _with_banks: dict[str, dict[str, BoxRecords]] = field(default_factory=dict, repr=False)
 
@@ -194,6 +201,7 @@ class Recorded:
         """Let go of boxes, embeddings and ground truth; they are read again when asked for."""
         for name in ("records", "feats", "cells", "word_feats"):
             self.__dict__.pop(name, None)
+        self.fitted.clear()
         for kept in (self.truths, self.samples, self.objects, self.pairs, self._with_banks):
             kept.clear()
         self.unknown_boxes.clear()
@@ -217,7 +225,11 @@ class Recorded:
                 f"{self.path}: the test kept no cells, so unknown objects cannot be sought; test "
                 "again with model.test_cfg.unknown and model.test_cfg.keep_cells=True"
             )
-        return {name: load_records(folder / f"{name}.npz", self.results) for name in self.sets}
+        return {
+            name: load_records(folder / f"{name}.npz", self.results)
+            for name in self.sets
+            if name != ID_TRAIN
+        }
 
     @cached_property
     def word_feats(self) -> np.ndarray:

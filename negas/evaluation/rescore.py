@@ -61,6 +61,8 @@ def score_runs(
 
     for run in runs if other else ():
         check_pair(run, other)
+    for run in [*runs, *([other] if other else [])]:
+        run.fit_set = options.fit_set
     plans = [
         Scoring(
             options.specs or scores_of(run),
@@ -113,11 +115,15 @@ def _distinct(run: Recorded, presets: Sequence[Preset]) -> list[Preset]:
 
 
 def scores_of(run: Recorded) -> list[NamedScore]:
-    """Scores as the test had them, so that a name stands for one number; then what it left out."""
+    """Scores as the test had them, so that a name stands for one number; then what it left out.
+
+    Fitted scores that the test left out stay out.
+    """
     tested = run.results["settings"]["scores"] if run.results else []
     chosen = []
-    for name in SCORES:
-        chosen += [one for one in tested if name in (one, one[0])] or [name]
+    for name, kind in SCORES.items():
+        other = [] if kind.needs_fit else [name]  # these take long, and are asked for
+        chosen += [one for one in tested if name in (one, one[0])] or other
     return usable(run, name_scores(chosen))
 
 

@@ -28,10 +28,11 @@ from negas.metrics.protocol import ROW_METRICS, ScoreSpec, score_label
 from negas.metrics.roc import threshold_at_recall
 from negas.options import check_value
 from negas.records import ID, BoxRecords
-from negas.scores import SCORES, get_score
+from negas.scores import SCORES, Score, get_score
 from negas.text import listed, shown_text
 
 from .cuts import find_cut
+from .fitting import fit_of, fitted_score
 from .objects.object_rows import object_counts, oscr_numbers, paired_rows_of
 from .provenance import describe_bank, leaks_of
 from .recorded import MODEL_BANK, Recorded
@@ -53,6 +54,7 @@ class NamedScore:
         needs_negatives: whether it reads negative logits.
         needs_embeddings: whether it reads embeddings, as a score of its own or for cosines.
         needs_logits: whether it reads the logits of all ID labels.
+        needs_fit: whether it is fitted on ID boxes first.
     """
 
     label: str
@@ -62,6 +64,7 @@ class NamedScore:
     needs_negatives: bool
     needs_embeddings: bool
     needs_logits: bool
+    needs_fit: bool
 
 
 def name_scores(specs: Sequence[ScoreSpec]) -> list[NamedScore]:
@@ -91,6 +94,7 @@ def name_scores(specs: Sequence[ScoreSpec]) -> list[NamedScore]:
             raise ValueError(f"score {label!r}: an option has the wrong type ({error})") from error
         cosine = source == "cosine"
         needs = (built.needs_negatives, cosine or built.needs_embeddings, built.needs_logits)
+        needs += (built.needs_fit,)
         scores.append(NamedScore(label, name, options, cosine, *needs))
     return scores
 
@@ -214,7 +218,8 @@ def run_rows(
         protocol, rule, pair_floor``, ``cut, cut_rule, cut_source``, all of
         :class:`negas.metrics.OODResult`, counts of samples, boxes and images, and ``interval``
         (``auroc``, ``fpr95`` and OSCR, percentiles over draws of whole images; ``None`` without).
-        NaN where a set keeps no sample. :data:`~negas.metrics.objects.OSCR_METRICS` look at all
+        Rows of a fitted score have ``fit``: ``set``, ``boxes`` and ``images`` that it was fitted
+        on. NaN where a set keeps no sample. :data:`~negas.metrics.objects.OSCR_METRICS` look at all
         recorded boxes, whatever the preset; NaN without annotations. Rows of the preset ``objects``
         that are no controls have ``objects``, see :func:`~.object_rows.object_counts`.
 
@@ -270,12 +275,14 @@ def usable(
     has_logits = run.records[ID].id_logits is not None
     has_negatives = any(bank != MODEL_BANK or run.has_negatives for bank in banks)
     has_embeddings = run.records[ID].embeddings is not None
+    has_fit_set = run.fit_set in run.records
     return [
         score
         for score in scores
         if (has_logits or not score.needs_logits)
         and (has_negatives or not score.needs_negatives)
         and (has_embeddings or not score.needs_embeddings)
+        and (has_fit_set or not score.needs_fit)
     ]
 
 
@@ -339,6 +346,15 @@ def _as_read(records: Mapping[str, BoxRecords], cosine: bool) -> dict[str, BoxRe
     return {n: r.as_cosines() if cosine else r for n, r in records.items()}
 
 
+def build_score(run: Recorded, score: NamedScore, records: Mapping[str, BoxRecords]) -> Score:
+    """The score itself, fitted where it has to be; ``records`` as :func:`bank_records` gives them.
+
+    Raises:
+        ValueError: it cannot be fitted, see :func:`~.fitting.fitted_score`.
+    """
+    return fitted_score(run, get_score(score.name, **score.options), records, score.cosine)
+
+
 def sample_values(
     run: Recorded, samples: Samples, score: NamedScore, bank: str
 ) -> dict[str, np.ndarray]:
@@ -350,7 +366,8 @@ def values_at(
     run: Recorded, rows: Mapping[str, np.ndarray], score: NamedScore, bank: str
 ) -> dict[str, np.ndarray]:
     """Scores of some rows of the records, float64, by set."""
-    return _values(bank_records(run, score, bank), _joint([rows]), score)[0]
+    records = bank_records(run, score, bank)
+    return _values(records, _joint([rows]), build_score(run, score, records))[0]
 
 
 def _joint(
@@ -367,14 +384,13 @@ def _joint(
 def _values(
     records: Mapping[str, BoxRecords],
     joint: Mapping[str, tuple[np.ndarray, list[np.ndarray]]],
-    score: NamedScore,
+    score: Score,
 ) -> list[dict[str, np.ndarray]]:
     """Scores by set for each of the wanted rows; a box in several of them is scored once."""
-    built = get_score(score.name, **score.options)
     found: list[dict[str, np.ndarray]] = [{} for _ in joint[ID][1]]
     for name in [name for name in joint if name in records]:
         rows, places = joint[name]
-        values = records[name].score_with(built, rows)
+        values = records[name].score_with(score, rows)
         for each, place in zip(found, places, strict=True):
             each[name] = values[place]
     return found
@@ -396,7 +412,10 @@ def _rows(
     about |= dict(logits="cosine" if score.cosine else "head", bank=bank, control=control)
     draws = scoring.draws if control == NO_CONTROL else 0
     tables = []
-    *found, on_objects = _values(records, joint, score)
+    built = build_score(run, score, records)
+    *found, on_objects = _values(records, joint, built)
+    if fit := fit_of(run, built, score.cosine):
+        about["fit"] = fit
     ood_sets = [name for name in on_objects if name != ID]
     oscr = {n: oscr_numbers(run, on_objects, n, draws, scoring.seed) for n in ood_sets}
     for taken, values in zip(samples, found, strict=True):
@@ -478,15 +497,17 @@ def _control_rows(
 ) -> list[list[dict]]:
     """Rows of a bank's controls for each of ``count`` presets; ``rows`` scores their records."""
     draws = []
+    # what is fitted on negatives, too, needs them of the fit set
+    fits = [run.fit_set] if any(s.needs_fit and s.needs_negatives for s in scoring.scores) else []
     for i in range(count_rotations(run, scoring)):
         feats = rotated_bank(run.feats[bank], scoring.seed + i)
-        draws.append(rows("rotated", bank, run.rescore(bank, feats, [ID, *run.ood_sets])))
+        draws.append(rows("rotated", bank, run.rescore(bank, feats, [ID, *run.ood_sets, *fits])))
     made = [mean_rows([draw[i] for draw in draws]) for i in range(count)]
     records, labels = run.with_bank(bank), run.bank_labels(bank) or []
     for name, words in leaking(run, bank).items() if scoring.no_leaks else ():
         keep = [i for i, label in enumerate(labels) if label not in words]
         if 0 < len(keep) < len(labels) == records[ID].neg_logits.shape[1]:
-            clean = {each: records[each].select_negatives(keep) for each in (ID, name)}
+            clean = {each: records[each].select_negatives(keep) for each in (ID, name, *fits)}
             made = _joined([made, rows("no_leaks", bank, clean, lambda: None)], count)
     return made
 

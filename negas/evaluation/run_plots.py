@@ -11,7 +11,7 @@ from negas.visualization.curves import PLOTS, plot_scores
 from negas.visualization.unknown_curves import UNKNOWN_PLOT, plot_unknown
 
 from .recorded import MODEL_BANK, Recorded
-from .rows import name_scores, sample_values, take_samples
+from .rows import name_scores, sample_values, take_samples, usable
 
 
 def remove_plots(folder: Path) -> None:
@@ -35,6 +35,9 @@ def plot_run(run: Recorded, unknown: Mapping, folder: Path) -> list[Path]:
     main = run.info.get("score", "max_sigmoid")
     tested = name_scores(run.results["settings"]["scores"])
     (shown,) = [one for one in tested if one.label == main] or name_scores([main])
+    if not usable(run, [shown]):  # a validation without the boxes that it is fitted on
+        (shown,) = name_scores(["max_sigmoid"])
+        main = shown.label
     scores = [*(one for one in name_scores(["max_sigmoid", "energy"]) if one.label != main), shown]
     samples = take_samples(run, PRESETS["val_f1"])  # every box over the run's cut
     values = {s.label: sample_values(run, samples, s, MODEL_BANK) for s in scores}

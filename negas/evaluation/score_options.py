@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from negas.options import Options, brief_option, csv_option, option, overwrite_option
 
@@ -32,7 +32,8 @@ class ScoreOptions(Options):
     )
     scores: tuple[str, ...] | None = option(
         None,
-        help="names, or 'negs(weight=0.5)' with options (default: all)",
+        help="names, or 'negs(weight=0.5)' with options (default: all; of those that are fitted "
+        "on ID boxes, the ones of the test)",
         metavar="SCORE",
     )
     banks: tuple[str, ...] = option(
@@ -42,6 +43,9 @@ class ScoreOptions(Options):
     )
     bootstrap: int = option(
         1000, help="draws of whole images for the intervals; 0: none", ge=0, metavar="N"
+    )
+    fit_set: Literal["id_val", "id_train"] = option(
+        "id_val", help="ID boxes of the run that fitted scores, such as knn, are fitted on"
     )
     rotations: int | None = option(
         None,

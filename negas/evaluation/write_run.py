@@ -17,6 +17,7 @@ from negas.records import ID, ID_SETS, ID_VAL, BoxRecords, check_set_names
 
 from .collect import RunFolder
 from .cuts import choose_presets, f1_rule_cut
+from .fitting import save_states
 from .objects.owod_rows import add_owod
 from .provenance import describe_sets, package_versions
 from .recorded import MODEL_BANK, Recorded, check_sets
@@ -115,6 +116,7 @@ def write_run(
             writer.add(name, each)
         writer.add_feats(feats)
         writer.finish(dict(rows=rows) | run.results)
+        save_states(run, home)
     finally:
         writer.release()
     return Run.load(home)

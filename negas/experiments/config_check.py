@@ -109,6 +109,7 @@ class EvalLoop(Options):
     ood_dataloaders: dict[str, dict] | None = option(None, help="by set")
     id_val_dataloader: dict | None = option(None, help="of the cut")
     id_val_clean_dataloader: dict | None = option(None, help="of the unknown objects' threshold")
+    id_train_dataloader: dict | None = option(None, help="that scores may be fitted on")
 
 
 @dataclass(frozen=True)
@@ -322,7 +323,7 @@ def _check_section(key: str, section: Any) -> None:
     if isinstance(found, Loader):
         _check_set(f"{key}.dataset", found.dataset)
     elif isinstance(found, EvalLoop):
-        single = ("id_val_dataloader", "id_val_clean_dataloader")
+        single = [name for name in EvalLoop.__dataclass_fields__ if name.startswith("id_")]
         loaders = {name: getattr(found, name) for name in single if getattr(found, name)}
         sets = found.ood_dataloaders or {}
         loaders |= {f"ood_dataloaders.{name}": loader for name, loader in sets.items()}

@@ -26,7 +26,7 @@ from negas.labels.bank import NegativeLabelBank
 from negas.labels.names import first_difference, read_names
 from negas.models.unknown import WHERE, vocabulary_of
 from negas.options import check_value
-from negas.records import check_set_names
+from negas.records import VALIDATION_SETS, check_set_names
 from negas.text import shown
 from negas.unknown import UnknownOptions
 from negas.weights.released import how_to_get
@@ -42,7 +42,7 @@ def _loaders(cfg: Config, dataloaders: Sequence[str]) -> Iterator[tuple[str, str
             yield name, name, cfg[name]
         loop_key = name.replace("_dataloader", "_cfg")
         loop = cfg.get(loop_key) or {}
-        for key in ("id_val_dataloader", "id_val_clean_dataloader"):
+        for key in (f"{name}_dataloader" for name in VALIDATION_SETS):
             if loop.get(key):
                 yield f"{loop_key}.{key}", key, loop[key]
         check_set_names(loop.get("ood_dataloaders") or {})

@@ -15,7 +15,8 @@ class OODPostProcessor:
     Registered as ``NegSPostProcessor`` as well, after the paper's own score.
 
     Args:
-        score: any name of :data:`negas.scores.SCORES`; larger = known.
+        score: any name of :data:`negas.scores.SCORES`; larger = known. One that is fitted on ID
+            boxes judges none until ``score`` has a state, which a calibration brings.
         tau: a box is known iff its score is at least ``tau``; ``None``: no verdict.
         **options: of the score, e.g. ``weight`` or ``neg_reduce`` of ``negs``.
     """
@@ -24,6 +25,11 @@ class OODPostProcessor:
         self.score_name, self.options = score, options
         self.score = get_score(score, **options)
         self.tau = tau
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it can judge."""
+        return not self.score.needs_fit or self.score.is_fitted
 
     def __call__(
         self, detections: InstanceData, keep_logits: bool = False, keep_embeddings: bool = False
@@ -39,11 +45,12 @@ class OODPostProcessor:
         Raises:
             ValueError: if the score needs negative logits or embeddings and there are none.
         """
-        neg_logits, embeddings = detections.get("neg_logits"), detections.get("embeddings")
-        id_scores = self.score(detections.id_logits, neg_logits, embeddings)
-        detections.id_scores = id_scores.to(detections.scores.dtype)
-        if self.tau is not None:
-            detections.known = id_scores >= self.tau
+        if self.is_ready:
+            neg_logits, embeddings = detections.get("neg_logits"), detections.get("embeddings")
+            id_scores = self.score(detections.id_logits, neg_logits, embeddings)
+            detections.id_scores = id_scores.to(detections.scores.dtype)
+            if self.tau is not None:
+                detections.known = id_scores >= self.tau
         if not keep_logits:
             detections.pop("id_logits")
             detections.pop("neg_logits", None)

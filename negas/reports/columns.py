@@ -5,7 +5,7 @@ Titles of scores stand with the scores (:attr:`negas.scores.Score.title`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from negas.metrics import PRESETS
@@ -102,6 +102,7 @@ ROTATED = (
     "draws; a gain that survives it is not semantic."
 )
 LEAKS = "leaks: how many of the bank's negatives name a class of the OOD set, synonyms included."
+FITTED = "They flatter where ID test shows the same instances as the boxes of the fit."
 NO_LEAKS = "without leaks: the same without these negatives; empty where there are none."
 OPEN_SET_NOTE = (
     "Open set: ID images and OOD images together; a box is unknown below tau, the score that keeps "
@@ -132,6 +133,20 @@ def leaks(ood_sets: Sequence[str]) -> Column:
     first, *others = (f"{name}/leaks" for name in ood_sets)
     title = "leaks " + "/".join(ood_sets)
     return replace(COLUMNS["leaks"], key=first, title=title, more=tuple(others))
+
+
+def fit_notes(rows: Iterable[Mapping]) -> list[str]:
+    """One line on what the fitted scores among some rows were fitted on; none: no line."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if fit := row.get("fit"):
+            where = f"{fit['boxes']} boxes of {fit['set']}"
+            titles = found.setdefault(where, [])
+            titles += [title for title in [score_title(row["score"])] if title not in titles]
+    if not found:
+        return []
+    said = "; ".join(f"{', '.join(titles)} on {where}" for where, titles in found.items())
+    return [f"Fitted on ID boxes: {said}. {FITTED}"]
 
 
 def score_title(label: str) -> str:

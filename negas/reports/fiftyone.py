@@ -30,7 +30,6 @@ from negas.predictions.fiftyone import (
 )
 from negas.predictions.file import PREDICTIONS_FILE, read_predictions
 from negas.records import BoxRecords
-from negas.scores import get_score
 from negas.unknown import UNKNOWN_LABEL, UNKNOWN_NAME
 
 from .html.run import ReportRun, load_report_run
@@ -100,9 +99,8 @@ def _of_test(run: ReportRun, tau: float) -> list[dict[str, Any]]:
         images = check_images(truth.dataset, str(part.meta.get("ann_file")), True, True)
         by_id = {image["id"]: image for image in images}
         folder = Path(part.meta.get("img_dir", ""))
-        score = get_score(run.main.name, **run.main.options)
         found = part.select(part.scores >= np.float32(cut))
-        values = found.score_with(score)
+        values = found.score_with(run.main_score)
         for image_id, rows, seen in _by_image(part, found, objects.get(name)):
             image = by_id[image_id]
             size = (image["width"], image["height"])

@@ -278,6 +278,7 @@ def main_table(methods: Sequence[Method], block: Block) -> Table:
         notes.append(columns.LEAKS)
     if any(label.endswith(CONTROLS["no_leaks"]) for label in labels):
         notes.append(columns.NO_LEAKS)
+    notes += columns.fit_notes(boxes.rows[0])
     found = [Section(title, rows) for title, rows in sections if rows]
     shown = made.columns()
     if few:

@@ -64,7 +64,7 @@ def score_tables(report: dict) -> list[Table]:
 def _headline(report: dict) -> Table | None:
     """The first preset's numbers of the scores that were asked for, else of the main ones."""
     asked = report.get("settings", {}).get("scores")
-    rows, states, sets, title = [], [], [], ""
+    rows, states, sets, fits, title = [], [], [], [], ""
     for run in report["runs"]:
         main = (*MAIN_SCORES, (run.get("run") or {}).get("score"))
         of_bank = [row for row in run["rows"] if row["bank"] in RESERVED_BANKS]
@@ -78,11 +78,13 @@ def _headline(report: dict) -> Table | None:
         with_states = [group for group in groups if any("objects" in row for row in group)]
         states += _main_rows(with_states[0], called) if with_states else []
         sets += [row["ood_set"] for row in of_run]
+        fits += of_run
         title = title or (Block.of(groups[0][0]).title if groups else "")
     if not rows:
         return None
     name = report["runs"][0]["name"] if len(report["runs"]) == 1 else f"{len(report['runs'])} runs"
-    return headline(f"{name}; {title}", rows, states, list(dict.fromkeys(sets)))
+    table = headline(f"{name}; {title}", rows, states, list(dict.fromkeys(sets)))
+    return replace(table, notes=[*table.notes, *columns.fit_notes(fits)])
 
 
 def run_tables(run: Recorded) -> list[Table]:
@@ -120,6 +122,7 @@ def _main(run: dict, rows: list[dict]) -> Table:
         notes.append(columns.ROTATED.replace("several", str(drawn)))
     if any(row["control"] == "no_leaks" for row in rows):
         notes.append(columns.NO_LEAKS)
+    notes += columns.fit_notes(rows)
     if intervals := [row["interval"] for row in rows if row["interval"]]:
         level, draws = intervals[0]["level"], intervals[0]["num_draws"]
         notes.append(f"Intervals: {100 * level:.0f}%, {draws} draws of whole images.")

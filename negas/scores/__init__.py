@@ -2,7 +2,8 @@
 
 A score is a callable ``(id_logits [..., K], neg_logits [..., M] | None) -> [...]``; it serves
 detected boxes (head logits) and whole images (``scale * cosine``) alike. A score that also reads
-the embedding of a box is an :class:`EmbeddingScore`.
+the embedding of a box is an :class:`EmbeddingScore`; those that are fitted on ID boxes first are in
+:mod:`.fitted`.
 
 >>> import numpy as np
 >>> from negas.scores import get_score
@@ -14,6 +15,7 @@ the embedding of a box is an :class:`EmbeddingScore`.
 from .base import EmbeddingScore, NegativeScore, Score
 from .energy import Energy
 from .eoe import EnvisionedOutlierExposure
+from .fitted import FittedScore
 from .joint_energy import JointEnergy
 from .max_logit import MaxLogit
 from .max_sigmoid import MaxSigmoid
@@ -29,6 +31,7 @@ __all__ = [
     "EmbeddingScore",
     "Energy",
     "EnvisionedOutlierExposure",
+    "FittedScore",
     "JointEnergy",
     "MaxLogit",
     "MaxSigmoid",

@@ -35,6 +35,7 @@ class Score:
         needs_negatives: whether it reads negative logits.
         needs_embeddings: whether it reads the embedding of a box, too (:class:`EmbeddingScore`).
         needs_logits: whether the logit of the best ID label is not enough.
+        needs_fit: whether it is fitted on ID boxes first (:mod:`negas.scores.fitted`).
     """
 
     temperature: float = 1.0
@@ -44,6 +45,7 @@ class Score:
     needs_negatives: ClassVar[bool] = False
     needs_embeddings: ClassVar[bool] = False
     needs_logits: ClassVar[bool] = True
+    needs_fit: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for each in fields(self):

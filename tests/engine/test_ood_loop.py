@@ -30,15 +30,16 @@ def test_the_clean_set_runs_only_where_cells_are_kept(monkeypatch, kind, keeps, 
     )
     monkeypatch.setattr(ood_loop, "as_detector", lambda wrapped: wrapped)
     loop, ran = object.__new__(kind), []
-    names = ("dataloader", "id_val_dataloader", "id_val_clean_dataloader")
-    loaders = {name: SimpleNamespace(dataset=name) for name in names}
+    names = ("id_val", "id_val_clean")
+    loaders = {name: SimpleNamespace(dataset=f"{name}_dataloader") for name in names}
     metric = Metric()
     loop.__dict__.update(
         _runner=SimpleNamespace(model=model),
         ood_metric=metric,
         ood_dataloaders=dict(near=SimpleNamespace(dataset="near")),
         _run_set=lambda name, loader: ran.append((name, loader.dataset)),
-        **loaders,
+        dataloader=SimpleNamespace(dataset="dataloader"),
+        more_id_dataloaders=loaders,
     )
     loop._begin()
     clean = wanted and kind is OODTestLoop

@@ -18,6 +18,8 @@ class Benchmark(Options):
     """How often to measure, and where to write."""
 
     rounds: int = option(15, help="pairs to measure", ge=1)
+    queries: int = option(10_000, help="boxes that KNN scores", ge=1)
+    fit_boxes: int = option(100_000, help="that it is fitted on", ge=10)
     out: str | None = option(None, help="write the numbers to this json file", output=True)
     overwrite: bool = overwrite_option()
 
@@ -32,6 +34,7 @@ def ratios(a, b) -> dict[str, float]:
 
 @user_errors
 def main() -> int:
+    import neighbor_costs
     import step_costs as bench
     from rich.console import Console
     from rich.table import Table
@@ -80,6 +83,13 @@ def main() -> int:
     if not bench.is_grounding_dino(setting):
         rows["dual-branch neck / two passes"] = measure(*bench.necks_of(nega, setting))
         rows["prompt's prefix once / for each label"] = measure(*bench.texts_of(coop))
+    pair = neighbor_costs.neighbors_of(args.queries, args.fit_boxes, setting.device)
+    of_knn = f"KNN of {args.queries} boxes"
+    few = min(args.rounds, 5)  # each takes long
+    rows[f"{of_knn} against {args.fit_boxes} / product and topk"] = bench.interleaved(
+        *pair, few, setting.device, progress
+    )
+    del pair
     peaks = {
         name: bench.peak_memory(setting, **options) for name, options in progress(variants.items())
     }
@@ -88,6 +98,11 @@ def main() -> int:
     one, *more = (bench.search_memory(setting, count) for count in progress((1, *WORDS)))
     for count, peak in zip(WORDS, more, strict=True):
         memory[f"predict with {count} words / with 1"] = ratios(peak, one)
+    at = [
+        neighbor_costs.neighbor_memory(times * args.queries, args.fit_boxes, setting.device)
+        for times in (8, 2)  # both more than a chunk of records
+    ]
+    memory[f"KNN of {8 * args.queries} boxes / of {2 * args.queries}"] = ratios(*at)
     table = Table("A / B", "A", "B", "A / B", title=f"{setting.model} at {setting.size} px")
     for name, row in rows.items():
         seconds = [f"{row[key]:.3f} s" for key in ("seconds_a", "seconds_b")]

@@ -100,7 +100,13 @@ class NumLabelsOptions(Options):
                     f"--score-options {text!r}: expected KEY=VALUE, such as weight=0.5"
                 )
             given[key] = parse_value(value)
-        return name_scores([(self.score, given)])[0]
+        named = name_scores([(self.score, given)])[0]
+        if named.needs_fit:
+            raise ValueError(
+                f"--score {self.score}: a score that is fitted on ID boxes has no number of labels "
+                "to choose; give one of logits, such as negs"
+            )
+        return named
 
 
 @dataclass(frozen=True)

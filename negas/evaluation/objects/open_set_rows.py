@@ -8,11 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from negas.evaluation.recorded import Recorded
-from negas.evaluation.rows import NamedScore, Samples, bank_records
+from negas.evaluation.rows import NamedScore, Samples, bank_records, build_score
 from negas.metrics import LabeledBoxes, open_set_metrics
 from negas.metrics.open_set import Treatment
 from negas.records import ID
-from negas.scores import get_score
 
 from .object_rows import objects_of
 
@@ -50,7 +49,7 @@ def open_set_row(
         FileNotFoundError: annotations do not exist.
     """
     records = bank_records(run, score, bank)
-    built = get_score(score.name, **score.options)
+    built = build_score(run, score, records)
     num_known = len(run.id_labels)
     truths, predictions = [], []
     for name in (ID, ood_set):

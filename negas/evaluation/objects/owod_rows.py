@@ -20,11 +20,10 @@ from pycocotools.coco import COCO
 
 from negas.evaluation.cuts import validation_tau
 from negas.evaluation.recorded import Recorded
-from negas.evaluation.rows import NamedScore, bank_records, take_samples
+from negas.evaluation.rows import NamedScore, bank_records, build_score, take_samples
 from negas.evaluation.unknown.boxes import unknown_boxes_of
 from negas.metrics import Preset
 from negas.records import ID
-from negas.scores import get_score
 
 from .open_set_rows import open_set_row
 
@@ -59,8 +58,8 @@ def add_owod(
         if row["control"] != "none" or not row["num_id"]:
             continue
         score, bank, sets = by_label[row["score"]], row["bank"], (ID, row["ood_set"])
-        built = get_score(score.name, **score.options)
-        tau = validation_tau(bank_records(run, score, bank), built, samples.cut.value)
+        records = bank_records(run, score, bank)
+        tau = validation_tau(records, build_score(run, score, records), samples.cut.value)
         where = (samples, score, bank, row["ood_set"], tau)
         numbers = open_set_row(run, *where, unknown=more, **TREATMENT)
         boxes = [more[each].labels for each in sets if each in more]

@@ -11,7 +11,6 @@ from tqdm import tqdm
 
 from negas.evaluation.unknown import chosen_unknown
 from negas.files import check_file, check_folder, write_text
-from negas.scores import get_score
 from negas.visualization.curves import plot_histogram, plot_roc
 from negas.visualization.painting import paint_sets
 
@@ -76,7 +75,7 @@ def make_html_report(
     page = build_page(run, pictures)
     write_text(target, render_page(page))
     if show_dir is not None:
-        main = get_score(run.main.name, **run.main.options)
+        main = run.main_score
         records, cut = run.scored_records(), run.samples.cut.value
         objects = chosen_unknown(run.run, cut, list(records))
         paint_sets(records, main, cut, run.tau, Path(show_dir), *objects)

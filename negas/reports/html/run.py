@@ -18,6 +18,7 @@ from negas.evaluation.rows import (
     NamedScore,
     Samples,
     bank_records,
+    build_score,
     name_scores,
     sample_values,
     take_samples,
@@ -26,7 +27,7 @@ from negas.evaluation.rows import (
 from negas.evaluation.run import Run
 from negas.metrics import PRESETS, Preset, select_samples
 from negas.records import ID, ID_VAL, BoxRecords
-from negas.scores import get_score
+from negas.scores import Score
 
 from ..columns import Block, score_title
 from ..methods import load_tested
@@ -101,13 +102,17 @@ class ReportRun:
         """All records as the main score reads them."""
         return bank_records(self.run, self.main, MODEL_BANK)
 
+    @property
+    def main_score(self) -> Score:
+        """The main score itself, as it scores :meth:`scored_records`."""
+        return build_score(self.run, self.main, self.scored_records())
+
     def validation_tau(self) -> float | None:
         """The threshold from ID validation boxes; ``None`` without such a set."""
         if ID_VAL not in self.run.records:
             return None
-        score = get_score(self.main.name, **self.main.options)
         try:
-            return validation_tau(self.scored_records(), score, self.samples.cut.value)
+            return validation_tau(self.scored_records(), self.main_score, self.samples.cut.value)
         except ValueError:  # no validation box over the cut
             return None
 

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import benchmark as tool
+import neighbor_costs
+import numpy as np
 import pytest
 import step_costs as benchmark
 
@@ -29,13 +31,13 @@ def no_collection(monkeypatch):
 
 @pytest.mark.parametrize(
     ("model", "size", "rows"),
-    [("yolo_world", 64, 7), pytest.param("grounding_dino", 96, 5, marks=pytest.mark.slow)],
+    [("yolo_world", 64, 8), pytest.param("grounding_dino", 96, 6, marks=pytest.mark.slow)],
 )
 def test_all_ratios_are_measured(tmp_path, monkeypatch, capsys, model, size, rows):
     monkeypatch.chdir(ROOT)
     out = tmp_path / "numbers.json"
     command = f"benchmark.py --model configs/_base_/models/{model}_tiny.py --size {size} --batch 1"
-    command += f" --text {TEXT[model]}"
+    command += f" --text {TEXT[model]} --queries 30 --fit-boxes 60"
     monkeypatch.setattr("sys.argv", [*command.split(), "--rounds", "2", "--out", str(out)])
     # fresh processes cost an import each; memory has its own test below
     monkeypatch.setattr(
@@ -44,6 +46,9 @@ def test_all_ratios_are_measured(tmp_path, monkeypatch, capsys, model, size, row
         lambda setting, nega, guide_grad=True: (100.0, 150.0 + nega * (10 + 20 * guide_grad)),
     )
     monkeypatch.setattr(benchmark, "search_memory", lambda setting, words: (100.0, 150.0 + words))
+    monkeypatch.setattr(
+        neighbor_costs, "neighbor_memory", lambda queries, boxes, device: (50.0, 60.0 + queries)
+    )
     assert tool.main() == 0
     report = json.loads(out.read_text())
     assert len(report["rows"]) == rows
@@ -55,7 +60,19 @@ def test_all_ratios_are_measured(tmp_path, monkeypatch, capsys, model, size, row
         assert memory["ratio_above_start"] == pytest.approx((peak - 100) / 50)
     memory = report["memory"]["predict with 500 words / with 1"]
     assert memory["ratio_above_start"] == pytest.approx(550 / 51)
-    assert ("two passes" in capsys.readouterr().out) == (rows == 7)
+    memory = report["memory"]["KNN of 240 boxes / of 60"]
+    assert memory["ratio_above_start"] == pytest.approx(250 / 70)
+    assert ("two passes" in capsys.readouterr().out) == (rows == 8)
+
+
+def test_memory_of_neighbors_is_that_of_a_block():
+    before, peak = neighbor_costs.neighbor_memory(500, 300, "cpu")
+    assert 0 < before <= peak
+
+
+def test_both_sides_of_the_neighbors_find_the_same():
+    ours, bare = neighbor_costs.neighbors_of(40, 500, "cpu")
+    np.testing.assert_allclose(ours() + 1, bare().values[:, -1], atol=1e-3)
 
 
 def test_pairs_alternate_and_the_first_round_is_not_counted():
