@@ -86,7 +86,7 @@ def no_verdict(model: OODDetector) -> str:
     if not model.postprocessor.is_ready:
         return (
             f"the score {model.postprocessor.score_name!r} is fitted on ID boxes, and there is no "
-            "calibration of these labels; fit one with tools/calibrate.py"
+            "calibration of these labels; fit one with negas calibrate"
         )
     return (
         "there is no calibration of these labels, so boxes come by falling score; fit one with "

@@ -104,7 +104,7 @@ class OODTestLoop(_OODLoopMixin, TestLoop):
             threshold of unknown objects comes from it, where ``model.test_cfg`` has ``unknown`` and
             ``keep_cells``; without it that comes from ``id_val_dataloader``.
         id_train_dataloader: ID training images, as in a test (pipeline, no augmentation): their
-            boxes are recorded, so that ``tools/score.py --fit-set id_train`` can fit scores on
+            boxes are recorded, so that ``negas score --fit-set id_train`` can fit scores on
             them.
     """
 

@@ -64,7 +64,7 @@ class FittedState:
         """
         if not Path(path).is_file():
             raise FileNotFoundError(
-                f"state {str(path)!r} does not exist; tools/test.py and tools/score.py --out write "
+                f"state {str(path)!r} does not exist; negas test and negas score --out write "
                 "one for each fitted score"
             )
         try:
