@@ -17,6 +17,7 @@ from .logit_mahalanobis import LogitMahalanobis
 from .mahalanobis import Mahalanobis
 from .nnguide import NNGuide
 from .relative_mahalanobis import RelativeMahalanobis
+from .siren import SirenKNN, SirenVMF
 from .vim import ViM
 from .vmf import VonMisesFisher
 
@@ -29,6 +30,8 @@ __all__ = [
     "Mahalanobis",
     "NNGuide",
     "RelativeMahalanobis",
+    "SirenKNN",
+    "SirenVMF",
     "State",
     "ViM",
     "VonMisesFisher",
