@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-_REPORT = ("argcomplete", "jinja2", "jsonschema", "matplotlib", "PIL", "rich", "tqdm", "yaml")
+_REPORT = "argcomplete jinja2 jsonschema matplotlib PIL rich safetensors tqdm yaml".split()
 # By the name that it is imported under. Extras hold others: the first one with the package.
 EXTRA_OF = (
     dict.fromkeys(_REPORT, "report")
-    | dict.fromkeys(("huggingface_hub", "safetensors", "transformers"), "labels")
+    | dict.fromkeys(("huggingface_hub", "transformers"), "labels")
     | dict(cv2="image", openai="llm", num2words="mllm")
     | dict.fromkeys(("ijson", "mmcv", "mmdet", "mmengine", "mmyolo"), "lite")
 )

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from negas.embeddings.store import read_tensors, write_tensors
 from negas.labels.names import first_difference
 from negas.metrics import PRESETS
 from negas.records import BoxRecords
@@ -51,6 +50,8 @@ class FittedState:
 
     def save(self, path: str | Path) -> Path:
         """Write a safetensors file, whole or not at all."""
+        from negas.embeddings.tensor_file import write_tensors
+
         write_tensors(path, self.tensors, self.about)
         return Path(path)
 
@@ -62,6 +63,8 @@ class FittedState:
             FileNotFoundError: there is no such file.
             ValueError: it is damaged, or no state of a score.
         """
+        from negas.embeddings.tensor_file import read_tensors
+
         if not Path(path).is_file():
             raise FileNotFoundError(
                 f"state {str(path)!r} does not exist; negas test and negas score --out write "

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from negas.embeddings import fingerprint
 from negas.embeddings.encoders import Features, unit_features
-from negas.embeddings.store import read_tensors, write_tensors
+from negas.embeddings.tensor_file import read_tensors, write_tensors
 
 from .method import CLIP_SCALE, OnlineOptions
 

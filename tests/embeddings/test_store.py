@@ -19,9 +19,8 @@ from negas.embeddings.store import (
     FeatureStore,
     encode_images,
     encode_texts,
-    read_tensors,
-    write_tensors,
 )
+from negas.embeddings.tensor_file import read_tensors, write_tensors
 from tests.helpers.memory import PEAK_KIB
 
 WORDS = [f"word {i}" for i in range(23)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from negas.embeddings.store import write_tensors
+from negas.embeddings.tensor_file import write_tensors
 from negas.evaluation.cuts import validation_tau
 from negas.evaluation.fitting import FittedState, save_states
 from negas.evaluation.num_labels.from_run import NumLabelsOptions
@@ -229,7 +229,7 @@ def test_a_state_is_refused_for_another_detector(run, tmp_path):
 
 
 def test_files_that_are_no_state_are_refused(run, tmp_path):
-    with pytest.raises(FileNotFoundError, match="knn.safetensors' does not exist; tools/test.py"):
+    with pytest.raises(FileNotFoundError, match="knn.safetensors' does not exist; negas test"):
         FittedState.load(tmp_path / "knn.safetensors")
     run.rows(scores=["knn"])
     (path,) = save_states(run, tmp_path)

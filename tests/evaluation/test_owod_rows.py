@@ -128,7 +128,7 @@ def test_an_image_in_both_sets_would_count_twice(folder, capsys):
     assert call_tool("score", folder, "--preset", "owod", "--bootstrap", 0) == 2
     error = capsys.readouterr().err
     assert "12 images are in the sets 'id' and 'near'" in error and "0.png" in error
-    assert "prepare_data.py owodb" in error and "Traceback" not in error
+    assert "negas prepare owodb" in error and "Traceback" not in error
 
 
 def test_a_test_refuses_such_sets_before_it_starts(folder, tmp_path):

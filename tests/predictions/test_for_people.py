@@ -133,7 +133,7 @@ def test_predictions_read_back_as_results(inferred):
 @pytest.mark.parametrize("data", [[], {}, dict(images=[], annotations=[dict(image_id=3)])])
 def test_another_json_is_no_predictions(tmp_path, data):
     (tmp_path / "predictions.json").write_text(json.dumps(data))
-    with pytest.raises(ValueError, match=r"predictions\.json: no predictions of tools/infer\.py"):
+    with pytest.raises(ValueError, match=r"predictions\.json: no predictions of negas infer"):
         read_predictions(tmp_path / "predictions.json")
 
 

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from negas.embeddings.encoders import build_encoder
-from negas.embeddings.store import read_tensors, write_tensors
+from negas.embeddings.tensor_file import read_tensors, write_tensors
 from negas.files import file_sha256
 from negas.image_level.adaneg import AdaNeg
 from negas.image_level.ants import ANTS

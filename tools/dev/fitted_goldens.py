@@ -9,6 +9,8 @@ from importlib.metadata import version
 
 import numpy as np
 
+from negas.files import write_npz
+
 DIM = 8  # of ViM's principal subspace
 K = 7  # neighbors
 
@@ -57,7 +59,7 @@ def main() -> None:
     out = parser.parse_args().out
     data = arrays()
     made_by = np.array(f"pytorch-ood {version('pytorch-ood')}, torch {version('torch')}")
-    np.savez_compressed(out, **data, **goldens(data), made_by=made_by)
+    write_npz(out, {**data, **goldens(data), "made_by": made_by})
     print(f"written to {out}")
 
 
