@@ -10,6 +10,7 @@ EXTRA_OF = (
     dict.fromkeys(_REPORT, "report")
     | dict.fromkeys(("huggingface_hub", "safetensors", "transformers"), "labels")
     | dict(cv2="image", openai="llm", num2words="mllm")
+    | dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "export")
     | dict.fromkeys(("ijson", "mmcv", "mmdet", "mmengine", "mmyolo"), "lite")
 )
 

@@ -1,0 +1,98 @@
+"""A picture of any size as an exported network takes it, and the way back for its boxes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+Rounding = Literal["down", "half_up", "half_even"]
+Shrinking = Literal["area", "linear", "pillow"]
+_WHOLE = dict(down=int, half_up=lambda side: int(side + 0.5), half_even=round)
+
+
+class Place(NamedTuple):
+    """Where a picture lies in the network's input: sides before and after, offset."""
+
+    size: tuple[int, int]
+    scaled: tuple[int, int]
+    left: int
+    top: int
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """Scale a picture with its proportions until it fits, and fill up the rest.
+
+    All sizes are width and height in pixels.
+
+    Attributes:
+        size: of the network's input.
+        fit: into which the picture is scaled; at most ``size``.
+        scale_up: whether small pictures are enlarged.
+        center: whether the filling goes to both sides, or all to the right and below.
+        fill: its colour, RGB.
+        rounding: of the scaled sides.
+        shrink: how shrinking looks at pixels: ``area`` and ``linear`` are OpenCV's, ``pillow`` is
+            Pillow's bilinear.
+    """
+
+    size: tuple[int, int]
+    fit: tuple[int, int]
+    scale_up: bool = True
+    center: bool = False
+    fill: tuple[int, int, int] = (0, 0, 0)
+    rounding: Rounding = "half_up"
+    shrink: Shrinking = "linear"
+
+    def place(self, size: tuple[int, int]) -> Place:
+        """Where a picture of a size goes."""
+        ratio = min(self.fit[0] / size[0], self.fit[1] / size[1])
+        if not self.scale_up:
+            ratio = min(ratio, 1.0)
+        whole = _WHOLE[self.rounding]
+        scaled = tuple(max(whole(side * ratio), 1) for side in size)
+        rest = [full - side for full, side in zip(self.size, scaled, strict=True)]
+        left, top = (round(gap // 2 - 0.1) if self.center and gap else 0 for gap in rest)
+        return Place(size, scaled, left, top)
+
+    def __call__(self, picture: Image.Image) -> tuple[np.ndarray, Place]:
+        """The network's input, uint8 RGB [3, h, w], and where the picture lies in it."""
+        place = self.place(picture.size)
+        picture = picture.convert("RGB")
+        canvas = Image.new("RGB", self.size, self.fill)
+        canvas.paste(self._scaled(picture, place), (place.left, place.top))
+        return np.ascontiguousarray(np.asarray(canvas).transpose(2, 0, 1)), place
+
+    def _scaled(self, picture: Image.Image, place: Place) -> Image.Image:
+        if place.scaled == place.size:
+            return picture
+        grows = place.scaled[0] > place.size[0] or place.scaled[1] > place.size[1]
+        if grows or self.shrink == "pillow":  # Pillow enlarges as OpenCV does
+            return picture.resize(place.scaled, Image.Resampling.BILINEAR)
+        if self.shrink == "area":
+            return picture.resize(place.scaled, Image.Resampling.BOX)
+        # OpenCV's bilinear looks at four pixels however much it shrinks; Pillow's resize does not
+        x, y = (before / after for before, after in zip(place.size, place.scaled, strict=True))
+        return picture.transform(
+            place.scaled,
+            Image.Transform.AFFINE,
+            (x, 0, 0, 0, y, 0),
+            Image.Resampling.BILINEAR,
+        )
+
+    @staticmethod
+    def restore(boxes: np.ndarray, place: Place) -> np.ndarray:
+        """Boxes [n, 4], xyxy in pixels of the network's input, in those of the picture."""
+        offset = np.array([place.left, place.top] * 2, dtype=np.float32)
+        ratios = [after / before for before, after in zip(place.size, place.scaled, strict=True)]
+        boxes = (boxes - offset) / np.array(ratios * 2, dtype=np.float32)
+        return boxes.clip(0, np.array(place.size * 2, dtype=np.float32))
+
+
+def padded(size: tuple[int, int], divisor: int) -> tuple[int, int]:
+    """The next larger width and height that are multiples of a number."""
+    return tuple(math.ceil(side / divisor) * divisor for side in size)
