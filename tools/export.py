@@ -68,6 +68,7 @@ def main() -> int:
     cfg = load_config(options.config, args.cfg_options)
     from negas.apis.inferencer import Inferencer, no_verdict
     from negas.export.write import Wanted, export_onnx, export_pt2
+    from negas.runtime.words import Words
 
     # what is wrong with it shows before the detector is built
     check_file(options.out, "--out", ("negas",), options.overwrite)
@@ -95,7 +96,8 @@ def main() -> int:
     else:
         how = "by hand" if about.calibration is None else "calibrated"
         print(f"confidence cut {about.score_thr:.4f}, tau {about.tau:.4f} ({how})")
-    print(f"written to {options.out}")
+    files = [options.out, *(Words.files(Path(options.out)) if about.mode == "open" else ())]
+    print(f"written to {', '.join(map(str, files))}")
     return 0
 
 

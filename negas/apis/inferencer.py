@@ -509,7 +509,7 @@ class Inferencer(DetInferencer):
         size = image.shape[1:]
         about = dict(img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0), img_id=0)
         sample = DetDataSample(metainfo=about)
-        picture = Picture(image.transpose(1, 2, 0), "input")
+        picture = Picture("input", image.transpose(1, 2, 0))
         prepared = dict(inputs=torch.from_numpy(image), data_samples=sample)
         ((_, found),) = self._detect([(picture, prepared)], threshold)
         return results_of(found, picture, self.model.class_names)

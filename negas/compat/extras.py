@@ -8,7 +8,7 @@ _REPORT = ("argcomplete", "jinja2", "jsonschema", "matplotlib", "PIL", "rich", "
 # By the name that it is imported under. Extras hold others: the first one with the package.
 EXTRA_OF = (
     dict.fromkeys(_REPORT, "report")
-    | dict.fromkeys(("huggingface_hub", "safetensors", "transformers"), "labels")
+    | dict.fromkeys(("huggingface_hub", "safetensors", "tokenizers", "transformers"), "labels")
     | dict(cv2="image", openai="llm", num2words="mllm")
     | dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "export")
     | dict.fromkeys(("ijson", "mmcv", "mmdet", "mmengine", "mmyolo"), "lite")

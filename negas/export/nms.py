@@ -5,9 +5,6 @@ Shapes: B images, C groups of boxes that suppress each other, N boxes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -39,23 +36,3 @@ def nms_mask(boxes: Tensor, scores: Tensor, iou_thr: float, score_thr: float, li
 @nms_mask.register_fake
 def _(boxes: Tensor, scores: Tensor, iou_thr: float, score_thr: float, limit: int) -> Tensor:
     return torch.empty_like(scores)
-
-
-def translation() -> dict[Callable, Callable]:
-    """How ``torch.onnx.export`` writes :func:`nms_mask`."""
-    from onnxscript import opset20 as op
-
-    def nms_mask_onnx(boxes: Any, scores: Any, iou_thr: float, score_thr: float, limit: int) -> Any:
-        chosen = op.NonMaxSuppression(
-            boxes,
-            scores,
-            op.Constant(value_ints=[limit]),
-            op.Constant(value_floats=[iou_thr]),
-            op.Constant(value_floats=[score_thr]),
-        )
-        zeros = op.Mul(scores, op.Constant(value_float=0.0))
-        count = op.Shape(chosen, start=0, end=1)
-        ones = op.Expand(op.Constant(value_float=1.0), count)
-        return op.ScatterND(zeros, chosen, ones)
-
-    return {torch.ops.negas.nms_mask.default: nms_mask_onnx}

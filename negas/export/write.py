@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import io
 import json
 import logging
@@ -12,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,11 +22,12 @@ from negas.apis.calibration import identity, scored
 from negas.apis.inferencer import Inferencer
 from negas.files import file_sha256, whole_file
 from negas.models.freeze import fuse_norms
+from negas.models.traced import Traced
 from negas.runtime.metadata import Metadata
-from negas.scores import Score
+from negas.runtime.words import Words
 
 from .graph import ExportedDetector, Network
-from .nms import translation
+from .operators import translation
 from .pictures import letterbox_of, normalization, stride_of
 
 OPSET = 20  # the first whose GridSample is of today's form
@@ -71,30 +72,6 @@ class Bound(nn.Module):
         return self.network(images, *(getattr(self, name) for name in self.names))
 
 
-def traceable(score: Score) -> Score:
-    """The score itself, if logits are all it needs.
-
-    Raises:
-        ValueError: it reads more, or is drawn anew on each call.
-    """
-    if score.needs_embeddings:
-        raise ValueError(
-            f"score {score.name!r} reads the embedding of a box and cannot be exported; choose one "
-            "that reads logits, e.g. --cfg-options model.postprocessor.score=negs"
-        )
-    drawn = [f.name for f in dataclasses.fields(score) if _is_drawn(getattr(score, f.name))]
-    if drawn:
-        raise ValueError(
-            f"score {score.name!r} draws from {drawn[0]} on each call and cannot be exported; give "
-            "a seed"
-        )
-    return score
-
-
-def _is_drawn(value: object) -> bool:
-    return isinstance(value, torch.Generator)
-
-
 def build(inferencer: Inferencer, wanted: Wanted) -> tuple[ExportedDetector, Metadata]:
     """The module to be traced and what its file says.
 
@@ -103,7 +80,8 @@ def build(inferencer: Inferencer, wanted: Wanted) -> tuple[ExportedDetector, Met
     """
     model = inferencer.model
     judge = scored(model)
-    score = traceable(judge.score)
+    baked = wanted.mode == "baked"
+    score = judge.score.traced(len(model.neg_labels) if baked else None)
     letterbox = letterbox_of(inferencer.cfg, model, wanted.size)
     if wanted.size is not None and letterbox.size != tuple(wanted.size):
         raise ValueError(
@@ -139,7 +117,7 @@ def _metadata(inferencer: Inferencer, letterbox: Any, wanted: Wanted, score_thr:
         mode=wanted.mode,
         class_names=tuple(model.class_names),
         neg_labels=tuple(model.neg_labels),
-        template=model.template,
+        template=model.template if model.prompt is None else model.prompt.template,
         score=judge.score_name,
         score_options=who["score_options"],
         score_thr=score_thr,
@@ -209,7 +187,39 @@ def export_onnx(
     onnx.checker.check_model(model)
     with whole_file(path) as partial:
         onnx.save(model, partial)
+    if about.mode == "open":
+        _export_words(module.network.traced, Path(path))
     return about
+
+
+def _export_words(traced: Traced, path: Path) -> None:
+    """The text encoder and its tokenizer, beside a file of the mode ``open``."""
+    import onnx
+    from transformers import AutoTokenizer
+
+    words = traced.text_encoder().eval()
+    tokenizer = AutoTokenizer.from_pretrained(words.tokenizer, use_fast=True)
+    ids = torch.zeros(2, words.length, dtype=torch.int64)
+    count = {0: torch.export.Dim("n", min=1)}
+    with torch.no_grad(), quiet():
+        program = torch.onnx.export(
+            words,
+            (ids, torch.ones_like(ids)),
+            dynamo=True,
+            input_names=["input_ids", "attention_mask"],
+            output_names=["embeddings"],
+            dynamic_shapes=(count, count),
+            opset_version=OPSET,
+            verbose=False,
+        )
+    model = program.model_proto
+    _forget_source(model.graph)
+    model.producer_name, model.producer_version = "negas", __version__
+    encoder, vocabulary = Words.files(path)
+    with whole_file(encoder) as partial:
+        onnx.save(model, partial)
+    with whole_file(vocabulary) as partial:
+        tokenizer.backend_tokenizer.save(str(partial))
 
 
 def export_pt2(

@@ -81,6 +81,28 @@ class Traced(nn.Module):
         """
         raise NotImplementedError
 
+    def text_encoder(self) -> TracedWords:
+        """What makes :meth:`texts` of words, where they may be others.
+
+        Raises:
+            ValueError: there is no such encoder.
+        """
+        raise ValueError(f"{type(self.detector).__name__} takes no other texts")
+
+
+class TracedWords(nn.Module):
+    """Token ids and mask, both int64 [n, T], to unit embeddings [n, D].
+
+    Attributes:
+        tokenizer: folder or hub name.
+        template: phrase around a word.
+        length: T; shorter rows are filled up.
+    """
+
+    tokenizer: str
+    template: str
+    length: int
+
 
 def flatten_levels(maps: Sequence[Tensor]) -> Tensor:
     """[B, C, h_l, w_l] per level -> [B, N, C], level by level, row-major."""

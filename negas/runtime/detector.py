@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from negas.text import shown
 
 from .letterbox import Place
 from .metadata import Metadata
+from .session import load_session
+from .words import Words
 
 Picture = str | os.PathLike | Image.Image | np.ndarray
 
@@ -57,6 +60,7 @@ class Detector:
         self.about = Metadata.of_props(props, where)
         self.outputs = [output.name for output in self.session.get_outputs()]
         self._tau, self._score_thr = self.about.tau, self.about.score_thr
+        self._texts: dict[str, np.ndarray] = {}
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -67,6 +71,43 @@ class Detector:
     def neg_labels(self) -> tuple[str, ...]:
         """Negative labels."""
         return self.about.neg_labels
+
+    def set_labels(self, classes: Sequence[str], negatives: Sequence[str] = ()) -> None:
+        """Other words, for a file of the mode ``open``.
+
+        Tau was fitted for the words before and goes: set one.
+
+        Args:
+            classes: ID names.
+            negatives: negative words; none only if the file was made without.
+
+        Raises:
+            ValueError: the file takes no other words, or these are not sound.
+            FileNotFoundError: its text encoder is not beside it.
+            ImportError: tokenizers is not installed.
+        """
+        if self.about.mode != "open":
+            raise ValueError(
+                f"{str(self.path)!r} has its labels inside; export it with --mode open for others"
+            )
+        if not classes:
+            raise ValueError("classes: no names; give at least one")
+        if bool(negatives) != bool(self.neg_labels):
+            needs = "needs negatives" if self.neg_labels else "was made without negatives"
+            raise ValueError(f"{str(self.path)!r} {needs}; give words accordingly")
+        words = Words(self.path, self.about.template)
+        texts = dict(id_embeddings=words(classes))
+        if negatives:
+            texts["neg_embeddings"] = words(negatives)
+        self._texts, self._tau = texts, None
+        self.about = replace(
+            self.about,
+            class_names=tuple(classes),
+            neg_labels=tuple(negatives),
+            tau=None,
+            calibration=None,
+            bank_sha256=None,
+        )
 
     @property
     def tau(self) -> float | None:
@@ -130,16 +171,14 @@ class Detector:
             for i, (name, one, (_, place)) in enumerate(zip(names, pictures, prepared, strict=True))
         ]
 
-    def run(self, images: np.ndarray, **texts: np.ndarray) -> dict[str, np.ndarray]:
-        """What the file gives for its inputs.
+    def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """What the file gives.
 
         Args:
             images: RGB, uint8, [B, 3, h, w], of the size that the file takes.
-            **texts: further inputs, of the mode ``open``.
         """
-        return dict(
-            zip(self.outputs, self.session.run(None, dict(images=images, **texts)), strict=True)
-        )
+        found = self.session.run(None, dict(images=images, **self._texts))
+        return dict(zip(self.outputs, found, strict=True))
 
     def judge_pixels(self, pixels: np.ndarray, place: Place) -> Results:
         """Detections of an input as it is.
@@ -181,27 +220,6 @@ class Detector:
             size=place.size,
             is_file=isinstance(picture, str | os.PathLike),
         )
-
-
-def load_session(path: Path, providers: Sequence[str] | None, threads: int | None) -> Any:
-    """A session of ONNX Runtime.
-
-    Raises:
-        ValueError: the file cannot be loaded.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # what it did to the graph is no news to the user
-    if threads is not None:
-        options.intra_op_num_threads = threads
-    try:
-        return onnxruntime.InferenceSession(
-            str(path), options, providers=list(providers or ["CPUExecutionProvider"])
-        )
-    except Exception as error:  # its exceptions have no common class but this
-        reason = str(error).splitlines()[0][:200]
-        raise ValueError(f"ONNX Runtime cannot load {str(path)!r}: {reason}") from error
 
 
 def _opened(picture: Picture) -> Image.Image:

@@ -15,7 +15,7 @@ from negas.apis import Inferencer
 from negas.cli import load_config
 from negas.export.graph import ExportedDetector, Network
 from negas.export.verify import Agreement
-from negas.export.write import Wanted, build, traceable
+from negas.export.write import Wanted, build
 from negas.models.traced import Selection, Traced
 from negas.models.yolo_world.head import YOLOWorldHead
 from negas.pictures import read_rgb
@@ -166,7 +166,7 @@ class Head:
 @pytest.mark.parametrize("name", sorted(SCORES))
 def test_every_score_of_logits_is_traced_without_its_checks(name):
     boxes, logits = crowd(1, 20)
-    score = traceable(get_score(name, temperature=2.0))
+    score = get_score(name, temperature=2.0).traced(3)
     chosen = Selection(-1.0, None, False, False, None, 20)
     network = Network(FakeTraced(boxes, logits, chosen), [0.0], [1.0], False)
     module = ExportedDetector(network, score, 0.0, None, raw=True)
@@ -190,10 +190,12 @@ def test_a_detector_without_negatives_has_no_such_outputs():
 def test_scores_that_read_more_than_logits_are_refused(monkeypatch):
     monkeypatch.setitem(SCORES, "length", Length)
     with pytest.raises(ValueError, match="reads the embedding of a box and cannot be exported"):
-        traceable(get_score("length"))
+        get_score("length").traced(3)
     drawn = get_score("neglabel", groups=2, generator=torch.Generator())
-    with pytest.raises(ValueError, match="draws from generator on each call"):
-        traceable(drawn)
+    with pytest.raises(ValueError, match="groups the negatives anew on each call"):
+        drawn.traced(3)
+    with pytest.raises(ValueError, match="groups of any number of negatives cannot"):
+        get_score("neglabel", groups=2).traced(None)
 
 
 def test_what_cannot_be_exported_is_one_sentence(detector):

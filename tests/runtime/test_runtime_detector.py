@@ -105,7 +105,7 @@ import sys
 class Block:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in BLOCKED:
-            raise ImportError(f"{name} is blocked")
+            raise ModuleNotFoundError(f"{name} is blocked", name=name)
 
 BLOCKED = {"torch", "mmdet", "mmengine", "mmcv", "mmyolo", "transformers", "cv2", "pycocotools"}
 BLOCKED |= {"onnx", "onnxscript", "scipy", "matplotlib", "rich"}

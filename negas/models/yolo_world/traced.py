@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from negas.models.traced import Selection, Traced, flatten_levels
+from negas.embeddings.shared_prefix import encode_behind_prefix, has_clip_layers
+from negas.models.traced import Selection, Traced, TracedWords, flatten_levels
 
 
 class TracedYOLOWorld(Traced):
@@ -56,6 +57,10 @@ class TracedYOLOWorld(Traced):
         """Embeddings of ID labels and of negatives, if there are any."""
         return tuple(one.detach().clone() for one in self.detector.text_feats() if one is not None)
 
+    def text_encoder(self) -> TracedWords:
+        """See the base class."""
+        return TracedPhrases(self.detector)
+
     def cells(self, images: Tensor, texts: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
         """Boxes, ID logits and features of all cells; see the base class."""
         detector, module = self.detector, self.detector.bbox_head.head_module
@@ -77,3 +82,31 @@ class TracedYOLOWorld(Traced):
         for level, logits in enumerate(others, 1):
             first = torch.where(levels == level, logits, first)
         return first
+
+
+class TracedPhrases(TracedWords):
+    """The CLIP text encoder, behind the learned prompt if there is one."""
+
+    def __init__(self, detector: nn.Module) -> None:
+        super().__init__()
+        text = detector.text_model
+        if not has_clip_layers(text.model):
+            raise ValueError("the text encoder is no CLIP of transformers and cannot be exported")
+        if detector.prompt is not None and not detector.prompt_negatives:
+            raise ValueError(
+                "with prompt_negatives=False ID and negative labels have different encoders; "
+                "leave out --mode open"
+            )
+        self.model, self.prompt = text.model, detector.prompt
+        self.tokenizer = text.model_name
+        self.length = min(text.context_length, text.tokenizer.model_max_length)
+        self.template = detector.template if self.prompt is None else self.prompt.template
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Unit embeddings; see the base class."""
+        if self.prompt is None:
+            embeds, known = self.model.get_input_embeddings()(input_ids), 0
+        else:
+            embeds, known = self.prompt(input_ids, self.model), self.prompt.num_ctx
+        found = encode_behind_prefix(self.model, embeds, attention_mask, 1 + known)
+        return F.normalize(found, dim=-1)
