@@ -31,7 +31,6 @@ from .operators import translation
 from .pictures import letterbox_of, normalization, stride_of
 
 OPSET = 20  # the first whose GridSample is of today's form
-MODES = ("baked", "open")
 TEXT_INPUTS = ("id_embeddings", "neg_embeddings")
 
 

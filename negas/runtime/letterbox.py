@@ -36,8 +36,8 @@ class Letterbox:
         center: whether the filling goes to both sides, or all to the right and below.
         fill: its colour, RGB.
         rounding: of the scaled sides.
-        shrink: how shrinking looks at pixels: ``area`` and ``linear`` are OpenCV's, ``pillow`` is
-            Pillow's bilinear.
+        shrink: how shrinking looks at pixels: ``area`` and ``linear`` are OpenCV's, up to 1 of 255,
+            ``pillow`` is Pillow's bilinear.
     """
 
     size: tuple[int, int]
@@ -70,19 +70,15 @@ class Letterbox:
     def _scaled(self, picture: Image.Image, place: Place) -> Image.Image:
         if place.scaled == place.size:
             return picture
-        grows = place.scaled[0] > place.size[0] or place.scaled[1] > place.size[1]
-        if grows or self.shrink == "pillow":  # Pillow enlarges as OpenCV does
+        if self.shrink == "pillow":
             return picture.resize(place.scaled, Image.Resampling.BILINEAR)
-        if self.shrink == "area":
-            return picture.resize(place.scaled, Image.Resampling.BOX)
-        # OpenCV's bilinear looks at four pixels however much it shrinks; Pillow's resize does not
-        x, y = (before / after for before, after in zip(place.size, place.scaled, strict=True))
-        return picture.transform(
-            place.scaled,
-            Image.Transform.AFFINE,
-            (x, 0, 0, 0, y, 0),
-            Image.Resampling.BILINEAR,
-        )
+        # Not by Pillow, whose bilinear looks at more pixels the more it shrinks.
+        shrinks = all(after <= before for before, after in zip(*place[:2], strict=True))
+        resize = _by_area if self.shrink == "area" and shrinks else _by_four
+        pixels = np.asarray(picture)
+        for axis, side in ((0, place.scaled[1]), (1, place.scaled[0])):
+            pixels = np.moveaxis(resize(np.moveaxis(pixels, axis, 0), side), 0, axis)
+        return Image.fromarray(np.rint(pixels).astype(np.uint8))
 
     @staticmethod
     def restore(boxes: np.ndarray, place: Place) -> np.ndarray:
@@ -91,6 +87,25 @@ class Letterbox:
         ratios = [after / before for before, after in zip(place.size, place.scaled, strict=True)]
         boxes = (boxes - offset) / np.array(ratios * 2, dtype=np.float32)
         return boxes.clip(0, np.array(place.size * 2, dtype=np.float32))
+
+
+def _by_four(rows: np.ndarray, count: int) -> np.ndarray:
+    """Rows between the two nearest ones, as OpenCV's bilinear resizing has them."""
+    places = (np.arange(count) + 0.5) * (len(rows) / count) - 0.5
+    first = np.floor(places).astype(int)
+    part = (places - first).astype(np.float32).reshape(-1, *[1] * (rows.ndim - 1))
+    low, high = (rows[one.clip(0, len(rows) - 1)] for one in (first, first + 1))
+    return low * (1 - part) + high * part
+
+
+def _by_area(rows: np.ndarray, count: int) -> np.ndarray:
+    """Means of the rows that fall into each new one, parts of rows included: OpenCV's area."""
+    ends = np.arange(count + 1) * (len(rows) / count)
+    whole = np.minimum(ends.astype(int), len(rows) - 1)
+    part = (ends - whole).reshape(-1, *[1] * (rows.ndim - 1))
+    below = np.concatenate([np.zeros_like(rows[:1], np.float64), np.cumsum(rows, 0, np.float64)])
+    sums = below[whole] + part * rows[whole]
+    return np.diff(sums, axis=0) * (count / len(rows))
 
 
 def padded(size: tuple[int, int], divisor: int) -> tuple[int, int]:

@@ -84,8 +84,8 @@ def test_boxes_find_back():
     assert outside.tolist() == [[0, 0, 640, 480]]
 
 
-# mean and largest difference of 8-bit values between Pillow and OpenCV on scenes
-LIMITS = dict(voc=(0.6, 12), letter=(0.5, 1), emoji=(0.5, 1), grounding_dino=(0, 0))
+# mean and largest difference of 8-bit values from OpenCV, whose bilinear counts in 11 bits
+LIMITS = dict(voc=(0.12, 1), letter=(0.12, 1), emoji=(0.12, 1), grounding_dino=(0, 0))
 
 
 @pytest.mark.parametrize("name", PIPELINES)
