@@ -24,6 +24,8 @@ GROUPS = {
         "test": "test",
         "calibrate": "calibrate",
         "infer": "infer",
+        "export": "export",
+        "verify-export": "verify_export",
         "attention": "show_attention",
         "fiftyone": "to_fiftyone",
     },

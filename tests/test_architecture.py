@@ -22,6 +22,7 @@ PURE = {
     "files",
     "pictures",
     "predictions",
+    "runtime",
     "text",
     "unknown",
 }
@@ -44,11 +45,13 @@ LEVELS = [
     {"embeddings"},
     {"labels"},
     {"models", "datasets", "visualization", "predictions"},
+    {"runtime"},
     {"engine", "evaluation", "image_level"},
     {"register"},
     {"reports"},
     {"experiments"},
     {"apis", "doctor"},
+    {"export"},
 ]
 ONLY = {  # rooms with a shorter list than their level gives
     "text": set(),
@@ -69,6 +72,7 @@ ONLY = {  # rooms with a shorter list than their level gives
     "scores": {"boxes", "records"},
     "unknown": {"boxes", "metrics", "options", "text"},
     "predictions": {"coco_json", "files", "metrics", "unknown"},
+    "runtime": {"pictures", "predictions"},  # and no PyTorch: tests/runtime
     "visualization": {
         *("boxes", "coco_json", "compat", "files", "pictures", "records", "scores", "metrics"),
         "unknown",

@@ -63,6 +63,7 @@ class _Choice:
         where: what to call it in errors.
         optional: whether it may be of other labels, and is then not used.
         search: for unknown objects.
+        path: of the calibration, if it is a file.
     """
 
     relabelled: bool
@@ -70,6 +71,7 @@ class _Choice:
     where: str
     optional: bool
     search: UnknownSearch
+    path: Path | None = None
 
 
 def _log_unreadable(pictures: Pictures, told: int) -> int:
@@ -243,12 +245,13 @@ class Inferencer(DetInferencer):
         """Put labels into a config and find the calibration that may be theirs."""
         detector_class(cfg.model).set_labels(cfg.model, classes, negatives)
         relabelled = classes is not None or negatives is not None
-        found, where, optional = self._find(source, cfg.model if relabelled else None)
+        found, path, optional = self._find(source, cfg.model if relabelled else None)
+        where = "the calibration" if path is None else f"calibration {str(path)!r}"
         names = read_names(cfg.model.get("class_names") or (), "model.class_names")
         search = UnknownSearch(self._wanted, cfg.model, names, found, where, source is not None)
         check_bank(cfg)
         own_test_cfg(cfg.model).update(keep_logits=True, keep_embeddings=False, keep_cells=False)
-        return _Choice(relabelled, found, where, optional, search)
+        return _Choice(relabelled, found, where, optional, search, path)
 
     def _load_weights_to_model(self, model: OODDetector, checkpoint: dict, cfg: Config) -> None:
         # Based on DetInferencer's; names come from the model, not from the checkpoint or COCO, and
@@ -266,23 +269,23 @@ class Inferencer(DetInferencer):
 
     def _find(
         self, source: str | os.PathLike | Calibration | None, labels: ConfigDict | None
-    ) -> tuple[Calibration | None, str, bool]:
-        """A calibration, if there is one, what to call it in errors, and whether it may not fit.
+    ) -> tuple[Calibration | None, Path | None, bool]:
+        """A calibration, if there is one, its file, and whether it may not fit.
 
         Labels given at run time are a choice, while the file of the config's labels lies there.
         """
         if isinstance(source, Calibration):
-            return source, "the calibration", False
+            return source, None, False
         path, optional = source, False
         if source == "auto":
             path = default_path(self.weights, labels)
             if labels is not None and not path.is_file():
                 path, optional = default_path(self.weights), True
             if not path.is_file():
-                return None, "", False
+                return None, None, False
         if path is None:
-            return None, "", False
-        return Calibration.load(path), f"calibration {str(path)!r}", optional
+            return None, None, False
+        return Calibration.load(path), Path(path), optional
 
     def _calibrate(self, choice: _Choice) -> None:
         """Check and apply a calibration, and what it says about unknown objects."""
@@ -455,6 +458,11 @@ class Inferencer(DetInferencer):
         return locked(folder / ".infer.lock", f"another run of inference writes to {str(folder)!r}")
 
     @property
+    def calibration_file(self) -> Path | None:
+        """Where :attr:`calibration` was read."""
+        return None if self.calibration is None else self._choice.path
+
+    @property
     def threshold(self) -> float:
         """Least confidence of a detection."""
         return self.calibration.cut if self.calibration else UNCALIBRATED_CUT
@@ -499,6 +507,22 @@ class Inferencer(DetInferencer):
             sample.set_metainfo(dict(img_path=picture.path))
             found.append((picture, sample.cpu()))
         return found
+
+    def judge_pixels(self, pixels: np.ndarray, threshold: float) -> Results:
+        """Detections of the network's input as it is, which no pipeline touches.
+
+        Args:
+            pixels: [3, h, w], uint8, RGB.
+            threshold: least confidence.
+        """
+        image = np.ascontiguousarray(pixels[::-1])  # pipelines end in OpenCV's order
+        size = image.shape[1:]
+        about = dict(img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0), img_id=0)
+        sample = DetDataSample(metainfo=about)
+        picture = Picture("input", image.transpose(1, 2, 0))
+        prepared = dict(inputs=torch.from_numpy(image), data_samples=sample)
+        ((_, found),) = self._detect([(picture, prepared)], threshold)
+        return results_of(found, picture, self.model.class_names)
 
     def _draw(self, picture: Picture, results: Results, show: bool, wait_time: float) -> np.ndarray:
         """The painted picture [h, w, 3], RGB."""

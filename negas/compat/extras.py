@@ -8,8 +8,9 @@ _REPORT = "argcomplete jinja2 jsonschema matplotlib PIL rich safetensors tqdm ya
 # By the name that it is imported under. Extras hold others: the first one with the package.
 EXTRA_OF = (
     dict.fromkeys(_REPORT, "report")
-    | dict.fromkeys(("huggingface_hub", "transformers"), "labels")
+    | dict.fromkeys(("huggingface_hub", "tokenizers", "transformers"), "labels")
     | dict(cv2="image", openai="llm", num2words="mllm")
+    | dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "export")
     | dict.fromkeys(("ijson", "mmcv", "mmdet", "mmengine", "mmyolo"), "lite")
 )
 

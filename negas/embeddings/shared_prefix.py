@@ -55,14 +55,14 @@ def encode_behind_prefix(
         first = _project(layer, prefix)
         query, *own = _project(layer, rest)
         seen = [
-            torch.cat([a.expand(len(rest), -1, -1, -1), b], dim=2)
+            torch.cat([a.expand(rest.shape[0], -1, -1, -1), b], dim=2)
             for a, b in zip(first[1:], own, strict=True)
         ]
         prefix = _rest_of_layer(layer, prefix, scaled_dot_product_attention(*first, is_causal=True))
         mixed = scaled_dot_product_attention(query, *seen, attn_mask=causal[num_prefix:])
         rest = _rest_of_layer(layer, rest, mixed)
     ends = attention_mask.sum(dim=1) - 1 - num_prefix
-    pooled = rest[torch.arange(len(rest), device=rest.device), ends]
+    pooled = rest[torch.arange(rest.shape[0], device=rest.device), ends]
     return text_model.text_projection(inner.final_layer_norm(pooled))
 
 

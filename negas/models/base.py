@@ -20,6 +20,7 @@ from negas.labels.names import read_names, refuse_repeated
 from .checkpoint import fit_state_dict, load_base_weights
 from .interface import OODDetector
 from .postprocess import OODPostProcessor
+from .traced import Traced
 from .unknown import Cells, UnknownFinder
 
 T = TypeVar("T")
@@ -120,6 +121,10 @@ class BaseDetector:
     def optional_keys(self) -> tuple[str, ...]:
         """Prefixes of parameters that a checkpoint may lack as a whole."""
         return ()
+
+    def traced(self, size: tuple[int, int]) -> Traced:
+        """The network for exporters; see the interface."""
+        raise ValueError(f"{type(self).__name__} has no form of tensors alone to be exported")
 
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, local_metadata: dict, *args, **kwargs

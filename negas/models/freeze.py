@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mmcv.cnn import ConvModule
+from mmcv.cnn import ConvModule, fuse_conv_bn
 from torch import nn
 
 
@@ -28,11 +28,21 @@ def merge_norms_in_eval(model: nn.Module) -> None:
     It spares a pass over the feature map forwards and backwards. Norms in training mode, parameters
     and their names stay as they are.
     """
+    _merge_norms(model, True)
+
+
+def fuse_norms(model: nn.Module) -> nn.Module:
+    """Put batch norms into the weights of their convolutions for good, and return the model."""
+    _merge_norms(model, False)
+    return fuse_conv_bn(model)
+
+
+def _merge_norms(model: nn.Module, merge: bool) -> None:
     for module in model.modules():
         # mmcv 2.0.1 calls it "fast", later versions "efficient", and 2.0.0 does not have it.
         for name in ("turn_on_fast_conv_bn_eval", "turn_on_efficient_conv_bn_eval"):
             if isinstance(module, ConvModule) and module.with_norm and hasattr(module, name):
-                getattr(module, name)()
+                getattr(module, name)(merge)
 
 
 def eval_children(model: nn.Module) -> None:

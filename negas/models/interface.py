@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from .attention_maps import Branch
     from .postprocess import OODPostProcessor
+    from .traced import Traced
 
 
 class UnfitImageError(ValueError):
@@ -110,6 +111,16 @@ class OODDetector(Protocol):
         Raises:
             ValueError: the labels are not sound, or the detector cannot take them. What it has
                 taken till then stays.
+        """
+
+    def traced(self, size: tuple[int, int]) -> Traced:
+        """The network as a function of tensors alone, for exporters.
+
+        Args:
+            size: width and height of the images in pixels.
+
+        Raises:
+            ValueError: it has no such form.
         """
 
     def optional_keys(self) -> tuple[str, ...]:

@@ -99,6 +99,17 @@ class Score:
         """Score checked float64 tensors whose logits are already divided by the temperature."""
         raise NotImplementedError
 
+    def traced(self, num_negatives: int | None) -> Score:
+        """The score as exporters can follow it: :meth:`compute` without chance and without checks.
+
+        Args:
+            num_negatives: M; ``None``: any number.
+
+        Raises:
+            ValueError: there is no such form.
+        """
+        return self
+
     def _beside(self, ids: Tensor, argument: str, letter: str, values: ArrayLike) -> Tensor:
         """Checked values of the same rows, on the same device."""
         checked = self._prepare(argument, values)
@@ -150,6 +161,13 @@ class EmbeddingScore(Score):
     """
 
     needs_embeddings: ClassVar[bool] = True
+
+    def traced(self, num_negatives: int | None) -> Score:
+        """Refused; see :meth:`Score.traced`."""
+        raise ValueError(
+            f"score '{self.name}' reads the embedding of a box and cannot be exported; choose one "
+            "that reads logits, such as 'negs'"
+        )
 
     def compute(self, ids: Tensor, negatives: Tensor | None, embeddings: Tensor) -> Tensor:
         """As :meth:`Score.compute`, with the embeddings of the same rows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -36,6 +37,7 @@ class NegLabel(NegativeScore):
     """
 
     title: ClassVar[str] = "NegLabel"
+    kept_order: ClassVar[Tensor | None] = None  # of an instance of traced()
 
     groups: int = 1
     group_length: int | None = None
@@ -59,7 +61,9 @@ class NegLabel(NegativeScore):
             )
 
     def compute(self, ids: Tensor, negatives: Tensor | None) -> Tensor:
-        order = self.group_order(negatives.shape[-1])
+        order = self.kept_order
+        if order is None:
+            order = self.group_order(negatives.shape[-1])
         if len(order) > 1:
             negatives = negatives[..., order.flatten().to(negatives.device)]
         grouped = negatives.unflatten(-1, order.shape)
@@ -67,6 +71,24 @@ class NegLabel(NegativeScore):
         odds = ids.logsumexp(dim=-1, keepdim=True) - grouped.logsumexp(dim=-1)
         odds = odds.squeeze(-1) if odds.shape[-1] == 1 else mean_log_odds(odds)
         return odds if self.log_odds else odds.sigmoid()
+
+    def traced(self, num_negatives: int | None) -> NegLabel:
+        """With the groups of these negatives; see :meth:`Score.traced`."""
+        if self.groups == 1 and self.group_length is None:
+            return self
+        if isinstance(self.generator, torch.Generator):
+            raise ValueError(
+                f"score '{self.name}': a generator groups the negatives anew on each call, which "
+                "cannot be exported; give a seed."
+            )
+        if num_negatives is None:
+            raise ValueError(
+                f"score '{self.name}': groups of any number of negatives cannot be exported; use "
+                "groups=1, or a file with fixed labels."
+            )
+        made = copy(self)
+        object.__setattr__(made, "kept_order", self.group_order(num_negatives))
+        return made
 
     def group_order(self, count: int) -> Tensor:
         """Which of ``count`` negatives form which group: indices [groups, count // groups].

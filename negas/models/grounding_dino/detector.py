@@ -27,6 +27,7 @@ from .checks import check_caption_length, check_decoder, check_label_count, chec
 from .label_logits import TOKEN_REDUCE, label_logits, mean_cosines, tokens_by_label
 from .predictions import LabelBoxes, image_boxes, region_embeddings, split_bank
 from .text_bank import encode_bank
+from .traced import TracedGroundingDINO
 from .training_texts import merge_texts, warn_of_unused_chunks, warn_of_unused_texts
 
 
@@ -108,6 +109,10 @@ class GroundingDINODetector(BaseDetector, GroundingDINO):
             check_label_count(len(self.class_names), self.dn_query_generator.num_classes)
             self.forget_texts()
         return self
+
+    def traced(self, size: tuple[int, int]) -> TracedGroundingDINO:
+        """The network for exporters; see the interface."""
+        return TracedGroundingDINO(self, size)
 
     @property
     def device(self) -> torch.device:

@@ -56,7 +56,7 @@ def region_embeddings(contrast: nn.Module, queries: Tensor) -> Tensor:
     elif contrast.log_scale == "auto":
         scale = queries.shape[-1] ** -0.5
     bias = queries.new_zeros(1) if contrast.bias is None else contrast.bias
-    return torch.cat([queries * scale, bias.expand(len(queries), 1)], dim=1)
+    return torch.cat([queries * scale, bias.expand(queries.shape[0], 1)], dim=1)
 
 
 def split_bank(feats: Tensor) -> tuple[Tensor, Tensor]:

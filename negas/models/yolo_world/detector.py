@@ -23,6 +23,7 @@ from negas.models.unknown import Cells
 from negas.options import check_value
 
 from .attention import neck_layers
+from .traced import TracedYOLOWorld
 
 
 @MODELS.register_module()
@@ -79,6 +80,10 @@ class YOLOWorldDetector(BaseDetector, YOLODetector):
         """A text encoder with weights of its own needs none of the checkpoint's."""
         text_is_loaded = self.text_model is not None and self.text_model.pretrained
         return ("backbone.text_model.",) if text_is_loaded else ()
+
+    def traced(self, size: tuple[int, int]) -> TracedYOLOWorld:
+        """The network for exporters; see the interface."""
+        return TracedYOLOWorld(self, size)
 
     # --- texts --------------------------------------------------------------------------------
     @property

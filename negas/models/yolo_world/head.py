@@ -23,10 +23,9 @@ from mmyolo.models.dense_heads import YOLOv8Head
 from mmyolo.models.utils import gt_instances_preprocess
 from torch import Tensor
 
+from negas.models.traced import flatten_levels
 from negas.models.unknown import Cells
 from negas.unknown import agreement_of_neighbors
-
-from .head_module import flatten_levels
 
 # YOLOv8Head's own, spelled with their scope so that the head builds under any ``default_scope``.
 _DEFAULTS = dict(

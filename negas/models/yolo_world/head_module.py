@@ -202,8 +202,3 @@ class YOLOWorldHeadModule(YOLOv8HeadModule):
         """Logits, distances and distributions per level (:meth:`classify`, :meth:`regress`)."""
         distances, distributions = self.regress(feats)
         return self.classify(self.hidden(feats), text_feats), distances, distributions
-
-
-def flatten_levels(maps: Sequence[Tensor]) -> Tensor:
-    """[B, C, h_l, w_l] per level -> [B, N, C], level by level, row-major."""
-    return torch.cat([x.flatten(2).transpose(1, 2) for x in maps], 1)
