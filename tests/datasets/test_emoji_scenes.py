@@ -5,7 +5,16 @@ import pytest
 
 from negas.datasets.emoji_world.atlas import Atlas
 from negas.datasets.emoji_world.backgrounds import KINDS, background
-from negas.datasets.emoji_world.glyphs import PLAIN, STRONG, VISIBLE_ALPHA, WIDE, draw_glyph
+from negas.datasets.emoji_world.glyphs import (
+    DRAWN,
+    PLAIN,
+    STRONG,
+    VISIBLE_ALPHA,
+    WIDE,
+    draw_glyph,
+    outline,
+    shade,
+)
 from negas.datasets.emoji_world.scenes import (
     MAX_OVERLAP,
     SceneComposer,
@@ -58,7 +67,34 @@ def test_a_scene_is_a_function_of_its_generator():
     assert not np.array_equal(forward[0].image, other_seed.image)
 
 
-@pytest.mark.parametrize("photometry", [PLAIN, STRONG, WIDE])
+def two_coloured_square():
+    """BGRA [64, 64, 4]: left half green, right half dark red, transparent around."""
+    tile = np.zeros((64, 64, 4), np.uint8)
+    tile[16:48, 16:48, 3] = 255
+    tile[16:48, 16:32, 1], tile[16:48, 32:48, 2] = 200, 80
+    return tile
+
+
+def test_outlines_are_dark_and_lie_around_the_glyph_and_its_parts():
+    tile = two_coloured_square()
+    drawn = outline(tile, np.random.default_rng(0))
+    grown = (drawn[..., 3] > 0) & (tile[..., 3] == 0)
+    assert grown[15, 16:48].all() and not grown[:12].any()
+    assert drawn[..., :3][grown].max() <= 60
+    assert drawn[30, 31:33, :3].max() <= 60, "between the colours"
+    np.testing.assert_array_equal(drawn[20:28, 20:28], tile[20:28, 20:28])
+
+
+def test_light_falls_from_one_side():
+    tile = two_coloured_square()
+    lit = shade(tile, np.random.default_rng(0), 0.3)
+    np.testing.assert_array_equal(lit[..., 3], tile[..., 3])
+    rows = lit[16:48, 20, 1].astype(int)
+    assert (np.diff(rows) >= 0).all() or (np.diff(rows) <= 0).all()
+    assert abs(rows[-1] - rows[0]) > 3 and np.abs(rows - 200).max() < 200
+
+
+@pytest.mark.parametrize("photometry", [PLAIN, STRONG, WIDE, DRAWN])
 @pytest.mark.parametrize("size", [22.0, 50.0, 92.0])
 def test_a_drawn_glyph_fills_its_patch(photometry, size):
     for i, name in enumerate(("person", "airplane", "bicycle", "couch")):

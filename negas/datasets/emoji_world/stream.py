@@ -30,8 +30,8 @@ class EmojiWorldScenes(Dataset):
         vocabulary: `standard` or `strict` (see `vocabulary.vocabulary`), or a list of names.
         dense_prob: share of dense scenes.
         id_oversample: how much likelier an ID class is than any other.
-        photometry: how far colours and shapes move (``plain``, ``strong`` or ``wide``); more makes
-            a new style less of a shock.
+        photometry: how far colours and shapes move (``plain``, ``strong``, ``wide`` or ``drawn``);
+            more makes a new style less of a shock.
         size: image side in pixels.
         seed: of the whole dataset.
         pipeline: transforms, as in MMDetection, applied to the sample.
