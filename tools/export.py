@@ -43,7 +43,10 @@ class ExportOptions(LabelOptions):
         None, help="least score of a known box, in place of the calibrated one"
     )
     size: tuple[int, ...] | None = option(
-        None, help="width and height of the input (default: the test pipeline's)", metavar="PIXELS"
+        None,
+        help="width and height of the input (default: the test pipeline's)",
+        metavar="PIXELS",
+        ge=1,
     )
     raw: bool = option(False, help="give the logits of all labels, too")
     overwrite: bool = overwrite_option()
@@ -54,7 +57,7 @@ class ExportOptions(LabelOptions):
             raise ValueError(f"--out: the name must end in .onnx or .pt2, got {self.out!r}")
         if self.mode == "open" and Path(self.out).suffix != ".onnx":
             raise ValueError("--mode open writes ONNX files; give --out a name that ends in .onnx")
-        if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
+        if self.size is not None and len(self.size) != 2:
             raise ValueError("--size: give a width and a height in pixels")
 
 

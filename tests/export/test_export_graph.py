@@ -163,7 +163,16 @@ class Head:
     test_cfg: ConfigDict
 
 
-@pytest.mark.parametrize("name", sorted(SCORES))
+OF_LOGITS = [name for name, score in SCORES.items() if not score.needs_embeddings]
+
+
+@pytest.mark.parametrize("name", sorted(set(SCORES) - set(OF_LOGITS)))
+def test_a_score_that_reads_embeddings_is_refused(name):
+    with pytest.raises(ValueError, match=f"score '{name}' reads the embedding of a box"):
+        get_score(name).traced(3)
+
+
+@pytest.mark.parametrize("name", OF_LOGITS)
 def test_every_score_of_logits_is_traced_without_its_checks(name):
     boxes, logits = crowd(1, 20)
     score = get_score(name, temperature=2.0).traced(3)

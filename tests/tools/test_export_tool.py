@@ -24,7 +24,7 @@ def run(monkeypatch, tool, *arguments):
         (["--out", "model.bin"], "--out: the name must end in .onnx or .pt2, got 'model.bin'"),
         (["--out", "model.pt2", "--mode", "open"], "--mode open writes ONNX files"),
         (["--size", "160"], "--size: give a width and a height in pixels"),
-        (["--size", "0", "160"], "--size: give a width and a height in pixels"),
+        (["--size", "0", "160"], "--size must be at least 1, got 0"),
         (["--score-thr", "1.5"], "--score-thr must lie in [0, 1], got 1.5"),
         (["--mode", "half"], "invalid choice: 'half'"),
     ],
@@ -51,4 +51,4 @@ def test_verification_wants_an_exported_file(monkeypatch, capsys, tmp_path):
 def test_a_missing_package_names_the_extra(monkeypatch, name):
     monkeypatch.setattr("negas.compat.extras.find_spec", lambda _: None)
     error = ModuleNotFoundError(f"No module named {name!r}", name=name)
-    assert "the extra 'export': pip install -e '.[export]'" in missing_extra(error)
+    assert "the extra 'export': pip install \"negas[export]\"" in missing_extra(error)
