@@ -218,7 +218,10 @@ def labels_of(cell: Cell, cfg: Config, command: str | None) -> str | list[str]:
     bank = NegativeLabelBank.load(cell.bank, names)
     if cell.num in (None, len(bank)):
         return cell.bank
-    return list(bank.top(cell.num).neg_labels)
+    try:
+        return list(bank.top(cell.num).neg_labels)
+    except ValueError as error:
+        raise ValueError(f"{cell.bank}: {error}") from error
 
 
 def changed(cfg: Config, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -274,7 +274,7 @@ def test_a_missing_bank_is_told_with_its_command(tmp_path, monkeypatch):
     )
     NegativeLabelBank(read_voc(), ["a", "b"]).save("work_dirs/banks/voc_neglabel_30.json")
     rows = plan_table(*args, only=["corpus, 5"], config_dir=FOLDER)
-    assert "has 2 labels where 5 are asked" in rows[0].problems[0]
+    assert "voc_neglabel_30.json: the bank has 2 labels where 5 are asked" in rows[0].problems[0]
     NegativeLabelBank(["cat"], ["a", "b"]).save("work_dirs/banks/voc_neglabel_30.json")
     rows = plan_table(*args, only=["corpus, 5"], config_dir=FOLDER)
     assert "made for other ID labels" in rows[0].problems[0]
