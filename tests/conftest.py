@@ -38,3 +38,11 @@ def forget_visualizers():
             each = classes.pop()
             each._instance_dict.clear()
             classes += each.__subclasses__()
+
+
+@pytest.fixture(scope="module")
+def in_root():
+    """The repository's root as working directory, which paths in configs are relative to."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        yield

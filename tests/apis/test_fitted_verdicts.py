@@ -16,17 +16,12 @@ from negas.evaluation.fitting import FittedState
 from negas.models import OODPostProcessor
 from tests.helpers.commands import run_tool
 from tests.helpers.shipped_emoji import CONFIG, copy_weights, draw_scenes
-from tests.helpers.yolo_world import ROOT
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*boxes to fit scores on")  # few scenes
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*boxes to fit scores on"),
+    pytest.mark.usefixtures("in_root"),
+]  # few scenes
 KNN = dict(type="OODPostProcessor", score="knn", k=3)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def in_root():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        yield
 
 
 @pytest.fixture(scope="module")

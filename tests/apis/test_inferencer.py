@@ -17,14 +17,8 @@ from negas.models.base import detector_class
 from negas.visualization import visualizer
 from negas.visualization.boxes import KNOWN, UNKNOWN
 from tests.helpers.shipped_emoji import CONFIG, WEIGHTS, copy_weights, draw_scenes
-from tests.helpers.yolo_world import ROOT
 
-
-@pytest.fixture(scope="module", autouse=True)
-def in_root():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        yield
+pytestmark = pytest.mark.usefixtures("in_root")
 
 
 @pytest.fixture(scope="module")

@@ -27,11 +27,7 @@ WORDS = ("harpsichord", "tent", "latte", "apricot", "air conditioner", "stew", "
 FIELDS = dict(vocabulary=WORDS, score_thr=0.2)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def in_root():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        yield
+pytestmark = pytest.mark.usefixtures("in_root")
 
 
 @pytest.fixture(scope="module")

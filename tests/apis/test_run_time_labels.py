@@ -15,11 +15,7 @@ DINO_WEIGHTS = ROOT / "data/emoji_world/grounding_dino_tiny.safetensors"
 LABELS = dict(classes=["dog", "sailing boat"], negatives=["wolf", "statue"])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def in_root():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        yield
+pytestmark = pytest.mark.usefixtures("in_root")
 
 
 @pytest.fixture(scope="module")

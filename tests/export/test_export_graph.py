@@ -32,11 +32,7 @@ DETECTORS = {"yolo_world": (CONFIG, WEIGHTS), "grounding_dino": DINO}
 SCORE_THR, TAU = 0.1, 0.05
 
 
-@pytest.fixture(scope="module", autouse=True)
-def in_root():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        yield
+pytestmark = pytest.mark.usefixtures("in_root")
 
 
 @pytest.fixture(scope="module")

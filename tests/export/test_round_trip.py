@@ -24,15 +24,8 @@ from tests.helpers.shipped_emoji import draw_scenes
 from tests.helpers.yolo_world import ROOT
 from tests.runtime.test_runtime_detector import run_alone
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("in_root")]
 CUT = 0.1
-
-
-@pytest.fixture(scope="module", autouse=True)
-def in_root():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        yield
 
 
 @pytest.fixture(scope="module")
