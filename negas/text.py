@@ -78,6 +78,12 @@ def listed(names: Sequence[object], most: int = 6, length: int = 40) -> str:
     return f"{some}, ..." if len(names) > most else some
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things: ``1 picture``, ``2 boxes``."""
+    ending = "" if number == 1 else "es" if noun.endswith(("s", "x", "ch", "sh")) else "s"
+    return f"{number} {noun}{ending}"
+
+
 def in_markdown(text: object, length: int = 120) -> str:
     """A text as a Markdown table shows it: it makes no cell, code, link or tag."""
     return re.sub(r"[|`<\\]|(?<=\])\(", r"\\\g<0>", shown_text(text, length))

@@ -133,10 +133,11 @@ class Results:
             for verdict, word in ((True, "known"), (False, "unknown"))
         ]
         judged = all(verdict is not None for verdict in self.known[~found])
-        parts = [f"{(~found).sum()} boxes"]
+        count = (~found).sum()
+        parts = [f"{count} box{'es' * (count != 1)}"]
         if not found.all():
             parts += verdicts if judged else ["no verdict"]
-        objects = f", {found.sum()} unknown objects" if found.any() else ""
+        objects = f", {found.sum()} unknown object{'s' * (found.sum() > 1)}" if found.any() else ""
         return f"{self.file_name}: {', '.join(parts)}{objects}"
 
     # --- plain values -------------------------------------------------------------------------

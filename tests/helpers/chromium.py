@@ -29,6 +29,7 @@ FLAGS = (
     "--disable-sync",
     "--remote-debugging-pipe",
 )
+KEYS = dict(Tab=9, Enter=13, PageUp=33, PageDown=34, End=35, Home=36, ArrowLeft=37, ArrowRight=39)
 
 
 def find_chromium() -> str:
@@ -135,6 +136,14 @@ class Chromium:
         if "exceptionDetails" in answer:
             raise RuntimeError(answer["exceptionDetails"]["text"])
         return answer["result"].get("value")
+
+    def press(self, key: str, times: int = 1) -> None:
+        """Press a key, such as ``ArrowRight``, where the keyboard's focus is."""
+        code = KEYS[key]
+        for kind in ("keyDown", "keyUp") * times:
+            about = dict(key=key, code=key, windowsVirtualKeyCode=code)
+            about |= dict(text="\r") if key == "Enter" and kind == "keyDown" else {}
+            self.send("Input.dispatchKeyEvent", type=kind, **about)
 
     def texts(self, selector: str) -> list[str]:
         """Visible texts of all elements that a CSS selector finds."""

@@ -107,7 +107,7 @@ def test_its_commands_work_from_anywhere(installed, tmp_path):
     (picture,) = list(tmp_path.rglob("near_ood/*.png"))[:1]
     done = installed.run(negas, "infer", picture, "emoji-world", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "1 pictures" in done.stdout and "no verdict" in done.stdout
+    assert "1 picture, " in done.stdout and "no verdict" in done.stdout
     done = installed.run(negas, "test", "emoji-world", cwd=tmp_path)
     assert done.returncode == 2 and "draw the scenes with negas emoji-world" in done.stderr
     run = tmp_path / "work_dirs/demo_quick/negas"
