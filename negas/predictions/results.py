@@ -133,11 +133,12 @@ class Results:
             for verdict, word in ((True, "known"), (False, "unknown"))
         ]
         judged = all(verdict is not None for verdict in self.known[~found])
-        count = (~found).sum()
-        parts = [f"{count} box{'es' * (count != 1)}"]
+        parts = ["1 box" if sum(~found) == 1 else f"{sum(~found)} boxes"]
         if not found.all():
             parts += verdicts if judged else ["no verdict"]
-        objects = f", {found.sum()} unknown object{'s' * (found.sum() > 1)}" if found.any() else ""
+        objects = (
+            f", {found.sum()} unknown object{'s' if found.sum() > 1 else ''}" if found.any() else ""
+        )
         return f"{self.file_name}: {', '.join(parts)}{objects}"
 
     # --- plain values -------------------------------------------------------------------------
