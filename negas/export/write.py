@@ -92,7 +92,7 @@ def build(inferencer: Inferencer, wanted: Wanted) -> tuple[ExportedDetector, Met
     if wanted.mode == "open" and not traced.open_texts:
         raise ValueError(
             f"{type(model).__name__} reads its labels as one caption, through layers that also see "
-            "the image, so other words need another export; leave out --mode open"
+            "the image, so other words need another export; leave out --mode open or --web"
         )
     score_thr = inferencer.threshold if wanted.score_thr is None else wanted.score_thr
     network = Network(traced, *normalization(model))
