@@ -12,14 +12,14 @@ from negas.cli import add_config_options, load_config, user_errors
 from negas.command_line import CommandLine
 
 # isort: split
-from negas.apis.labels import LabelOptions
+from negas.apis.labels import LabelOptions, VocabularyOptions
 from negas.files import check_file
 from negas.options import option, overwrite_option
 from negas.weights.released import CHECKPOINT
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportOptions(LabelOptions):
+class ExportOptions(LabelOptions, VocabularyOptions):
     """Write a detector with its labels, score and threshold as one file."""
 
     config: str = option(help="config file", positional=True)
@@ -57,6 +57,8 @@ class ExportOptions(LabelOptions):
             raise ValueError(f"--out: the name must end in .onnx or .pt2, got {self.out!r}")
         if self.mode == "open" and Path(self.out).suffix != ".onnx":
             raise ValueError("--mode open writes ONNX files; give --out a name that ends in .onnx")
+        if self.unknown not in (None, "none") and Path(self.out).suffix != ".onnx":
+            raise ValueError("--unknown: unknown objects are not in a .pt2; write an .onnx")
         if self.size is not None and len(self.size) != 2:
             raise ValueError("--size: give a width and a height in pixels")
 
@@ -68,6 +70,7 @@ def main() -> int:
     add_config_options(parser)
     args = parser.parse_args()
     options = ExportOptions.from_args(args)
+    sought = options.wanted()
     cfg = load_config(options.config, args.cfg_options)
     from negas.apis.inferencer import Inferencer, no_verdict
     from negas.export.write import Wanted, export_onnx, export_pt2
@@ -81,7 +84,7 @@ def main() -> int:
         "cpu",
         **options.labels(),
         calibration=None if options.calibration == "none" else options.calibration,
-        unknown=False,
+        unknown=sought,
         show_progress=False,
     )
     if options.tau is not None:
@@ -99,6 +102,12 @@ def main() -> int:
     else:
         how = "by hand" if about.calibration is None else "calibrated"
         print(f"confidence cut {about.score_thr:.4f}, tau {about.tau:.4f} ({how})")
+    if found := about.unknown:
+        how = "calibrated" if found["calibrated"] else "by hand"
+        print(
+            f"unknown objects by {len(found['words'])} words, threshold {found['score_thr']:.4f} "
+            f"({how})"
+        )
     files = [options.out, *(Words.files(Path(options.out)) if about.mode == "open" else ())]
     print(f"written to {', '.join(map(str, files))}")
     return 0

@@ -38,6 +38,7 @@ def about(**changes):
         weights_sha256="0" * 64,
         base_sha256=None,
         bank_sha256=None,
+        unknown=None,
     )
     return Metadata(**fields | changes)
 
