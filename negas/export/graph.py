@@ -83,7 +83,8 @@ class ExportedDetector(nn.Module):
         self.score_thr = self._over(score_thr)
         self.objects, self.num_texts = None, 0
         if seeks:
-            self.objects, self.num_texts = UnknownObjects(network.traced), len(network.traced.texts())
+            self.objects = UnknownObjects(network.traced)
+            self.num_texts = len(network.traced.texts())
 
     def _over(self, score_thr: float) -> float:
         return max(just_below(score_thr), float(torch.tensor(self.selection.score_thr)))

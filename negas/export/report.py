@@ -45,9 +45,9 @@ def _line(title: str, found: Agreement) -> str:
     if found.objects or found.objects_alone:
         objects = f"{found.objects} unknown objects, {found.objects_alone} only on one side; "
     return (
-        f"{title}: {found.boxes} boxes, {found.alone} only on one side; {objects}largest differences: "
-        f"{gaps}; verdicts: {found.to_unknown} turn unknown, {found.to_known} turn known; "
-        f"{found.renamed} nearest words differ"
+        f"{title}: {found.boxes} boxes, {found.alone} only on one side; {objects}largest "
+        f"differences: {gaps}; verdicts: {found.to_unknown} turn unknown, {found.to_known} turn "
+        f"known; {found.renamed} nearest words differ"
     )
 
 

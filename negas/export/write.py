@@ -169,9 +169,9 @@ def export_onnx(
 
     Inputs: ``images``, uint8 RGB [B, 3, h, w]; in the mode ``open`` also ``id_embeddings`` [K, D]
     and, where the score needs them, ``neg_embeddings`` [M, D], both of the detector's own labels if
-    they are not given. With unknown objects also ``places`` [B, 6], by default the whole input, and in
-    the mode ``open`` ``words``, bool [V], by default all; see :class:`~.unknown.UnknownObjects`.
-    Outputs: see :class:`~.graph.ExportedDetector`.
+    they are not given. With unknown objects also ``places`` [B, 6], by default the whole input,
+    and in the mode ``open`` ``words``, bool [V], by default all; see
+    :class:`~.unknown.UnknownObjects`. Outputs: see :class:`~.graph.ExportedDetector`.
 
     Returns:
         What the file says about itself.
@@ -268,8 +268,8 @@ def export_pt2(
     """Write a detector's network as a ``.pt2`` of ``torch.export``, which ends before NMS.
 
     Input and labels as in :func:`export_onnx`; outputs: boxes [B, N, 4], ID logits [B, N, K] and
-    negative logits [B, N, M] of all places; unknown objects are not in it. What the file says about itself is its extra file
-    ``negas.json``.
+    negative logits [B, N, M] of all places. It finds no unknown objects. What the file says about
+    itself is its extra file ``negas.json``.
 
     Raises:
         ValueError: as there.

@@ -239,9 +239,7 @@ class Detector:
     ) -> Results:
         objects = self._objects(rows)
         keep = (rows["labels"] >= 0) & (rows["scores"] >= np.float32(self.score_thr))
-        rows = {
-            key: values[keep] for key, values in rows.items() if not key.startswith("object_")
-        }
+        rows = {key: values[keep] for key, values in rows.items() if not key.startswith("object_")}
         if self.tau is None:
             known: Any = [None] * keep.sum()
             order = np.argsort(-rows["id_scores"], kind="stable")  # as the Inferencer gives them
@@ -270,7 +268,6 @@ class Detector:
             size=place.size,
             is_file=isinstance(picture, str | os.PathLike),
         )
-
 
     def _objects(self, rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Unknown objects: the file's own, or as thresholds that were raised have them."""

@@ -27,9 +27,9 @@ class Metadata:
         score_options: of it.
         score_thr: least confidence of a row.
         tau: a row is known iff its ``id_scores`` is at least this; ``None``: no verdict.
-        calibration: its ``file`` and ``sha256`` (if it was read from one), share wanted and reached,
-            and on how many images and detections; ``source``: which set and bank, as names of files
-            with their ``sha256``; ``None``: tau and cut were chosen by hand.
+        calibration: its ``file`` and ``sha256`` (if it was read from one), share wanted and
+            reached, and on how many images and detections; ``source``: which set and bank, as
+            names of files with their ``sha256``; ``None``: tau and cut were chosen by hand.
         letterbox: how a picture becomes the input.
         weights_sha256: of the checkpoint.
         base_sha256: of the full weights under a checkpoint of trained parameters.

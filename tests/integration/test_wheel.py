@@ -8,6 +8,7 @@ import pytest
 from negas.shipped import BUILT_IN
 from tests.helpers.fresh_environment import FreshEnvironment
 
+
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
     environment = FreshEnvironment(tmp_path_factory.mktemp("fresh") / "venv", "lite")

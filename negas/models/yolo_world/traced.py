@@ -27,7 +27,9 @@ class TracedYOLOWorld(Traced):
         module = detector.bbox_head.head_module
         self.sizes = [(size[1] // stride, size[0] // stride) for stride in module.featmap_strides]
         like = next(module.parameters())
-        self.register_buffer("priors", detector.bbox_head.priors(self.sizes, like), persistent=False)
+        self.register_buffer(
+            "priors", detector.bbox_head.priors(self.sizes, like), persistent=False
+        )
         levels = torch.cat([torch.full((h * w,), i) for i, (h, w) in enumerate(self.sizes)])
         self.register_buffer("levels", levels, persistent=False)
         # guides the neck beside the classes: what is left of the guide of no texts
