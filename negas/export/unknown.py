@@ -74,9 +74,10 @@ class UnknownObjects(nn.Module):
             one: from ``id_score_thr`` on it hides the object, whose mask is False.
         """
         options, traced = self.options, self.traced
-        # by index, so that one row can stand for all: sizes of inputs that belong together are one
-        # in the graph
-        places = places[torch.arange(boxes.shape[0]) % places.shape[0]]
+        # By index, so that one row can stand for all. Sizes that are the same become one in the
+        # graph, and numbers of sizes are tensors there only if they are made so.
+        last = torch.arange(places.shape[0]).amax(0)
+        places = places[torch.minimum(torch.arange(boxes.shape[0]), last)]
         offset, scaled, sides = (part.repeat(1, 2)[:, None] for part in places.split(2, 1))
         agreement, id_logits = traced.agreement(boxes), id_logits.amax(-1)
         cells = largest_cells(id_logits, options.share)
