@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 LENGTH = 80  # characters of one text in a message
+# what is called so in results: an object that no ID name fires on
+UNKNOWN_LABEL, UNKNOWN_NAME = -1, "unknown"
 
 
 def read_text(path: str | os.PathLike, where: str) -> str:

@@ -13,14 +13,14 @@ from negas.cli import add_config_options, load_config, user_errors
 from negas.command_line import CommandLine
 
 # isort: split
-from negas.apis.labels import LabelOptions
+from negas.apis.labels import LabelOptions, VocabularyOptions
 from negas.files import check_file
 from negas.options import option, overwrite_option
 from negas.weights.released import CHECKPOINT
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportOptions(LabelOptions):
+class ExportOptions(LabelOptions, VocabularyOptions):
     """Write a detector with its labels, score and threshold as one file."""
 
     config: str = option(help="config file", positional=True)
@@ -73,6 +73,8 @@ class ExportOptions(LabelOptions):
             raise ValueError("--web: the page has its own file of the detector; leave out --out")
         if self.web is None and self.onnxruntime_web is not None:
             raise ValueError("--onnxruntime-web is for --web DIR only")
+        if self.unknown not in (None, "none") and Path(self.out).suffix != ".onnx":
+            raise ValueError("--unknown: unknown objects are not in a .pt2; write an .onnx")
         if self.size is not None and len(self.size) != 2:
             raise ValueError("--size: give a width and a height in pixels")
 
@@ -84,6 +86,7 @@ def main() -> int:
     add_config_options(parser)
     args = parser.parse_args()
     options = ExportOptions.from_args(args)
+    sought = options.wanted()
     cfg = load_config(options.config, args.cfg_options)
     from negas.apis.inferencer import Inferencer, no_verdict
     from negas.export.page import PACKAGE, export_page, fetch_engine
@@ -102,7 +105,7 @@ def main() -> int:
         "cpu",
         **options.labels(),
         calibration=None if options.calibration == "none" else options.calibration,
-        unknown=False,
+        unknown=sought,
         show_progress=False,
     )
     if options.tau is not None:
@@ -123,6 +126,12 @@ def main() -> int:
     else:
         how = "by hand" if about.calibration is None else "calibrated"
         print(f"confidence cut {about.score_thr:.4f}, tau {about.tau:.4f} ({how})")
+    if found := about.unknown:
+        how = "calibrated" if found["calibrated"] else "by hand"
+        print(
+            f"unknown objects by {len(found['words'])} words, threshold {found['score_thr']:.4f} "
+            f"({how})"
+        )
     if options.web is not None:
         print(
             f"written to {Path(options.web, 'index.html')}; look at it with\n"

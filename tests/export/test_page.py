@@ -15,7 +15,9 @@ from negas.apis import Inferencer
 from negas.export.page import PACKAGE, export_page, fetch_engine
 from negas.export.write import Wanted, export_onnx
 from negas.runtime import Detector
+from negas.text import UNKNOWN_LABEL
 from tests.export.test_export_graph import DETECTORS, TAU
+from tests.export.test_unknown_in_graph import WORDS
 from tests.helpers.chromium import Chromium
 from tests.helpers.folder_server import folder_server
 from tests.helpers.shipped_emoji import draw_scenes
@@ -23,6 +25,7 @@ from tests.helpers.yolo_world import ROOT
 from tests.tools.test_export_tool import run
 
 CLASSES, NEGATIVES = ["dog", "traffic light", "airplane"], ["fox", "wolf", "kite", "truck", "naïve"]
+SEARCH = dict(vocabulary=WORDS, score_thr=0.1)
 SCORES, BOXES = 1e-4, 1e-2  # differences that docs/export.md allows; boxes in pixels
 
 
@@ -39,7 +42,7 @@ def made(tmp_path_factory, package):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
         inferencer = Inferencer(
-            *DETECTORS["yolo_world"], device="cpu", unknown=False, show_progress=False
+            *DETECTORS["yolo_world"], device="cpu", unknown=SEARCH, show_progress=False
         )
         inferencer.tau = TAU
         export_page(inferencer, place / "page", Wanted(score_thr=0.05), package)
@@ -56,16 +59,22 @@ def browser(tmp_path_factory):
 
 
 def settled(browser):
-    """Wait until the page has done what it was told; what it shows of boxes."""
+    """Wait until the page has done what it was told; what it shows of boxes, and of objects."""
     end = time.monotonic() + 120
     while browser.evaluate("document.body.dataset.state") != "ready":
         assert time.monotonic() < end, browser.texts("#status")
         time.sleep(0.05)
     lines = browser.evaluate(
         "[...document.querySelectorAll('#boxes tbody tr')].map(line => "
-        "[JSON.parse(line.dataset.row), line.cells[1].innerText])"
+        "[JSON.parse(line.dataset.row ?? line.dataset.object), line.cells[1].innerText])"
     )
     return [row | dict(verdict=verdict) for row, verdict in lines]
+
+
+def split(rows):
+    """Boxes, and unknown objects."""
+    objects = [row["verdict"] == "unknown object" for row in rows]
+    return [[r for r, one in zip(rows, objects, strict=True) if one == w] for w in (False, True)]
 
 
 def act(browser, expression):
@@ -80,6 +89,15 @@ def look_at(browser, picture):
 
 
 def agree(rows, results):
+    rows, objects = split(rows)
+    theirs = results[results.labels == UNKNOWN_LABEL]
+    assert [row["like"] for row in objects] == theirs.unknown_like.tolist()
+    for key, name in (("score", "confidence"), ("likeScore", "unknown_like_score")):
+        found = np.array([row[key] for row in objects])
+        np.testing.assert_allclose(found, getattr(theirs, name), rtol=0, atol=SCORES)
+    boxes = np.array([row["box"] for row in objects]).reshape(-1, 4)
+    np.testing.assert_allclose(boxes, theirs.boxes, rtol=0, atol=BOXES)
+    results = results[results.labels != UNKNOWN_LABEL]
     results = results[np.argsort(-results.confidence, kind="stable")]
     assert [row["name"] for row in rows] == results.names.tolist()
     words = {True: "known", False: "unknown", None: "-"}
@@ -110,9 +128,15 @@ def test_it_says_what_the_runtime_says(made, browser):
         agree(rows, detector(picture))
         verdicts |= {row["verdict"] for row in rows}
         known = sum(row["verdict"] == "known" for row in rows)
+        rows, _ = split(rows)
         says = f"{len(rows)} box{'' if len(rows) == 1 else 'es'}: {known} known"
         assert browser.texts("#status")[0].startswith(says)
-    assert verdicts == {"known", "unknown"}
+    assert verdicts == {"known", "unknown", "unknown object"}
+    browser.evaluate("document.getElementById('unknown-thr').focus()")
+    browser.press("PageUp", 3)
+    detector.unknown_thr = browser.evaluate("document.getElementById('unknown-thr').valueAsNumber")
+    assert detector.unknown_thr > 0.2
+    agree(settled(browser), detector(pictures[-1]))
     assert all(url.startswith(address) for url in browser.requests)
     assert not any("text" in url for url in browser.requests)  # only for other words
     assert browser.messages == []
@@ -136,6 +160,7 @@ def test_other_words_and_another_tau(made, browser):
     boxes = agree(settled(browser), detector(pictures[0]))
     for picture in pictures[1:]:
         boxes += agree(look_at(browser, picture), detector(picture))
+    assert browser.evaluate("document.getElementById('unknown').hidden")  # of other words
     assert boxes > 4 and "no verdict" in browser.texts("#status")[0]
     browser.evaluate("document.getElementById('tau').focus()")
     browser.press("ArrowRight", 7)

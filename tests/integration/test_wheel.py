@@ -1,8 +1,5 @@
 """The wheel alone, in an environment of its own, far from the repository."""
 
-import shutil
-import subprocess
-import sys
 import zipfile
 from email.parser import HeaderParser
 
@@ -10,26 +7,6 @@ import pytest
 
 from negas.shipped import BUILT_IN
 from tests.helpers.fresh_environment import FreshEnvironment
-from tests.helpers.yolo_world import ROOT
-
-SOURCES = "negas configs tools data/labels data/wordnet data/emoji_world".split()
-FILES = "setup.py pyproject.toml README.md LICENSE".split()
-FILES += ["data/README.md", "data/published_owodb.csv"]
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    root, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    skip = shutil.ignore_patterns("__pycache__", "scenes", "*.egg-info")
-    for name in SOURCES:
-        shutil.copytree(ROOT / name, root / name, ignore=skip)
-    for name in FILES:
-        shutil.copyfile(ROOT / name, root / name)
-    (root / "data/VOC").mkdir()
-    (root / "data/VOC/secret.jpg").write_text("the user's own")
-    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*pip, "--no-index", "-w", out, root], check=True)
-    return next(out.glob("*.whl"))
 
 
 @pytest.fixture(scope="module")

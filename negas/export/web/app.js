@@ -5,7 +5,7 @@ import { Detector } from "./detector.js";
 const at = (id) => document.getElementById(id);
 const COLOURS = { true: "#1b963c", false: "#d71928", null: "#1f6fb4" }; // as in painted images
 const SIDE = [480, 1600]; // pixels of the longer side that is painted
-let detector, bitmap, rows = [];
+let detector, bitmap, rows = [], objects = [];
 
 // One after the other; what goes wrong is said.
 let queue = Promise.resolve();
@@ -40,7 +40,7 @@ async function pixels() {
 }
 
 async function detect() {
-  if (bitmap) rows = await detector.detect(await pixels());
+  if (bitmap) ({ rows, objects } = await detector.detect(await pixels()));
 }
 
 function take(file) {
@@ -78,30 +78,46 @@ function show() {
   const count = (verdict) => verdicts.filter((one) => one === verdict).length;
   const boxes = `${rows.length} box${rows.length === 1 ? "" : "es"}`;
   const judged = tau === null ? "no verdict" : `${count(true)} known, ${count(false)} unknown`;
-  at("status").textContent = bitmap ? `${boxes}: ${judged}` : "ready: give it an image";
-  fillTable(verdicts);
-  paint(verdicts);
+  const shown = detector.over(objects);
+  const more = shown.length ? `; ${shown.length} unknown object${shown.length === 1 ? "" : "s"}` : "";
+  at("status").textContent = bitmap ? `${boxes}: ${judged}${more}` : "ready: give it an image";
+  showThreshold();
+  fillTable(verdicts, shown);
+  paint(verdicts, shown);
 }
 
-function fillTable(verdicts) {
-  at("boxes").hidden = !rows.length;
+// Unknown objects have a threshold for the detector's own words only.
+function showThreshold() {
+  const value = detector.unknownThr;
+  at("unknown").hidden = value === null;
+  if (value === null) return;
+  at("unknown-thr").min = detector.about.unknown.score_thr;
+  at("unknown-thr").value = value;
+  at("unknown-thr").setAttribute("aria-valuetext", value.toFixed(4));
+  at("unknown-shown").textContent = value.toFixed(4);
+}
+
+function fillTable(verdicts, shown) {
+  at("boxes").hidden = !rows.length && !shown.length;
+  const number = (value) => (value === null ? "-" : value.toFixed(3));
+  const lineOf = (row, kind, verdict, name, idScore, confidence) => {
+    const line = document.createElement("tr");
+    const cells = [name, verdict, number(idScore), number(confidence), row.like ?? "-", number(row.likeScore)];
+    for (const text of cells) line.insertCell().textContent = text;
+    if (verdict !== "-") line.cells[1].className = verdict === "known" ? "known" : "unknown";
+    line.dataset[kind] = JSON.stringify(row);
+    return line;
+  };
   at("boxes").tBodies[0].replaceChildren(
     ...rows.map((row, i) => {
-      const line = document.createElement("tr");
       const verdict = { true: "known", false: "unknown", null: "-" }[verdicts[i]];
-      const number = (value) => (value === null ? "-" : value.toFixed(3));
-      const cells = [row.name, verdict, number(row.idScore), number(row.confidence), row.like ?? "-", number(row.likeScore)];
-      cells.forEach((text, column) => {
-        line.insertCell().textContent = text;
-        if (column === 1 && verdict !== "-") line.cells[1].className = verdict;
-      });
-      line.dataset.row = JSON.stringify(row);
-      return line;
-    })
+      return lineOf(row, "row", verdict, row.name, row.idScore, row.confidence);
+    }),
+    ...shown.map((row) => lineOf(row, "object", "unknown object", "-", null, row.score))
   );
 }
 
-function paint(verdicts) {
+function paint(verdicts, shown) {
   const canvas = at("picture");
   canvas.hidden = !bitmap;
   if (!bitmap) return;
@@ -114,19 +130,31 @@ function paint(verdicts) {
   context.font = `${15 * unit}px system-ui, sans-serif`;
   context.textBaseline = "middle";
   const order = rows.map((_, i) => i).sort((a, b) => Number(verdicts[b] ?? 0) - Number(verdicts[a] ?? 0));
-  for (const i of order) { // unknown ones last, over the others
-    const [left, top, right, bottom] = rows[i].box.map((value) => value * scale);
-    context.strokeStyle = context.fillStyle = COLOURS[verdicts[i]];
-    context.lineWidth = (verdicts[i] === false ? 3 : 2) * unit;
-    context.setLineDash(verdicts[i] === false ? [9 * unit, 5 * unit] : []);
+  const draw = (box, colour, line, dash, text) => {
+    const [left, top, right, bottom] = box.map((value) => value * scale);
+    context.setLineDash(dash.map((length) => length * unit));
+    if (!dash.length && line > 2) { // red is seen on red, too
+      context.strokeStyle = "white";
+      context.lineWidth = (line + 2) * unit;
+      context.strokeRect(left, top, right - left, bottom - top);
+    }
+    context.strokeStyle = context.fillStyle = colour;
+    context.lineWidth = line * unit;
     context.strokeRect(left, top, right - left, bottom - top);
-    const text = `${rows[i].name} ${rows[i].idScore.toFixed(2)}`;
     const [width, height] = [context.measureText(text).width + 6 * unit, 19 * unit];
     const x = Math.max(Math.min(left, canvas.width - width), 0);
     const y = top >= height ? top - height : top;
     context.fillRect(x, y, width, height);
     context.fillStyle = "white";
     context.fillText(text, x + 3 * unit, y + height / 2);
+  };
+  for (const i of order) { // unknown ones last, over the others
+    const [line, dash] = verdicts[i] === false ? [3, [9, 5]] : [2, []];
+    const text = `${rows[i].name} ${rows[i].idScore.toFixed(2)}`;
+    draw(rows[i].box, COLOURS[verdicts[i]], line, dash, text);
+  }
+  for (const { box, like, score } of shown) {
+    draw(box, COLOURS.false, 3, [], `unknown: ${like} ${score.toFixed(2)}`);
   }
 }
 
@@ -154,6 +182,10 @@ at("own").addEventListener("click", () => {
 });
 at("tau").addEventListener("input", () => setTau(at("tau").valueAsNumber));
 at("tau-number").addEventListener("input", () => setTau(at("tau-number").valueAsNumber));
+at("unknown-thr").addEventListener("input", () => {
+  detector.unknownThr = at("unknown-thr").valueAsNumber;
+  show();
+});
 at("own-tau").addEventListener("click", () => setTau(detector.about.tau));
 for (const name of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(name, (event) => {

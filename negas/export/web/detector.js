@@ -41,9 +41,10 @@ export class Detector {
     this.classes = this.about.class_names;
     this.negatives = this.about.neg_labels;
     this.tau = this.about.tau;
+    this.unknownThr = this.about.unknown?.score_thr ?? null; // null: no unknown objects
   }
 
-  // Other words; tau was fitted for those before and goes.
+  // Other words; tau and the threshold of unknown objects were fitted for those before and go.
   async useWords(classes, negatives) {
     const same = (some, own) => some.join("\n") === own.join("\n");
     if (same(classes, this.about.class_names) && same(negatives, this.about.neg_labels)) {
@@ -57,7 +58,7 @@ export class Detector {
     }
     const texts = { ...this.own, id_embeddings: await this.encoded(classes) };
     if (negatives.length) texts.neg_embeddings = await this.encoded(negatives);
-    Object.assign(this, { texts, classes, negatives, tau: null });
+    Object.assign(this, { texts, classes, negatives, tau: null, unknownThr: null });
   }
 
   async encoded(words) {
@@ -80,13 +81,19 @@ export class Detector {
     return (await this.encoder.run(given)).embeddings;
   }
 
-  // Boxes of an ImageData over the file's confidence cut, by falling confidence.
+  // Boxes of an ImageData over the file's confidence cut, by falling confidence, and its unknown
+  // objects by falling score.
   async detect(image) {
     const box = this.about.letterbox;
     const place = placeOf(box, [image.width, image.height]);
     const [width, height] = box.size;
     const images = new ort.Tensor("uint8", fill(box, place, image), [1, 3, height, width]);
-    const found = await this.session.run({ images, ...this.texts });
+    const given = { images, ...this.texts };
+    if (given.places) {
+      const where = [place.left, place.top, ...place.scaled, ...place.size];
+      given.places = new ort.Tensor("float32", Float32Array.from(where), [1, 6]);
+    }
+    const found = await this.session.run(given);
     const rows = [];
     found.labels.data.forEach((label, i) => {
       if (label < 0n || found.scores.data[i] < Math.fround(this.about.score_thr)) return;
@@ -101,7 +108,27 @@ export class Detector {
         likeScore: like === undefined ? null : found.unknown_like_score.data[i],
       });
     });
-    return rows;
+    return { rows, objects: this.objectsOf(found, place) };
+  }
+
+  objectsOf(found, place) {
+    const objects = [];
+    found.object_mask?.data.forEach((used, i) => {
+      if (!used) return;
+      objects.push({
+        box: restore(place, found.object_boxes.data.subarray(4 * i, 4 * i + 4)),
+        score: found.object_scores.data[i],
+        like: this.about.unknown.words[found.object_like.data[i]],
+        likeScore: found.object_like_score.data[i],
+      });
+    });
+    return objects;
+  }
+
+  // The objects that are shown.
+  over(objects) {
+    const least = this.unknownThr ?? Infinity;
+    return objects.filter(({ score }) => score >= Math.fround(least));
   }
 
   // Whether a box is known at tau; null: there is no verdict.
