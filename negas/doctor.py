@@ -20,7 +20,7 @@ from negas.compat import versions
 from negas.compat.versions import Gate, exactly, installed
 from negas.interrupts import until_reader_leaves
 from negas.shipped import HOME, RESTORE
-from negas.text import plain_console
+from negas.text import counted, plain_console
 
 OK, STAND_IN, WARN, BROKEN = "ok", "stand-in", "warn", "broken"
 OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python",
@@ -225,7 +225,7 @@ def check_emoji_world(folder: Path) -> list[Finding]:
         hits = [*folder.glob(pattern)]
         if name == "scenes" and not hits:
             hits = [*DRAWN.glob(pattern)]
-        count = f"{len(hits)} file{'s' if len(hits) != 1 else ''}"
+        count = counted(len(hits), "file")
         status = OK if hits else WARN
         findings.append(Finding(f"EmojiWorld {name}", status, count, "" if hits else fix))
     return findings

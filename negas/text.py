@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 LENGTH = 80  # characters of one text in a message
+# what is called so in results: an object that no ID name fires on
+UNKNOWN_LABEL, UNKNOWN_NAME = -1, "unknown"
 
 
 def read_text(path: str | os.PathLike, where: str) -> str:
@@ -76,6 +78,12 @@ def listed(names: Sequence[object], most: int = 6, length: int = 40) -> str:
     """The first names of a list, with commas; ``...`` stands for the others."""
     some = ", ".join(shown_text(name, length) for name in names[:most])
     return f"{some}, ..." if len(names) > most else some
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things: ``1 picture``, ``2 boxes``."""
+    ending = "" if number == 1 else "es" if noun.endswith(("s", "x", "ch", "sh")) else "s"
+    return f"{number} {noun}{ending}"
 
 
 def in_markdown(text: object, length: int = 120) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.helpers.text_fixtures", "tests.helpers.encoder_fixtures"]
+FIXTURES = ("text_fixtures", "encoder_fixtures", "fresh_environment")
+pytest_plugins = [f"tests.helpers.{name}" for name in FIXTURES]
 
 # No test needs the hub. Its client reads this when it is first imported, and would retry for long.
 os.environ["HF_HUB_OFFLINE"] = "1"

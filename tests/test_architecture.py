@@ -72,7 +72,7 @@ ONLY = {  # rooms with a shorter list than their level gives
     "scores": {"boxes", "records"},
     "unknown": {"boxes", "metrics", "options", "text"},
     "predictions": {"coco_json", "files", "metrics", "unknown"},
-    "runtime": {"pictures", "predictions"},  # and no PyTorch: tests/runtime
+    "runtime": {"labels", "pictures", "predictions"},  # and no PyTorch: tests/runtime
     "visualization": {
         *("boxes", "coco_json", "compat", "files", "pictures", "records", "scores", "metrics"),
         "unknown",

@@ -39,7 +39,7 @@ CONFIG = next((ROOT / "configs/negas").glob("stock*tiny*.py"))
 
 # Fields that name what a command writes; whoever adds another one finds it here
 OUTPUTS = {"out", "out_dir", "work_dir", "show_dir", "json_file", "save_bank", "cache"}
-OUTPUTS |= {"link_images", "csv", "dir"}
+OUTPUTS |= {"link_images", "csv", "dir", "web"}
 READ = {("HtmlOptions", "work_dir")}  # of the test that is shown
 
 

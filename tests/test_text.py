@@ -11,7 +11,7 @@ from negas.labels.audit import AuditReport, print_report
 from negas.labels.leakage import Finding
 from negas.reports.html.page import _environment
 from negas.reports.table import Column, Row, Section, Stat, Table, print_table, to_markdown
-from negas.text import cut, escaped, in_markdown, listed, shown, shown_text, visible
+from negas.text import counted, cut, escaped, in_markdown, listed, shown, shown_text, visible
 
 OBEYED = ["\x1b[2J", "\x07", "\x9b31m", "\x00", "\u202e", "\u2066", "\u2028", "\u200f", "\ud800"]
 KEPT = ["Katze größer", "кошка", "قطة", "猫", "😀", "e\u0301", "a|b", "`$x$`"]
@@ -128,3 +128,12 @@ def test_pages():
     said = page.render(name="\x1b<i>\u202e" + "x" * 100_000, uri=uri)
     assert said.startswith(r"<b>\x1b&lt;i&gt;\u202exxx") and uri in said
     assert len(said) < len(uri) + 1200
+
+
+def test_one_thing_and_several():
+    said = [counted(n, noun) for noun in ("picture", "box", "class") for n in (0, 1, 2)]
+    assert said == [
+        *("0 pictures", "1 picture", "2 pictures"),
+        *("0 boxes", "1 box", "2 boxes"),
+        *("0 classes", "1 class", "2 classes"),
+    ]

@@ -67,6 +67,7 @@ def main() -> int:
         fresh=args.fresh,
         seed=args.seed,
         detector=args.detector,
+        html=not args.quick,  # it takes seconds
     )
     if args.quick:
         print(QUICK_NOTE)

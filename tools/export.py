@@ -4,6 +4,7 @@ The file says known or unknown by itself: pixels in, boxes with verdicts out, wi
 any other engine (docs/export.md). ``--out model.pt2`` writes the network alone for PyTorch.
 """
 
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +13,14 @@ from negas.cli import add_config_options, load_config, user_errors
 from negas.command_line import CommandLine
 
 # isort: split
-from negas.apis.labels import LabelOptions
+from negas.apis.labels import LabelOptions, VocabularyOptions
 from negas.files import check_file
 from negas.options import option, overwrite_option
 from negas.weights.released import CHECKPOINT
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportOptions(LabelOptions):
+class ExportOptions(LabelOptions, VocabularyOptions):
     """Write a detector with its labels, score and threshold as one file."""
 
     config: str = option(help="config file", positional=True)
@@ -49,6 +50,17 @@ class ExportOptions(LabelOptions):
         ge=1,
     )
     raw: bool = option(False, help="give the logits of all labels, too")
+    web: str | None = option(
+        None,
+        help="write a page for browsers there, with the detector in mode open, in place of --out",
+        metavar="DIR",
+        output=True,
+    )
+    onnxruntime_web: Path | None = option(
+        None,
+        help="npm's tarball of it for --web (default: fetched into checkpoints/)",
+        metavar="FILE",
+    )
     overwrite: bool = overwrite_option()
 
     def __post_init__(self) -> None:
@@ -57,6 +69,12 @@ class ExportOptions(LabelOptions):
             raise ValueError(f"--out: the name must end in .onnx or .pt2, got {self.out!r}")
         if self.mode == "open" and Path(self.out).suffix != ".onnx":
             raise ValueError("--mode open writes ONNX files; give --out a name that ends in .onnx")
+        if self.web is not None and self.out != "model.onnx":
+            raise ValueError("--web: the page has its own file of the detector; leave out --out")
+        if self.web is None and self.onnxruntime_web is not None:
+            raise ValueError("--onnxruntime-web is for --web DIR only")
+        if self.unknown not in (None, "none") and Path(self.out).suffix != ".onnx":
+            raise ValueError("--unknown: unknown objects are not in a .pt2; write an .onnx")
         if self.size is not None and len(self.size) != 2:
             raise ValueError("--size: give a width and a height in pixels")
 
@@ -68,27 +86,36 @@ def main() -> int:
     add_config_options(parser)
     args = parser.parse_args()
     options = ExportOptions.from_args(args)
+    sought = options.wanted()
     cfg = load_config(options.config, args.cfg_options)
     from negas.apis.inferencer import Inferencer, no_verdict
+    from negas.export.page import PACKAGE, export_page, fetch_engine
     from negas.export.write import Wanted, export_onnx, export_pt2
     from negas.runtime.words import Words
 
     # what is wrong with it shows before the detector is built
-    check_file(options.out, "--out", ("negas",), options.overwrite)
+    if options.web is None:
+        check_file(options.out, "--out", ("negas",), options.overwrite)
+    else:
+        package = fetch_engine(options.onnxruntime_web or PACKAGE)
+        check_file(Path(options.web, "index.html"), "--web", ("negas",), options.overwrite)
     inferencer = Inferencer(
         cfg,
         options.checkpoint,
         "cpu",
         **options.labels(),
         calibration=None if options.calibration == "none" else options.calibration,
-        unknown=False,
+        unknown=sought,
         show_progress=False,
     )
     if options.tau is not None:
         inferencer.tau = options.tau
     wanted = Wanted(options.mode, options.score_thr, options.size, options.raw)
-    write = export_onnx if Path(options.out).suffix == ".onnx" else export_pt2
-    about = write(inferencer, options.out, wanted)
+    if options.web is not None:
+        about = export_page(inferencer, Path(options.web), wanted, package)
+    else:
+        write = export_onnx if Path(options.out).suffix == ".onnx" else export_pt2
+        about = write(inferencer, options.out, wanted)
     width, height = about.letterbox.size
     print(
         f"{about.detector}, {len(about.class_names)} classes, {len(about.neg_labels)} negatives, "
@@ -99,6 +126,18 @@ def main() -> int:
     else:
         how = "by hand" if about.calibration is None else "calibrated"
         print(f"confidence cut {about.score_thr:.4f}, tau {about.tau:.4f} ({how})")
+    if found := about.unknown:
+        how = "calibrated" if found["calibrated"] else "by hand"
+        print(
+            f"unknown objects by {len(found['words'])} words, threshold {found['score_thr']:.4f} "
+            f"({how})"
+        )
+    if options.web is not None:
+        print(
+            f"written to {Path(options.web, 'index.html')}; look at it with\n"
+            f"  python -m http.server --bind 127.0.0.1 --directory {shlex.quote(options.web)}"
+        )
+        return 0
     files = [options.out, *(Words.files(Path(options.out)) if about.mode == "open" else ())]
     print(f"written to {', '.join(map(str, files))}")
     return 0

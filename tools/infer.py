@@ -17,6 +17,7 @@ from negas.apis.labels import LabelOptions, VocabularyOptions
 from negas.files import check_folder, write_json
 from negas.options import option
 from negas.predictions.label_studio import LOCAL_FILES
+from negas.text import counted
 from negas.weights.by_name import find_detector, is_name
 from negas.weights.released import CHECKPOINT, CONFIG
 
@@ -109,14 +110,14 @@ def main() -> int:
 def report(predictions: list, out_dir: str, judged: bool) -> None:
     found = sum((one.labels < 0).sum() for one in predictions)
     boxes = sum(map(len, predictions)) - found
-    text = f"{len(predictions)} pictures, {boxes} boxes"
+    text = f"{counted(len(predictions), 'picture')}, {counted(boxes, 'box')}"
     if judged:
         known = sum((one.known == True).sum() for one in predictions)  # noqa: E712 - None is neither
         print(f"{text}: {known} known, {boxes - known} unknown")
     else:
         print(f"{text}, no verdict", *least_known(predictions), sep="\n")
     if found:
-        print(f"{found} unknown objects beside them")
+        print(f"{counted(found, 'unknown object')} beside them")
     print(f"results are in {out_dir}")
 
 

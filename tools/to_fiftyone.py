@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from negas.cli import files_by_set, user_errors
 from negas.options import Options, option
+from negas.text import counted
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def main() -> int:
     folder = check_folder(options.out, "--out")
     annotations = files_by_set(options.ann)
     count = export(options.run, folder, options.score, annotations, options.ann_file)
-    print(f"{count} pictures; load them with")
+    print(f"{counted(count, 'picture')}; load them with")
     print("  import fiftyone")
     print(f"  fiftyone.Dataset.from_dir({str(folder.resolve())!r},")
     print("      dataset_type=fiftyone.types.FiftyOneDataset)")

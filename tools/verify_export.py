@@ -1,7 +1,7 @@
 """Compare an exported file with its detector: ``negas verify-export MODEL CONFIG CHECKPOINT``.
 
 The exit code is 1 if, on the same pixels, a number differs by more than the tolerance, a verdict
-flips, or one of the two has a box that the other lacks.
+flips, or one of the two has a box or unknown object that the other lacks.
 """
 
 import sys
@@ -58,7 +58,7 @@ def main() -> int:
     cfg = load_config(options.config, args.cfg_options)
     from negas.apis.inferencer import Inferencer
     from negas.export.report import agreement_lines, passes, speed_lines, variant_lines
-    from negas.export.verify import check_same, compare, measure, pictures_of
+    from negas.export.verify import check_same, compare, measure, pictures_of, search_of
 
     files = pictures_of(cfg, options.data, options.images)
     inferencer = Inferencer(
@@ -67,7 +67,7 @@ def main() -> int:
         "cpu",
         **options.labels(),
         calibration=None,
-        unknown=False,
+        unknown=search_of(detector),
         show_progress=False,
     )
     check_same(detector, inferencer)

@@ -372,7 +372,7 @@ class Inferencer(DetInferencer):
         pictures = Pictures.of(inputs)
         pictures.decoder = self.decoder
         threshold = self.threshold if pred_score_thr is None else pred_score_thr
-        self._choice.search.hide_from(self.model, threshold)
+        self.hide_from(threshold)
         self._tell_no_verdict()
         if stream:
             if str(out_dir) or return_vis or return_datasamples or print_result:
@@ -508,6 +508,14 @@ class Inferencer(DetInferencer):
             found.append((picture, sample.cpu()))
         return found
 
+    def hide_from(self, threshold: float) -> bool:
+        """Let ID boxes of this confidence hide unknown objects, unless another one was asked for.
+
+        Returns:
+            Whether it is this one.
+        """
+        return self._choice.search.hide_from(self.model, threshold)
+
     def judge_pixels(self, pixels: np.ndarray, threshold: float) -> Results:
         """Detections of the network's input as it is, which no pipeline touches.
 
@@ -515,6 +523,7 @@ class Inferencer(DetInferencer):
             pixels: [3, h, w], uint8, RGB.
             threshold: least confidence.
         """
+        self.hide_from(threshold)
         image = np.ascontiguousarray(pixels[::-1])  # pipelines end in OpenCV's order
         size = image.shape[1:]
         about = dict(img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0), img_id=0)

@@ -119,11 +119,12 @@ class UnknownSearch:
         else:
             model.finder.calibrate(self.words, self.score_thr)
 
-    def hide_from(self, model: OODDetector, threshold: float) -> None:
+    def hide_from(self, model: OODDetector, threshold: float) -> bool:
         """ID boxes that are shown hide unknown objects, unless other ones were asked for."""
         if finds_unknown(model) and not self._own_cut:
             cut = float(np.float32(threshold))  # as it is compared
             model.finder.options = replace(model.finder.options, id_score_thr=cut)
+        return not self._own_cut
 
 
 def _same_words(words: Sequence[str], section: Mapping[str, Any]) -> bool:

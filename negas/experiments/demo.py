@@ -14,6 +14,7 @@ from negas.evaluation.run import Run
 from negas.evaluation.unknown import chosen_unknown
 from negas.options import check_value
 from negas.records import VALIDATION_SETS
+from negas.reports.html.report import make_html_report
 from negas.reports.methods import make_report
 from negas.reports.table import print_tables
 from negas.scores import get_score
@@ -46,6 +47,7 @@ QUICK = {
     "train_dataloader.batch_size": 4,
     "test_evaluator.presets": ["val_f1"],
     "test_evaluator.rotations": 1,
+    "test_evaluator.plots": False,
 }
 QUICK_NOTE = f"--quick: {QUICK_NUM} scenes a split and one epoch, so the numbers mean little"
 # Known or unknown in a picture is a verdict: its threshold must not come from the test set.
@@ -115,6 +117,7 @@ def run_demo(
     fresh: bool = False,
     seed: int = 0,
     detector: str = "yolo-world",
+    html: bool = True,
 ) -> list[Path]:
     """Train and test the methods, print the table, draw; returns the files worth a look.
 
@@ -125,6 +128,7 @@ def run_demo(
         fresh: do again what is done.
         seed: of the trainings.
         detector: of :data:`CONFIGS`.
+        html: write the HTML report of NegAS, too.
     """
     log = Clock(4)
     configs = CONFIGS[detector]
@@ -140,7 +144,11 @@ def run_demo(
     last = folders[-1]
     page = draw_detections(last, work_dir / "detections.png", configs["negas"][0])
     files = [work_dir / "report.md", work_dir / "report.json", page]
-    files += [last / name for name in ("ood_results.json", "records", "scores.png", "roc.png")]
+    found = (last / name for name in ("ood_results.json", "records", "scores.png", "roc.png"))
+    files += [file for file in found if file.exists()]
+    if html:
+        log("writing the HTML report")
+        files.append(make_html_report(last, overwrite=True))
     log("written:")
     for file in files:
         print(f"  {file}")

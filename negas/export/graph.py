@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from negas.models.traced import Traced
 from negas.scores import Score
 
-from .nms import nms_mask
+from .nms import just_below, nms_mask
+from .unknown import Shown, UnknownObjects, rows_of
 
 
 class Network(nn.Module):
@@ -61,6 +62,7 @@ class ExportedDetector(nn.Module):
         score_thr: least confidence of a row.
         tau: a row is known iff its score is at least this; ``None``: there is no verdict.
         raw: give logits, too.
+        seeks: whether the file finds unknown objects, as the detector does.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class ExportedDetector(nn.Module):
         score_thr: float,
         tau: float | None,
         raw: bool = False,
+        seeks: bool = False,
     ) -> None:
         super().__init__()
         self.network = network
@@ -77,9 +80,14 @@ class ExportedDetector(nn.Module):
         self.selection = network.traced.selection
         # A row has at least score_thr in float32, and more than the detector's own threshold. Cut
         # before NMS, which goes by falling score: lower boxes change nothing above them.
-        cut = torch.tensor(score_thr, dtype=torch.float32)
-        below = torch.nextafter(cut, torch.tensor(-1.0)).item()
-        self.score_thr = max(below, float(torch.tensor(self.selection.score_thr)))
+        self.score_thr = self._over(score_thr)
+        self.objects, self.num_texts = None, 0
+        if seeks:
+            self.objects = UnknownObjects(network.traced)
+            self.num_texts = len(network.traced.texts())
+
+    def _over(self, score_thr: float) -> float:
+        return max(just_below(score_thr), float(torch.tensor(self.selection.score_thr)))
 
     @property
     def has_negatives(self) -> bool:
@@ -94,36 +102,41 @@ class ExportedDetector(nn.Module):
         names += ["unknown_like", "unknown_like_score"] if self.has_negatives else []
         if self.raw:
             names += ["id_logits", "neg_logits"] if self.has_negatives else ["id_logits"]
+        if self.objects is not None:
+            names += self.objects.output_names
         return tuple(names)
 
-    def forward(self, images: Tensor, *texts: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, images: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
         """Rows of each image.
 
         Args:
             images: RGB, uint8, [B, 3, h, w].
-            *texts: of :meth:`Traced.texts`.
+            *given: of :meth:`Traced.texts`; then, if unknown objects are sought, ``places`` and
+                perhaps ``words`` of :class:`~.unknown.UnknownObjects`.
 
         Returns:
             ``boxes`` [B, P, 4], xyxy in pixels of the input, not clipped; ``labels`` [B, P];
             ``scores`` and ``id_scores`` [B, P]; ``known`` [B, P]; ``unknown_like`` [B, P], an index
             of a negative, and ``unknown_like_score``, its sigmoid; ``id_logits`` [B, P, K],
-            ``neg_logits`` [B, P, M]. See :attr:`output_names`.
+            ``neg_logits`` [B, P, M]; then what unknown objects are. See :attr:`output_names`.
         """
         traced = self.network.traced
-        boxes, id_logits, regions = traced.cells(self.network.normalized(images), texts)
-        cells, labels, scores = self._rows(boxes, id_logits)
-        id_logits = _rows_of(id_logits, cells)
+        count = len(given) if self.objects is None else self.num_texts
+        texts, about_objects = given[:count], given[count:]
+        boxes, logits, regions = traced.cells(self.network.normalized(images), texts)
+        cells, labels, scores = self._rows(boxes, logits, self.score_thr)
+        id_logits = rows_of(logits, cells)
         used = (scores > self.score_thr) & (labels == id_logits.argmax(-1))
         neg_logits = None
         if self.has_negatives:
-            neg_logits = traced.neg_logits(_rows_of(regions, cells), cells, texts)
+            neg_logits = traced.neg_logits(rows_of(regions, cells), cells, texts)
         # as negas.scores takes them, without its checks, which look at the values
         temperature = self.score.temperature
         ids = id_logits.double() / temperature
         negatives = neg_logits.double() / temperature if self.score.needs_negatives else None
         id_scores = self.score.compute(ids, negatives)
         found = [
-            _rows_of(boxes, cells) * used[..., None],
+            rows_of(boxes, cells) * used[..., None],
             torch.where(used, labels, -1),
             scores * used,
             torch.where(used, id_scores, 0.0).float(),
@@ -135,9 +148,17 @@ class ExportedDetector(nn.Module):
             found += [torch.where(used, index, -1), best.sigmoid() * used]
         if self.raw:
             found += [id_logits] if neg_logits is None else [id_logits, neg_logits]
+        if self.objects is not None:
+            over = self._over(self.objects.options.id_score_thr)
+            if over < self.score_thr:  # boxes that are no rows hide, too
+                cells, _, scores = self._rows(boxes, logits, over)
+            shown = Shown(cells, torch.where(scores > over, scores, -1.0))
+            found += self.objects(boxes, logits, regions, shown, *about_objects)
         return tuple(found)
 
-    def _rows(self, boxes: Tensor, id_logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _rows(
+        self, boxes: Tensor, id_logits: Tensor, score_thr: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Which place, label and score each row has, all [B, P]; the used ones come first."""
         chosen, probs = self.selection, id_logits.sigmoid()
         num_labels = probs.shape[-1]
@@ -156,9 +177,7 @@ class ExportedDetector(nn.Module):
             elif chosen.class_agnostic and chosen.multi_label:
                 # pairs of one place overlap wholly: the best label goes first and is all that stays
                 pairs = pairs.amax(1, keepdim=True)
-            pairs = pairs * nms_mask(
-                boxes, pairs, chosen.iou_thr, self.score_thr, chosen.max_per_img
-            )
+            pairs = pairs * nms_mask(boxes, pairs, chosen.iou_thr, score_thr, chosen.max_per_img)
         limit = min(chosen.max_per_img, pairs.shape[1] * places)
         scores, index = pairs.flatten(1).topk(limit)
         cells = index % places
@@ -169,8 +188,3 @@ class ExportedDetector(nn.Module):
         labels = index // places
         order = torch.where(labels == own, scores, -1.0).topk(limit).indices
         return cells.gather(1, order), labels.gather(1, order), scores.gather(1, order)
-
-
-def _rows_of(values: Tensor, rows: Tensor) -> Tensor:
-    """Rows [B, P] of ``[B, N, C]``."""
-    return values.gather(1, rows[..., None].expand(-1, -1, values.shape[-1]))

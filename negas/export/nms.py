@@ -9,6 +9,11 @@ import torch
 from torch import Tensor
 
 
+def just_below(value: float) -> float:
+    """The next smaller float32: who has at least the value is over it."""
+    return torch.nextafter(torch.tensor(value, dtype=torch.float32), torch.tensor(-1.0)).item()
+
+
 @torch.library.custom_op("negas::nms_mask", mutates_args=())
 def nms_mask(boxes: Tensor, scores: Tensor, iou_thr: float, score_thr: float, limit: int) -> Tensor:
     """Which boxes stay, 1.0 or 0.0, [B, C, N].

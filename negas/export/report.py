@@ -19,7 +19,7 @@ _TPR = 0.95  # of a file that was not calibrated
 
 
 def passes(found: Agreement, tolerance: float, side: int) -> bool:
-    """Whether two agree: the same boxes and verdicts, and numbers within a tolerance.
+    """Whether two agree: the same boxes, verdicts, unknown objects; numbers within a tolerance.
 
     Args:
         found: on the same pixels.
@@ -28,7 +28,8 @@ def passes(found: Agreement, tolerance: float, side: int) -> bool:
     """
     largest = dict(found.largest)
     boxes = largest.pop("boxes") / side
-    return not found.alone and not found.flips and max(boxes, *largest.values()) <= tolerance
+    same = not (found.alone or found.objects_alone or found.flips)
+    return same and max(boxes, *largest.values()) <= tolerance
 
 
 def agreement_lines(pixels: Agreement, pictures: Agreement, images: int) -> list[str]:
@@ -40,10 +41,13 @@ def _line(title: str, found: Agreement) -> str:
     gaps = ", ".join(
         f"{key} {value:.2g}{_UNITS.get(key, '')}" for key, value in found.largest.items()
     )
+    objects = ""
+    if found.objects or found.objects_alone:
+        objects = f"{found.objects} unknown objects, {found.objects_alone} only on one side; "
     return (
-        f"{title}: {found.boxes} boxes, {found.alone} only on one side; largest differences: "
-        f"{gaps}; verdicts: {found.to_unknown} turn unknown, {found.to_known} turn known; "
-        f"{found.renamed} nearest negatives differ"
+        f"{title}: {found.boxes} boxes, {found.alone} only on one side; {objects}largest "
+        f"differences: {gaps}; verdicts: {found.to_unknown} turn unknown, {found.to_known} turn "
+        f"known; {found.renamed} nearest words differ"
     )
 
 
@@ -83,7 +87,8 @@ def variant_lines(
     if first.tau is not None:
         tpr = (first.about.calibration or {}).get("wanted_tpr", _TPR)
         for detector in (first, second):
-            scores = [detector(file).id_score for file in id_val]
+            found_all = map(detector, id_val)
+            scores = [found.id_score[found.labels >= 0] for found in found_all]
             detector.tau = deployed_tau(np.concatenate(scores).astype(np.float64), tpr)
         again = compare_files(first, second, files)
         lines.append(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import islice
 from typing import Any
 
@@ -24,6 +24,7 @@ from negas.pictures import read_rgb
 from negas.predictions import Results
 from negas.runtime import Detector
 from negas.runtime.letterbox import Place
+from negas.unknown import UnknownOptions
 
 VALUES = ("boxes", "confidence", "id_score", "unknown_like_score")
 _SAME = 0.9  # IoU from which two boxes of one label are the same
@@ -36,14 +37,19 @@ class Agreement:
     Attributes:
         boxes: of the detector.
         alone: boxes that only one of the two has.
-        largest: column -> its largest difference on boxes that both have, 0 without one.
-        renamed: boxes whose nearest negative is another.
+        objects: unknown objects of the detector.
+        objects_alone: unknown objects that only one of the two has.
+        largest: column -> its largest difference on boxes and unknown objects that both have, 0
+            without one.
+        renamed: boxes whose nearest negative, and objects whose nearest word, is another.
         to_unknown: known boxes that the file calls unknown.
         to_known: unknown boxes that the file calls known.
     """
 
     boxes: int = 0
     alone: int = 0
+    objects: int = 0
+    objects_alone: int = 0
     largest: dict[str, float] = field(default_factory=lambda: dict.fromkeys(VALUES, 0.0))
     renamed: int = 0
     to_unknown: int = 0
@@ -61,13 +67,17 @@ class Agreement:
             theirs: of the detector.
             ours: of the file.
         """
-        self.boxes += len(theirs)
+        objects = theirs.labels < 0
+        self.boxes += int((~objects).sum())
+        self.objects += int(objects.sum())
         rows = np.argsort(-ours.confidence, kind="stable")
         found = match(
             ours.boxes[rows], theirs.boxes, _SAME, ours.labels[rows], theirs.labels, next_best=True
         ).objects
         same = found >= 0
-        self.alone += int((~same).sum() + len(theirs) - same.sum())
+        alone = np.concatenate([ours.labels[rows[~same]], np.delete(theirs.labels, found[same])])
+        self.alone += int((alone >= 0).sum())
+        self.objects_alone += int((alone < 0).sum())
         ours, theirs = ours[rows[same]], theirs[found[same]]
         for key in VALUES:
             gaps = np.abs(getattr(ours, key) - getattr(theirs, key))
@@ -75,6 +85,16 @@ class Agreement:
         self.renamed += int((ours.unknown_like != theirs.unknown_like).sum())
         self.to_unknown += int(((theirs.known == True) & (ours.known == False)).sum())  # noqa: E712
         self.to_known += int(((theirs.known == False) & (ours.known == True)).sum())  # noqa: E712
+
+
+def search_of(detector: Detector) -> dict[str, Any] | bool:
+    """``unknown`` of the Inferencer that seeks unknown objects as a file does."""
+    if detector.about.unknown is None:
+        return False
+    names = [each.name for each in fields(UnknownOptions)]
+    about = detector.about.unknown
+    own = {key: about[key] for key in names if about.get(key) is not None}
+    return own | dict(vocabulary=about["words"])
 
 
 def check_same(detector: Detector, inferencer: Inferencer) -> None:

@@ -10,7 +10,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from negas import __version__
-from negas.apis.calibration import identity, scored
+from negas.apis.calibration import Calibration, identity, scored, words_digest
 from negas.apis.inferencer import Inferencer
+from negas.apis.unknown import finds_unknown
 from negas.files import file_sha256, whole_file
 from negas.models.freeze import fuse_norms
 from negas.models.traced import Traced
@@ -66,9 +67,9 @@ class Bound(nn.Module):
         for name, text in zip(self.names, texts, strict=True):
             self.register_buffer(name, text)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, images: Tensor, *more: Tensor) -> tuple[Tensor, ...]:
         """As of the network."""
-        return self.network(images, *(getattr(self, name) for name in self.names))
+        return self.network(images, *(getattr(self, name) for name in self.names), *more)
 
 
 def build(inferencer: Inferencer, wanted: Wanted) -> tuple[ExportedDetector, Metadata]:
@@ -87,16 +88,18 @@ def build(inferencer: Inferencer, wanted: Wanted) -> tuple[ExportedDetector, Met
             f"--size {wanted.size[0]} {wanted.size[1]}: both sides must be multiples of "
             f"{stride_of(model)}"
         )
+    score_thr = inferencer.threshold if wanted.score_thr is None else wanted.score_thr
+    inferencer.hide_from(score_thr)
     # With norms of their own a graph has twice as many nodes, and takes twice as long to write.
     traced = fuse_norms(copy.deepcopy(model).cpu().eval()).traced(letterbox.size)
     if wanted.mode == "open" and not traced.open_texts:
         raise ValueError(
             f"{type(model).__name__} reads its labels as one caption, through layers that also see "
-            "the image, so other words need another export; leave out --mode open"
+            "the image, so other words need another export; leave out --mode open or --web"
         )
-    score_thr = inferencer.threshold if wanted.score_thr is None else wanted.score_thr
     network = Network(traced, *normalization(model))
-    module = ExportedDetector(network, score, score_thr, judge.tau, wanted.raw).eval()
+    seeks = finds_unknown(model)
+    module = ExportedDetector(network, score, score_thr, judge.tau, wanted.raw, seeks).eval()
     about = _metadata(inferencer, letterbox, wanted, score_thr)
     return module, about
 
@@ -107,9 +110,10 @@ def _metadata(inferencer: Inferencer, letterbox: Any, wanted: Wanted, score_thr:
     found, bank = inferencer.calibration, inferencer.cfg.model.get("neg_labels")
     calibration = None
     if found is not None and found.tau == judge.tau:
-        keys = ("wanted_tpr", "reached_tpr", "counts", "source", "cut")
+        keys = ("wanted_tpr", "reached_tpr", "counts", "cut")
         calibration = {key: value for key, value in asdict(found).items() if key in keys}
-        calibration["sha256"] = _file_sha256(inferencer.calibration_file)
+        calibration |= _named(inferencer.calibration_file) or {}
+        calibration["source"] = _source_of(found)
     return Metadata(
         version=__version__,
         detector=type(model).__name__,
@@ -125,12 +129,37 @@ def _metadata(inferencer: Inferencer, letterbox: Any, wanted: Wanted, score_thr:
         letterbox=letterbox,
         weights_sha256=who["checkpoint_sha256"],
         base_sha256=who["base_sha256"],
-        bank_sha256=_file_sha256(bank if isinstance(bank, str) else None),
+        bank_sha256=file_sha256(bank) if isinstance(bank, str) else None,
+        unknown=_unknown(inferencer, score_thr) if finds_unknown(model) else None,
     )
 
 
-def _file_sha256(path: str | os.PathLike | None) -> str | None:
-    return None if path is None else file_sha256(path)
+def _source_of(calibration: Calibration) -> dict[str, Any]:
+    """On what it was fitted, without the folders of this machine."""
+    given = calibration.source
+    return {key: _named(given.get(key)) for key in ("ann_file", "records", "bank")} | {
+        "cut_rule": given.get("cut_rule")
+    }
+
+
+def _named(path: str | os.PathLike | None) -> dict[str, str | None] | None:
+    """A file's name and SHA-256, which is ``None`` if it is not there any more."""
+    if path is None:
+        return None
+    return dict(file=Path(path).name, sha256=file_sha256(path) if Path(path).is_file() else None)
+
+
+def _unknown(inferencer: Inferencer, score_thr: float) -> dict[str, Any]:
+    """How unknown objects are found."""
+    finder, found = inferencer.model.finder, inferencer.calibration
+    about = finder.options.record()
+    for key in ("vocabulary", "without_ood", "record_cells"):  # the words tell; and of tests
+        del about[key]
+    if inferencer.hide_from(score_thr):
+        about["id_score_thr"] = None
+    section = found.unknown if found is not None else None
+    about["calibrated"] = section is not None and section["score_thr"] == about["score_thr"]
+    return about | dict(words=list(finder.words), words_sha256=words_digest(finder.words))
 
 
 def export_onnx(
@@ -140,7 +169,9 @@ def export_onnx(
 
     Inputs: ``images``, uint8 RGB [B, 3, h, w]; in the mode ``open`` also ``id_embeddings`` [K, D]
     and, where the score needs them, ``neg_embeddings`` [M, D], both of the detector's own labels if
-    they are not given. Outputs: see :class:`~.graph.ExportedDetector`.
+    they are not given. With unknown objects also ``places`` [B, 6], by default the whole input,
+    and in the mode ``open`` ``words``, bool [V], by default all; see
+    :class:`~.unknown.UnknownObjects`. Outputs: see :class:`~.graph.ExportedDetector`.
 
     Returns:
         What the file says about itself.
@@ -156,31 +187,41 @@ def export_onnx(
     texts = module.network.traced.texts()
     images = _example(about)
     batch = torch.export.Dim("batch", min=1)
-    names, shapes = ["images"], ({0: batch},)
+    names, traced, given, shapes = ["images"], module, [], []
+    # inputs with values of their own, which need not be given: the detector's labels, whole input
+    defaults: dict[str, Tensor] = {}
     if about.mode == "open":
-        names += TEXT_INPUTS[: len(texts)]
-        labels = [{0: torch.export.Dim(name, min=1)} for name in ("K", "M")[: len(texts)]]
-        traced, given, shapes = module, (images, *texts), ({0: batch}, tuple(labels))
+        defaults |= zip(TEXT_INPUTS, texts, strict=False)
+        given += texts
+        shapes += [{0: torch.export.Dim(name, min=1)} for name in ("K", "M")[: len(texts)]]
     else:
-        traced, given = Bound(module, texts).eval(), (images,)
+        traced = Bound(module, texts).eval()
+    if about.unknown is not None:
+        whole = torch.tensor([[0, 0, *about.letterbox.size * 2]], dtype=torch.float32)
+        defaults["places"] = whole
+        given.append(whole.repeat(2, 1))
+        shapes.append({0: torch.export.Dim("places", min=1)})
+        if about.mode == "open":
+            defaults["words"] = torch.ones(len(about.unknown["words"]), dtype=torch.bool)
+            given.append(defaults["words"])
+            shapes.append({})
+    names += defaults
     with torch.no_grad(), quiet():
         program = torch.onnx.export(
             traced,
-            given,
+            (images, *given),
             dynamo=True,
             input_names=names,
             output_names=list(module.output_names),
-            dynamic_shapes=shapes,
+            dynamic_shapes=({0: batch}, tuple(shapes)) if shapes else ({0: batch},),
             opset_version=OPSET,
             custom_translation_table=translation(),
             verbose=False,
         )
     model = program.model_proto
     _forget_source(model.graph)
-    if about.mode == "open":
-        # inputs with values of their own: the detector's labels if no others are given
-        for name, text in zip(names[1:], texts, strict=True):
-            model.graph.initializer.append(onnx.numpy_helper.from_array(text.numpy(), name))
+    for name, value in defaults.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(value.numpy(), name))
     model.producer_name, model.producer_version = "negas", about.version
     onnx.helper.set_model_props(model, about.props())
     onnx.checker.check_model(model)
@@ -227,14 +268,15 @@ def export_pt2(
     """Write a detector's network as a ``.pt2`` of ``torch.export``, which ends before NMS.
 
     Input and labels as in :func:`export_onnx`; outputs: boxes [B, N, 4], ID logits [B, N, K] and
-    negative logits [B, N, M] of all places. What the file says about itself is its extra file
-    ``negas.json``.
+    negative logits [B, N, M] of all places. It finds no unknown objects. What the file says about
+    itself is its extra file ``negas.json``.
 
     Raises:
         ValueError: as there.
         OSError: the file cannot be written.
     """
     module, about = build(inferencer, wanted)
+    about = replace(about, unknown=None)
     network = Bound(module.network, module.network.traced.texts()).eval()
     shapes = ({0: torch.export.Dim("batch", min=1)},)
     with torch.no_grad(), quiet():

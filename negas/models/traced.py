@@ -1,7 +1,7 @@
 """What an exporter needs of a detector: its network as a function of tensors alone.
 
 Shapes: B images, N places that may become boxes (cells or queries), n of them, K ID labels,
-M negative labels, C channels of a place.
+M negative labels, V words of a vocabulary, C channels of a place.
 """
 
 from __future__ import annotations
@@ -44,9 +44,11 @@ class Traced(nn.Module):
 
     Attributes:
         open_texts: whether other texts of any number may be given without tracing anew.
+        clips: whether boxes are clipped to the picture before their size is looked at.
     """
 
     open_texts: ClassVar[bool] = False
+    clips: ClassVar[bool] = False
 
     def __init__(self, detector: nn.Module, size: tuple[int, int]) -> None:
         super().__init__()
@@ -80,6 +82,23 @@ class Traced(nn.Module):
             texts: as of :meth:`texts`.
         """
         raise NotImplementedError
+
+    def word_logits(self, regions: Tensor, cells: Tensor) -> Tensor:
+        """Logits [B, n, V] against the words of the detector's search for unknown objects.
+
+        Args:
+            regions: as of :meth:`neg_logits`.
+            cells: as of :meth:`neg_logits`.
+        """
+        raise NotImplementedError
+
+    def agreement(self, boxes: Tensor) -> Tensor | None:
+        """Of neighbouring places about the box, [B, N]; ``None``: they have no neighbours.
+
+        Args:
+            boxes: as of :meth:`cells`.
+        """
+        return None
 
     def text_encoder(self) -> TracedWords:
         """What makes :meth:`texts` of words, where they may be others.

@@ -133,10 +133,11 @@ class Results:
             for verdict, word in ((True, "known"), (False, "unknown"))
         ]
         judged = all(verdict is not None for verdict in self.known[~found])
-        parts = [f"{(~found).sum()} boxes"]
+        count, more = sum(~found), sum(found)
+        parts = [f"{count} box{'' if count == 1 else 'es'}"]
         if not found.all():
             parts += verdicts if judged else ["no verdict"]
-        objects = f", {found.sum()} unknown objects" if found.any() else ""
+        objects = f", {more} unknown object{'' if more == 1 else 's'}" if more else ""
         return f"{self.file_name}: {', '.join(parts)}{objects}"
 
     # --- plain values -------------------------------------------------------------------------

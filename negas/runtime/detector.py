@@ -14,7 +14,7 @@ from PIL import Image
 
 from negas.pictures import read_rgb
 from negas.predictions import Results
-from negas.text import shown
+from negas.text import UNKNOWN_LABEL, UNKNOWN_NAME, shown
 
 from .letterbox import Place
 from .metadata import Metadata
@@ -60,6 +60,7 @@ class Detector:
         self.about = Metadata.of_props(props, where)
         self.outputs = [output.name for output in self.session.get_outputs()]
         self._tau, self._score_thr = self.about.tau, self.about.score_thr
+        self._unknown_thr = (self.about.unknown or {}).get("score_thr")
         self._texts: dict[str, np.ndarray] = {}
 
     @property
@@ -72,10 +73,16 @@ class Detector:
         """Negative labels."""
         return self.about.neg_labels
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The vocabulary by which unknown objects are found; empty: none are."""
+        return tuple((self.about.unknown or {}).get("words", ()))
+
     def set_labels(self, classes: Sequence[str], negatives: Sequence[str] = ()) -> None:
         """Other words, for a file of the mode ``open``.
 
-        Tau was fitted for the words before and goes: set one.
+        Tau and the threshold of unknown objects were fitted for the words before and go: set them.
+        Words of the vocabulary that name a class, by WordNet, find none.
 
         Args:
             classes: ID names.
@@ -99,7 +106,13 @@ class Detector:
         texts = dict(id_embeddings=words(classes))
         if negatives:
             texts["neg_embeddings"] = words(negatives)
-        self._texts, self._tau = texts, None
+        if self.words:
+            from negas.labels import Vocabulary
+
+            left = set(Vocabulary(self.words).without(classes).words)
+            texts["words"] = np.array([word in left for word in self.words])
+        self._texts, self._tau, self._unknown_thr = texts, None, None
+        unknown = self.about.unknown and self.about.unknown | dict(calibrated=False)
         self.about = replace(
             self.about,
             class_names=tuple(classes),
@@ -107,6 +120,7 @@ class Detector:
             tau=None,
             calibration=None,
             bank_sha256=None,
+            unknown=unknown,
         )
 
     @property
@@ -139,6 +153,28 @@ class Detector:
             )
         self._score_thr = float(value)
 
+    @property
+    def unknown_thr(self) -> float | None:
+        """Least score of an unknown object; ``None``: none are given. Can be set.
+
+        Raises:
+            ValueError: when set below the file's, or the file finds none.
+        """
+        return self._unknown_thr
+
+    @unknown_thr.setter
+    def unknown_thr(self, value: float | None) -> None:
+        if value is not None and self.about.unknown is None:
+            raise ValueError(
+                f"{str(self.path)!r} finds no unknown objects; export it again with --unknown"
+            )
+        if value is not None and not (least := self.about.unknown["score_thr"]) <= value < 1:
+            raise ValueError(
+                f"unknown_thr must lie in [{least}, 1), got {shown(value)}: objects below are not "
+                "in the file; export it again with a lower --unknown-thr"
+            )
+        self._unknown_thr = None if value is None else float(value)
+
     def __call__(self, pictures: Picture | Sequence[Picture]) -> Results | list[Results]:
         """Detect and judge.
 
@@ -161,7 +197,9 @@ class Detector:
         if not pictures:
             return []
         prepared = [self.about.letterbox(_opened(one)) for one in pictures]
-        found = self.run(np.stack([pixels for pixels, _ in prepared]))
+        found = self.run(
+            np.stack([pixels for pixels, _ in prepared]), [place for _, place in prepared]
+        )
         names = [
             os.fspath(one) if isinstance(one, str | os.PathLike) else f"{i:08d}.png"
             for i, one in enumerate(pictures)
@@ -171,13 +209,19 @@ class Detector:
             for i, (name, one, (_, place)) in enumerate(zip(names, pictures, prepared, strict=True))
         ]
 
-    def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
+    def run(
+        self, images: np.ndarray, places: Sequence[Place] | None = None
+    ) -> dict[str, np.ndarray]:
         """What the file gives.
 
         Args:
             images: RGB, uint8, [B, 3, h, w], of the size that the file takes.
+            places: of the pictures in them; ``None``: pictures fill them.
         """
-        found = self.session.run(None, dict(images=images, **self._texts))
+        given = dict(images=images, **self._texts)
+        if places is not None and self.words:
+            given["places"] = np.array([place.row() for place in places], np.float32)
+        found = self.session.run(None, given)
         return dict(zip(self.outputs, found, strict=True))
 
     def judge_pixels(self, pixels: np.ndarray, place: Place) -> Results:
@@ -187,14 +231,15 @@ class Detector:
             pixels: RGB, uint8, [3, h, w], of the size that the file takes.
             place: where the picture lies in it.
         """
-        rows = {key: values[0] for key, values in self.run(pixels[None]).items()}
+        rows = {key: values[0] for key, values in self.run(pixels[None], [place]).items()}
         return self._results(rows, place, "input", pixels)
 
     def _results(
         self, rows: dict[str, np.ndarray], place: Place, name: str, picture: Picture
     ) -> Results:
+        objects = self._objects(rows)
         keep = (rows["labels"] >= 0) & (rows["scores"] >= np.float32(self.score_thr))
-        rows = {key: values[keep] for key, values in rows.items()}
+        rows = {key: values[keep] for key, values in rows.items() if not key.startswith("object_")}
         if self.tau is None:
             known: Any = [None] * keep.sum()
             order = np.argsort(-rows["id_scores"], kind="stable")  # as the Inferencer gives them
@@ -206,20 +251,41 @@ class Detector:
         like: Any = [None] * keep.sum()
         if "unknown_like" in rows:
             like = [self.neg_labels[i] for i in rows["unknown_like"]]
+        like_score = rows.get("unknown_like_score", np.full(keep.sum(), np.nan))
+        count = len(objects["scores"])
+        boxes = np.concatenate([rows["boxes"], objects["boxes"]])
         return Results(
-            boxes=self.about.letterbox.restore(rows["boxes"], place),
-            labels=rows["labels"],
-            names=[self.class_names[i] for i in rows["labels"]],
-            confidence=rows["scores"],
-            id_score=rows["id_scores"],
-            known=known,
-            unknown_like=like,
-            unknown_like_score=rows.get("unknown_like_score", np.full(keep.sum(), np.nan)),
+            boxes=self.about.letterbox.restore(boxes, place),
+            labels=[*rows["labels"], *[UNKNOWN_LABEL] * count],
+            names=[*(self.class_names[i] for i in rows["labels"]), *[UNKNOWN_NAME] * count],
+            confidence=np.concatenate([rows["scores"], objects["scores"]]),
+            id_score=np.concatenate([rows["id_scores"], np.full(count, np.nan)]),
+            known=[*known, *[False] * count],
+            unknown_like=[*like, *(self.words[i] for i in objects["like"])],
+            unknown_like_score=np.concatenate([like_score, objects["like_score"]]),
             class_names=self.class_names,
             file_name=name,
             size=place.size,
             is_file=isinstance(picture, str | os.PathLike),
         )
+
+    def _objects(self, rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Unknown objects: the file's own, or as thresholds that were raised have them."""
+        own = {
+            key.removeprefix("object_"): values
+            for key, values in rows.items()
+            if key.startswith("object_")
+        }
+        if self.unknown_thr is None:
+            return dict(boxes=np.zeros((0, 4)), scores=[], like=[], like_score=[])
+        about = self.about.unknown
+        keep = own["mask"]
+        if about["id_score_thr"] is None and self.score_thr > self.about.score_thr:
+            # ID boxes that are not shown any more hide nothing
+            free = (own["like"] >= 0) & (own["under"] < np.float32(self.score_thr))
+            keep = free & (free.cumsum() <= about["max_per_img"])
+        keep = keep & (own["scores"] >= np.float32(self.unknown_thr))
+        return {key: values[keep] for key, values in own.items()}
 
 
 def _opened(picture: Picture) -> Image.Image:

@@ -22,6 +22,10 @@ class Place(NamedTuple):
     left: int
     top: int
 
+    def row(self) -> list[int]:
+        """As exported files take it: offset, sides after and before."""
+        return [self.left, self.top, *self.scaled, *self.size]
+
 
 @dataclass(frozen=True)
 class Letterbox:

@@ -27,12 +27,17 @@ class Metadata:
         score_options: of it.
         score_thr: least confidence of a row.
         tau: a row is known iff its ``id_scores`` is at least this; ``None``: no verdict.
-        calibration: its ``sha256`` (of the file, if there is one), share wanted and reached, and on
-            how many images and detections; ``None``: tau and cut were chosen by hand.
+        calibration: its ``file`` and ``sha256`` (if it was read from one), share wanted and
+            reached, and on how many images and detections; ``source``: which set and bank, as
+            names of files with their ``sha256``; ``None``: tau and cut were chosen by hand.
         letterbox: how a picture becomes the input.
         weights_sha256: of the checkpoint.
         base_sha256: of the full weights under a checkpoint of trained parameters.
         bank_sha256: of the file of negative labels; ``None``: they come from elsewhere.
+        unknown: how unknown objects are found: ``words``, which ``object_like`` indexes, their
+            ``words_sha256``, whether ``score_thr`` is ``calibrated``, and the other numbers of
+            :class:`negas.unknown.UnknownOptions`, ``id_score_thr`` being ``None`` where that is
+            ``score_thr`` of the ID boxes; ``None``: the file finds none.
     """
 
     version: str
@@ -50,6 +55,7 @@ class Metadata:
     weights_sha256: str
     base_sha256: str | None
     bank_sha256: str | None
+    unknown: dict[str, Any] | None
 
     def props(self) -> dict[str, str]:
         """As strings, each field as JSON."""

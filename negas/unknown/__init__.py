@@ -3,11 +3,15 @@
 Torch and numpy only. Detectors and the re-scoring of records choose boxes with the same functions.
 """
 
-from .options import CALIBRATED, UNKNOWN_LABEL, UNKNOWN_NAME, UnknownOptions
+from negas.text import UNKNOWN_LABEL, UNKNOWN_NAME
+
+from .options import CALIBRATED, UnknownOptions
 from .select import (
     agreement_of_neighbors,
     best_words,
     distinct,
+    fit_the_image,
+    largest_cells,
     pick_cells,
     suppress,
     unknown_rows,
@@ -22,6 +26,8 @@ __all__ = [
     "agreement_of_neighbors",
     "best_words",
     "distinct",
+    "fit_the_image",
+    "largest_cells",
     "pick_cells",
     "suppress",
     "unknown_rows",

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from negas.options import Options, option
 
 CALIBRATED = "calibrated"
-UNKNOWN_LABEL, UNKNOWN_NAME = -1, "unknown"
 
 
 @dataclass(frozen=True)

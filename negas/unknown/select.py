@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from negas.boxes import box_area, box_iou
@@ -39,12 +40,28 @@ def pick_cells(
         int64 ``[n]``, in their order: what the image shows of their boxes is over ``min_size``, and
         they are no larger than the image.
     """
-    count = max(1, int(len(id_logits) * share)) if len(id_logits) else 0
-    best = id_logits.topk(count).indices.sort().values
-    limit = bboxes.new_tensor([size[1], size[0]])
-    sides = bboxes[best, 2:].minimum(limit) - bboxes[best, :2].clamp(min=0)
-    fits = (sides.amin(1) > min_size) & (box_area(bboxes[best]) <= size[0] * size[1])
-    return best[fits]
+    best = largest_cells(id_logits, share)
+    sides = bboxes.new_tensor([size[1], size[0]])
+    return best[fit_the_image(bboxes[best], sides, min_size)]
+
+
+def largest_cells(id_logits: Tensor, share: float) -> Tensor:
+    """The share of the cells ``[..., N]`` with the largest logits, int64 in their order."""
+    cells = id_logits.shape[-1]
+    count = max(1, int(cells * share)) if cells else 0
+    return id_logits.topk(count).indices.sort().values
+
+
+def fit_the_image(bboxes: Tensor, size: Tensor, min_size: float) -> Tensor:
+    """Whether boxes show enough and are no larger than the image, bool ``[..., n]``.
+
+    Args:
+        bboxes: xyxy in pixels of the image, ``[..., n, 4]``, not clipped.
+        size: its width and height, ``[2]`` or ``[..., 1, 2]``.
+        min_size: which sides must be over in the image.
+    """
+    sides = bboxes[..., 2:].minimum(size) - bboxes[..., :2].clamp(min=0)
+    return (sides.amin(-1) > min_size) & (box_area(bboxes) <= size.prod(-1))
 
 
 def distinct(bboxes: Tensor, id_logits: Tensor, most: int, iou: float = 0.8) -> Tensor:
@@ -80,13 +97,15 @@ def agreement_of_neighbors(bboxes: Tensor, sizes: Sequence[tuple[int, int]]) -> 
         bboxes.split([h * w for h, w in sizes], dim=1), sizes, strict=True
     ):
         grid = level.unflatten(1, (height, width))
+        # nothing in place: exporters would write it as scattering
         total, count = grid.new_zeros(grid.shape[:3]), grid.new_zeros(height, width)
-        for dim, length in ((1, height), (2, width)):
-            first, second = grid.narrow(dim, 0, length - 1), grid.narrow(dim, 1, length - 1)
-            overlap = _paired_iou(first, second)
-            for start in (0, 1):
-                total.narrow(dim, start, length - 1).add_(overlap)
-                count.narrow(dim - 1, start, length - 1).add_(1)
+        for overlap, sides in (
+            (_paired_iou(grid[:, :-1], grid[:, 1:]), ((0, 0, 0, 1), (0, 0, 1, 0))),
+            (_paired_iou(grid[:, :, :-1], grid[:, :, 1:]), ((0, 1), (1, 0))),
+        ):
+            for side in sides:
+                total = total + F.pad(overlap, side)
+                count = count + F.pad(torch.ones_like(overlap[0]), side)
         mean = torch.where(count > 0, total / count.clamp(min=1), 1.0)
         parts.append(mean.flatten(1))
     return torch.cat(parts, 1)

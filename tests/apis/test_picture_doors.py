@@ -78,7 +78,7 @@ def test_painted_pages_and_crops(tmp_path, name):
     assert page.shape[0] * width == pytest.approx(page.shape[1] * height, rel=0.01)
     assert np.abs(page - np.asarray(larger, int)).mean() < 12
     bbox = np.array([0, 0, width, height], np.float32)
-    picture = box_picture(path, bbox, True, "a", "a", [])
+    picture = box_picture(path, bbox, "a", "a", [])
     data = base64.b64decode(picture.uri.partition(",")[2])
     crop = np.asarray(Image.open(io.BytesIO(data)))
     assert crop.shape[0] * width == pytest.approx(crop.shape[1] * height, rel=0.01)

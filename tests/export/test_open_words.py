@@ -3,9 +3,6 @@
 import negas.register  # noqa: F401 - first of all: mmdet can be imported after it
 
 # isort: split
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -14,11 +11,13 @@ from negas.export.write import Wanted, export_onnx
 from negas.runtime import Detector
 from negas.runtime.words import Words
 from tests.export.test_export_graph import DETECTORS, TAU
+from tests.helpers import without_torch
 from tests.helpers.onnx_file import write_file
 from tests.helpers.shipped_emoji import draw_scenes
 from tests.helpers.yolo_world import ROOT
-from tests.runtime.test_runtime_detector import ALONE
 
+# some name a class of these, by WordNet
+WORDS = ("harpsichord", "tent", "puppy", "latte", "vehicle", "apricot", "stew", "cabbage", "saucer")
 CLASSES, NEGATIVES = ["dog", "car", "airplane"], ["fox", "truck", "kite", "helicopter", "wolf"]
 
 
@@ -28,7 +27,10 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
         inferencer = Inferencer(
-            *DETECTORS["yolo_world"], device="cpu", unknown=False, show_progress=False
+            *DETECTORS["yolo_world"],
+            device="cpu",
+            unknown=dict(vocabulary=WORDS, score_thr=0.05),
+            show_progress=False,
         )
         inferencer.tau = TAU
         export_onnx(inferencer, place / "model.onnx", Wanted(mode="open", score_thr=0.05))
@@ -40,11 +42,15 @@ def compare(detector, inferencer, pictures):
     found = inferencer(pictures, pred_score_thr=0.05)["predictions"]
     assert sum(map(len, found)) > 8
     for theirs, ours in zip(found, map(detector, pictures), strict=True):
-        assert ours.names.tolist() == theirs.names.tolist()
-        assert ours.known.tolist() == theirs.known.tolist()
-        assert ours.unknown_like.tolist() == theirs.unknown_like.tolist()
-        np.testing.assert_allclose(ours.boxes, theirs.boxes, atol=1e-3)
-        np.testing.assert_allclose(ours.id_score, theirs.id_score, atol=1e-5)
+        same(theirs, ours)
+
+
+def same(theirs, ours):
+    assert ours.names.tolist() == theirs.names.tolist()
+    assert ours.known.tolist() == theirs.known.tolist()
+    assert ours.unknown_like.tolist() == theirs.unknown_like.tolist()
+    np.testing.assert_allclose(ours.boxes, theirs.boxes, atol=1e-3)
+    np.testing.assert_allclose(ours.id_score, theirs.id_score, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -63,7 +69,14 @@ def test_other_words_of_another_number(made):
     assert detector.class_names == tuple(CLASSES) and detector.neg_labels == tuple(NEGATIVES)
     assert detector.tau is None and detector.about.calibration is None
     inferencer.set_labels(CLASSES, NEGATIVES, calibration=None)
+    assert all((one.labels >= 0).all() for one in detector(pictures)), "their threshold went"
+    inferencer.model.finder, finder = None, inferencer.model.finder
     compare(detector, inferencer, pictures)  # by falling score, both
+    inferencer.model.finder, detector.unknown_thr = finder, 0.05
+    left = {"harpsichord", "tent", "latte", "apricot", "stew", "cabbage", "saucer"}
+    assert set(finder.words) == left, "the Inferencer cuts the same"
+    compare(detector, inferencer, pictures)
+    assert any((one.labels < 0).any() for one in detector(pictures))
     detector.tau = inferencer.tau = 0.0
     compare(detector, inferencer, pictures)
     texts = inferencer.model.text_feats()
@@ -72,21 +85,14 @@ def test_other_words_of_another_number(made):
 
 
 @pytest.mark.slow
-def test_words_need_no_torch_either(made):
-    _, path, pictures = made
-    code = ALONE.replace(
-        "found = Detector(sys.argv[1])(sys.argv[2])",
-        "found = Detector(sys.argv[1])\nfound.set_labels(['dog'], ['fox'])\n"
-        "found = found(sys.argv[2])",
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(path), pictures[0]],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "no verdict" in done.stdout
+def test_words_need_no_torch_either(made, wheel, tmp_path):
+    inferencer, path, pictures = made
+    inferencer.set_labels(CLASSES, NEGATIVES, calibration=None)
+    fresh = without_torch.environment(tmp_path / "venv", wheel, "tokenizers")
+    given = (fresh, path, pictures, tmp_path, (CLASSES, NEGATIVES), 0.05)
+    found = inferencer(pictures, pred_score_thr=0.05)["predictions"]
+    for theirs, ours in zip(found, without_torch.results(*given), strict=True):
+        same(theirs, ours)
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ FLAGS = (
     "--disable-sync",
     "--remote-debugging-pipe",
 )
+KEYS = dict(Tab=9, Enter=13, PageUp=33, PageDown=34, End=35, Home=36, ArrowLeft=37, ArrowRight=39)
 
 
 def find_chromium() -> str:
@@ -111,8 +112,8 @@ class Chromium:
                     raise RuntimeError(f"{method}: {answer['error']['message']}")
                 return answer["result"]
 
-    def open(self, file: Path, width: int, height: int = 800, dark: bool = False) -> None:
-        """Show a file from disk in a window of this size, in CSS pixels."""
+    def open(self, page: Path | str, width: int, height: int = 800, dark: bool = False) -> None:
+        """Show a file from disk, or an address, in a window of this size, in CSS pixels."""
         self.send(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -125,16 +126,45 @@ class Chromium:
         self._events.clear()
         self.requests.clear()
         self.messages.clear()
-        self.send("Page.navigate", url=file.resolve().as_uri())
+        url = page.resolve().as_uri() if isinstance(page, Path) else page
+        self.send("Page.navigate", url=url)
         while "Page.loadEventFired" not in self._events:
             self._read()
 
     def evaluate(self, expression: str) -> object:
-        """The value of a JavaScript expression on the page (not bound by the page's policy)."""
-        answer = self.send("Runtime.evaluate", expression=expression, returnByValue=True)
-        if "exceptionDetails" in answer:
-            raise RuntimeError(answer["exceptionDetails"]["text"])
+        """The value of a JavaScript expression on the page (not bound by the page's policy).
+
+        A promise is waited for.
+        """
+        how = dict(returnByValue=True, awaitPromise=True)
+        answer = self.send("Runtime.evaluate", expression=expression, **how)
+        if found := answer.get("exceptionDetails"):
+            raise RuntimeError(found.get("exception", {}).get("description") or found["text"])
         return answer["result"].get("value")
+
+    def choose(self, selector: str, *files: Path) -> None:
+        """Choose files in an ``<input type=file>``."""
+        root = self.send("DOM.getDocument")["root"]["nodeId"]
+        node = self.send("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.send("DOM.setFileInputFiles", nodeId=node, files=[str(file) for file in files])
+
+    def drop(self, selector: str, file: Path) -> None:
+        """Drag a file from elsewhere to the middle of an element and let go of it."""
+        x, y = self.evaluate(
+            f"(() => {{const b = document.querySelector({json.dumps(selector)})"
+            ".getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]})()"
+        )
+        data = dict(items=[], files=[str(file)], dragOperationsMask=1)
+        for kind in ("dragEnter", "dragOver", "drop"):
+            self.send("Input.dispatchDragEvent", type=kind, x=x, y=y, data=data)
+
+    def press(self, key: str, times: int = 1) -> None:
+        """Press a key, such as ``ArrowRight``, where the keyboard's focus is."""
+        code = KEYS[key]
+        for kind in ("keyDown", "keyUp") * times:
+            about = dict(key=key, code=key, windowsVirtualKeyCode=code)
+            about |= dict(text="\r") if key == "Enter" and kind == "keyDown" else {}
+            self.send("Input.dispatchKeyEvent", type=kind, **about)
 
     def texts(self, selector: str) -> list[str]:
         """Visible texts of all elements that a CSS selector finds."""

@@ -1,12 +1,14 @@
-"""An environment with the packages of some extras of negas and no others, without a network."""
+"""An environment with some packages and no others, without a network; and a wheel for it."""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -15,6 +17,7 @@ if sys.version_info >= (3, 11):
 else:  # yapf brings it along there
     import tomli as tomllib
 
+import pytest
 from packaging.requirements import Requirement
 
 from .yolo_world import ROOT
@@ -67,6 +70,11 @@ def with_dependencies(names: set[str]) -> set[str]:
 class FreshEnvironment:
     """A virtual environment that links to the packages of the running one.
 
+    Args:
+        folder: of it.
+        *extras: of negas, whose packages are in it.
+        names: distributions in place of negas' own, with what these need.
+
     Attributes:
         names: distributions in it.
         seconds: that a command may take.
@@ -74,9 +82,9 @@ class FreshEnvironment:
 
     seconds = 240
 
-    def __init__(self, folder: Path, *extras: str) -> None:
+    def __init__(self, folder: Path, *extras: str, names: Iterable[str] = ()) -> None:
         self.folder, self._path = folder, str(ROOT)
-        self.names = with_dependencies(required(*extras))
+        self.names = with_dependencies(set(names) or required(*extras))
         venv.create(folder, with_pip=False, symlinks=True)
         version = f"python{sys.version_info.major}.{sys.version_info.minor}"
         self._packages = folder / "lib" / version / "site-packages"
@@ -110,3 +118,24 @@ class FreshEnvironment:
             timeout=self.seconds,
             check=False,
         )
+
+
+SOURCES = "negas configs tools data/labels data/wordnet data/emoji_world".split()
+FILES = "setup.py pyproject.toml README.md LICENSE".split()
+FILES += ["data/README.md", "data/published_owodb.csv"]
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    """Of the repository, with a file beside its data that must not be in it."""
+    root, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    skip = shutil.ignore_patterns("__pycache__", "scenes*", "*.egg-info")
+    for name in SOURCES:
+        shutil.copytree(ROOT / name, root / name, ignore=skip)
+    for name in FILES:
+        shutil.copyfile(ROOT / name, root / name)
+    (root / "data/VOC").mkdir()
+    (root / "data/VOC/secret.jpg").write_text("the user's own")
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "--no-index", "-w", out, root], check=True)
+    return next(out.glob("*.whl"))

@@ -63,8 +63,8 @@ def test_a_record_reads_back_the_same(found):
 
 
 def test_what_it_says_of_itself():
-    assert str(make()) == "photos/a.png: 2 boxes, 1 known, 1 unknown, 1 unknown objects"
-    assert str(without_verdict()) == "photos/a.png: 2 boxes, no verdict, 1 unknown objects"
+    assert str(make()) == "photos/a.png: 2 boxes, 1 known, 1 unknown, 1 unknown object"
+    assert str(without_verdict()) == "photos/a.png: 2 boxes, no verdict, 1 unknown object"
     assert str(nothing()) == "photos/a.png: 0 boxes"
 
 

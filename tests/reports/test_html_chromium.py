@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from negas.metrics import ood_metrics
 from negas.reports.html.report import make_html_report
+from negas.reports.html.run import load_report_run
 from negas.visualization.boxes import KNOWN, UNKNOWN
 from tests.helpers import fake_runs
 from tests.helpers.chromium import Chromium
@@ -48,7 +50,7 @@ def overflow(browser):
 def test_names_that_are_html_do_nothing(browser, report):
     browser.open(report, 1280)
     assert browser.evaluate("document.title") == "negas_tiny - OOD detection report"
-    assert browser.evaluate("document.scripts.length") == 0
+    assert browser.evaluate("document.scripts.length") == 1
     assert HOSTILE in browser.texts("#confusion")[0]
 
 
@@ -80,7 +82,7 @@ def test_what_one_sees(browser, report):
     known = browser.screenshot("#mistakes h3:first-of-type ~ .crops img")
     assert share(known, KNOWN) > 0.01 and share(known, UNKNOWN) == 0
     assert share(known, (128, 128, 128)) > 0.5  # the image below the box
-    unknown = browser.screenshot("#mistakes .crops:last-of-type img")
+    unknown = browser.screenshot("#mistakes .crops:last-of-type img.if-unknown")
     assert share(unknown, UNKNOWN) > 0.01 and share(unknown, KNOWN) == 0
     bars = 0.8 * np.array([31, 111, 180]) + 0.2 * 255
     assert share(browser.screenshot("#reliability img"), bars) > 0.05
@@ -117,3 +119,69 @@ def test_dark_and_light(browser, report):
         grounds[dark] = np.median(page)
         assert np.abs(page - np.median(page)).max() > 150  # the numbers can be read
     assert grounds[False] > 230 and grounds[True] < 60
+
+
+def judged(browser):
+    """What the slider says: tau, the shares of all sets, and the verdicts in the pictures."""
+    tau, *shares = browser.texts("#tau output")
+    boxes = browser.evaluate(
+        "[...document.querySelectorAll('[data-score]')].map(box => [Number(box.dataset.score),"
+        "...[...box.querySelectorAll('b')].filter(b => b.checkVisibility()).map(b => b.innerText)])"
+    )
+    assert boxes and {len(box) for box in boxes} == {2}  # one verdict each
+    scores, verdicts = zip(*boxes, strict=True)
+    return tau, shares, list(verdicts), scores
+
+
+def test_the_slider_judges_anew(browser, report):
+    run = load_report_run(report.parent)
+    values = {name: run.values[name] for name in ("id", "near", "far")}
+
+    def agrees(tau):
+        text, shares, verdicts, scores = judged(browser)
+        assert text == f"{tau:.4f}"
+        counts = [int((each >= tau).sum()) for each in values.values()]
+        assert [share.partition("(")[2] for share in shares] == [
+            f"{count} of {len(each)})" for count, each in zip(counts, values.values(), strict=True)
+        ]
+        for share, count, each in zip(shares, counts, values.values(), strict=True):
+            assert float(share.partition("%")[0]) == pytest.approx(100 * count / len(each), abs=0.1)
+        assert verdicts == ["called known" if s >= tau else "called unknown" for s in scores]
+
+    browser.open(report, 1280)
+    agrees(run.tau)
+    found = ood_metrics(values["id"], values["near"])
+    assert judged(browser)[1][1].startswith(f"{100 * found.fpr95:.1f}%")
+    browser.evaluate("document.getElementById('tau-slider').focus()")
+    browser.press("ArrowRight", 3)
+    scores = np.unique(np.concatenate([*values.values()]))  # each is a stop of so few boxes
+    place = int(np.searchsorted(scores, run.tau)) + 3
+    agrees(scores[place])
+    browser.press("ArrowLeft", place - 1)
+    agrees(scores[1])
+    browser.press("End")
+    assert all(share.startswith("0.0% (0 of") for share in judged(browser)[1])
+    assert set(judged(browser)[2]) == {"called unknown"}
+    picture = browser.screenshot("#mistakes .crops img.if-unknown")  # of the first, known before
+    assert share(picture, UNKNOWN) > 0.01 and share(picture, KNOWN) == 0
+    browser.press("Home")
+    assert set(judged(browser)[2]) == {"called known"}
+    browser.evaluate("document.querySelector('#tau button').focus()")
+    browser.press("Enter")
+    agrees(run.tau)
+    assert browser.messages == []
+
+
+def test_the_slider_is_named_and_stays_in_sight(browser, report):
+    for width in (1280, 390):
+        browser.open(report, width)
+        browser.send("Accessibility.enable")
+        nodes = browser.send("Accessibility.getFullAXTree")["nodes"]
+        (slider,) = [node for node in nodes if node["role"]["value"] == "slider"]
+        assert slider["name"]["value"] == "tau" and slider["value"]["value"]
+        browser.evaluate("document.querySelector('#mistakes .crops:last-of-type').scrollIntoView()")
+        top, height = browser.evaluate(
+            "(() => {const b = document.getElementById('tau').getBoundingClientRect();"
+            "return [b.top, b.height]})()"
+        )
+        assert abs(top) < 1 and height < 200

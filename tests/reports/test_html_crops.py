@@ -8,15 +8,17 @@ import pytest
 from PIL import Image
 
 from negas.reports.html.crops import box_picture
+from negas.reports.html.page import Verdict
 from negas.visualization.boxes import KNOWN, UNKNOWN
 
 
-def picture(file, bbox=(40, 20, 80, 60), known=True, text="cat 0.93"):
-    return box_picture(file, np.array(bbox, np.float32), known, text, "a box", ["below"])
+def picture(file, bbox=(40, 20, 80, 60), text="cat 0.93"):
+    bbox = np.array(bbox, np.float32)
+    return box_picture(file, bbox, text, "a box", ["below"], Verdict(0.93, True))
 
 
-def pixels(shown):
-    head, _, content = shown.uri.partition(",")
+def pixels(shown, known=True):
+    head, _, content = (shown.uri if known else shown.verdict.unknown_uri).partition(",")
     assert head == "data:image/jpeg;base64"
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))).convert("RGB")).astype(int)
 
@@ -36,7 +38,7 @@ def share(values, colour, within=40):
 
 @pytest.mark.parametrize(("known", "colour", "other"), [(1, KNOWN, UNKNOWN), (0, UNKNOWN, KNOWN)])
 def test_the_object_stands_in_the_picture_with_a_box_of_its_verdict(image, known, colour, other):
-    values = pixels(picture(image, known=bool(known)))
+    values = pixels(picture(image), known)
     assert max(values.shape[:2]) == 320
     assert share(values, (0, 0, 255)) > 0.1
     assert share(values, colour) > 0.005 and share(values, other) == 0

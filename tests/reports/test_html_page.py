@@ -1,5 +1,7 @@
 """The HTML page: what stands on it, that nothing leaves it, that texts stay texts."""
 
+import base64
+import hashlib
 import math
 import re
 from dataclasses import fields, is_dataclass, replace
@@ -16,14 +18,19 @@ from negas.reports.html.page import (
     PictureGroup,
     TableGroup,
     Tile,
+    Verdict,
     render_page,
 )
 from negas.reports.html.plots import svg_uri
+from negas.reports.html.slider import SetCounts, Slider
 from negas.reports.table import Column, Row, Section, Stat, Table
 from negas.visualization.curves import save_figure
 
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>"
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="
+
+GONE = Picture("a box", None, ["x"], "image not on disk", Verdict(0.25, False))
+JUDGED = Picture("another", PIXEL, ["cat"], verdict=Verdict(0.75, True, PIXEL))
 
 
 def page():
@@ -56,8 +63,9 @@ def page():
             Confusion("far", note="no annotations"),
         ],
         confusion_note="IoU 0.5",
-        mistakes=[PictureGroup("wrong", [Picture("a box", None, ["x"], "image not on disk")])],
+        mistakes=[PictureGroup("wrong", [GONE, JUDGED])],
         mistakes_note="the worst first",
+        slider=Slider([0.25, 0.5], 1, [SetCounts("ID test", "TPR", [3, 2], 3)]),
         reliability=shown,
         banks=[BankWords("model", [("fork", []), ("zebra", ["near"])], "1 leak")],
         settings=[("run.seed", "7")],
@@ -112,10 +120,13 @@ def test_nothing_is_loaded_from_anywhere():
     assert len(policy) == 1
     rules = dict(part.split(maxsplit=1) for part in policy[0].split("; "))
     assert rules["default-src"] == "'none'" and rules["img-src"] == "data:"
-    assert "script-src" not in rules
+    (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert rules["script-src"] == f"'sha256-{digest}'" and "document" in script
+    assert [attrs for tag, attrs in tags if tag == "script"] == [{}]
     sources = [a[key] for _, a in tags for key in ("src", "href", "srcset") if key in a]
     assert sources and all(s.startswith(("data:", "#")) for s in sources)
-    assert not {"script", "link", "iframe", "object", "base"} & {tag for tag, _ in tags}
+    assert not {"link", "iframe", "object", "base"} & {tag for tag, _ in tags}
     assert "url(" not in html and "@import" not in html
 
 
@@ -142,7 +153,7 @@ def hostile(value):
         changed = {
             field.name: hostile(getattr(value, field.name))
             for field in fields(value)
-            if field.name not in ("key", "better", "more", "uri")
+            if field.name not in ("key", "better", "more", "uri", "unknown_uri")
         }
         return replace(value, **changed)
     return value

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from negas.runtime import Detector, Letterbox
-from tests.helpers.onnx_file import ROWS, about, write_file
+from tests.helpers.onnx_file import OBJECTS, ROWS, UNKNOWN, about, write_file
 from tests.helpers.yolo_world import ROOT
 
 
@@ -55,6 +55,45 @@ def test_the_cut_can_be_raised_only(file, picture):
     assert detector(picture).names.tolist() == ["dog"]
     with pytest.raises(ValueError, match=r"score_thr must lie in \[0.3, 1\], got 0.1"):
         detector.score_thr = 0.1
+
+
+def test_unknown_objects_follow_the_boxes(tmp_path, picture):
+    detector = Detector(write_file(tmp_path / "made.onnx", unknown=UNKNOWN))
+    found = detector(picture)
+    assert found.names.tolist() == ["dog", "cat", "unknown", "unknown"]
+    assert found.labels.tolist() == [1, 0, -1, -1]
+    assert found.known.tolist() == [False, True, False, False]
+    assert found.unknown_like.tolist() == ["statue", "wolf", "cloud", "cloud"]
+    assert found.boxes[2].tolist() == [8, 32, 24, 32]  # clipped to the picture
+    np.testing.assert_array_equal(found.confidence[2:], OBJECTS["object_scores"][0, [0, 2]])
+    np.testing.assert_array_equal(found.unknown_like_score[2:], np.float32([0.9, 0.3]))
+    assert np.isnan(found.id_score[2:]).all()
+    detector.unknown_thr = 0.5
+    assert detector(picture).names.tolist() == ["dog", "cat", "unknown"]
+    detector.score_thr = 0.5  # the cat is not shown any more, and hides nothing
+    assert detector(picture).unknown_like.tolist() == ["statue", "cloud", "kite"]
+    detector.unknown_thr = 0.1
+    assert len(detector(picture)) == 3, "two of an image at most"
+    detector.tau = None
+    assert detector(picture).known.tolist() == [None, False, False]
+    detector.unknown_thr = None
+    assert detector(picture).names.tolist() == ["dog"]
+    with pytest.raises(ValueError, match=r"unknown_thr must lie in \[0.1, 1\), got 0.05"):
+        detector.unknown_thr = 0.05
+
+
+def test_id_boxes_that_were_asked_for_hide_at_any_cut(tmp_path, picture):
+    own = UNKNOWN | dict(id_score_thr=0.3)
+    detector = Detector(write_file(tmp_path / "made.onnx", unknown=own))
+    detector.score_thr = detector.unknown_thr = 0.5
+    assert detector(picture).unknown_like.tolist() == ["statue", "cloud"]
+
+
+def test_a_file_without_unknown_objects_has_no_threshold_of_them(file):
+    detector = Detector(file)
+    assert detector.unknown_thr is None and detector.words == ()
+    with pytest.raises(ValueError, match="finds no unknown objects; export it again"):
+        detector.unknown_thr = 0.5
 
 
 def test_files_arrays_and_pictures_are_one(file, picture, tmp_path):

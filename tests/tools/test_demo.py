@@ -65,7 +65,8 @@ def grounding_dino(workplace):
 def test_files_of_the_demo(fixture, first, request):
     files = request.getfixturevalue(fixture)
     names = {file.name for file in files}
-    assert {"report.md", "ood_results.json", "records", "scores.png", "roc.png"} <= names
+    plots = {"scores.png", "roc.png"}
+    assert {"report.md", "ood_results.json", "records", "report.html"} | plots <= names
     assert all(file.exists() for file in files)
     folder = files[0].parent
     assert f"| {first} (stock) [max sigmoid] |" in (folder / "report.md").read_text()
@@ -91,6 +92,9 @@ def test_second_demo_does_nothing_again(finished, capsys, monkeypatch):
     printed = capsys.readouterr().out
     assert printed.count("done already") == 3
     assert "keeps 95% of the ID validation boxes; FPR95 in the tables" in printed
+    assert f"  {Path('work_dirs/demo/negas/report.html')}\n" in printed
+    demo.run_demo(Path("work_dirs/demo"), CONFIGS, overrides=dict(SHORT), html=False)
+    assert "report.html" not in capsys.readouterr().out
     changed = dict(SHORT) | {"model.loss_ood.alpha": 1.0}
     with pytest.raises(AssertionError, match="ran again"):
         demo_run.train_and_test(PlannedRun(NEGAS, Path("work_dirs/demo/negas"), "x"), changed)

@@ -26,6 +26,8 @@ def run(monkeypatch, tool, *arguments):
         (["--size", "160"], "--size: give a width and a height in pixels"),
         (["--size", "0", "160"], "--size must be at least 1, got 0"),
         (["--score-thr", "1.5"], "--score-thr must lie in [0, 1], got 1.5"),
+        (["--out", "m.pt2", "--unknown=common"], "--unknown: unknown objects are not in a .pt2"),
+        (["--unknown=none", "--unknown-thr", "0.5"], "--unknown=none finds no unknown objects"),
         (["--mode", "half"], "invalid choice: 'half'"),
     ],
 )

@@ -93,12 +93,14 @@ def squeezed(cells):
 def test_counts_above_the_pictures(page, sets, tau):
     for name in OOD_NAMES:
         known = sets[name].score >= tau
-        assert f"{known.sum()} of {len(known)} boxes are called known." in squeezed(page)
+        text = f"{known.sum()} of {len(known)} boxes are called known at the run's tau."
+        assert text in squeezed(page)
     boxes = sets["id"]
     missed = boxes.right & (boxes.score < tau)
     assert 0 < boxes.right.sum() < boxes.on_object.sum()
-    assert f"{missed.sum()} of {boxes.right.sum()} right ID boxes are called unknown." in squeezed(
-        page
+    assert (
+        f"{missed.sum()} of {boxes.right.sum()} right ID boxes are called unknown there."
+        in squeezed(page)
     )
 
 

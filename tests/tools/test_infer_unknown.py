@@ -69,7 +69,7 @@ def test_objects_are_counted_and_written(infer, tmp_path, capsys):
     found = [row for row in rows if row["label"] == "unknown"]
     out = capsys.readouterr().out
     assert found and f"{len(found)} unknown objects beside them" in out
-    assert f"1 pictures, {len(rows) - len(found)} boxes" in out
+    assert f"1 picture, {len(rows) - len(found)} boxes" in out
     (task,) = json.loads((tmp_path / "out/label_studio.json").read_text())
     assert task["data"]["image"].startswith("https://x.org/")
     assert len(task["predictions"][0]["result"]) == len(found), "boxes without verdict are none"

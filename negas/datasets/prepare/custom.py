@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from negas.coco_json import completed
-from negas.text import listed, shown_text
+from negas.text import counted, listed, shown_text
 
 from .coco_json import make_categories, read_coco, write_coco
 from .coco_ood import images_without, write_subset
@@ -61,7 +61,7 @@ def prepare_custom(
         _write_id(coco, chosen, number, id_names, folder / f"{stem}_id.json", overwrite),
     ]
     action = "left out" if drop_mixed else "kept, with their other objects unlabelled"
-    results[0].notes.append(f"{len(mixed)} images show ID and other classes: {action}.")
+    results[0].notes.append(f"{counted(len(mixed), 'image')} with ID and other classes: {action}.")
     ood = images_without(coco, set(id_names))
     if drop_unannotated:
         ood &= set(shown)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from negas.coco_json import completed
-from negas.text import listed, read_text, shown
+from negas.text import counted, listed, read_text, shown
 
 from .coco_json import make_annotation, make_categories, read_coco, write_coco
 from .coco_ood import SOURCE, VAL2017_ANNOTATED
@@ -255,7 +255,8 @@ def _read(path: str | Path, what: str, prefix: str) -> list[_Picture]:
 
 def _annotated(pictures: Sequence[_Picture]) -> tuple[list[_Picture], _About]:
     tests = [picture for picture in pictures if picture.objects]
-    notes = [f"{len(pictures) - len(tests)} images without annotation are no test images."]
+    left = counted(len(pictures) - len(tests), "image")
+    notes = [f"left out of the test: {left} without annotation."]
     return tests, _About([Check("test images", len(tests), VAL2017_ANNOTATED)], notes)
 
 

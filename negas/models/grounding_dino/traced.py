@@ -40,6 +40,8 @@ class _LevelShapes:
 class TracedGroundingDINO(Traced):
     """See :class:`~negas.models.traced.Traced`; the caption is fixed."""
 
+    clips = True
+
     def __init__(self, detector: nn.Module, size: tuple[int, int]) -> None:
         super().__init__(detector, size)
         caption, text = detector.id_text()
@@ -149,7 +151,15 @@ class TracedGroundingDINO(Traced):
 
     def neg_logits(self, regions: Tensor, cells: Tensor, texts: tuple[Tensor, ...]) -> Tensor:
         """Logits against the negatives; see the base class."""
-        (tokens,) = texts
+        return self._logits(regions, texts[0], self.bank_real)
+
+    def word_logits(self, regions: Tensor, cells: Tensor) -> Tensor:
+        """Logits against the vocabulary; see the base class."""
+        words = self.detector.finder.encoded(self.detector.encode_words, self.columns.device)
+        return self._logits(regions, *words)
+
+    def _logits(self, regions: Tensor, tokens: Tensor, real: Tensor) -> Tensor:
+        """As ``GroundingDINODetector.bank_logits``, of a batch."""
         products = (regions[..., :-1] @ tokens.flatten(0, 1).T).unflatten(-1, tokens.shape[:2])
         logits = products + regions[..., -1:, None]
-        return label_logits(logits, self.bank_real, self.detector.token_reduce)
+        return label_logits(logits, real, self.detector.token_reduce)

@@ -1,10 +1,12 @@
 """YOLO-World as a function of tensors alone, for exporters.
 
 Shapes: B images, N cells of all levels (fine to coarse, row-major), n of them, K ID labels,
-M negative labels, D text channels, C channels of the classification towers.
+M negative labels, V words, D text channels, C channels of the classification towers.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 
 from negas.embeddings.shared_prefix import encode_behind_prefix, has_clip_layers
 from negas.models.traced import Selection, Traced, TracedWords, flatten_levels
+from negas.unknown import agreement_of_neighbors
 
 
 class TracedYOLOWorld(Traced):
@@ -22,10 +25,12 @@ class TracedYOLOWorld(Traced):
     def __init__(self, detector: nn.Module, size: tuple[int, int]) -> None:
         super().__init__(detector, size)
         module = detector.bbox_head.head_module
-        sizes = [(size[1] // stride, size[0] // stride) for stride in module.featmap_strides]
+        self.sizes = [(size[1] // stride, size[0] // stride) for stride in module.featmap_strides]
         like = next(module.parameters())
-        self.register_buffer("priors", detector.bbox_head.priors(sizes, like), persistent=False)
-        levels = torch.cat([torch.full((h * w,), i) for i, (h, w) in enumerate(sizes)])
+        self.register_buffer(
+            "priors", detector.bbox_head.priors(self.sizes, like), persistent=False
+        )
+        levels = torch.cat([torch.full((h * w,), i) for i, (h, w) in enumerate(self.sizes)])
         self.register_buffer("levels", levels, persistent=False)
         # guides the neck beside the classes: what is left of the guide of no texts
         background = detector.guide(like.new_zeros(0, module.embed_dims))
@@ -76,7 +81,22 @@ class TracedYOLOWorld(Traced):
 
     def neg_logits(self, regions: Tensor, cells: Tensor, texts: tuple[Tensor, ...]) -> Tensor:
         """Logits against the negatives; see the base class."""
-        words = self.detector.bbox_head.head_module.merge_words(texts[1])
+        merged = self.detector.bbox_head.head_module.merge_words(texts[1])
+        return self._logits(regions, cells, merged)
+
+    def word_logits(self, regions: Tensor, cells: Tensor) -> Tensor:
+        """Logits against the vocabulary; see the base class."""
+        words = self.detector.finder.encoded(self.detector.encode_words, self.levels.device)
+        return self._logits(regions, cells, words)
+
+    def agreement(self, boxes: Tensor) -> Tensor:
+        """Of the cells beside, above and below; see the base class."""
+        return agreement_of_neighbors(boxes, self.sizes)
+
+    def _logits(
+        self, regions: Tensor, cells: Tensor, words: Sequence[tuple[Tensor, Tensor]]
+    ) -> Tensor:
+        """Logits [B, n, V] of :meth:`merge_words`, each by the words of its level."""
         levels = self.levels[cells][..., None]
         first, *others = [F.linear(regions, weights, bias) for weights, bias in words]
         for level, logits in enumerate(others, 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 from negas.pictures import read_picture
 from negas.visualization.boxes import draw_scene
 
-from .page import Picture
+from .page import Picture, Verdict
 from .plots import data_uri
 
 _SIDE = 320  # pixels of a picture's longer side
@@ -22,39 +23,48 @@ _LEAST = 24  # pixels of the image: a tiny box is shown with at least this much 
 def box_picture(
     file: Path | None,
     bbox: np.ndarray,
-    known: bool | None,
     text: str,
     alt: str,
     caption: list[str],
+    verdict: Verdict | None = None,
 ) -> Picture:
     """Cut a box out of its image and draw it: known green, unknown red and dashed, objects red.
 
     Args:
         file: the image, ``None`` if the annotations do not list it.
         bbox: [4] xyxy in pixels of the image.
-        known: the verdict; ``None``: an unknown object.
         text: on the box.
         alt: for those who do not see the picture.
         caption: lines below the picture.
+        verdict: on the box, which is drawn both ways; ``None``: an unknown object.
     """
     if file is None:
-        return Picture(alt, None, caption, "the annotations do not list the image")
+        missing = "the annotations do not list the image"
+        return Picture(alt, None, caption, missing, verdict)
     if not file.is_file():
-        return Picture(alt, None, caption, f"image not on disk: {file}")
+        return Picture(alt, None, caption, f"image not on disk: {file}", verdict)
     try:
         pixels = read_picture(file)
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        return Picture(alt, None, caption, f"image cannot be read: {file} ({reason})")
+        missing = f"image cannot be read: {file} ({reason})"
+        return Picture(alt, None, caption, missing, verdict)
     bbox = np.sort(bbox.reshape(2, 2), axis=0).ravel()  # a box with swapped corners can be drawn
     left, top, right, bottom = region = _region(bbox, pixels.shape[1::-1])
     scale = _SIDE / max(region[2] - region[0], region[3] - region[1])
     origin = np.array([*region[:2], *region[:2]])
     crop = Image.fromarray(np.ascontiguousarray(pixels[top:bottom, left:right, ::-1]))
-    page = draw_scene(crop, [bbox - origin], [known], [text], scale)
-    stream = io.BytesIO()
-    page.save(stream, "JPEG", quality=85, optimize=True)
-    return Picture(alt, data_uri(stream.getvalue(), "image/jpeg"), caption)
+
+    def drawn(known: bool | None) -> str:
+        stream = io.BytesIO()
+        page = draw_scene(crop, [bbox - origin], [known], [text], scale)
+        page.save(stream, "JPEG", quality=85, optimize=True)
+        return data_uri(stream.getvalue(), "image/jpeg")
+
+    if verdict is None:
+        return Picture(alt, drawn(None), caption)
+    verdict = replace(verdict, unknown_uri=drawn(False))
+    return Picture(alt, drawn(True), caption, verdict=verdict)
 
 
 def _region(bbox: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int]:

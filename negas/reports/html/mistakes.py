@@ -15,7 +15,7 @@ from negas.records import BoxRecords
 from negas.visualization.boxes import captions, image_files
 
 from .crops import box_picture
-from .page import Confusion, ConfusionRow, Picture, PictureGroup
+from .page import Confusion, ConfusionRow, Picture, PictureGroup, Verdict
 from .run import ReportRun
 
 CONFUSION_NOTE = (
@@ -101,7 +101,7 @@ def confusion(
 
 MISTAKES_NOTE = (
     "One box per image, the worst first: OOD boxes with the highest score, and ID boxes on objects "
-    "of their label with the lowest. The number on a box is its score."
+    "of their label with the lowest, chosen at the run's tau. The number on a box is its score."
 )
 
 
@@ -121,7 +121,7 @@ def mistake_groups(
         share = f"{int((run.values[name] >= run.tau).sum())} of {len(run.values[name])} boxes"
         title = f"{name}: OOD boxes called known"
         pictures = _pictures(run, name, rows, on_picture)
-        groups.append(PictureGroup(title, pictures, f"{share} are called known."))
+        groups.append(PictureGroup(title, pictures, f"{share} are called known at the run's tau."))
     truth, reason = run.truth("id")
     title = "ID boxes called unknown"
     if truth is None:
@@ -129,7 +129,7 @@ def mistake_groups(
         return groups
     right = run.true_detections(run.picked("id"), truth)
     missed = right & (run.values["id"] < run.tau)
-    note = f"{int(missed.sum())} of {int(right.sum())} right ID boxes are called unknown."
+    note = f"{int(missed.sum())} of {int(right.sum())} right ID boxes are called unknown there."
     rows = worst_rows(run, "id", count, right)
     groups.append(PictureGroup(title, _pictures(run, "id", rows, on_picture), note))
     return groups
@@ -167,17 +167,16 @@ def _pictures(
     for row, text, thing in zip(rows, texts, lies_on, strict=True):
         image_id = records.image_ids[row].item()
         label = records.meta["id_labels"][records.labels[row]]
-        known = bool(values[row] >= run.tau)
-        verdict = "called known" if known else "called unknown"
+        verdict = Verdict(float(values[row]), bool(values[row] >= run.tau))
         file = files.get(image_id)
         caption = [
-            f"{thing}, taken for {label}, {verdict}" if thing else f"{label}, {verdict}",
+            f"{thing}, taken for {label}" if thing else label,
             f"{run.main_name} {values[row]:.3f}",
             f"confidence {records.scores[row]:.3f}",
             file.name if file else f"image {image_id}",
         ]
         alt = f"Box in image {image_id} of {name}: {caption[0]}"
-        made.append(box_picture(file, records.bboxes[row], known, text, alt, caption))
+        made.append(box_picture(file, records.bboxes[row], text, alt, caption, verdict))
         on_picture()
     return made
 

@@ -5,6 +5,8 @@ Every text goes through Jinja's autoescape: class, set and file names come from 
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,8 +15,26 @@ from pathlib import Path
 from negas.reports.table import Table, best_rows
 from negas.text import cut, visible
 
+from .slider import Slider
+
 _LONGEST = 1000  # characters of a text on the page
 _TEMPLATE = "report.html.jinja"
+_SCRIPT = "report.js"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Of the box in a picture; the slider judges it anew.
+
+    Attributes:
+        score: known iff at least tau.
+        known: at the run's tau.
+        unknown_uri: the picture with the box of an unknown one, where there is a picture.
+    """
+
+    score: float
+    known: bool
+    unknown_uri: str | None = None
 
 
 @dataclass(frozen=True)
@@ -26,12 +46,15 @@ class Picture:
         uri: ``data:`` URI; ``None``: there is no picture.
         caption: lines below it.
         missing: why there is no picture.
+        verdict: of its box; ``uri`` then shows a known one. The page says it behind ``alt`` and the
+            first line of the caption.
     """
 
     alt: str
     uri: str | None = None
     caption: Sequence[str] = ()
     missing: str = ""
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +153,7 @@ class Page:
     confusion_note: str
     mistakes: list[PictureGroup]
     mistakes_note: str
+    slider: Slider
     reliability: PictureGroup
     unknown: list[PictureGroup] = field(default_factory=list)
     unknown_note: str = ""
@@ -154,6 +178,7 @@ def _in_page(value: object) -> object:
 @cache
 def _environment():
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
 
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -164,4 +189,8 @@ def _environment():
         lstrip_blocks=True,
     )
     environment.globals["best_rows"] = best_rows
+    script = (Path(__file__).parent / _SCRIPT).read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    # the page's policy lets this script run and no other
+    environment.globals |= dict(script=Markup(script), script_hash=f"sha256-{digest}")
     return environment

@@ -32,6 +32,7 @@ from .sections import (
     settings_rows,
     table_groups,
 )
+from .slider import tau_slider
 from .unknown_objects import UNKNOWN_NOTE, unknown_groups, unknown_plots, unknown_tables
 
 REPORT_FILE = "report.html"
@@ -118,6 +119,7 @@ def build_page(run: ReportRun, pictures: int = 8) -> Page:
             confusion_note=CONFUSION_NOTE,
             mistakes=groups,
             mistakes_note=MISTAKES_NOTE,
+            slider=tau_slider(run.values, run.tau),
             unknown=found_unknown,
             unknown_note=UNKNOWN_NOTE,
             unknown_tables=unknown_tables(run),

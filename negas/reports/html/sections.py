@@ -15,6 +15,7 @@ from negas.evaluation.recorded import MODEL_BANK
 from negas.evaluation.unknown import unknown_boxes_of
 from negas.files import file_sha256
 from negas.records import ID, SET_TITLES
+from negas.text import counted
 
 from ..columns import (
     BY_RULE,
@@ -77,7 +78,7 @@ def _table(run: ReportRun, ood_set: str, block: Block) -> Table:
             if its_bank in used and control == "none"
         ]
         if rows:
-            size = f", {banks[bank]['size']} negatives" if bank in banks else ""
+            size = f", {counted(banks[bank]['size'], 'negative')}" if bank in banks else ""
             title = f"bank: {bank_name(run, bank)}{size}" if bank in banks else ""
             title = "; ".join(filter(None, ["no negatives" if bank == MODEL_BANK else "", title]))
             sections.append(Section(title, rows))
@@ -153,7 +154,8 @@ def facts(run: ReportRun) -> list[tuple[str, str]]:
     """What the numbers depend on, the first things one asks."""
     results, info = run.results, run.results["run"]
     sets = [
-        f"{SET_TITLES.get(name, name)}: {about['images']} images, {about['boxes']} boxes"
+        f"{SET_TITLES.get(name, name)}: {counted(about['images'], 'image')}, "
+        f"{counted(about['boxes'], 'box')}"
         for name, about in results["sets"].items()
     ]
     words = results["banks"].get(MODEL_BANK)
@@ -258,7 +260,7 @@ def bank_words(run: ReportRun) -> list[BankWords]:
             (word, [s for s, found in named.items() if word in found]) for word in about["labels"]
         ]
         counts = ", ".join(f"{s}: {len(found)}" for s, found in named.items())
-        title = f"{bank_name(run, name)} ({about['size']} negatives)"
+        title = f"{bank_name(run, name)} ({counted(about['size'], 'negative')})"
         banks.append(BankWords(title, words, f"Words that name a class of an OOD set - {counts}"))
     return banks
 

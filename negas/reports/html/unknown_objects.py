@@ -78,7 +78,7 @@ def _picture(
     ]
     text = unknown_caption(word, objects.scores[row])
     alt = f"Unknown object in image {image_id} of {name}: {caption[0]}"
-    return box_picture(file, objects.bboxes[row], None, text, alt, caption)
+    return box_picture(file, objects.bboxes[row], text, alt, caption)
 
 
 def _things(run: ReportRun, name: str, objects: UnknownBoxes, rows: np.ndarray) -> list[str]:

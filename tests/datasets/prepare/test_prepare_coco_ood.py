@@ -173,7 +173,7 @@ def test_custom_sets(ann, tmp_path):
     assert [(row["id"], row["category_id"]) for row in data["annotations"]] == [
         *((1, 1), (2, 2), (3, 1), (4, 2))
     ]
-    assert "1 images show ID and other classes" in results[0].notes[0]
+    assert "1 image with ID and other classes" in results[0].notes[0]
     assert image_ids(tmp_path / "out" / "instances_val2017_ood.json") == [5, 7, 3, 8]
     again = prepare_custom(ann, tmp_path / "out", ["zebra", "person"])
     assert not any(result.is_new for result in again)

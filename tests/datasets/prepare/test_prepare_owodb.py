@@ -124,7 +124,7 @@ def test_test_files_keep_every_objects_own_name_and_the_halves_share_no_image(va
 def test_what_is_told_of_a_test_set(val, tmp_path):
     results = {result.path.name: result for result in prepare_owodb("s", val, tmp_path)}
     told = results["t1_test.json"]
-    assert told.notes[0] == "1 images without annotation are no test images."
+    assert told.notes[0] == "left out of the test: 1 image without annotation."
     assert (told.checks[0].got, told.checks[0].known) == (4, 4952)
     assert not [note for note in told.notes if "line" in note]
     assert "every image shows a known object" in results["t3_test.json"].notes[1]
