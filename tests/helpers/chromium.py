@@ -10,6 +10,7 @@ import os
 import select
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,8 @@ class Chromium:
 
     Attributes:
         requests: URLs that pages asked for, ``data:`` excluded.
-        messages: texts of the console, violations of the content security policy among them.
+        messages: texts of the console, violations of the content security policy among them, and
+            of errors that nothing caught.
     """
 
     def __init__(self, profile: Path) -> None:
@@ -111,8 +113,8 @@ class Chromium:
                     raise RuntimeError(f"{method}: {answer['error']['message']}")
                 return answer["result"]
 
-    def open(self, file: Path, width: int, height: int = 800, dark: bool = False) -> None:
-        """Show a file from disk in a window of this size, in CSS pixels."""
+    def open(self, page: Path | str, width: int, height: int = 800, dark: bool = False) -> None:
+        """Show a file from disk, or an address, in a window of this size, in CSS pixels."""
         self.send(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -122,10 +124,14 @@ class Chromium:
         )
         scheme = dict(name="prefers-color-scheme", value="dark" if dark else "light")
         self.send("Emulation.setEmulatedMedia", features=[scheme])
-        self._events.clear()
+        self._go("about:blank")  # what the page before says of its end is not of this one
         self.requests.clear()
         self.messages.clear()
-        self.send("Page.navigate", url=file.resolve().as_uri())
+        self._go(page if isinstance(page, str) else page.resolve().as_uri())
+
+    def _go(self, url: str) -> None:
+        self._events.clear()
+        self.send("Page.navigate", url=url)
         while "Page.loadEventFired" not in self._events:
             self._read()
 
@@ -135,6 +141,25 @@ class Chromium:
         if "exceptionDetails" in answer:
             raise RuntimeError(answer["exceptionDetails"]["text"])
         return answer["result"].get("value")
+
+    def wait_for(self, expression: str, seconds: float = 120) -> object:
+        """What a JavaScript expression is, as soon as it is true.
+
+        Raises:
+            TimeoutError: it does not become true.
+        """
+        end = time.monotonic() + seconds
+        while not (value := self.evaluate(expression)):
+            if time.monotonic() > end:
+                raise TimeoutError(f"never true: {expression}")
+            time.sleep(0.1)
+        return value
+
+    def upload(self, selector: str, file: Path) -> None:
+        """Choose a file in the first input of files that a selector finds."""
+        root = self.send("DOM.getDocument")["root"]["nodeId"]
+        node = self.send("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.send("DOM.setFileInputFiles", nodeId=node, files=[str(file)])
 
     def texts(self, selector: str) -> list[str]:
         """Visible texts of all elements that a CSS selector finds."""
@@ -172,4 +197,8 @@ class Chromium:
                 self.requests.append(url)
         elif name == "Log.entryAdded":
             self.messages.append(parameters["entry"]["text"])
+        elif name == "Runtime.exceptionThrown":
+            self.messages.append(str(parameters["exceptionDetails"]))
+        elif name == "Runtime.consoleAPICalled" and parameters["type"] == "error":
+            self.messages.append(" ".join(str(arg.get("value")) for arg in parameters["args"]))
         return message
