@@ -63,8 +63,9 @@ def main() -> int:
 
     # isort: split
     from negas.app.finished import Finished
-    from negas.app.start import open_bench, start_pictures
+    from negas.app.start import check_port, open_bench, start_pictures
 
+    check_port(options.host, options.port)
     run = Finished.load(options.run) if options.run else None
     folder = check_folder(options.out_dir, "--out-dir")
     bench = open_bench(

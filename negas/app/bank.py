@@ -101,7 +101,7 @@ def validation_lines(
 
 def names_of_ids(words: Sequence[str], classes: Sequence[str]) -> list[str]:
     """Sentences on negatives that name an ID class, or a kind of one."""
-    findings, _ = audit_as_far_as_possible(words, [(name,) for name in classes])
+    findings, _ = audit_as_far_as_possible(words, [(name,) for name in classes], as_things=True)
     told = dict.fromkeys((f.label, f.ood_name) for f in findings if f.is_leak)
     return [f"{label!r} names the ID class {name!r}." for label, name in told]
 

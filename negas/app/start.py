@@ -6,6 +6,7 @@ import negas.register  # noqa: F401 - first of all: mmdet can be imported after 
 
 # isort: split
 import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,23 @@ from negas.unknown.thresholds import LEAST
 from .bench import Bench
 from .scenes import draw_validation, example_scenes, is_emoji_world
 from .validation import Validation
+
+
+def check_port(host: str, port: int) -> None:
+    """Make sure, before the detector is loaded, that a server can listen there.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    try:
+        kind = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(kind, socket.SOCK_STREAM) as place:
+            place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            place.bind((host, port))
+    except OSError as error:
+        raise ValueError(
+            f"port {port} of {host!r} cannot be listened on ({error.strerror}); give another --port"
+        ) from error
 
 
 def open_bench(

@@ -1,10 +1,12 @@
 """Words on the built-in detector: one run of the network, then verdicts at any threshold."""
 
+import socket
+
 import numpy as np
 import pytest
 
 from negas.app.bench import Bench
-from negas.app.start import open_bench
+from negas.app.start import check_port, open_bench
 from negas.app.uploads import MAX_SIDE, read_frame, read_upload
 from negas.cli import load_config
 from negas.evaluation.cuts import deployed_tau
@@ -100,6 +102,29 @@ def test_other_id_names_have_no_tau(bench, pixels):
     assert set(look.at(None).known.tolist()) <= {None}
     again = bench.look(pixels, bench.classes, bench.negatives)
     assert again.tau is not None
+
+
+def test_grounding_dino_scores_id_validation_with_other_negatives(scenes, pixels):
+    cfg = load_config("configs/negas/stock_grounding-dino-tiny_emoji-world.py")
+    cfg.test_cfg.id_val_dataloader.dataset.data_root = f"{scenes}/"
+    weights = str(ROOT / "data/emoji_world/grounding_dino_tiny.safetensors")
+    bench = open_bench(cfg, weights, scenes, device="cpu", unknown=False, num=2)
+    assert not bench.seeks
+    look = bench.look(pixels, bench.classes, ["truck", "moon"], unknown=True)
+    assert look.unknown_thr is None and len(look.id_scores)
+    own = look.results.id_score[look.results.labels >= 0]
+    assert len(own) and np.abs(look.id_scores[:, None] - own).min(0).max() < 1e-3
+
+
+def test_a_port_that_is_taken_is_told_at_once():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(ValueError, match=r"cannot be listened on .*--port"):
+            check_port("127.0.0.1", taken.getsockname()[1])
+    check_port("127.0.0.1", 0)
+    with pytest.raises(ValueError, match="nowhere.invalid"):
+        check_port("nowhere.invalid", 0)
 
 
 def test_words_that_the_detector_refuses_leave_it_as_it_is(bench, pixels):

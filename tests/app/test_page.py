@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -11,11 +13,12 @@ from negas.visualization.boxes import KNOWN, UNKNOWN
 from tests.helpers import fake_runs
 from tests.helpers.app_server import AppServer
 from tests.helpers.chromium import Chromium
+from tests.helpers.yolo_world import ROOT
 
 pytestmark = pytest.mark.slow
 
 HOSTILE = "<img src=x onerror=document.title='taken'>"
-TABS = ("picture", "test", "bank")
+TABS = {"picture": "#drawn img", "test": "#pictures img", "bank": "#compare"}  # what shows on each
 SET = """(([selector, value]) => {
   const item = document.querySelector(selector), kind = Object.getPrototypeOf(item);
   Object.getOwnPropertyDescriptor(kind, "value").set.call(item, value);
@@ -61,8 +64,9 @@ class Page:
         self.browser.evaluate(f"document.querySelector({json.dumps(selector)}).click()")
 
     def tab(self, name):
-        place = TABS.index(name)
+        place = list(TABS).index(name)
         self.browser.evaluate(f"document.querySelectorAll('button[role=tab]')[{place}].click()")
+        self.browser.wait_for(f"document.querySelector('{TABS[name]}')?.offsetWidth > 0")
 
     def when(self, selector, text):
         """Visible text of an element as soon as it holds another."""
@@ -97,9 +101,8 @@ def test_the_page_opens_with_verdicts_and_nothing_is_wider_than_it(browser, serv
     page = Page(browser, server, width)
     rows = page.rows()
     assert len(rows) == 3 and {row[2] for row in rows} <= {"known", "unknown"}
-    for name, ready in (("picture", "#drawn img"), ("test", "#pictures img"), ("bank", "#compare")):
+    for name in TABS:
         page.tab(name)
-        browser.wait_for(f"document.querySelector('{ready}')?.offsetWidth > 0")
         wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert browser.evaluate(wide) == 0
     assert browser.messages == []
@@ -186,6 +189,13 @@ def test_what_is_no_picture_or_too_large_is_told(page, tmp_path):
     page.rows_when("3 boxes")
     page.browser.upload("#picture input[type=file]", large)
     page.browser.wait_for("document.body.innerText.includes('exceed the maximum')")
+
+
+@pytest.mark.parametrize("path", ["/etc/hostname", f"{ROOT}/README.md", "README.md", "../../etc"])
+def test_files_of_the_machine_are_not_served(server, path):
+    with pytest.raises(HTTPError) as told:
+        urlopen(f"{server.address}gradio_api/file={path}", timeout=60)
+    assert told.value.code in (403, 404)
 
 
 def test_a_number_out_of_range_is_told(page):

@@ -31,6 +31,7 @@ def bank_tab(bench: Bench, first: ImageTab) -> None:
         bench: the detector.
         first: the tab with the picture, its names and negatives, which are those before.
     """
+    folder = tempfile.TemporaryDirectory(prefix="negas-app-")  # goes with the process
     with gr.Row():
         with gr.Column(min_width=320, scale=2):
             words = gr.Textbox(
@@ -76,7 +77,7 @@ def bank_tab(bench: Bench, first: ImageTab) -> None:
             for change in found
         ]
         heads = ("box", "label", *_SIDES)
-        path = _file(names, negatives)
+        path = _file(folder.name, names, negatives)
         return [
             html_table(heads, rows, "023"),
             painted(after.pixels, two),
@@ -106,9 +107,8 @@ _PROPOSE = (
 )
 
 
-def _file(names: list[str], negatives: list[str]) -> Path:
-    """A bank to download; Gradio copies it and forgets it with the page."""
-    folder = Path(tempfile.mkdtemp(prefix="negas-bank-"))
-    path = folder / "bank.json"
+def _file(folder: str, names: list[str], negatives: list[str]) -> Path:
+    """A bank to download; Gradio makes a copy of it."""
+    path = Path(folder) / "bank.json"
     NegativeLabelBank(tuple(names), tuple(negatives), dict(made_by="negas app")).save(path)
     return path
