@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from negas.records import ID, SET_TITLES
+from negas.records import ID, SET_TITLES, BoxRecords
 from negas.reports.html.crops import box_picture
 from negas.reports.html.mistakes import files_of_images, names_of_objects
 from negas.reports.html.page import Picture
@@ -30,6 +30,7 @@ class Samples:
     Attributes:
         sets: name of the set.
         rows: index into the samples of that set.
+        images: number of the image, another one for each image of each set.
         values: score.
         things: OOD class that a box lies on; empty where that is not known, and for ID boxes.
         negatives: nearest negative; empty without any.
@@ -39,6 +40,7 @@ class Samples:
 
     sets: np.ndarray
     rows: np.ndarray
+    images: np.ndarray
     values: np.ndarray
     things: np.ndarray
     negatives: np.ndarray
@@ -64,6 +66,8 @@ class Finished:
 
     def __init__(self, report: ReportRun) -> None:
         self.report = report
+        self._picked: dict[str, BoxRecords] = {}
+        self._files: dict[str, dict] = {}
 
     @classmethod
     def load(cls, path: str | Path) -> Finished:
@@ -109,9 +113,13 @@ class Finished:
     def samples(self) -> Samples:
         """All of them; what they lie on is found once."""
         columns: dict[str, list] = {key: [] for key in Samples.__dataclass_fields__}
+        images = 0
         for name in self.sets:
-            records, values = self.report.picked(name), self.report.values[name]
+            records, values = self.picked(name), self.report.values[name]
             count = len(values)
+            found, numbers = np.unique(records.image_ids, return_inverse=True)
+            columns["images"].append(images + numbers)
+            images += len(found)
             columns["sets"].append(np.full(count, name, dtype=object))
             columns["rows"].append(np.arange(count))
             columns["values"].append(values)
@@ -124,7 +132,14 @@ class Finished:
             columns["right"].append(right)
         return Samples(**{key: np.concatenate(parts) for key, parts in columns.items()})
 
-    def _nearest(self, records) -> np.ndarray:
+    def picked(self, name: str) -> BoxRecords:
+        """The samples of a set; chosen once, with the files of their images."""
+        if name not in self._picked:
+            self._picked[name] = found = self.report.picked(name)
+            self._files[name] = files_of_images(found, np.unique(found.image_ids).tolist())
+        return self._picked[name]
+
+    def _nearest(self, records: BoxRecords) -> np.ndarray:
         labels = self.report.run.bank_labels("model")
         if records.neg_logits is None or not labels or not len(records):
             return np.full(len(records), "", dtype=object)
@@ -165,17 +180,8 @@ class Finished:
         rows = np.flatnonzero(keep)
         wrongness = np.where(is_id, tau - samples.values, samples.values - tau)[rows]
         rows = rows[np.argsort(-wrongness, kind="stable")]
-        seen: set[tuple] = set()
-        first = []
-        for row in rows.tolist():
-            records = self.report.picked(samples.sets[row])
-            key = (samples.sets[row], records.image_ids[samples.rows[row]].item())
-            if key not in seen:
-                seen.add(key)
-                first.append(row)
-            if len(first) == count:
-                break
-        return np.array(first, dtype=np.int64)
+        _, first = np.unique(samples.images[rows], return_index=True)
+        return rows[np.sort(first)][:count]
 
     def picture(self, row: int, tau: float) -> Picture:
         """The cut-out of a sample with its box, and what to say about it.
@@ -186,9 +192,9 @@ class Finished:
         """
         samples = self.samples
         name, place, value = samples.sets[row], samples.rows[row], samples.values[row]
-        records, known = self.report.picked(name), bool(value >= tau)
+        records, known = self.picked(name), bool(value >= tau)
         image_id = records.image_ids[place].item()
-        file = files_of_images(records, [image_id]).get(image_id)
+        file = self._files[name].get(image_id)
         label = records.meta["id_labels"][records.labels[place]]
         (text,) = captions(records, np.array([place]), self.report.values[name])
         thing, negative = samples.things[row], samples.negatives[row]

@@ -188,7 +188,7 @@ def _shown(found: Look, tau: float | None, unknown_thr: float | None) -> list[An
     elif rows:
         said += f", {len(rows) - verdicts.count(KNOWN)} of them unknown"
     source = found.tau_from if tau == found.tau else "set by hand"
-    texts = [f"{said}. tau {'-' if tau is None else f'{tau:.3f}'}: {source}."]
+    texts = [f"{said}. tau {'-' if tau is None else f'{tau:.4f}'}: {source}."]
     if found.unknown_thr is not None and not found.calibrated_thr:
         texts.append("The threshold of unknown objects is not calibrated.")
     figure = places(found.id_scores, results, tau)
