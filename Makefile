@@ -1,7 +1,8 @@
 # make demo   set up ./.venv and run the main comparison on the built-in benchmark
 # make test   set up the same, and a Chromium for the tests of the HTML report; run linter and tests
 # make docs   set up the same; the documentation as a site in ./site
-# make constraints   renew tools/dev/constraints.txt: the versions that all these install
+# make constraints   renew tools/dev/constraints.txt: the versions that all these install; of the
+#                    app, constraints_app.txt
 #
 # PYTHON=python3.12                                    the interpreter that ./.venv is made from
 # TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu  PyTorch from this index (here: CPU build)

@@ -24,6 +24,7 @@ GROUPS = {
         "test": "test",
         "calibrate": "calibrate",
         "infer": "infer",
+        "app": "app",
         "export": "export",
         "verify-export": "verify_export",
         "attention": "show_attention",

@@ -90,7 +90,7 @@ def user_errors(main: Callable[[], int | None]) -> Callable[[], int]:
             if os.environ.get("NEGAS_DEBUG"):
                 traceback.print_exc()
             # In one piece: the processes of a distributed run share one standard error.
-            sys.stderr.write(f"error: {_sentence_of(error)}\n(NEGAS_DEBUG=1 shows the traceback)\n")
+            sys.stderr.write(f"error: {sentence_of(error)}\n(NEGAS_DEBUG=1 shows the traceback)\n")
             sys.stderr.flush()
             return 2
 
@@ -120,7 +120,7 @@ def _tell_stop(stop: KeyboardInterrupt) -> int:
     return _STOPPED if terminated else _INTERRUPTED
 
 
-def _sentence_of(error: Exception) -> str:
+def sentence_of(error: Exception) -> str:
     """What a person is told of an error: one line, without control characters."""
     text = error.args[0] if isinstance(error, KeyError) and error.args else error
     text = missing_extra(error) or text

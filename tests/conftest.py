@@ -16,7 +16,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 ROOT = Path(__file__).parents[1]
 CACHES = ("__pycache__", ".pytest_cache", ".ruff_cache", ".hypothesis")
 # MMEngine collects the results of several processes in .dist_test
-TOOLS_OF_TESTS = ("work_dirs", ".coverage", ".dist_test", *CACHES)
+TOOLS_OF_TESTS = ("work_dirs", ".coverage", ".dist_test", ".cache", *CACHES)
 
 
 @pytest.fixture(autouse=True, scope="session")

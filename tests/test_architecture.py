@@ -51,7 +51,7 @@ LEVELS = [
     {"reports"},
     {"experiments"},
     {"apis", "doctor"},
-    {"export"},
+    {"export", "app"},
 ]
 ONLY = {  # rooms with a shorter list than their level gives
     "text": set(),

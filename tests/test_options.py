@@ -197,7 +197,7 @@ FREE = {
 def every_options():
     """All dataclasses of options of the package and of tools/."""
     for module in pkgutil.walk_packages(negas.__path__, "negas."):
-        if not module.name.startswith("negas.compat"):
+        if not module.name.startswith(("negas.compat", "negas.app.page")):  # has its own packages
             importlib.import_module(module.name)
     scripts = sorted((ROOT / "tools").rglob("*.py"))
     kept = [runpy.run_path(str(path), run_name="not_main") for path in scripts]

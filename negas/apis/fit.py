@@ -258,6 +258,34 @@ def fit_tau(records: BoxRecords, score: Score, cut: float, tpr: float) -> tuple[
     return tau, float((values >= tau).mean()), len(values)
 
 
+def see_validation(inferencer: Inferencer, num: int | None = None) -> BoxRecords:
+    """Boxes of ID validation images as the detector sees them now, with their embeddings.
+
+    Args:
+        inferencer: with the labels that boxes are to have.
+        num: of the first images; ``None``: all.
+
+    Returns:
+        Detections over the inferencer's threshold.
+
+    Raises:
+        ValueError: its config names no ID validation set, or that has no images.
+        FileNotFoundError: annotations or images are not there.
+    """
+    model, cfg = inferencer.model, inferencer.cfg
+    loader = copy.deepcopy(validation_loader(cfg))
+    loader["dataset"]["indices"] = num
+    check_data(Config(dict(model=cfg.model, val_dataloader=loader)), ("val_dataloader",))
+    test_cfg = model.bbox_head.test_cfg
+    before = {key: test_cfg.get(key) for key in ("keep_embeddings", "keep_cells")}
+    test_cfg["keep_embeddings"] = True
+    try:
+        seen = _run(model, loader, inferencer.threshold, ID_VAL, False)
+    finally:
+        test_cfg.update(before)
+    return seen.records.select(seen.records.scores >= np.float32(inferencer.threshold))
+
+
 @dataclass(frozen=True, eq=False)
 class _Seen:
     """A validation set as the detector saw it.

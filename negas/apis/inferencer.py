@@ -51,6 +51,7 @@ from .samples import as_sample, name_negatives, results_of
 from .unknown import UnknownSearch, Wanted, finds_unknown
 
 UNCALIBRATED_CUT = 0.3  # what MMDetection's inferencer draws from
+_AS_BEFORE = "as before"
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ class Inferencer(DetInferencer):
         self._model_of_config, self._wanted = copy.deepcopy(cfg.model), unknown
         self.weights = weights
         self._told = False
-        self._choice = choice = self._choose(cfg, classes, negatives, calibration)
+        self._choice = choice = self._choose(cfg, classes, negatives, calibration, unknown)
         cfg.visualizer = dict(type=VerdictVisualizer)
         super().__init__(cfg, weights, device=device, palette=palette, show_progress=show_progress)
         steps = cfg.test_dataloader.dataset.pipeline
@@ -179,6 +180,7 @@ class Inferencer(DetInferencer):
         classes: Sequence[str] | str | None = None,
         negatives: Sequence[str] | str | None = None,
         calibration: str | os.PathLike | Calibration | None = "auto",
+        unknown: Wanted = _AS_BEFORE,
     ) -> None:
         """Other labels for the same detector, whose weights are not loaded again.
 
@@ -188,6 +190,7 @@ class Inferencer(DetInferencer):
             classes: as of the class; ``None``: the config's.
             negatives: as of the class; ``None``: the config's.
             calibration: as of the class; ``auto``: one of these labels beside the checkpoint.
+            unknown: as of the class; ``as before``: what was asked for last.
 
         Raises:
             ValueError: as of the class; the labels before stay.
@@ -195,8 +198,9 @@ class Inferencer(DetInferencer):
         """
         cfg = copy.deepcopy(self.cfg)
         cfg.model = copy.deepcopy(self._model_of_config)
-        choice = self._choose(cfg, classes, negatives, calibration)
-        model, mine = self.model, ("cfg", "calibration", "_choice", "_told")
+        wanted = self._wanted if isinstance(unknown, str) and unknown == _AS_BEFORE else unknown
+        choice = self._choose(cfg, classes, negatives, calibration, wanted)
+        model, mine = self.model, ("cfg", "calibration", "_choice", "_told", "_wanted")
         parts = ("class_names", "neg_labels", "postprocessor", "finder", "relabelled")
         before = {key: getattr(model, key) for key in parts}
         own = {key: getattr(self, key) for key in mine}
@@ -205,6 +209,7 @@ class Inferencer(DetInferencer):
             with torch.no_grad():
                 model.text_feats()  # what cannot be encoded shows now
             self.cfg, self._choice, self._told, self.calibration = cfg, choice, False, None
+            self._wanted = wanted
             self._calibrate(choice)
         except BaseException:
             vars(model).update(before)
@@ -241,6 +246,7 @@ class Inferencer(DetInferencer):
         classes: Sequence[str] | str | None,
         negatives: Sequence[str] | str | None,
         source: str | os.PathLike | Calibration | None,
+        wanted: Wanted,
     ) -> _Choice:
         """Put labels into a config and find the calibration that may be theirs."""
         detector_class(cfg.model).set_labels(cfg.model, classes, negatives)
@@ -248,7 +254,7 @@ class Inferencer(DetInferencer):
         found, path, optional = self._find(source, cfg.model if relabelled else None)
         where = "the calibration" if path is None else f"calibration {str(path)!r}"
         names = read_names(cfg.model.get("class_names") or (), "model.class_names")
-        search = UnknownSearch(self._wanted, cfg.model, names, found, where, source is not None)
+        search = UnknownSearch(wanted, cfg.model, names, found, where, source is not None)
         check_bank(cfg)
         own_test_cfg(cfg.model).update(keep_logits=True, keep_embeddings=False, keep_cells=False)
         return _Choice(relabelled, found, where, optional, search, path)

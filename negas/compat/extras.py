@@ -11,6 +11,7 @@ EXTRA_OF = (
     | dict.fromkeys(("huggingface_hub", "tokenizers", "transformers"), "labels")
     | dict(cv2="image", openai="llm", num2words="mllm")
     | dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "export")
+    | dict(gradio="app")
     | dict.fromkeys(("ijson", "mmcv", "mmdet", "mmengine", "mmyolo"), "lite")
 )
 

@@ -28,13 +28,14 @@ def build():
     """One Inferencer a config; its labels are the config's again after every test."""
     made = {}
 
+    unknown = dict(vocabulary=["kite", "dog", "tent", "bus"], score_thr=0.05)
+
     def build(config=CONFIG, weights=WEIGHTS):
         if config not in made:
-            unknown = dict(vocabulary=["kite", "dog", "tent", "bus"], score_thr=0.05)
             made[config] = Inferencer(
                 config, weights, "cpu", show_progress=False, unknown=unknown, calibration=None
             )
-        made[config].set_labels(calibration=None)
+        made[config].set_labels(calibration=None, unknown=unknown)
         return made[config]
 
     return build
@@ -205,3 +206,19 @@ def test_a_calibration_of_labels_lies_beside_the_checkpoint_under_its_own_name(
     dataclasses.replace(fitted, fitted_for=other).save(own)
     with pytest.raises(ValueError, match="was fitted for another checkpoint"):
         found.set_labels(**LABELS)
+
+
+def test_the_search_for_unknown_objects_is_changed_with_the_labels(build):
+    inferencer = build()
+    before = inferencer.model.finder.words
+    inferencer.set_labels(calibration=None)
+    assert inferencer.model.finder.words == before
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.txt"):
+        inferencer.set_labels(calibration=None, unknown="nowhere.txt")
+    assert inferencer.model.finder.words == before
+    inferencer.set_labels(calibration=None, unknown=False)
+    assert inferencer.model.finder is None
+    inferencer.set_labels(**LABELS)
+    assert inferencer.model.finder is None
+    inferencer.set_labels(**LABELS, unknown=dict(vocabulary=["moon"], score_thr=0.1))
+    assert inferencer.model.finder.words == ("moon",)

@@ -10,6 +10,7 @@ import os
 import select
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,8 @@ class Chromium:
 
     Attributes:
         requests: URLs that pages asked for, ``data:`` excluded.
-        messages: texts of the console, violations of the content security policy among them.
+        messages: texts of the console, violations of the content security policy among them, and
+            of errors that nothing caught.
     """
 
     def __init__(self, profile: Path) -> None:
@@ -123,10 +125,13 @@ class Chromium:
         )
         scheme = dict(name="prefers-color-scheme", value="dark" if dark else "light")
         self.send("Emulation.setEmulatedMedia", features=[scheme])
-        self._events.clear()
+        self._go("about:blank")  # what the page before says of its end is not of this one
         self.requests.clear()
         self.messages.clear()
-        url = page.resolve().as_uri() if isinstance(page, Path) else page
+        self._go(page if isinstance(page, str) else page.resolve().as_uri())
+
+    def _go(self, url: str) -> None:
+        self._events.clear()
         self.send("Page.navigate", url=url)
         while "Page.loadEventFired" not in self._events:
             self._read()
@@ -166,6 +171,19 @@ class Chromium:
             about |= dict(text="\r") if key == "Enter" and kind == "keyDown" else {}
             self.send("Input.dispatchKeyEvent", type=kind, **about)
 
+    def wait_for(self, expression: str, seconds: float = 120) -> object:
+        """What a JavaScript expression is, as soon as it is true.
+
+        Raises:
+            TimeoutError: it does not become true.
+        """
+        end = time.monotonic() + seconds
+        while not (value := self.evaluate(expression)):
+            if time.monotonic() > end:
+                raise TimeoutError(f"never true: {expression}")
+            time.sleep(0.1)
+        return value
+
     def texts(self, selector: str) -> list[str]:
         """Visible texts of all elements that a CSS selector finds."""
         found = f"[...document.querySelectorAll({json.dumps(selector)})]"
@@ -202,4 +220,8 @@ class Chromium:
                 self.requests.append(url)
         elif name == "Log.entryAdded":
             self.messages.append(parameters["entry"]["text"])
+        elif name == "Runtime.exceptionThrown":
+            self.messages.append(str(parameters["exceptionDetails"]))
+        elif name == "Runtime.consoleAPICalled" and parameters["type"] == "error":
+            self.messages.append(" ".join(str(arg.get("value")) for arg in parameters["args"]))
         return message

@@ -30,7 +30,9 @@ import mmdet, mmyolo, pycocotools.mask, safetensors, transformers
 """
 ROOT = Path(__file__).resolve().parents[2]
 CONSTRAINTS = Path("tools/dev/constraints.txt")
-FROZEN = "# What `make setup` installs beside PyTorch, by `make constraints` with Python {}.{}.\n"
+# of an environment of its own: Gradio pins Pillow
+APP, APP_CONSTRAINTS = "lite,app", Path("tools/dev/constraints_app.txt")
+FROZEN = "# Versions beside PyTorch of the extras {}, by `make constraints` with Python {}.{}.\n"
 # Runs inside the venv, for names and files of every installed distribution. A distribution
 # without RECORD was interrupted while being installed.
 INSPECT = """
@@ -192,8 +194,12 @@ def frozen_with(text: str) -> tuple[int, ...]:
     return tuple(map(int, text.splitlines()[0].split()[-1].rstrip(".").split(".")))
 
 
-def renew(extras: str) -> None:
-    """Write the constraints anew: the versions that a fresh environment gets today.
+def renew(extras: str, path: Path = CONSTRAINTS) -> None:
+    """Write constraints anew: the versions that a fresh environment gets today.
+
+    Args:
+        extras: of negas.
+        path: of the list, in the repository.
 
     Raises:
         SetupError: with one sentence.
@@ -209,9 +215,10 @@ def renew(extras: str) -> None:
         name, _, version = line.partition("==")
         if name in OPENCV:  # set-up chooses between the two, which are released together
             lines |= {f"{other}=={version}" for other in OPENCV}
-    text = FROZEN.format(*sys.version_info) + "\n".join(sorted(lines, key=str.lower)) + "\n"
-    (ROOT / CONSTRAINTS).write_text(text, encoding="utf-8")
-    say(f"{CONSTRAINTS}: {len(lines)} versions")
+    head = FROZEN.format(extras.replace(",", ", "), *sys.version_info)
+    text = head + "\n".join(sorted(lines, key=str.lower)) + "\n"
+    (ROOT / path).write_text(text, encoding="utf-8")
+    say(f"{path}: {len(lines)} versions")
 
 
 def keep_one_opencv(python: Path, constraints: list[str]) -> bool:
@@ -306,6 +313,7 @@ def main() -> int:
     try:
         if options.renew:
             renew(options.extras)
+            renew(APP, APP_CONSTRAINTS)
         else:
             setup(Path(os.path.abspath(options.venv)), options.extras)
     except SetupError as error:

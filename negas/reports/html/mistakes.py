@@ -161,7 +161,7 @@ def _pictures(
 ) -> list[Picture]:
     records, values = run.picked(name), run.values[name]
     texts = captions(records, rows, values)
-    lies_on = _names_of_objects(run, name, rows)
+    lies_on = names_of_objects(run, name, rows)
     files = files_of_images(records, records.image_ids[rows].tolist())
     made = []
     for row, text, thing in zip(rows, texts, lies_on, strict=True):
@@ -190,7 +190,7 @@ def files_of_images(records: BoxRecords, image_ids: list) -> dict:
         return {i: folder / f"(image {i})" for i in image_ids}
 
 
-def _names_of_objects(run: ReportRun, name: str, rows: np.ndarray) -> list[str]:
+def names_of_objects(run: ReportRun, name: str, rows: np.ndarray) -> list[str]:
     """The annotated OOD category below each box; empty where that is not known, or for ID boxes."""
     truth, _ = run.truth(name)
     if truth is None or name == "id":

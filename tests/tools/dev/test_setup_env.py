@@ -104,14 +104,24 @@ def test_constraints_are_renewed_from_a_fresh_environment(monkeypatch, tmp_path)
         return Path(sys.executable)
 
     monkeypatch.setattr(script, "setup", setup)
-    script.renew("report")
-    lines = (tmp_path / script.CONSTRAINTS).read_text().splitlines()
+    script.renew("report", script.APP_CONSTRAINTS)
+    lines = (tmp_path / script.APP_CONSTRAINTS).read_text().splitlines()
     assert script.frozen_with(lines[0]) == sys.version_info[:2]
     names = {line.partition("==")[0].lower() for line in lines[1:]}
     assert {"numpy", "jinja2", "referencing", "markdown-it-py"} <= names
     assert not names & {"torch", "sympy", "negas", "transformers", "pip"}
     assert f"numpy=={np.__version__}" in lines
-    assert asked == [(False, "")]
+    assert asked == [(False, "")] and not (tmp_path / script.CONSTRAINTS).exists()
+
+
+def test_the_app_shares_the_versions_of_all_that_it_does_not_pin():
+    """So its tests install only what the environment of all others lacks."""
+    lists = [
+        dict(line.split("==") for line in (ROOT / path).read_text().splitlines()[1:])
+        for path in (script.CONSTRAINTS, script.APP_CONSTRAINTS)
+    ]
+    both = set(lists[0]) & set(lists[1])
+    assert {name for name in both if lists[0][name] != lists[1][name]} == {"pillow"}
 
 
 def test_a_complete_environment_is_left_alone_until_something_changes(
