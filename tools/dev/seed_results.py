@@ -2,6 +2,7 @@
 
 Example:
     python tools/dev/seed_results.py scores work_dirs/seeds/*/seed_*
+    python tools/dev/seed_results.py fitted work_dirs/seeds/*/seed_* work_dirs/shared/*/seed_*
     python tools/dev/seed_results.py unknown work_dirs/seeds/*/seed_*
 """
 
@@ -37,7 +38,8 @@ TABLES = {
         | {"id_known": 2, "id_unknown": 2, "id_elsewhere": 2, **dict.fromkeys(OSCR, 1)},
     ),
 }
-FILES = dict(scores="emoji_world_scores", unknown="unknown_objects")
+TABLES["fitted"] = TABLES["scores"]
+FILES = dict(fitted="emoji_world_fitted", scores="emoji_world_scores", unknown="unknown_objects")
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,10 @@ class TableOptions(Options):
     overwrite: bool = overwrite_option()
 
 
-def score_rows(run) -> list[dict[str, object]]:
+def score_rows(run, tested: Sequence[Mapping] | None = None) -> list[dict[str, object]]:
     """Every score, bank and control of a run on boxes (`val_f1`, `matched`).
 
+    `tested` are other rows than those of the test.
     `taken` and `unknown` count objects, at the same cut: those taken for known where 60% of the
     known ones are found, and those that all boxes on them call unknown.
     """
@@ -70,7 +73,7 @@ def score_rows(run) -> list[dict[str, object]]:
     banks = dict.fromkeys(RESERVED_BANKS, "") | {"model": Path(info["neg_labels"] or "").stem}
     found: dict[tuple, dict] = {}
     states: dict[tuple, dict] = {}
-    for row in run.tested_rows:
+    for row in run.tested_rows if tested is None else tested:
         name = row["ood_set"]
         which = (score_title(row["score"]), row["bank"], row["control"])
         if row["preset"] == "objects":
@@ -93,6 +96,25 @@ def score_rows(run) -> list[dict[str, object]]:
         | states.get((score, bank, control), {})
         for (preset, score, bank, control), values in found.items()
     ]
+
+
+def fitted_rows(run) -> list[dict[str, object]]:
+    """The same of the scores that are fitted on ID validation boxes, and of two that are not."""
+    from negas.evaluation.recorded import Recorded
+    from negas.evaluation.rescore import score_runs
+    from negas.evaluation.score_options import ScoreOptions
+    from negas.scores import SCORES
+
+    scores = ["max_sigmoid", "negs", *(n for n, score in SCORES.items() if score.needs_fit)]
+    options = ScoreOptions(
+        runs=(str(run.path),),
+        preset=("val_f1", "matched"),
+        scores=tuple(scores),
+        bootstrap=0,
+        rotations=0,
+    )
+    found = score_runs([Recorded.load(run.path)], options)
+    return score_rows(run, found["runs"][0]["rows"])
 
 
 def unknown_rows(run) -> list[dict[str, object]]:
@@ -158,7 +180,7 @@ def main() -> int:
     runs = [load_tested(path) for path in options.runs]
     if options.table == "unknown":
         check_comparable(runs)
-    make = dict(scores=score_rows, unknown=unknown_rows)[options.table]
+    make = dict(scores=score_rows, fitted=fitted_rows, unknown=unknown_rows)[options.table]
     rows, columns = over_seeds(options.table, [row for run in runs for row in make(run)])
     write_csv(out, rows, columns)
     print(f"written: {out} ({len(rows)} rows)")

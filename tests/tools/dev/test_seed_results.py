@@ -6,6 +6,8 @@ from statistics import mean, stdev
 import pytest
 
 from negas.evaluation.run import Run
+from negas.reports.columns import score_title
+from negas.scores import SCORES
 from tests.helpers.commands import call_tool
 from tests.helpers.fake_runs import fake_run
 
@@ -53,6 +55,19 @@ def test_rows_are_means_over_seeds(runs, tmp_path):
     turned = next(row for row in rows if row["control"] == "rotated")
     assert turned["near_auroc"] and turned["near_unknown"] == ""
     assert all(row["near_auroc_std"] == "" for row in rows if row["method"] == "stock")
+
+
+def test_fitted_scores_stand_beside_two_that_are_not(runs, tmp_path):
+    out = tmp_path / "fitted.csv"
+    assert call_tool("dev/seed_results", "fitted", *runs[:2], "--out", out) == 0
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = {row["score"] for row in rows}
+    assert found == {score_title(n) for n, s in SCORES.items() if s.needs_fit} | {
+        "max sigmoid",
+        "NegS",
+    }
+    assert all(0 < float(row["near_auroc"]) <= 100 for row in rows)
 
 
 def test_runs_without_a_vocabulary_are_refused(runs, tmp_path, capsys):
