@@ -3,7 +3,7 @@
 Example:
     negas emoji-world
     negas emoji-world --splits id_val near_ood --num 50 --out /tmp/scenes
-    negas emoji-world --no-shared-instances
+    negas emoji-world --shared-instances
 """
 
 import sys
@@ -26,10 +26,10 @@ class WorldOptions(Options):
     """Make, check or repair EmojiWorld's splits."""
 
     data: str = option("data/emoji_world", help="folder of the glyphs", metavar="DIR")
-    shared_instances: bool = option(True, help="ID sets to fit and to test on share glyphs")
+    shared_instances: bool = option(False, help="ID sets to fit and to test on share glyphs")
     out: str | None = option(
         None,
-        help="default: <data>/scenes, <data>/scenes_disjoint without shared instances",
+        help="default: <data>/scenes, <data>/scenes_shared with shared instances",
         metavar="DIR",
         output=True,
     )
@@ -44,7 +44,7 @@ def main() -> int:
     data = Path(options.data)
     world = splits(options.shared_instances)
     writers = [SplitWriter(world[name], data, options.num, options.seed) for name in options.splits]
-    default = data / ("scenes" if options.shared_instances else "scenes_disjoint")
+    default = data / ("scenes_shared" if options.shared_instances else "scenes")
     out = check_folder(options.out or default, "--out")
     done: dict[str, list[str]] = {}
     with tqdm(total=sum(writer.num for writer in writers), unit="img") as bar:

@@ -1,9 +1,10 @@
-"""The world of disjoint instances: no tile on both sides, enough of each class, the command."""
+"""Instances: no tile on both sides, enough of each class; the variant that shares them."""
 
 import json
 import runpy
 from collections import Counter
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +16,9 @@ from negas.datasets.emoji_world.instances import SIDES, tiles_of
 from negas.datasets.emoji_world.splits import SPLITS, SplitWriter, splits
 from negas.datasets.emoji_world.vocabulary import (
     HELD_OUT_STYLES,
-    MORE_HELD_OUT_STYLES,
-    MORE_SEEN_STYLES,
     SEEN_STYLES,
+    SHARED_HELD_OUT_STYLES,
+    SHARED_SEEN_STYLES,
     load_classes,
     vocabulary,
 )
@@ -25,14 +26,14 @@ from tests.helpers.commands import call_tool
 
 DATA = "data/emoji_world"
 CLASSES = load_classes()
-DISJOINT = splits(shared_instances=False)
+SHARED = splits(shared_instances=True)
 ON_FIT, ON_TEST = (tiles_of(DATA, side) for side in SIDES)
 GROUP = {glyph: entry.group for entry in CLASSES for glyph in entry.glyphs}
 
 
 @cache
 def writer(split: str) -> SplitWriter:
-    return SplitWriter(DISJOINT[split], DATA)
+    return SplitWriter(SPLITS[split], DATA)
 
 
 def tiles_in(split: str) -> frozenset:
@@ -41,35 +42,38 @@ def tiles_in(split: str) -> frozenset:
     return frozenset((style, g) for g in GROUP for style in atlas.styles_of(g))
 
 
-def test_shared_instances_stay_what_they_were():
-    assert splits() is SPLITS and set(DISJOINT) == set(SPLITS)
-    for name, split in SPLITS.items():
+def test_shared_instances_are_all_tiles_of_one_style():
+    assert splits() is SPLITS and set(SHARED) == set(SPLITS)
+    for name, split in SHARED.items():
         shared = SplitWriter(split, DATA)
         assert shared.recipe().keys() == {
             *("version", "seed", "num", "name", "key", "labelled", "unlabelled", "styles")
         }
-        assert set(split.styles) <= {*SEEN_STYLES, *HELD_OUT_STYLES}
+        seen = name == "id_val_seen"
+        assert split.styles == (SHARED_SEEN_STYLES if seen else SHARED_HELD_OUT_STYLES)
         named = [path.name for path in shared.sources()]
         assert named[:2] == ["classes.json", "atlas.json"] and len(named) == 2 + len(split.styles)
-        other = DISJOINT[name]
+        other = SPLITS[name]
         assert (other.num, other.labelled, other.unlabelled) == (
             *(split.num, split.labelled, split.unlabelled),
         )
+    assert set(SHARED_SEEN_STYLES) < set(SEEN_STYLES)
+    assert set(SHARED_HELD_OUT_STYLES) < set(HELD_OUT_STYLES)
 
 
 def test_no_tile_to_fit_on_occurs_in_a_test():
     assert not ON_FIT & ON_TEST
-    fit = [name for name, split in DISJOINT.items() if split.side == "fit"]
+    fit = [name for name, split in SPLITS.items() if split.side == "fit"]
     assert sorted(fit) == ["id_train", "id_val", "id_val_clean"]
-    test = [name for name, split in DISJOINT.items() if split.side == "test"]
-    assert {DISJOINT[name].styles for name in (*fit, *test)} == {MORE_HELD_OUT_STYLES}
-    assert {*fit, *test} == set(DISJOINT) - {"id_val_seen"}
+    test = [name for name, split in SPLITS.items() if split.side == "test"]
+    assert {SPLITS[name].styles for name in (*fit, *test)} == {HELD_OUT_STYLES}
+    assert {*fit, *test} == set(SPLITS) - {"id_val_seen"}
     shown = {name: tiles_in(name) for name in ("id_train", "id_test", "near_ood")}
     owned = {tile for tile in shown["id_train"] if GROUP[tile[1]] in ("id", "other")}
     assert owned == ON_FIT  # the other tiles are of OOD classes, which no ID split draws
     for name in ("id_test", "near_ood"):
         assert not ON_FIT & shown[name] and ON_TEST <= shown[name]
-    assert DISJOINT["id_val_seen"].styles == MORE_SEEN_STYLES
+    assert SPLITS["id_val_seen"].styles == SEEN_STYLES
 
 
 def test_scenes_are_drawn_from_their_own_side(monkeypatch):
@@ -90,11 +94,11 @@ def test_scenes_are_drawn_from_their_own_side(monkeypatch):
     for image_id in range(1, 11):
         writer("near_ood").scene(image_id)
     assert {GROUP[glyph] for _, glyph in drawn} == {"near"}
-    assert {style for style, _ in drawn} == set(MORE_HELD_OUT_STYLES)
+    assert {style for style, _ in drawn} == set(HELD_OUT_STYLES)
 
 
 def test_counts_of_tiles():
-    held_out = Atlas(DATA, MORE_HELD_OUT_STYLES)
+    held_out = Atlas(DATA, HELD_OUT_STYLES)
     for entry in CLASSES:
         tiles = {(style, g) for g in entry.glyphs for style in held_out.styles_of(g)}
         if entry.group in ("near", "far"):
@@ -110,7 +114,7 @@ def test_counts_of_tiles():
 
 def test_near_duplicates_stay_on_one_side():
     tool = runpy.run_path("tools/dev/split_emoji_instances.py")
-    atlas = Atlas(DATA, MORE_HELD_OUT_STYLES)
+    atlas = Atlas(DATA, HELD_OUT_STYLES)
     for entry in CLASSES:
         if entry.group != "id":
             continue
@@ -152,21 +156,21 @@ def test_dividing_by_hand():
 
 
 def test_pre_training_can_draw_its_classes_without_the_held_out_styles():
-    seen = Atlas(DATA, MORE_SEEN_STYLES)
-    assert not set(MORE_SEEN_STYLES) & set(MORE_HELD_OUT_STYLES)
+    seen = Atlas(DATA, SEEN_STYLES)
+    assert not set(SEEN_STYLES) & set(HELD_OUT_STYLES)
     drawable = {e.name for e in CLASSES if any(seen.styles_of(glyph) for glyph in e.glyphs)}
     assert set(vocabulary(CLASSES)) <= drawable
-    counts = {style: sum(style in seen.styles_of(g) for g in GROUP) for style in MORE_SEEN_STYLES}
+    counts = {style: sum(style in seen.styles_of(g) for g in GROUP) for style in SEEN_STYLES}
     assert min(counts.values()) > 190
 
 
 @pytest.mark.parametrize("name", ["yolo-world-tiny_1xb16", "grounding-dino-tiny_1xb6"])
 def test_pre_training_sees_no_held_out_style(name):
-    cfg = Config.fromfile(f"configs/negas/{name}-4e-pretrain_emoji-world-disjoint.py")
-    assert tuple(cfg.train_dataloader.dataset.styles) == MORE_SEEN_STYLES
+    cfg = Config.fromfile(f"configs/negas/{name}-4e-pretrain-more_emoji-world.py")
+    assert tuple(cfg.train_dataloader.dataset.styles) == SEEN_STYLES
     watched = [(part.data_root, part.ann_file) for part in cfg.val_dataloader.dataset.datasets]
     assert watched == [
-        ("data/emoji_world/scenes_disjoint/", f"annotations/{split}.json")
+        ("data/emoji_world/scenes/", f"annotations/{split}.json")
         for split in ("id_val_seen", "id_val")
     ]
     assert [metric.ann_file for metric in cfg.val_evaluator.metrics] == [
@@ -177,12 +181,12 @@ def test_pre_training_sees_no_held_out_style(name):
     assert cfg.load_from.startswith("data/emoji_world/")
 
 
-def test_no_set_of_the_disjoint_configs_is_of_the_other_world():
-    cfg = Config.fromfile("configs/_base_/datasets/emoji_world_disjoint.py")
-    shared = Config.fromfile("configs/_base_/datasets/emoji_world.py")
-    text, other = str(cfg.to_dict()), str(shared.to_dict())
-    moved = other.replace("emoji_world/scenes/", "emoji_world/scenes_disjoint/")
-    assert text == moved and "emoji_world/scenes/" not in text
+def test_the_shared_configs_differ_in_the_world_alone():
+    for shared in sorted(Path("configs/negas").glob("*emoji-world-shared.py")):
+        plain = Config.fromfile(str(shared).replace("-shared", ""))
+        text = str(Config.fromfile(shared).to_dict())
+        moved = str(plain.to_dict()).replace("emoji_world/scenes/", "emoji_world/scenes_shared/")
+        assert text == moved and "emoji_world/scenes/" not in text and "scenes_shared" in text
 
 
 def test_errors_name_the_file(tmp_path):
@@ -195,15 +199,17 @@ def test_errors_name_the_file(tmp_path):
         tiles_of(tmp_path, "fit")
 
 
-def test_the_command_makes_the_variant(tmp_path, capsys):
-    arguments = ["--no-shared-instances", "--num", "2", "--splits", "id_val", "near_ood"]
-    call_tool("make_emoji_world", *arguments, "--out", tmp_path)
+def test_the_command_makes_both_worlds(tmp_path, capsys):
+    arguments = ["--num", "2", "--splits", "id_val", "near_ood", "--out", tmp_path]
+    call_tool("make_emoji_world", *arguments)
     assert "made: id_val, near_ood" in capsys.readouterr().out
     recipe = json.loads((tmp_path / "manifest/id_val.json").read_text())["recipe"]
-    assert recipe["side"] == "fit" and recipe["styles"] == list(MORE_HELD_OUT_STYLES)
+    assert recipe["side"] == "fit" and recipe["styles"] == list(HELD_OUT_STYLES)
     before = (tmp_path / "id_val/000001.png").read_bytes()
-    call_tool("make_emoji_world", *arguments, "--out", tmp_path)
+    call_tool("make_emoji_world", *arguments)
     assert "intact: id_val, near_ood" in capsys.readouterr().out
-    call_tool("make_emoji_world", *arguments[1:], "--out", tmp_path)  # the other world
+    call_tool("make_emoji_world", *arguments, "--shared-instances")
     assert "made: id_val, near_ood" in capsys.readouterr().out
+    recipe = json.loads((tmp_path / "manifest/id_val.json").read_text())["recipe"]
+    assert "side" not in recipe and recipe["styles"] == list(SHARED_HELD_OUT_STYLES)
     assert (tmp_path / "id_val/000001.png").read_bytes() != before

@@ -10,8 +10,8 @@ import pytest
 from negas.datasets.emoji_world.atlas import Atlas, premultiply, unpremultiply
 from negas.datasets.emoji_world.dataset import ID_NAMES, PALETTE
 from negas.datasets.emoji_world.vocabulary import (
-    HELD_OUT_STYLES,
-    SEEN_STYLES,
+    SHARED_HELD_OUT_STYLES,
+    SHARED_SEEN_STYLES,
     group_names,
     load_classes,
     vocabulary,
@@ -56,8 +56,8 @@ def test_vocabularies():
 
 def test_every_class_can_be_drawn_in_the_styles_that_need_it():
     seen, held_out = (
-        Atlas("data/emoji_world", SEEN_STYLES),
-        Atlas("data/emoji_world", HELD_OUT_STYLES),
+        Atlas("data/emoji_world", SHARED_SEEN_STYLES),
+        Atlas("data/emoji_world", SHARED_HELD_OUT_STYLES),
     )
     for entry in CLASSES:
         assert all(held_out.styles_of(glyph) for glyph in entry.glyphs)
@@ -65,7 +65,7 @@ def test_every_class_can_be_drawn_in_the_styles_that_need_it():
 
 
 def test_tiles_hold_a_glyph_in_every_style():
-    atlas = Atlas("data/emoji_world", SEEN_STYLES + HELD_OUT_STYLES)
+    atlas = Atlas("data/emoji_world", SHARED_SEEN_STYLES + SHARED_HELD_OUT_STYLES)
     for entry in CLASSES:
         for glyph in entry.glyphs:
             for style in atlas.styles_of(glyph):
@@ -89,7 +89,7 @@ def test_errors_name_the_file_and_the_remedy(tmp_path):
     ):
         load_classes(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"atlas\.json: there is no such file"):
-        Atlas(tmp_path, SEEN_STYLES)
+        Atlas(tmp_path, SHARED_SEEN_STYLES)
     with pytest.raises(KeyError, match="blobs.*it has emojione, emojione-v1, fluent-emoji,"):
         Atlas("data/emoji_world", ["blobs"])
     with pytest.raises(ValueError, match="styles is empty"):

@@ -22,8 +22,8 @@ from negas.cli import user_errors
 from negas.datasets.emoji_world.atlas import Atlas, Tile
 from negas.datasets.emoji_world.instances import FILE, SIDES
 from negas.datasets.emoji_world.vocabulary import (
-    MORE_HELD_OUT_STYLES,
-    MORE_SEEN_STYLES,
+    HELD_OUT_STYLES,
+    SEEN_STYLES,
     EmojiClass,
     load_classes,
 )
@@ -151,8 +151,8 @@ def told(title: str, apart: list[tuple[float, int]]) -> str:
 def main() -> int:
     args = SplitOptions.parse()
     classes = load_classes(args.data)
-    atlas = Atlas(args.data, MORE_HELD_OUT_STYLES)
-    seen = Atlas(args.data, MORE_SEEN_STYLES)
+    atlas = Atlas(args.data, HELD_OUT_STYLES)
+    seen = Atlas(args.data, SEEN_STYLES)
     balance: Counter = Counter()
     table = {side: {style: [] for style in atlas.styles} for side in SIDES}
     apart, from_seen = defaultdict(list), []

@@ -1,5 +1,5 @@
-# EmojiWorld: 19 ID classes, near- and far-OOD sets, all in the glyph style that pre-training does
-# not use. The files come from `negas emoji-world`.
+# EmojiWorld: 19 ID classes, near- and far-OOD sets, all in glyph styles that pre-training does not
+# use; no glyph of an ID set to fit on occurs in one to test on. `negas emoji-world` makes the files.
 _base_ = "../evaluation/ood_scores.py"
 
 class_names = "data/emoji_world/id_names.txt"  # the dataset's own; for models
@@ -100,6 +100,6 @@ test_cfg = dict(
 )
 test_evaluator = dict(
     presets=("val_f1", "matched", "objects"),
-    banks={name: f"{banks}{name}.json" for name in ("disjoint", "oracle", "wide")},
+    banks={name: f"{banks}{name}.json" for name in ("lookalikes", "disjoint", "oracle", "wide")},
     min_score=0.02,
 )

@@ -1,4 +1,4 @@
-# Scenes drawn on the fly in four glyph styles; validated in a seen and in the held-out style.
+# Scenes drawn on the fly in four glyph styles; validated in seen and in held-out styles.
 # The validation sets come from `negas emoji-world`.
 data_root = "data/emoji_world/"
 scenes_root = data_root + "scenes/"

@@ -10,7 +10,7 @@ from PIL import Image
 from negas.files import read_json
 from negas.shipped import RESTORE, find
 
-# The second holds the styles that only the world of disjoint instances uses.
+# The second holds the styles that the world of shared instances does without.
 INDEXES = ("atlas.json", "atlas-more.json")
 Tile = tuple[str, str]  # style, glyph
 

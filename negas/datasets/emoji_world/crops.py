@@ -18,8 +18,8 @@ class GlyphCrops:
                 atlas.Atlas(data_dir, styles), classes, photometry=looks, dense_prob=0.5
             )
             for styles, looks in (
-                (vocabulary.SEEN_STYLES, glyphs.STRONG),
-                (vocabulary.HELD_OUT_STYLES, glyphs.PLAIN),
+                (vocabulary.SHARED_SEEN_STYLES, glyphs.STRONG),
+                (vocabulary.SHARED_HELD_OUT_STYLES, glyphs.PLAIN),
             )
         ]
         self.names = self._composers[0].drawable(vocabulary.vocabulary(classes))

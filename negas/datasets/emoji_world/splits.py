@@ -16,9 +16,9 @@ from .instances import FILE, SIDES, tiles_of
 from .scenes import Scene, SceneComposer, scene_generator
 from .vocabulary import (
     HELD_OUT_STYLES,
-    MORE_HELD_OUT_STYLES,
-    MORE_SEEN_STYLES,
     SEEN_STYLES,
+    SHARED_HELD_OUT_STYLES,
+    SHARED_SEEN_STYLES,
     EmojiClass,
     group_names,
     load_classes,
@@ -54,41 +54,39 @@ class Split:
         return self.labelled != ID_CATEGORIES
 
 
+_FIT, _TEST = SIDES
 SPLITS = {
     split.name: split
     for split in (
-        Split("id_train", 1, 600, "id", (0, 3)),
-        Split("id_val", 2, 200, "id", (0, 2)),
+        Split("id_train", 1, 600, "id", (0, 3), side=_FIT),
+        Split("id_val", 2, 200, "id", (0, 2), side=_FIT),
         Split("id_val_seen", 3, 200, "id", (0, 2), SEEN_STYLES),
-        Split("id_test", 4, 500, "id", (0, 2)),
-        Split("id_test_clean", 5, 500, "id"),
-        Split("near_ood", 6, 500, "near"),
-        Split("far_ood", 7, 500, "far"),
-        Split("near_ood_strict", 8, 500, "near_strict"),
-        Split("id_val_clean", 9, 200, "id"),
+        Split("id_test", 4, 500, "id", (0, 2), side=_TEST),
+        Split("id_test_clean", 5, 500, "id", side=_TEST),
+        Split("near_ood", 6, 500, "near", side=_TEST),
+        Split("far_ood", 7, 500, "far", side=_TEST),
+        Split("near_ood_strict", 8, 500, "near_strict", side=_TEST),
+        Split("id_val_clean", 9, 200, "id", side=_FIT),
     )
 }
 
 
-def splits(shared_instances: bool = True) -> dict[str, Split]:
+def _shared(split: Split) -> Split:
+    seen = split.styles == SEEN_STYLES
+    return replace(split, side=None, styles=SHARED_SEEN_STYLES if seen else SHARED_HELD_OUT_STYLES)
+
+
+def splits(shared_instances: bool = False) -> dict[str, Split]:
     """Splits by name, with the same classes and numbers of images in both worlds.
 
     Args:
-        shared_instances: True gives `SPLITS`, where ID sets to fit on and to test on show the same
-            glyphs in one held-out style. False gives disjoint instances in three held-out styles:
-            no tile of an ID set to fit on, labelled or not, occurs in one to test on.
+        shared_instances: False gives `SPLITS`, in three held-out styles: no tile of an ID set to
+            fit on, labelled or not, occurs in one to test on. True gives sets that all show the
+            same glyphs, in one held-out style.
     """
-    if shared_instances:
+    if not shared_instances:
         return SPLITS
-    disjoint = {}
-    for name, split in SPLITS.items():
-        if split.styles == SEEN_STYLES:
-            disjoint[name] = replace(split, styles=MORE_SEEN_STYLES)
-        else:
-            fit = not split.is_ood and not split.name.startswith("id_test")
-            side = SIDES[0] if fit else SIDES[1]
-            disjoint[name] = replace(split, styles=MORE_HELD_OUT_STYLES, side=side)
-    return disjoint
+    return {name: _shared(split) for name, split in SPLITS.items()}
 
 
 def labelled_names(classes: tuple[EmojiClass, ...], labelled: str) -> list[str]:
@@ -143,7 +141,7 @@ class SplitWriter:
     def sources(self) -> list[Path]:
         """The files that the scenes are drawn from."""
         names = ["classes.json", INDEXES[0]]
-        if set(self.split.styles) - set(SEEN_STYLES + HELD_OUT_STYLES):
+        if set(self.split.styles) - set(SHARED_SEEN_STYLES + SHARED_HELD_OUT_STYLES):
             names.append(INDEXES[1])
         if self.split.side is not None:
             names.append(FILE)

@@ -1,8 +1,8 @@
-# EmojiWorld with disjoint instances: the same sets, but no glyph of an ID set to fit on occurs in
-# one to test on. The files come from `negas emoji-world --no-shared-instances`.
+# EmojiWorld with shared instances: the same sets, but those to test on show the glyphs of those to
+# fit on. The files come from `negas emoji-world --shared-instances`.
 _base_ = "./emoji_world.py"
 
-data_root = "data/emoji_world/scenes_disjoint/"
+data_root = "data/emoji_world/scenes_shared/"
 eval_set = dict(data_root=data_root)
 train_dataloader = dict(dataset=eval_set)
 val_dataloader = dict(dataset=eval_set)

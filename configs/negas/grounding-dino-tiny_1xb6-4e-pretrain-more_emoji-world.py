@@ -1,7 +1,6 @@
-# A round of pre-training for the world of disjoint instances: from the shipped weights, in seven
-# glyph styles, none of which that world's ID and OOD sets use; the backbone learns as well. The
-# next round: --cfg-options load_from=<weights> train_dataloader.dataset.seed=2
-# The validation sets come from `negas emoji-world --no-shared-instances`.
+# A further round of pre-training, in seven glyph styles, none of which the ID and OOD sets use; the
+# backbone learns as well. It starts from the shipped weights; the next one from what this one made,
+# with new scenes: --cfg-options load_from=<weights> train_dataloader.dataset.seed=2
 _base_ = "./grounding-dino-tiny_1xb6-8e-pretrain_emoji-world.py"
 
 load_from = "data/emoji_world/grounding_dino_tiny.safetensors"
@@ -28,13 +27,6 @@ train_dataloader = dict(
         pipeline=train_pipeline,
     ),
 )
-
-scenes_root = "data/emoji_world/scenes_disjoint/"
-val_dataloader = _base_.val_dataloader
-val_evaluator = _base_.val_evaluator
-for _dataset, _metric in zip(val_dataloader.dataset.datasets, val_evaluator.metrics, strict=True):
-    _metric.ann_file = scenes_root + _dataset.ann_file
-    _dataset.data_root = scenes_root
 
 # In float32, as the YOLO-World's.
 optim_wrapper = dict(

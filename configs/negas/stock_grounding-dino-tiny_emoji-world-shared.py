@@ -1,0 +1,13 @@
+# Stock Grounding DINO on EmojiWorld with shared instances, not tuned.
+_base_ = "./coop_grounding-dino-tiny_1xb8-4e_emoji-world-shared.py"
+
+model = dict(prompt=None, prefix="a photo of")
+
+train_dataloader = None
+train_cfg = None
+optim_wrapper = None
+param_scheduler = None
+val_dataloader = None
+val_cfg = None
+val_evaluator = None
+custom_hooks = None

@@ -1,0 +1,77 @@
+"""tools/dev/seed_results.py: runs of several seeds become one row of a table of results."""
+
+import csv
+from statistics import mean, stdev
+
+import pytest
+
+from negas.evaluation.run import Run
+from negas.reports.columns import score_title
+from negas.scores import SCORES
+from tests.helpers.commands import call_tool
+from tests.helpers.fake_runs import fake_run
+
+PRESETS = ("val_f1", "matched", "objects")
+CONFIG = "negas_grounding-dino-tiny_1xb8-4e_emoji-world.py"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    root = tmp_path_factory.mktemp("seeds")
+    stock = fake_run(
+        root / "stock", f"stock_{CONFIG[6:]}", prompt=False, use_nega=False, presets=PRESETS
+    )
+    return [stock, *(fake_run(root / str(i), CONFIG, i, presets=PRESETS) for i in range(3))]
+
+
+def test_rows_are_means_over_seeds(runs, tmp_path):
+    out = tmp_path / "scores.csv"
+    assert call_tool("dev/seed_results", "scores", *runs, "--out", out) == 0
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["detector"], row["method"], row["runs"]) for row in rows} == {
+        *(("Grounding DINO", "stock", "1"), ("Grounding DINO", "NegAS", "3")),
+    }
+    assert {row["preset"] for row in rows} == {"val_f1", "matched"}
+    assert {row["bank"] for row in rows} == {"", "llm", "oracle"}
+    (row,) = (
+        row
+        for row in rows
+        if [row[key] for key in ("method", "preset", "score", "bank", "control")]
+        == ["NegAS", "val_f1", "NegS", "llm", ""]
+    )
+    tested = [
+        next(
+            row["auroc"]
+            for row in Run.load(run).tested_rows
+            if [row[key] for key in ("preset", "score", "bank", "control", "ood_set")]
+            == ["val_f1", "negs", "model", "none", "near"]
+        )
+        for run in runs[1:]
+    ]
+    assert row["near_auroc"] == f"{100 * mean(tested):.1f}"
+    assert row["near_auroc_std"] == f"{100 * stdev(tested):.1f}" != "0.0"
+    assert row["leaks_near"] == "1" and row["leaks_far"] == "0" and row["world"] == ""
+    turned = next(row for row in rows if row["control"] == "rotated")
+    assert turned["near_auroc"] and turned["near_unknown"] == ""
+    assert all(row["near_auroc_std"] == "" for row in rows if row["method"] == "stock")
+
+
+def test_fitted_scores_stand_beside_two_that_are_not(runs, tmp_path):
+    out = tmp_path / "fitted.csv"
+    assert call_tool("dev/seed_results", "fitted", *runs[:2], "--out", out) == 0
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = {row["score"] for row in rows}
+    assert found == {score_title(n) for n, s in SCORES.items() if s.needs_fit} | {
+        "max sigmoid",
+        "NegS",
+    }
+    assert all(0 < float(row["near_auroc"]) <= 100 for row in rows)
+
+
+def test_runs_without_a_vocabulary_are_refused(runs, tmp_path, capsys):
+    assert call_tool("dev/seed_results", "unknown", *runs, "--out", tmp_path / "u.csv") == 2
+    error = capsys.readouterr().err
+    assert "no rows of unknown objects" in error and str(runs[0]) in error
+    assert not (tmp_path / "u.csv").exists()
