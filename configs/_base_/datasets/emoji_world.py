@@ -1,5 +1,5 @@
 # EmojiWorld: 19 ID classes, near- and far-OOD sets, all in glyph styles that pre-training does not
-# use; no glyph of an ID set to fit on occurs in one to test on. `negas emoji-world` makes the files.
+# use; no glyph of an ID set to fit on occurs in one to test on. Made by `negas emoji-world`.
 _base_ = "../evaluation/ood_scores.py"
 
 class_names = "data/emoji_world/id_names.txt"  # the dataset's own; for models
