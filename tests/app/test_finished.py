@@ -69,3 +69,5 @@ def test_a_picture_says_what_the_box_is(run):
     picture = run.picture(row, run.tau)
     assert picture.uri.startswith("data:image/jpeg") and "called known" in picture.alt
     assert any("nearest negative" in text for text in picture.caption)
+    moved = run.picture(row, 2.0)  # no score is as high
+    assert "called unknown" in moved.alt and moved.uri not in (None, picture.uri)

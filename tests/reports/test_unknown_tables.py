@@ -103,7 +103,7 @@ def test_curves_are_drawn_as_far_as_there_are_any(about, tmp_path):
 
 def test_the_table_of_all_runs(work_dir, tmp_path):
     out = tmp_path / "unknown_objects.csv"
-    assert call_tool("dev/unknown_objects", work_dir, "--out", out) == 0
+    assert call_tool("dev/seed_results", "unknown", work_dir, "--out", out) == 0
     rows = {row["vocabulary"]: row for row in csv.DictReader(out.open())}
     row = rows["all words"]
     assert (row["detector"], row["method"], row["runs"]) == ("YOLO-World", "NegAS", "1")
@@ -113,17 +113,12 @@ def test_the_table_of_all_runs(work_dir, tmp_path):
 
 
 def test_seeds_of_a_method_are_one_row():
-    tool = import_module("tools.dev.unknown_objects")
-    about = dict.fromkeys(tool.KEYS, "x")
-    numbers = dict.fromkeys(tool.NUMBERS, 0.5)
+    tool = import_module("tools.dev.seed_results")
+    about, numbers = (
+        dict.fromkeys(names, x) for names, x in zip(tool.TABLES["unknown"], ("x", 0.5), strict=True)
+    )
     rows = [about | numbers | dict(recall=recall, oscr=None) for recall in (0.5, 0.6, 0.7)]
-    (row,) = tool.over_seeds(rows)
+    (row,), columns = tool.over_seeds("unknown", rows)
+    assert set(row) == set(columns)
     assert (row["runs"], row["recall"], row["recall_std"]) == (3, "60.0", "10.0")
     assert (row["oscr"], row["oscr_std"]) == ("", "")
-
-
-def test_a_run_without_such_rows_is_refused_in_one_sentence(tmp_path, capsys):
-    path = fake_run(tmp_path / "negas")
-    assert call_tool("dev/unknown_objects", path, "--out", tmp_path / "out.csv")
-    assert "has no rows of unknown objects; test again" in capsys.readouterr().err
-    assert not (tmp_path / "out.csv").exists()
