@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-_REPORT = "argcomplete jinja2 jsonschema matplotlib PIL rich safetensors tqdm yaml".split()
+_REPORT = (
+    "argcomplete jinja2 jsonschema markupsafe matplotlib PIL rich safetensors tqdm yaml".split()
+)
 # By the name that it is imported under. Extras hold others: the first one with the package.
 EXTRA_OF = (
     dict.fromkeys(_REPORT, "report")
