@@ -217,7 +217,8 @@ def use_images(cfg: Config, ann_file: str, img_dir: str) -> None:
     base = cfg.get("val_dataloader") or cfg.get("test_dataloader")
     if not base or "dataset" not in base:
         raise ValueError("the config has no test_dataloader to take the pipeline from")
-    loader = Config(dict(loader=base)).copy().loader
+    # A copy of all of it: MMDetection's inferencer takes a key out of the test set's pipeline.
+    loader = copy.deepcopy(Config(dict(loader=base)).loader)
     loader.dataset.update(data_root="", ann_file=ann_file, data_prefix=dict(img=img_dir))
     cfg.val_dataloader = loader
     for key in ("id_val_dataloader", "id_val_clean_dataloader"):

@@ -116,6 +116,15 @@ def test_grounding_dino_scores_id_validation_with_other_negatives(scenes, pixels
     assert len(own) and np.abs(look.id_scores[:, None] - own).min(0).max() < 1e-3
 
 
+def test_scenes_are_drawn_where_there_are_none(tmp_path):
+    cfg = load_config(CONFIG)
+    cfg.test_cfg.id_val_dataloader.dataset.data_root = "nowhere/"
+    bench = open_bench(cfg, str(WEIGHTS), tmp_path, device="cpu", unknown=False, num=2)
+    assert len(list((tmp_path / "id_val").glob("*.png"))) == 2
+    records = bench.validation.records
+    assert len(records) and set(records.images.tolist()) == {1, 2}
+
+
 def test_a_port_that_is_taken_is_told_at_once():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

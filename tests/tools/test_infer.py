@@ -88,13 +88,12 @@ def test_nothing_readable_is_an_error(images, weights, tmp_path, capsys):
 
 
 def test_labels_at_run_time_need_no_training(images, weights, tmp_path, capsys):
-    file = sorted(images.glob("*.png"))[0]
     words = ["--classes", "dog,cat", "bus", "--negatives", "fox", "truck", "--score-thr", 0.01]
-    assert infer(file, weights, tmp_path / "out", *words) == 0
+    assert infer(images, weights, tmp_path / "out", *words, "--no-vis") == 0
     data = json.loads((tmp_path / "out/predictions.json").read_text())
     assert [category["name"] for category in data["categories"]] == ["dog", "cat", "bus"]
     assert data["info"]["neg_labels"] == ["fox", "truck"] and data["annotations"]
-    assert infer(file, weights, tmp_path / "out", "--classes", "dog") == 2
+    assert infer(images, weights, tmp_path / "out", "--classes", "dog") == 2
     assert "give negatives for yours, too" in capsys.readouterr().err
 
 
