@@ -31,8 +31,10 @@ SCORES, BOXES = 1e-4, 1e-2  # differences that docs/export.md allows; boxes in p
 
 @pytest.fixture(scope="module")
 def package():
-    """npm's tarball: NEGAS_ONNXRUNTIME_WEB names one, else it is fetched once into checkpoints/."""
-    return fetch_engine(Path(os.environ.get("NEGAS_ONNXRUNTIME_WEB") or ROOT / PACKAGE))
+    """npm's tarball: NEGAS_ONNXRUNTIME_WEB names one, else it is fetched once into .cache/."""
+    return fetch_engine(
+        Path(os.environ.get("NEGAS_ONNXRUNTIME_WEB") or ROOT / ".cache" / PACKAGE.name)
+    )
 
 
 @pytest.fixture(scope="module")
