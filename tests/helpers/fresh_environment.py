@@ -129,7 +129,7 @@ FILES += ["data/README.md", "data/published_owodb.csv"]
 def wheel(tmp_path_factory):
     """Of the repository, with a file beside its data that must not be in it."""
     root, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    skip = shutil.ignore_patterns("__pycache__", "scenes*", "*.egg-info")
+    skip = shutil.ignore_patterns("__pycache__", "scenes", "scenes_*", "*.egg-info")
     for name in SOURCES:
         shutil.copytree(ROOT / name, root / name, ignore=skip)
     for name in FILES:
