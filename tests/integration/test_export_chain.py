@@ -52,7 +52,7 @@ def test_train_calibrate_export_verify_run(tmp_path, capsys):
 
     # a threshold of other words is none for these
     words.write_text("kite\nfork")
-    other = ("--out", tmp_path / "other.onnx", "--unknown", words)
+    other = ("--out", tmp_path / "other.onnx", f"--unknown={words}")
     assert call_tool("export", config, checkpoint, *other) == 2
     assert "has a threshold for other words" in capsys.readouterr().err
     assert not (tmp_path / "other.onnx").exists()
