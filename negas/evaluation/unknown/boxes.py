@@ -85,19 +85,38 @@ def best_of_words(
         feats: of V words.
         groups: columns of the words, for each result; each has at least one.
     """
-    union = np.unique(np.concatenate([np.asarray(group, np.int64) for group in groups]))
-    places = [np.searchsorted(union, group) for group in groups]
+    atoms, parts = _atoms(groups)
+    order = np.concatenate(atoms)
+    ends = np.cumsum([len(atom) for atom in atoms])
     best = [(np.empty(len(cells), np.float32), np.empty(len(cells), np.int64)) for _ in groups]
 
     def take(part: slice, found: np.ndarray) -> None:
-        for (logits, words), place in zip(best, places, strict=True):
-            mine = found if len(place) == len(union) else found[:, place]
-            largest = torch.from_numpy(mine).max(1)
-            words[part] = union[place[largest.indices.numpy()]]
-            logits[part] = largest.values.numpy()
+        split = torch.from_numpy(found).tensor_split(ends[:-1].tolist(), dim=1)
+        largest = [atom.max(1) for atom in split]
+        values = torch.stack([each.values for each in largest])
+        words = torch.stack(
+            [torch.from_numpy(a)[each.indices] for a, each in zip(atoms, largest, strict=True)]
+        )
+        for (logits, which), mine in zip(best, parts, strict=True):
+            first = values[mine].max(0)
+            logits[part] = first.values.numpy()
+            which[part] = words[mine].gather(0, first.indices[None])[0].numpy()
 
-    word_logits(cells, feats[union], take)
+    word_logits(cells, feats[order], take)
     return best
+
+
+def _atoms(groups: Sequence[Sequence[int]]) -> tuple[list[np.ndarray], list[list[int]]]:
+    """Disjoint parts that groups of columns consist of, and the parts of each group.
+
+    Groups overlap widely; so every logit is looked at once, not once a group.
+    """
+    union = np.unique(np.concatenate([np.asarray(group, np.int64) for group in groups]))
+    member = np.array([np.isin(union, group) for group in groups])
+    kinds, kind = np.unique(member, axis=1, return_inverse=True)
+    kind = kind.reshape(-1)
+    atoms = [union[kind == i] for i in range(kinds.shape[1])]
+    return atoms, [np.flatnonzero(row).tolist() for row in kinds]
 
 
 def find_unknown(

@@ -22,6 +22,7 @@ from .boxes import UnknownBoxes, find_by_groups
 from .threshold import Validation, kept_words, threshold_of
 
 ALL, WITHOUT_OOD, SEEN_WORDS, OTHER_WORDS = "all", "without_ood", "seen_words", "other_words"
+FIRST = "first"  # so many words of the vocabulary
 PLAIN, REFITTED = "none", "refitted"
 ROTATED, ROTATED_REFITTED = "rotated", "rotated_refitted"
 RECALLS = ("recall", "recall_seen", "recall_unseen")
@@ -84,19 +85,20 @@ class Evaluation:
         }
 
     @cached_property
-    def _found(self) -> dict[str, dict[tuple[str, str], UnknownBoxes]]:
-        """By set and part: all boxes over a low threshold; words meet each set once."""
+    def _found(self) -> dict[str, dict[tuple, UnknownBoxes]]:
+        """By set and part: all boxes over a low threshold; words meet each set once.
+
+        Of the first M words, those over their own threshold, as (FIRST, M).
+        """
         distinct: dict[bytes, tuple[list[tuple[str, str]], np.ndarray]] = {}
         for key, group in self.parts.items():
             distinct.setdefault(group.tobytes(), ([], group))[0].append(key)
-        groups = [group for _, group in distinct.values()]
-        least = min(LEAST, self.threshold.score_thr)
-        found = {}
-        for name in (ID, *self.targets):
-            boxes = find_by_groups(self.run, name, self.threshold.id_cut, groups, None, least)
-            pairs = zip(distinct.values(), boxes, strict=True)
-            found[name] = {key: each for (keys, _), each in pairs for key in keys}
-        return found
+        lowest = min(LEAST, self.threshold.score_thr)
+        groups = [(keys, group, lowest) for keys, group in distinct.values()]
+        groups += [([(FIRST, size)], group, least) for size, group, least in self._first_words]
+        found = self._at([group for _, group, _ in groups], [least for *_, least in groups])
+        keys = [(i, key) for i, (names, *_) in enumerate(groups) for key in names]
+        return {name: {key: boxes[i] for i, key in keys} for name, boxes in found.items()}
 
     def rows(self, draws: int = 1000, rotations: int = 0, seed: int = 0) -> list[dict]:
         """A row for each OOD set and part of the vocabulary, all at the threshold of the run.
@@ -231,12 +233,14 @@ class Evaluation:
             curves.append(dict(ood_set=name, vocabulary=part, points=points, at=at))
         return curves
 
-    def _word_curve(self) -> list[dict]:
+    @cached_property
+    def _first_words(self) -> list[tuple[int, np.ndarray, float]]:
+        """The first M words: M, the columns of those that are kept, and their own threshold."""
         images = self._validation
-        if images is None:
+        if images is None or self.id_objects is None:
             return []
         limits, total = limits_of(self.threshold), len(self.run.words)
-        cool = np.flatnonzero(images.firing_rates(self.run.word_feats) <= limits.hot)
+        cool = self.columns[np.array(self.threshold.word_rates) <= limits.hot]
         sizes = [m for m in (*(m for m in SIZES if m < total), total) if (cool < m).any()]
         groups, kept = [cool[cool < m] for m in sizes], []
         found = images.errors_by_groups(groups, self.run.word_feats) if groups else []
@@ -245,14 +249,15 @@ class Evaluation:
                 kept.append((size, group, images.lowest(errors, limits)))
             except ValueError:  # no threshold keeps to the limits
                 continue
-        if not kept:
-            return []
-        boxes = self._at([group for _, group, _ in kept], [score_thr for *_, score_thr in kept])
+        return kept
+
+    def _word_curve(self) -> list[dict]:
         curve = []
-        for i, (size, group, score_thr) in enumerate(kept):
-            on_id = self._on_id(boxes[ID][i])
+        for size, group, score_thr in self._first_words:
+            boxes = {name: found[FIRST, size] for name, found in self._found.items()}
+            on_id = self._on_id(boxes[ID])
             recall = {
-                name: share_of(target.reached(boxes[name][i]) > -np.inf)
+                name: share_of(target.reached(boxes[name]) > -np.inf)
                 for name, target in self.targets.items()
             }
             point = dict(words=size, kept=len(group), score_thr=score_thr, recall=recall)
