@@ -155,6 +155,19 @@ def test_dividing_by_hand():
     )
 
 
+def test_tiles_to_fit_on_are_divided_once_more(tmp_path):
+    sides = []
+    for swap in ([], ["--swap"]):
+        more = ("--within", "fit", "--out", tmp_path / "instances.json", *swap)
+        assert call_tool("dev/split_emoji_instances", "--data", DATA, *more) == 0
+        sides.append([tiles_of(tmp_path, side) for side in SIDES])
+        (tmp_path / "instances.json").unlink()
+    fit, test = sides[0]
+    assert fit | test == ON_FIT and sides[1] == [test, fit]
+    classes = {entry.name for entry in CLASSES for _, g in fit & test if g in entry.glyphs}
+    assert classes == {"bicycle", "potted plant", "couch", "tv"}  # one instance each
+
+
 def test_pre_training_can_draw_its_classes_without_the_held_out_styles():
     seen = Atlas(DATA, SEEN_STYLES)
     assert not set(SEEN_STYLES) & set(HELD_OUT_STYLES)

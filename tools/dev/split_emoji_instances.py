@@ -2,10 +2,15 @@
 
 Example:
     python tools/dev/split_emoji_instances.py
+    mkdir /tmp/inner && cp data/emoji_world/*.* /tmp/inner
+    python tools/dev/split_emoji_instances.py --within fit --out /tmp/inner/instances.json
+
+The second divides the tiles to fit on once more, for choices that no test tile may see.
 
 Tiles of a class that look alike (near-duplicates, and one glyph in two looks of a family) count as
-one instance and stay on one side; each ID class has at least one instance on either side. Prints
-how many, and how close a fit and a test tile of one class come. No randomness.
+one instance and stay on one side; each ID class has at least one instance on either side (with
+--within, a class with a single one has it on both). Prints how many, and how close a fit and a test
+tile of one class come. No randomness.
 """
 
 import json
@@ -14,13 +19,14 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
 
 from negas.cli import user_errors
 from negas.datasets.emoji_world.atlas import Atlas, Tile
-from negas.datasets.emoji_world.instances import FILE, SIDES
+from negas.datasets.emoji_world.instances import FILE, SIDES, tiles_of
 from negas.datasets.emoji_world.vocabulary import (
     HELD_OUT_STYLES,
     SEEN_STYLES,
@@ -43,6 +49,11 @@ class SplitOptions(Options):
     data: Path = option(Path("data/emoji_world"), help="folder of the atlas", metavar="DIR")
     pixels: float = option(0.10, help="near-duplicates: at most this RMS difference", ge=0, le=1)
     bits: int = option(12, help="near-duplicates: at most so many of 63 hash bits", ge=0, le=63)
+    within: Literal["fit", "test"] | None = option(None, help="only these tiles of the file")
+    swap: bool = option(False, help="exchange the two sides")
+    out: Path | None = option(
+        None, help="default: instances.json of --data", metavar="FILE", output=True
+    )
 
 
 def thumbnail(tile: np.ndarray) -> np.ndarray:
@@ -153,6 +164,7 @@ def main() -> int:
     classes = load_classes(args.data)
     atlas = Atlas(args.data, HELD_OUT_STYLES)
     seen = Atlas(args.data, SEEN_STYLES)
+    mine = tiles_of(args.data, args.within) if args.within else None
     balance: Counter = Counter()
     table = {side: {style: [] for style in atlas.styles} for side in SIDES}
     apart, from_seen = defaultdict(list), []
@@ -160,9 +172,15 @@ def main() -> int:
         if entry.group not in ("id", "other"):
             continue
         pictures = pictures_of(atlas, entry)
+        if mine is not None:
+            pictures = {tile: each for tile, each in pictures.items() if tile in mine}
         sides = divide(instances(pictures, args.pixels, args.bits), balance)
         if entry.group == "id" and not all(sides.values()):
-            raise ValueError(f"all tiles of {entry.name} are one instance: nothing to test on")
+            if mine is None:
+                raise ValueError(f"all tiles of {entry.name} are one instance: nothing to test on")
+            sides = dict.fromkeys(SIDES, [list(pictures)])
+        if args.swap:
+            sides = dict(zip(SIDES, reversed(sides.values()), strict=True))
         counts = []
         for side, groups in sides.items():
             tiles = [tile for group in groups for tile in group]
@@ -186,7 +204,7 @@ def main() -> int:
         for glyphs in styles.values():
             glyphs.sort()
     rule = {"pixels": args.pixels, "bits": args.bits, "tool": "tools/dev/split_emoji_instances.py"}
-    write_text(args.data / FILE, json.dumps({"rule": rule, **table}, indent=0) + "\n")
+    write_text(args.out or args.data / FILE, json.dumps({"rule": rule, **table}, indent=0) + "\n")
     return 0
 
 
