@@ -17,14 +17,14 @@ import threading
 import traceback
 from argparse import ArgumentError, ArgumentParser
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from negas.command_line import CommandLine
 from negas.compat.extras import missing_extra
 from negas.files import check_folder, check_name, own_inputs, protect
-from negas.options import Options
+from negas.options import Options, option
 from negas.shipped import find_config, point_at_shipped
 from negas.text import escaped, visible
 
@@ -68,13 +68,8 @@ def user_errors(main: Callable[[], int | None]) -> Callable[[], int]:
 
     @functools.wraps(main)
     def wrapped() -> int:
-        records = logging.getLogRecordFactory()
-        logging.setLogRecordFactory(_VisibleRecord)
-        try:
-            with redirect_stdout(_Visible(sys.stdout)), redirect_stderr(_Visible(sys.stderr)):
-                return run()
-        finally:
-            logging.setLogRecordFactory(records)
+        with _nothing_obeyed():
+            return run()
 
     def run() -> int:
         signals = _Signals(is_process)
@@ -97,6 +92,29 @@ def user_errors(main: Callable[[], int | None]) -> Callable[[], int]:
     if is_process:
         sys.excepthook = quiet_interrupt
     return wrapped
+
+
+@contextmanager
+def part_of_command() -> Iterator[None]:
+    """A block of a process that a command has started, which prints what the command would.
+
+    SIGTERM ends the block: all is cleaned up as in the command, and not a word said.
+    """
+    with _nothing_obeyed(), suppress(KeyboardInterrupt), _Signals(last=True), own_inputs():
+        _print_any_text()
+        yield
+
+
+@contextmanager
+def _nothing_obeyed() -> Iterator[None]:
+    """A block whose output and log hold nothing that a terminal would obey."""
+    records = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(_VisibleRecord)
+    try:
+        with redirect_stdout(_Visible(sys.stdout)), redirect_stderr(_Visible(sys.stderr)):
+            yield
+    finally:
+        logging.setLogRecordFactory(records)
 
 
 @contextmanager
@@ -243,7 +261,20 @@ def leave_room_for_workers() -> None:
 
     The other half draws and loads images; more threads than cores slow small networks down.
     """
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // 2)))
+
+
+def available_cores() -> int:
+    """Cores that this process may use: a container or a scheduler may give it fewer than all."""
+    if hasattr(os, "sched_getaffinity"):  # not on every system
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def jobs_option(default: int = 1) -> Any:
+    """``--jobs`` of commands that bring planned runs to their end."""
+    help = "runs at a time, a process each; they share the GPUs"
+    return option(default, metavar="N", help=help, ge=1, secret=True)
 
 
 def parse_with_overrides(options: type[T], description: str, about: str) -> T:

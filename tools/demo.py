@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from negas.cli import (
+    available_cores,
+    jobs_option,
     lasting_imports,
     leave_room_for_workers,
     parse_with_overrides,
@@ -32,6 +34,7 @@ class DemoOptions(Options):
     quick: bool = option(False, help="see it work: few scenes, one epoch, numbers that mean little")
     fresh: bool = option(False, help="do again what is done already")
     seed: int = option(0, help="of the trainings", ge=0)
+    jobs: int = jobs_option(min(2, available_cores()))
     cfg_options: dict[str, Any] | None = option(None, cli=False, help="of all three configs")
 
 
@@ -68,6 +71,7 @@ def main() -> int:
         seed=args.seed,
         detector=args.detector,
         html=not args.quick,  # it takes seconds
+        jobs=args.jobs,
     )
     if args.quick:
         print(QUICK_NOTE)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from negas.cli import leave_room_for_workers, parse_with_overrides, user_errors
+from negas.cli import jobs_option, leave_room_for_workers, parse_with_overrides, user_errors
 from negas.options import Options, option
 
 
@@ -32,6 +32,7 @@ class ReproduceOptions(Options):
     )
     dry_run: bool = option(False, help="print the plan, and do nothing")
     fresh: bool = option(False, help="do again what is done already")
+    jobs: int = jobs_option()
     cfg_options: dict[str, Any] | None = option(None, cli=False, help="of all configs")
 
 
@@ -57,7 +58,9 @@ def main() -> int:
     if options.dry_run:
         print("\n".join(describe(rows, options.cfg_options, options.fresh)))
         return int(any(row.problems for row in rows))
-    found = reproduce(table, rows, options.data, model, options.cfg_options, options.fresh)
+    found = reproduce(
+        table, rows, options.data, model, options.cfg_options, options.fresh, options.jobs
+    )
     print()
     for each in found:
         print_table(each)

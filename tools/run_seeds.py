@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from negas.cli import lasting_imports, leave_room_for_workers, parse_with_overrides, user_errors
+from negas.cli import (
+    jobs_option,
+    lasting_imports,
+    leave_room_for_workers,
+    parse_with_overrides,
+    user_errors,
+)
 from negas.options import Options, option
 
 
@@ -33,6 +39,7 @@ class SeedsOptions(Options):
         help="one confidence cut for all: a number, or 'stock' (default if the stock detector is "
         "among the configs)",
     )
+    jobs: int = jobs_option()
     cfg_options: dict[str, Any] | None = option(None, cli=False, help="of all configs")
 
 
@@ -52,7 +59,7 @@ def main() -> int:
     runs, out = plan_seeds(args.configs, args.seeds, args.work_dir), args.work_dir
     if args.shared_cut is not None and check_shared_cut(args.shared_cut) == "stock":
         check_stock(runs, args.cfg_options)
-    folders = run_all(runs, args.cfg_options, args.test_only, args.fresh)
+    folders = run_all(runs, args.cfg_options, args.test_only, args.fresh, jobs=args.jobs)
     shared = args.shared_cut
     if shared is None and any(role_of(Run.load(folder)) == "stock" for folder in folders):
         shared = "stock"

@@ -118,6 +118,7 @@ def run_demo(
     seed: int = 0,
     detector: str = "yolo-world",
     html: bool = True,
+    jobs: int = 1,
 ) -> list[Path]:
     """Train and test the methods, print the table, draw; returns the files worth a look.
 
@@ -129,6 +130,7 @@ def run_demo(
         seed: of the trainings.
         detector: of :data:`CONFIGS`.
         html: write the HTML report of NegAS, too.
+        jobs: methods at a time, see :func:`run_all`.
     """
     log = Clock(4)
     configs = CONFIGS[detector]
@@ -136,7 +138,7 @@ def run_demo(
         PlannedRun(config_dir / file, work_dir / name, heading, seed)
         for name, (heading, file) in configs.items()
     ]
-    folders = run_all(runs, overrides, fresh=fresh, log=log)
+    folders = run_all(runs, overrides, fresh=fresh, log=log, jobs=jobs)
     log("scoring all boxes at one shared cut")
     tables = make_report(folders, shared_cut="stock", out=work_dir)
     print()

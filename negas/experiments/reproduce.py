@@ -101,6 +101,7 @@ def reproduce(
     model: str,
     overrides: Mapping | None = None,
     fresh: bool = False,
+    jobs: int = 1,
 ) -> list[tables.Table]:
     """Train and test what the rows need, and build the tables.
 
@@ -111,12 +112,13 @@ def reproduce(
         model: as there.
         overrides: as ``--cfg-options``, for all runs.
         fresh: do again what is done.
+        jobs: runs at a time, see :func:`~.train_and_test.run_all`.
 
     Raises:
         ValueError: the plan has a problem, or an override fits none of the configs.
     """
     refuse_problems(rows)
-    run_all(runs_of(rows), overrides, fresh=fresh)
+    run_all(runs_of(rows), overrides, fresh=fresh, jobs=jobs)
     return build_tables(table, rows, data, model)
 
 

@@ -1,6 +1,6 @@
 """Train and test planned runs, skipping what is done and resuming what was interrupted.
 
-A quiet terminal for runs one after the other: progress bars there, every log line in files.
+A quiet terminal for many runs: progress bars there, every log line in files.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from negas.files import make_folder, read_json, write_json
 
 from .checkpoints import newest_checkpoint
 from .config_check import check_config
+from .jobs import Job, run_jobs
 from .run import test, train
 
 
@@ -59,6 +61,7 @@ class ProgressBarHook(Hook):
             desc=f"{self.desc} training",
             unit="it",
             mininterval=self.interval,
+            leave=None,  # it stays, unless it is one of several processes' bars
         )
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None):
@@ -180,17 +183,22 @@ def run_all(
     test_only: bool = False,
     fresh: bool = False,
     log: Callable[[str], None] | None = None,
+    jobs: int = 1,
 ) -> list[Path]:
-    """Bring runs to their end, one after the other; returns their work dirs.
+    """Bring runs to their end; returns their work dirs.
 
     Args:
-        runs: what to do, in this order.
+        runs: what to do, in this order; one that tests the weights of another in front of it waits
+            for that.
         overrides: as ``--cfg-options``, for all runs.
         test_only: see :func:`train_and_test`.
         fresh: see :func:`train_and_test`.
         log: called with progress lines; by default they are printed, with the time and a count.
+        jobs: runs at a time. If several, each is in a process of its own, as Python's
+            ``multiprocessing`` spawns them; see :func:`~.jobs.run_jobs` for what errors do.
 
     Raises:
+        RuntimeError: the process of a run has ended.
         ValueError: an override fits none of the configs, or a value in one cannot be.
         FileNotFoundError: see :func:`train_and_test`.
     """
@@ -199,11 +207,18 @@ def run_all(
         check_overrides([load_config(str(config)) for config in configs], overrides)
     for run in {(run.config, repr(run.settings)): run for run in runs}.values():
         check_config(run.load(overrides))
-    clock = Clock(5)
+    clock, left = Clock(5), []
     for i, run in enumerate(runs, 1):
         count = f"({i}/{len(runs)}) "
         tell = log or (lambda text, count=count: clock(count + text))
-        train_and_test(run, overrides, fresh, test_only, tell)
+        call = partial(train_and_test, run, overrides, fresh, test_only)
+        job = Job(run.folder, run.name, call, tell, after=run.weights_of)
+        ready = job.after is None or all(job.after != other.key for other in left)
+        if jobs > 1 and ready and not (fresh or test_only) and run.state(overrides) == TESTED:
+            call(log=tell)  # says so, without a process
+        else:
+            left.append(job)
+    run_jobs(left, jobs)
     return [run.folder for run in runs]
 
 

@@ -119,6 +119,30 @@ def test_every_run_is_done_once_and_in_order(place, calls, capsys):
     assert calls == [] and capsys.readouterr().out.count("done already") == 6
 
 
+def test_of_several_at_a_time_tests_wait_for_weights_and_what_is_done_is_left_out(
+    place, calls, monkeypatch
+):
+    handed = []
+
+    def take(jobs, at_once):
+        handed.append([(job.name, job.after) for job in jobs])
+        assert at_once == 3
+        for job in jobs:
+            job.call(log=job.log)
+
+    monkeypatch.setattr(machinery, "run_jobs", take)
+    table, rows = plan(seeds=(0, 1), only=["full", "tested otherwise"])
+    without_data(rows)
+    for _ in range(2):
+        doors.reproduce(table, rows, "emoji-world", "yolo-world-tiny", jobs=3)
+    first, again = handed
+    assert [after for _, after in first] == [None, None, *(run.folder for run in rows[0].runs)]
+    assert again == []
+    fake_checkpoint(rows[0].runs[0].folder / "epoch_8.pth", epoch=9)
+    doors.reproduce(table, rows, "emoji-world", "yolo-world-tiny", jobs=3)
+    assert handed[2] == [first[2]], "its weights are others, and there"
+
+
 def test_an_interrupted_training_resumes(place, calls, monkeypatch):
     table, rows = plan(only=["full"])
     without_data(rows)

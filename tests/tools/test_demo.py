@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 import negas.register  # noqa: F401
+from negas.cli import available_cores
 from negas.evaluation.run import Run
-from negas.experiments import demo
+from negas.experiments import demo, reproduce
 from negas.experiments import train_and_test as demo_run
 from negas.experiments.seeds import plan_seeds
 from negas.experiments.train_and_test import PlannedRun
@@ -102,16 +103,46 @@ def test_second_demo_does_nothing_again(finished, capsys, monkeypatch):
 
 
 @pytest.mark.slow
-def test_seeds_give_a_table_with_deviations(workplace, capsys):
+def test_seeds_in_two_processes_give_a_table_with_deviations(workplace, finished, capsys):
     runs = plan_seeds([STOCK, COOP], [0, 1], Path("work_dirs/seeds"))
-    folders = demo_run.run_all(runs, dict(SHORT))
+    folders = demo_run.run_all(runs, dict(SHORT), jobs=2)
     assert [folder.name for folder in folders] == ["seed0", "seed0", "seed1"]
     first, second = (Run.load(folder) for folder in folders[1:])
     assert (first.info["seed"], second.info["seed"]) == (0, 1)
+    assert [run.state(dict(SHORT)) for run in runs] == [demo_run.TESTED] * 3
+    for folder, name in zip(folders, ("stock", "coop"), strict=False):  # one after the other
+        alone = Path("work_dirs/demo", name)
+        assert Run.load(folder).results["rows"] == Run.load(alone).results["rows"]
+        made = {file.name for file in folder.iterdir() if file.suffix}
+        assert made == {file.name for file in alone.iterdir() if file.suffix} - {"report.html"}
     print_tables(make_report(folders, shared_cut="stock", out=Path("work_dirs/seeds")))
     text = Path("work_dirs/seeds/report.md").read_text()
     assert "±" in text and "+ CoOp prompts: 2" in text
     assert "for all" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "default"),
+    [
+        ("run_seeds", ["--configs", STOCK], 1),
+        ("reproduce", [ROOT / "configs/tables/mask.yaml", "--data", "emoji-world"], 1),
+        ("demo", ["--quick"], min(2, available_cores())),
+    ],
+)
+def test_commands_hand_on_how_many_runs_at_a_time(
+    capsys, monkeypatch, tmp_path, tool, arguments, default
+):
+    def told(*args, jobs, **options):
+        raise ValueError(f"{jobs} at a time")
+
+    for module in (demo_run, demo, reproduce):
+        monkeypatch.setattr(module, "run_all", told)
+    monkeypatch.setattr(demo, "make_scenes", lambda num: None)
+    monkeypatch.setattr(reproduce, "refuse_problems", lambda rows: None)  # that scenes are missing
+    for more, number in (([], default), (["--jobs", 3], 3)):
+        monkeypatch.chdir(ROOT)
+        code, _, error = tool_said(capsys, tool, *arguments, *more, "--work-dir", tmp_path)
+        assert code == 2 and f"error: {number} at a time" in error
 
 
 def test_plan_runs_untrained_configs_once():
