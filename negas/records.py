@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from negas.files import check_names, parse_json, read_npz, write_npz
+from negas.files import check_names, parse_json
+from negas.files.npz import read_npz, write_npz
 from negas.from_detectors import FromDetectors
 from negas.token_labels import against_tokens
 

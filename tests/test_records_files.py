@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from numpy.lib import format as npy
 
-from negas import files
 from negas.evaluation.result_files import read_feats
-from negas.files import lock_file, read_npz, unlock_file
+from negas.files import npz
+from negas.files.locks import lock_file, unlock_file
+from negas.files.npz import read_npz
 from negas.records import BoxRecords
 
 
@@ -113,7 +114,7 @@ def declared(path, shape, dtype="<f4"):
     ],
 )
 def test_no_file_fills_the_memory(tmp_path, monkeypatch, make, says):
-    monkeypatch.setattr(files, "_FREE", 2**23)
+    monkeypatch.setattr(npz, "_FREE", 2**23)
     path = tmp_path / "near.npz"
     make(path)
     assert path.stat().st_size < 1e6

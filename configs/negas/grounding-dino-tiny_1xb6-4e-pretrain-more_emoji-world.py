@@ -3,6 +3,8 @@
 # with new scenes: --cfg-options load_from=<weights> train_dataloader.dataset.seed=2
 _base_ = "./grounding-dino-tiny_1xb6-8e-pretrain_emoji-world.py"
 
+from negas.datasets.emoji_world import vocabulary
+
 load_from = "data/emoji_world/grounding_dino_tiny.safetensors"
 
 max_epochs = 4
@@ -17,12 +19,7 @@ train_pipeline[0].num_texts = 24  # of about 45 that the caption holds
 train_dataloader = dict(
     dataset=dict(
         length=epoch_length * max_epochs,
-        styles=(
-            *_base_.train_dataloader.dataset.styles,
-            "emojione-v1",
-            "fxemoji",
-            "streamline-emojis",
-        ),
+        styles=vocabulary.SEEN_STYLES,
         seed=1,  # other scenes than the shipped weights'
         pipeline=train_pipeline,
     ),
@@ -36,14 +33,7 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=1.0),
     paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.2))),
 )
-param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=100),
-    dict(
-        type="CosineAnnealingLR",
-        eta_min_ratio=0.02,
-        by_epoch=False,
-        begin=100,
-        end=max_epochs * iterations,
-    ),
-]
+param_scheduler = _base_.param_scheduler
+param_scheduler[0].end = 100
+param_scheduler[1].update(begin=100, end=max_epochs * iterations)
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)

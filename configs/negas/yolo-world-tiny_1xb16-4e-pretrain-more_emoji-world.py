@@ -3,6 +3,8 @@
 # --cfg-options load_from=<weights> train_dataloader.dataset.seed=2
 _base_ = "./yolo-world-tiny_1xb16-16e-pretrain_emoji-world.py"
 
+from negas.datasets.emoji_world import vocabulary
+
 load_from = "data/emoji_world/yolo_world_tiny.safetensors"
 
 # In images, as in the base file.
@@ -19,12 +21,7 @@ train_dataloader = dict(
     sampler=dict(epoch_length=epoch_length),
     dataset=dict(
         length=epoch_length * max_epochs,
-        styles=(
-            *_base_.train_dataloader.dataset.styles,
-            "emojione-v1",
-            "fxemoji",
-            "streamline-emojis",
-        ),
+        styles=vocabulary.SEEN_STYLES,
         seed=1,  # other scenes than the shipped weights'
         pipeline=train_pipeline,
     ),
@@ -39,14 +36,7 @@ optim_wrapper = dict(
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
 )
 iterations = epoch_length // batch_size
-param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=100),
-    dict(
-        type="CosineAnnealingLR",
-        eta_min_ratio=0.02,
-        by_epoch=False,
-        begin=100,
-        end=max_epochs * iterations,
-    ),
-]
+param_scheduler = _base_.param_scheduler
+param_scheduler[0].end = 100
+param_scheduler[1].update(begin=100, end=max_epochs * iterations)
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)

@@ -31,7 +31,8 @@ from negas.experiments.preflight import (
     check_device,
     check_test_pipeline,
 )
-from negas.files import check_folder, locked, own_inputs
+from negas.files import check_folder, own_inputs
+from negas.files.locks import locked
 from negas.labels.names import read_names
 from negas.models.base import detector_class
 from negas.models.interface import OODDetector, UnfitImageError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 from negas.records import ID, SET_TITLES, BoxRecords
 from negas.reports.html.crops import box_picture
 from negas.reports.html.mistakes import files_of_images, names_of_objects
-from negas.reports.html.page import Picture, Verdict
+from negas.reports.html.page import Picture
 from negas.reports.html.run import ReportRun, load_report_run
 from negas.visualization.boxes import captions
 
@@ -205,6 +205,4 @@ class Finished:
             *([f"nearest negative {negative}"] if negative else []),
             f"{name}: {file.name if file else image_id}",
         ]
-        verdict = Verdict(float(value), known)
-        made = box_picture(file, records.bboxes[place], text, caption[0], caption, verdict)
-        return made if known else replace(made, uri=made.verdict.unknown_uri)
+        return box_picture(file, records.bboxes[place], text, caption[0], caption, known=known)

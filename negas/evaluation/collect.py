@@ -15,14 +15,9 @@ from pathlib import Path
 import numpy as np
 from pycocotools.coco import COCO
 
-from negas.files import (
-    file_sha256,
-    lock_file,
-    make_folder,
-    unlock_file,
-    write_json,
-    write_npz,
-)
+from negas.files import file_sha256, make_folder, write_json
+from negas.files.locks import lock_file, unlock_file
+from negas.files.npz import write_npz
 from negas.from_detectors import instance_arrays
 from negas.metrics.coco import category_ids, load_coco
 from negas.records import ID_SETS, BoxRecords

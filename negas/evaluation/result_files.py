@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from negas.files import file_sha256, read_json, read_npz
+from negas.files import file_sha256, read_json
+from negas.files.npz import read_npz
 from negas.labels.names import first_difference
 from negas.metrics import PRESETS
 from negas.metrics.objects import OBJECT_COUNTS, OSCR_METRICS

@@ -22,7 +22,8 @@ from mmengine.utils.dl_utils import set_multi_processing
 from negas.evaluation.cuts import validation_tau
 from negas.evaluation.ood_metric import OODMetric
 from negas.evaluation.unknown import chosen_unknown
-from negas.files import check_folder, locked
+from negas.files import check_folder
+from negas.files.locks import locked
 from negas.models.checkpoint import check_base
 from negas.records import VALIDATION_SETS
 from negas.visualization.painting import paint_sets

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from negas.apis.inferencer import Inferencer
 from negas.files import file_sha256, make_folder, whole_file, write_text
@@ -84,8 +85,10 @@ def export_page(
     if letterbox_of(inferencer.cfg, inferencer.model, wanted.size).shrink == "pillow":
         raise ValueError("--web: the page cannot resize as Pillow does; set Resize.backend='cv2'")
     model = make_folder(folder) / MODEL
-    about = export_onnx(inferencer, model, replace(wanted, mode="open"))
-    texts = _give_always(model)
+    # given by the page at every run: onnxruntime-web cannot replace values that a file has
+    values: dict[str, Tensor] = {}
+    about = export_onnx(inferencer, model, replace(wanted, mode="open"), values)
+    texts = {name: _in_json(value.numpy()) for name, value in values.items()}
     encoder, vocabulary = Words.files(model)
     _check_tokenizer(vocabulary)
     said = dict(about=asdict(about), texts=texts, length=_length(encoder))
@@ -103,30 +106,13 @@ def _write(path: Path, content: bytes) -> None:
         partial.write_bytes(content)
 
 
-def _give_always(path: Path) -> dict[str, dict[str, Any]]:
-    """Take inputs' own values out of a file and return them: onnxruntime-web cannot replace them.
-
-    Returns:
-        Name -> ``type``, ``dims`` and ``data`` (base64).
-    """
-    import onnx
-
-    model = onnx.load(path)
-    inputs = {one.name for one in model.graph.input}
-    own = [one for one in model.graph.initializer if one.name in inputs]
-    values = {one.name: onnx.numpy_helper.to_array(one) for one in own}
-    for one in own:
-        model.graph.initializer.remove(one)
-    with whole_file(path) as partial:
-        onnx.save(model, partial)
-    return {
-        name: dict(
-            type=str(value.dtype),
-            dims=list(value.shape),
-            data=base64.b64encode(np.ascontiguousarray(value).tobytes()).decode("ascii"),
-        )
-        for name, value in values.items()
-    }
+def _in_json(value: np.ndarray) -> dict[str, Any]:
+    """An array as ``type``, ``dims`` and ``data`` (base64)."""
+    return dict(
+        type=str(value.dtype),
+        dims=list(value.shape),
+        data=base64.b64encode(np.ascontiguousarray(value).tobytes()).decode("ascii"),
+    )
 
 
 def _length(encoder: Path) -> int:

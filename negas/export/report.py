@@ -10,6 +10,7 @@ import numpy as np
 
 from negas.evaluation.cuts import deployed_tau
 from negas.runtime import Detector
+from negas.text import counted
 
 from .variants import VARIANTS
 from .verify import Agreement, Speed, compare_files
@@ -34,7 +35,7 @@ def passes(found: Agreement, tolerance: float, side: int) -> bool:
 
 def agreement_lines(pixels: Agreement, pictures: Agreement, images: int) -> list[str]:
     """Both comparisons of :func:`~.verify.compare`, a line each."""
-    return [f"{images} images", _line("same pixels", pixels), _line("from files", pictures)]
+    return [counted(images, "image"), _line("same pixels", pixels), _line("from files", pictures)]
 
 
 def _line(title: str, found: Agreement) -> str:
@@ -43,18 +44,19 @@ def _line(title: str, found: Agreement) -> str:
     )
     objects = ""
     if found.objects or found.objects_alone:
-        objects = f"{found.objects} unknown objects, {found.objects_alone} only on one side; "
+        objects = counted(found.objects, "unknown object")
+        objects += f", {found.objects_alone} only on one side; "
     return (
-        f"{title}: {found.boxes} boxes, {found.alone} only on one side; {objects}largest "
+        f"{title}: {counted(found.boxes, 'box')}, {found.alone} only on one side; {objects}largest "
         f"differences: {gaps}; verdicts: {found.to_unknown} turn unknown, {found.to_known} turn "
-        f"known; {found.renamed} nearest words differ"
+        f"known; {counted(found.renamed, 'other nearest word')}"
     )
 
 
 def speed_lines(found: Speed) -> list[str]:
     """Times and how many times as fast the file is."""
     return [
-        f"{found.threads} thread{'s' * (found.threads > 1)}, {title}: PyTorch {theirs * 1e3:.1f} "
+        f"{counted(found.threads, 'thread')}, {title}: PyTorch {theirs * 1e3:.1f} "
         f"ms, ONNX Runtime {ours * 1e3:.1f} ms, {theirs / ours:.2f} times as fast"
         for title, (theirs, ours) in (
             ("network and selection", found.network),
@@ -92,9 +94,9 @@ def variant_lines(
             detector.tau = deployed_tau(np.concatenate(scores).astype(np.float64), tpr)
         again = compare_files(first, second, files)
         lines.append(
-            f"  tau fitted anew on {len(id_val)} ID images ({tpr:.0%} known): {second.tau:.4f}, of "
-            f"the file itself {first.tau:.4f}; {again.to_unknown} verdicts turn unknown, "
-            f"{again.to_known} known"
+            f"  tau fitted anew on {counted(len(id_val), 'ID image')} ({tpr:.0%} known): "
+            f"{second.tau:.4f}, of the file itself {first.tau:.4f}; verdicts: "
+            f"{again.to_unknown} turn unknown, {again.to_known} known"
         )
     return lines
 

@@ -163,7 +163,10 @@ def _unknown(inferencer: Inferencer, score_thr: float) -> dict[str, Any]:
 
 
 def export_onnx(
-    inferencer: Inferencer, path: str | os.PathLike, wanted: Wanted = Wanted()
+    inferencer: Inferencer,
+    path: str | os.PathLike,
+    wanted: Wanted = Wanted(),
+    apart: dict[str, Tensor] | None = None,
 ) -> Metadata:
     """Write a detector with score, cut and verdict as an ONNX file.
 
@@ -172,6 +175,13 @@ def export_onnx(
     they are not given. With unknown objects also ``places`` [B, 6], by default the whole input,
     and in the mode ``open`` ``words``, bool [V], by default all; see
     :class:`~.unknown.UnknownObjects`. Outputs: see :class:`~.graph.ExportedDetector`.
+
+    Args:
+        inferencer: of the detector.
+        path: the file.
+        wanted: of it.
+        apart: filled with the values of inputs that need not be given, by name; the file then lacks
+            them, and these inputs must be given, too.
 
     Returns:
         What the file says about itself.
@@ -219,14 +229,14 @@ def export_onnx(
             verbose=False,
         )
     model = program.model_proto
-    _forget_source(model.graph)
-    for name, value in defaults.items():
-        model.graph.initializer.append(onnx.numpy_helper.from_array(value.numpy(), name))
-    model.producer_name, model.producer_version = "negas", about.version
+    if apart is None:
+        for name, value in defaults.items():
+            model.graph.initializer.append(onnx.numpy_helper.from_array(value.numpy(), name))
+    else:
+        apart.update(defaults)
     onnx.helper.set_model_props(model, about.props())
     onnx.checker.check_model(model)
-    with whole_file(path) as partial:
-        onnx.save(model, partial)
+    _save(model, path)
     if about.mode == "open":
         _export_words(module.network.traced, Path(path))
     return about
@@ -234,7 +244,6 @@ def export_onnx(
 
 def _export_words(traced: Traced, path: Path) -> None:
     """The text encoder and its tokenizer, beside a file of the mode ``open``."""
-    import onnx
     from transformers import AutoTokenizer
 
     words = traced.text_encoder().eval()
@@ -252,12 +261,8 @@ def _export_words(traced: Traced, path: Path) -> None:
             opset_version=OPSET,
             verbose=False,
         )
-    model = program.model_proto
-    _forget_source(model.graph)
-    model.producer_name, model.producer_version = "negas", __version__
     encoder, vocabulary = Words.files(path)
-    with whole_file(encoder) as partial:
-        onnx.save(model, partial)
+    _save(program.model_proto, encoder)
     with whole_file(vocabulary) as partial:
         tokenizer.backend_tokenizer.save(str(partial))
 
@@ -288,13 +293,19 @@ def export_pt2(
     return about
 
 
-def _forget_source(graph: Any) -> None:
-    """Drop what the exporter notes of the code and its place on this machine."""
+def _save(model: Any, path: str | os.PathLike) -> None:
+    """Write an ONNX model without what the exporter notes of the code and its place here."""
+    import onnx
+
+    graph = model.graph
     for part in (graph.node, graph.input, graph.output, graph.value_info, graph.initializer):
         for one in part:
             one.ClearField("metadata_props")
             one.ClearField("doc_string")
     graph.ClearField("metadata_props")
+    model.producer_name, model.producer_version = "negas", __version__
+    with whole_file(path) as partial:
+        onnx.save(model, partial)
 
 
 def _example(about: Metadata) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from negas.files import read_npz
+from negas.files.npz import read_npz
 from negas.text import listed
 
 from .names import name_key

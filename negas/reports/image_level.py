@@ -14,14 +14,9 @@ from tqdm import tqdm
 
 import negas
 from negas.compat.versions import installed
-from negas.files import (
-    file_sha256,
-    lock_file,
-    unlock_file,
-    write_json,
-    write_npz,
-    write_text,
-)
+from negas.files import file_sha256, write_json, write_text
+from negas.files.locks import lock_file, unlock_file
+from negas.files.npz import write_npz
 from negas.image_level.registry import find_method
 from negas.image_level.run.options import GROUPS, ImageOodOptions
 from negas.image_level.run.run import DETECTOR, ImageOodRun, kind_of

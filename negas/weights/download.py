@@ -22,7 +22,8 @@ from urllib.parse import urlparse
 
 from tqdm import tqdm
 
-from negas.files import cannot_write, file_sha256, locked, parse_json, whole_file, write_json
+from negas.files import cannot_write, file_sha256, parse_json, whole_file, write_json
+from negas.files.locks import locked
 from negas.text import shown, shown_text
 
 _SECONDS = 30.0  # without a byte

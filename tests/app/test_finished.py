@@ -5,7 +5,9 @@ import pytest
 
 from negas.app.finished import ANY, CALLED_KNOWN, CALLED_UNKNOWN, MISTAKES, Finished, Wanted
 from negas.records import ID
+from negas.visualization.boxes import KNOWN, UNKNOWN
 from tests.helpers.fake_runs import fake_run
+from tests.reports import test_html_crops as crops
 
 
 @pytest.fixture(scope="module")
@@ -70,4 +72,7 @@ def test_a_picture_says_what_the_box_is(run):
     assert picture.uri.startswith("data:image/jpeg") and "called known" in picture.alt
     assert any("nearest negative" in text for text in picture.caption)
     moved = run.picture(row, 2.0)  # no score is as high
-    assert "called unknown" in moved.alt and moved.uri not in (None, picture.uri)
+    assert "called unknown" in moved.alt
+    for shown, colour, other in ((picture, KNOWN, UNKNOWN), (moved, UNKNOWN, KNOWN)):
+        pixels = crops.pixels(shown)
+        assert crops.share(pixels, colour) > 0.005 and crops.share(pixels, other) == 0

@@ -8,8 +8,8 @@ import torch
 from mmengine.config import Config
 from mmengine.config import config as config_module
 
-from negas import files
 from negas.experiments import run
+from negas.files import locks
 
 ENV = dict(mp_cfg=dict(mp_start_method="fork"), dist_cfg=dict(backend="nccl", timeout=60))
 
@@ -87,7 +87,7 @@ def test_a_work_dir_is_held_while_a_training_runs(monkeypatch, tmp_path):
     for name in ("check_bank", "check_data", "check_config"):
         monkeypatch.setattr(run, name, lambda *_: None)
     for name in ("lock_file", "unlock_file"):
-        monkeypatch.setattr(files, name, lambda path, *_, name=name: order.append((name, path)))
+        monkeypatch.setattr(locks, name, lambda path, *_, name=name: order.append((name, path)))
     runner = SimpleNamespace(
         work_dir=str(tmp_path),
         model=torch.nn.Linear(1, 1),

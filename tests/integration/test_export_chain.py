@@ -38,7 +38,7 @@ def test_train_calibrate_export_verify_run(tmp_path, capsys):
     data = ("--data", scenes / "id_val", "--images", 12)
     assert call_tool("verify_export", model, config, checkpoint, *data) == 0
     said = capsys.readouterr().out
-    assert "verdicts: 0 turn unknown, 0 turn known; 0 nearest words differ" in said
+    assert "verdicts: 0 turn unknown, 0 turn known; 0 other nearest words" in said
 
     pictures = sorted(map(str, (scenes / "id_val").glob("*.*")))
     inferencer = Inferencer(str(config), checkpoint, "cpu", show_progress=False)

@@ -44,6 +44,12 @@ def test_the_object_stands_in_the_picture_with_a_box_of_its_verdict(image, known
     assert share(values, colour) > 0.005 and share(values, other) == 0
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_one_way_is_drawn_as_of_both(image, known):
+    one = box_picture(image, np.array([40, 20, 80, 60]), "cat 0.93", "a box", [], known=known)
+    assert one.verdict is None and (pixels(one) == pixels(picture(image), known)).all()
+
+
 @pytest.mark.parametrize(
     "bbox",
     [

@@ -638,7 +638,7 @@ def killed_at_reports(step):
 
 HOLD = """
 import sys, time
-from negas.files import lock_file
+from negas.files.locks import lock_file
 lock_file(sys.argv[1], "x")
 print("held", flush=True)
 time.sleep(60)

@@ -190,7 +190,7 @@ def test_what_a_kill_leaves_of_the_journal_is_never_in_the_way(tmp_path):
 
 
 def test_two_runs_do_not_write_to_one_folder(images, weights, tmp_path, capsys):
-    code = "import sys, time; from negas.files import lock_file; lock_file(sys.argv[1], '')"
+    code = "import sys, time; from negas.files.locks import lock_file; lock_file(sys.argv[1], '')"
     code += "; print('held', flush=True); time.sleep(60)"
     (tmp_path / "out").mkdir()
     command = [sys.executable, "-c", code, str(tmp_path / "out/.infer.lock")]

@@ -72,7 +72,7 @@ def test_openimages_ood(command, tmp_path):
     write_openimages(tmp_path, [box_row(names[0], ZEBRA), box_row(names[1], CAT)])
     args = ["openimages-ood", "--folder", tmp_path, "--id", "voc"]
     code, out, _ = command(*args)
-    assert code == 0 and "1 images" in out and "--images FOLDER" in out
+    assert code == 0 and "images: 1" in out and "--images FOLDER" in out
     write_image(tmp_path / "images" / f"{names[0]}.jpg")
     code, out, _ = command(*args, "--images", tmp_path / "images")
     assert code == 0

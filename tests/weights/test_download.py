@@ -240,7 +240,7 @@ def test_a_folder_in_the_way(server, tmp_path, said):
 
 HOLD = """
 import sys
-from negas.files import lock_file
+from negas.files.locks import lock_file
 lock_file(sys.argv[1], "x")
 print("held", flush=True)
 sys.stdin.read()

@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from negas.files import write_npz
+from negas.files.npz import write_npz
 
 DIM = 8  # of ViM's principal subspace
 K = 7  # neighbors

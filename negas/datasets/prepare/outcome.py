@@ -8,7 +8,7 @@ from pathlib import Path
 
 from negas.files import file_sha256
 from negas.labels.leakage import LEAKS, Finding, audit_as_far_as_possible
-from negas.text import shown_text
+from negas.text import counted, shown_text
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def print_prepared(results: Sequence[Prepared]) -> bool:
     """
     for result in results:
         print(f"{result.path}: {'written' if result.is_new else 'unchanged'}")
-        counts = ", ".join(f"{value} {name}" for name, value in result.counts.items())
+        counts = ", ".join(f"{name}: {value}" for name, value in result.counts.items())
         print(f"  {counts}")
         print(f"  sha256 {file_sha256(result.path)}")
         for check in result.checks:
@@ -95,7 +95,7 @@ def print_prepared(results: Sequence[Prepared]) -> bool:
 def _print_overlap(overlap: Sequence[Finding]) -> None:
     leaks = [finding for finding in overlap if finding.kind in LEAKS]
     near = [finding for finding in overlap if finding.kind not in LEAKS]
-    print(f"  overlap by class name: {len(leaks)} OOD classes name an ID class")
+    print(f"  overlap by class name: {counted(len(leaks), 'OOD class')} naming an ID class")
     for finding in leaks + near:
         mark = "" if finding.is_leak else " (listed only)"
         detail = f": {shown_text(finding.detail)}" if finding.detail else ""

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from negas.files import file_sha256, read_npz, write_npz
+from negas.files import file_sha256
+from negas.files.npz import read_npz, write_npz
 from negas.labels.text_vectors import TextVectors
 
 from .candidates import CandidateSet

@@ -27,6 +27,7 @@ def box_picture(
     alt: str,
     caption: list[str],
     verdict: Verdict | None = None,
+    known: bool | None = None,
 ) -> Picture:
     """Cut a box out of its image and draw it: known green, unknown red and dashed, objects red.
 
@@ -36,7 +37,8 @@ def box_picture(
         text: on the box.
         alt: for those who do not see the picture.
         caption: lines below the picture.
-        verdict: on the box, which is drawn both ways; ``None``: an unknown object.
+        verdict: on the box, which is drawn both ways; ``None``: as ``known`` says.
+        known: whether the box is known; ``None``: an unknown object.
     """
     if file is None:
         missing = "the annotations do not list the image"
@@ -62,7 +64,7 @@ def box_picture(
         return data_uri(stream.getvalue(), "image/jpeg")
 
     if verdict is None:
-        return Picture(alt, drawn(None), caption)
+        return Picture(alt, drawn(known), caption)
     verdict = replace(verdict, unknown_uri=drawn(False))
     return Picture(alt, drawn(True), caption, verdict=verdict)
 

@@ -16,8 +16,6 @@ import os
 import re
 import shutil
 import stat
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -25,7 +23,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from negas.text import escaped, shown, shown_text
+from negas.text import escaped, shown
 
 try:
     import fcntl
@@ -448,116 +446,6 @@ def write_csv(
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())
-
-
-def write_npz(path: str | os.PathLike, arrays: Mapping[str, Any]) -> None:
-    """Write arrays by name as an npz file, whole or not at all."""
-    import numpy as np
-
-    with whole_file(path) as partial, partial.open("wb") as file:
-        np.savez(file, **arrays)
-
-
-_FREE, _RATIO = 2**28, 100  # an npz may unpack to 256 MiB, or to 100 times its own size
-
-
-def read_npz(path: str | os.PathLike) -> dict[str, Any]:
-    """Arrays of an npz file by name; no code runs, and a small file cannot fill the memory.
-
-    A file may unpack to 256 MiB or to 100 times its size, whichever is more; recorded floats shrink
-    to half or a quarter.
-
-    Raises:
-        ValueError: it is no npz file, it is damaged, it holds Python objects, or it would unpack to
-            more; half a sentence that says why.
-        OSError: it cannot be read.
-    """
-    import numpy as np
-
-    protect(path)
-    try:
-        with zipfile.ZipFile(path) as archive:  # np.load takes other files too, and guesses
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-            if unpacked > max(_FREE, _RATIO * os.path.getsize(path)):
-                raise ValueError(f"it would unpack to {unpacked / 1e9:.1f} GB")
-            for entry in archive.infolist():
-                _check_entry(archive, entry)
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(shown_text(str(error) or type(error).__name__, 200)) from error
-
-
-def _check_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
-    """An array is as large as its header says: numpy makes room for that before it reads."""
-    from numpy.lib import format as npy
-
-    with archive.open(entry) as file:
-        version = npy.read_magic(file)
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, _, dtype = read(file)
-        size = entry.file_size - file.tell()
-    if not dtype.hasobject and math.prod(shape) * dtype.itemsize != size:
-        raise ValueError(f"{entry.filename} is not as large as it says")
-
-
-_locks: dict[Path, int] = {}
-
-
-def lock_file(path: str | os.PathLike, doing: str) -> None:
-    """Hold a file until :func:`unlock_file` or the end of this process, however that comes.
-
-    A lock belongs to the process: within it, a second call does nothing. Where the file system has
-    no locks, neither.
-
-    Args:
-        path: the file; its folder is made.
-        doing: what the holder does, for the other's error: ``"a test writes to out"``.
-
-    Raises:
-        BlockingIOError: another process holds it.
-    """
-    place = _lock_place(path)
-    if fcntl is None or place in _locks:
-        return
-    make_folder(place.parent)
-    file = os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-    try:
-        # not flock, which worker processes would inherit and keep when this one is killed
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        holder = os.read(file, 20).decode("ascii", "replace").strip() or "unknown"
-        os.close(file)
-        if error.errno not in (errno.EACCES, errno.EAGAIN):
-            return
-        raise BlockingIOError(
-            f"{doing} already (process {holder}); wait for it or name another folder"
-        ) from error
-    os.ftruncate(file, 0)
-    os.write(file, str(os.getpid()).encode())
-    _locks[place] = file
-
-
-def unlock_file(path: str | os.PathLike) -> None:
-    """Let go of a file of :func:`lock_file`."""
-    file = _locks.pop(_lock_place(path), None)
-    if file is not None:
-        os.close(file)
-
-
-@contextmanager
-def locked(path: str | os.PathLike, doing: str) -> Iterator[None]:
-    """A block of :func:`lock_file` to :func:`unlock_file`."""
-    lock_file(path, doing)
-    try:
-        yield
-    finally:
-        unlock_file(path)
-
-
-def _lock_place(path: str | os.PathLike) -> Path:
-    """The file itself, not what a link in its place leads to."""
-    return Path(path).parent.resolve() / Path(path).name
 
 
 def plain(value: Any) -> Any:
