@@ -138,7 +138,8 @@ def run_demo(
         PlannedRun(config_dir / file, work_dir / name, heading, seed)
         for name, (heading, file) in configs.items()
     ]
-    folders = run_all(runs, overrides, fresh=fresh, log=log, jobs=jobs)
+    # the longest first, so that no process is left alone with it
+    folders = run_all(runs[::-1], overrides, fresh=fresh, log=log, jobs=jobs)[::-1]
     log("scoring all boxes at one shared cut")
     tables = make_report(folders, shared_cut="stock", out=work_dir)
     print()
