@@ -1,9 +1,9 @@
 """Write a table of ``results/`` from finished tests of the built-in benchmark.
 
 Example:
-    python tools/dev/seed_results.py scores work_dirs/seeds/*/seed_*
-    python tools/dev/seed_results.py fitted work_dirs/seeds/*/seed_* work_dirs/shared/*/seed_*
-    python tools/dev/seed_results.py unknown work_dirs/seeds/*/seed_*
+    python tools/dev/seed_results.py scores work_dirs/seeds/*/seed*
+    python tools/dev/seed_results.py fitted work_dirs/seeds/*/seed* work_dirs/shared/*/seed*
+    python tools/dev/seed_results.py unknown work_dirs/seeds/*/seed*
 """
 
 import math
@@ -33,7 +33,7 @@ TABLES = {
         },
     ),
     "unknown": (
-        ("detector", "method", "set", "vocabulary"),
+        ("detector", "world", "method", "set", "vocabulary"),
         {"words": 0, "score_thr": 3, "recall": 1, "recall_seen": 1, "recall_unseen": 1}
         | {"id_known": 2, "id_unknown": 2, "id_elsewhere": 2, **dict.fromkeys(OSCR, 1)},
     ),
@@ -54,6 +54,11 @@ class TableOptions(Options):
     overwrite: bool = overwrite_option()
 
 
+def world_of(run) -> str:
+    """``shared`` if sets to fit on and to test on show the same instances."""
+    return "shared" if "scenes_shared" in run.results["sets"]["id"]["ann_file"] else ""
+
+
 def score_rows(run, tested: Sequence[Mapping] | None = None) -> list[dict[str, object]]:
     """Every score, bank and control of a run on boxes (`val_f1`, `matched`).
 
@@ -67,8 +72,7 @@ def score_rows(run, tested: Sequence[Mapping] | None = None) -> list[dict[str, o
     from negas.reports.methods import detector_of, role_of
     from negas.reports.objects import state_values
 
-    about = dict(detector=detector_of(run), method=METHODS[role_of(run)])
-    about["world"] = "shared" if "scenes_shared" in run.results["sets"]["id"]["ann_file"] else ""
+    about = dict(detector=detector_of(run), world=world_of(run), method=METHODS[role_of(run)])
     maps, info = run.results["map"], run.info
     banks = dict.fromkeys(RESERVED_BANKS, "") | {"model": Path(info["neg_labels"] or "").stem}
     found: dict[tuple, dict] = {}
@@ -135,7 +139,7 @@ def unknown_rows(run) -> list[dict[str, object]]:
     plain = {r["ood_set"]: r for r in run.tested_rows if r["score"] == "max_sigmoid"}
     rows = []
     for row in found:
-        about = dict(detector=detector_of(run), method=METHODS[role_of(run)])
+        about = dict(detector=detector_of(run), world=world_of(run), method=METHODS[role_of(run)])
         about |= dict(set=row["ood_set"], vocabulary=part_title(row))
         values = dict(row)
         if row["vocabulary"] == "all" and row["control"] == "none":
@@ -179,7 +183,8 @@ def main() -> int:
     check_file(out, "--out", (",".join(keys),), options.overwrite)
     runs = [load_tested(path) for path in options.runs]
     if options.table == "unknown":
-        check_comparable(runs)
+        for world in sorted(set(map(world_of, runs))):
+            check_comparable([run for run in runs if world_of(run) == world])
     make = dict(scores=score_rows, fitted=fitted_rows, unknown=unknown_rows)[options.table]
     rows, columns = over_seeds(options.table, [row for run in runs for row in make(run)])
     write_csv(out, rows, columns)
