@@ -110,17 +110,19 @@ def family(tile: Tile) -> str:
 def divide(groups: list[list[Tile]], balance: Counter) -> dict[str, list[list[Tile]]]:
     """Give each instance of a class to the side that has fewer, so that both have some.
 
-    What counts, in this order: instances of the class, of the class and the family, drawings of
-    the class, instances of the family in all classes so far (`balance`, brought up to date).
+    What counts, in this order: instances of the class; the same glyph by others, so that both sides
+    have a class's heads and its bodies; instances of the class and the family, drawings of the
+    class, instances of the family in all classes so far (`balance`, brought up to date).
     """
     sides: dict[str, list[list[Tile]]] = {side: [] for side in SIDES}
     for group in sorted(groups, key=len, reverse=True):
-        kind = family(group[0])
+        kind, glyphs = family(group[0]), {glyph for _, glyph in group}
 
-        def taken(side: str, kind: str = kind) -> tuple[int, int, int, int]:
+        def taken(side: str, kind: str = kind, glyphs: set = glyphs) -> tuple[int, ...]:
             mine = sides[side]
             return (
                 len(mine),
+                len(glyphs & {glyph for other in mine for _, glyph in other}),
                 sum(family(other[0]) == kind for other in mine),
                 sum(map(len, mine)),
                 balance[kind, side],
