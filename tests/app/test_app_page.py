@@ -1,6 +1,7 @@
 """The app as a browser shows it: pictures, words, sliders, tables; nothing from elsewhere."""
 
 import json
+import re
 import shutil
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -18,7 +19,6 @@ from tests.helpers.yolo_world import ROOT
 pytestmark = pytest.mark.slow
 
 HOSTILE = "<img src=x onerror=document.title='taken'>"
-BOXES = 4  # on the picture that the app starts with
 TABS = {"picture": "#drawn img", "test": "#pictures img", "bank": "#compare"}  # what shows on each
 SET = """(([selector, value]) => {
   const item = document.querySelector(selector), kind = Object.getPrototypeOf(item);
@@ -56,7 +56,7 @@ class Page:
     def __init__(self, browser, server, width=1280):
         self.browser = browser
         browser.open(server.address, width)
-        self.rows_when(f"{BOXES} boxes")
+        self.boxes = int(re.search(r"(\d+) boxes", self.when("#said", " boxes"))[1])
 
     def set(self, selector, value):
         self.browser.evaluate(f"{SET}({json.dumps([selector, value])})")
@@ -101,7 +101,7 @@ def page(browser, server):
 def test_the_page_opens_with_verdicts_and_nothing_is_wider_than_it(browser, server, width):
     page = Page(browser, server, width)
     rows = page.rows()
-    assert len(rows) == BOXES and {row[2] for row in rows} <= {"known", "unknown"}
+    assert len(rows) == page.boxes > 1 and {row[2] for row in rows} <= {"known", "unknown"}
     for name in TABS:
         page.tab(name)
         wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -112,8 +112,8 @@ def test_the_page_opens_with_verdicts_and_nothing_is_wider_than_it(browser, serv
 def test_the_slider_judges_anew(page):
     first = page.rows()
     page.set("#tau input[type=range]", 10)  # the browser stops it at its end
-    rows = page.rows_when(f"{BOXES} of them unknown")
-    assert [row[2] for row in rows] == ["unknown"] * BOXES
+    rows = page.rows_when(f"{page.boxes} of them unknown")
+    assert [row[2] for row in rows] == ["unknown"] * page.boxes
     kept = [[*row[:2], *row[3:]] for row in rows]
     assert kept == [[*row[:2], *row[3:]] for row in first]
     assert share(page.browser.screenshot("#drawn img"), UNKNOWN) > 0.005
@@ -154,11 +154,13 @@ def test_unknown_objects_have_a_slider_of_their_own(page):
     found = [row for row in page.rows() if row[2] == "unknown object"]
     assert found and all(row[6] != "–" for row in found)
     page.set("#unknown-thr input[type=range]", 1)
-    page.when("#said", f"{BOXES} boxes")
-    assert len(page.rows()) == BOXES
+    page.when("#said", f"{page.boxes} boxes")
+    assert len(page.rows()) == page.boxes
     page.set("#unknown-thr input[type=range]", 0.02)
-    page.browser.wait_for("document.querySelectorAll('#boxes tbody tr').length > " + str(BOXES + 1))
-    assert len(page.rows()) >= BOXES + len(found)
+    page.browser.wait_for(
+        "document.querySelectorAll('#boxes tbody tr').length > " + str(page.boxes + 1)
+    )
+    assert len(page.rows()) >= page.boxes + len(found)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +189,7 @@ def test_what_is_no_picture_or_too_large_is_told(page, tmp_path):
     assert str(tmp_path) not in page.browser.texts("#said")[0]
     large.write_bytes(bytes(700_000))
     page.browser.open(page.browser.evaluate("location.href"), 1280)
-    page.rows_when(f"{BOXES} boxes")
+    page.rows_when(f"{page.boxes} boxes")
     page.browser.choose("#picture input[type=file]", large)
     page.browser.wait_for("document.body.innerText.includes('exceed the maximum')")
 
@@ -226,7 +228,7 @@ def test_another_bank(page):
     said = page.when("#bank-said", "tau goes from")
     assert "'jet' names the ID class 'airplane'." in said and "At the old tau" in said
     rows = page.rows("#changes")
-    assert len(rows) == BOXES and {row[5] for row in rows} <= {"jet", "moon", "deer"}
+    assert len(rows) == page.boxes and {row[5] for row in rows} <= {"jet", "moon", "deer"}
     page.set("#try-words textarea", "airplane")
     page.click("#compare")
     page.when("#bank-said", "which is the ID label")
