@@ -34,10 +34,12 @@ def main() -> int:
     from transformers import AutoTokenizer, CLIPTextModelWithProjection
 
     from negas.datasets.emoji_world.vocabulary import load_classes
+    from negas.embeddings.hub import load_whole, loading
     from negas.embeddings.text import encode_labels
     from negas.evaluation.run import Run
     from negas.files import write_json
     from negas.labels import NegativeLabelBank
+    from negas.shipped import RESTORE
 
     root = Path(args.root)
     places = {name: f"{root}/scenes/annotations/{file}.json" for name, file in SETS.items()}
@@ -53,11 +55,11 @@ def main() -> int:
     ]
     words = list(dict.fromkeys([*names, *untrained]))
     clip = root / "tiny_clip"
-    tower = CLIPTextModelWithProjection.from_pretrained(clip).float().eval()
+    with loading(f"{clip}: the text tower cannot be read", RESTORE):
+        tower = load_whole(CLIPTextModelWithProjection, str(clip)).float().eval()
+        tokenizer = AutoTokenizer.from_pretrained(clip)
     with torch.no_grad():
-        table = encode_labels(
-            tower, AutoTokenizer.from_pretrained(clip), words, template=args.template
-        )
+        table = encode_labels(tower, tokenizer, words, template=args.template)
     feats = dict(zip(words, table.numpy(), strict=True))
 
     groups = {
