@@ -44,6 +44,10 @@ class Job:
     log: Callable[[str], None]
     after: object = None
 
+    def waits(self, front: Sequence[Job]) -> bool:
+        """Whether it waits for one of these."""
+        return self.after is not None and any(self.after == other.key for other in front)
+
 
 def run_jobs(jobs: Sequence[Job], at_once: int) -> None:
     """Make the calls; with one at a time in this process, in their order.
@@ -73,7 +77,8 @@ def run_jobs(jobs: Sequence[Job], at_once: int) -> None:
         while left:
             busy = {worker.connection: worker for worker in workers if worker.job}
             under_way = [worker.job for worker in busy.values()]
-            ready = [] if errors else [job for job in _ready(left) if job not in under_way]
+            free = [job for i, job in enumerate(left) if not job.waits(left[:i])]
+            ready = [] if errors else [job for job in free if job not in under_way]
             if ready and len(busy) < at_once:
                 idle = [worker for worker in workers if worker.job is None]
                 if not idle:
@@ -106,13 +111,6 @@ def run_jobs(jobs: Sequence[Job], at_once: int) -> None:
             pass
     if errors:
         raise errors[0]
-
-
-def _ready(left: Sequence[Job]) -> Iterator[Job]:
-    """Those that wait for none in front of them."""
-    for i, job in enumerate(left):
-        if job.after is None or job.after not in [other.key for other in left[:i]]:
-            yield job
 
 
 @contextmanager

@@ -213,8 +213,8 @@ def run_all(
         tell = log or (lambda text, count=count: clock(count + text))
         call = partial(train_and_test, run, overrides, fresh, test_only)
         job = Job(run.folder, run.name, call, tell, after=run.weights_of)
-        ready = job.after is None or all(job.after != other.key for other in left)
-        if jobs > 1 and ready and not (fresh or test_only) and run.state(overrides) == TESTED:
+        again = fresh or test_only or job.waits(left)
+        if jobs > 1 and not again and run.state(overrides) == TESTED:
             call(log=tell)  # says so, without a process
         else:
             left.append(job)

@@ -59,6 +59,13 @@ def world_of(run) -> str:
     return "shared" if "scenes_shared" in run.results["sets"]["id"]["ann_file"] else ""
 
 
+def about_run(run) -> dict[str, str]:
+    """What all rows of a run are about."""
+    from negas.reports.methods import detector_of, role_of
+
+    return dict(detector=detector_of(run), world=world_of(run), method=METHODS[role_of(run)])
+
+
 def score_rows(run, tested: Sequence[Mapping] | None = None) -> list[dict[str, object]]:
     """Every score, bank and control of a run on boxes (`val_f1`, `matched`).
 
@@ -69,10 +76,9 @@ def score_rows(run, tested: Sequence[Mapping] | None = None) -> list[dict[str, o
     from negas.evaluation.provenance import leaks_of
     from negas.evaluation.recorded import RESERVED_BANKS
     from negas.reports.columns import CONTROLS, score_title
-    from negas.reports.methods import detector_of, role_of
     from negas.reports.objects import state_values
 
-    about = dict(detector=detector_of(run), world=world_of(run), method=METHODS[role_of(run)])
+    about = about_run(run)
     maps, info = run.results["map"], run.info
     banks = dict.fromkeys(RESERVED_BANKS, "") | {"model": Path(info["neg_labels"] or "").stem}
     found: dict[tuple, dict] = {}
@@ -127,7 +133,6 @@ def unknown_rows(run) -> list[dict[str, object]]:
     Raises:
         ValueError: the test found no threshold of unknown objects.
     """
-    from negas.reports.methods import detector_of, role_of
     from negas.reports.unknown import part_title
 
     found = run.results.get("unknown", {}).get("rows")
@@ -139,8 +144,7 @@ def unknown_rows(run) -> list[dict[str, object]]:
     plain = {r["ood_set"]: r for r in run.tested_rows if r["score"] == "max_sigmoid"}
     rows = []
     for row in found:
-        about = dict(detector=detector_of(run), world=world_of(run), method=METHODS[role_of(run)])
-        about |= dict(set=row["ood_set"], vocabulary=part_title(row))
+        about = about_run(run) | dict(set=row["ood_set"], vocabulary=part_title(row))
         values = dict(row)
         if row["vocabulary"] == "all" and row["control"] == "none":
             values |= {key: plain.get(row["ood_set"], {}).get(key) for key in OSCR}

@@ -87,16 +87,14 @@ def best_of_words(
     """
     atoms, parts = _atoms(groups)
     order = np.concatenate(atoms)
-    ends = np.cumsum([len(atom) for atom in atoms])
+    columns = [torch.from_numpy(atom) for atom in atoms]
     best = [(np.empty(len(cells), np.float32), np.empty(len(cells), np.int64)) for _ in groups]
 
     def take(part: slice, found: np.ndarray) -> None:
-        split = torch.from_numpy(found).tensor_split(ends[:-1].tolist(), dim=1)
+        split = torch.from_numpy(found).split([len(atom) for atom in atoms], dim=1)
         largest = [atom.max(1) for atom in split]
         values = torch.stack([each.values for each in largest])
-        words = torch.stack(
-            [torch.from_numpy(a)[each.indices] for a, each in zip(atoms, largest, strict=True)]
-        )
+        words = torch.stack([c[each.indices] for c, each in zip(columns, largest, strict=True)])
         for (logits, which), mine in zip(best, parts, strict=True):
             first = values[mine].max(0)
             logits[part] = first.values.numpy()
