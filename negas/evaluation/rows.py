@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import math
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -243,7 +242,7 @@ def rows_by_preset(
     joint = _joint([*(taken.rows for taken in samples), paired_rows_of(run)])
     if any(taken.preset.protocol == "objects" for taken in samples):
         unknown_boxes_of(run)  # once, not in both threads
-    with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(2) as pool:
         work = partial(_rows, run, samples, joint, scoring)
 
         def plain(job: tuple[NamedScore, str]) -> list[list[dict]]:

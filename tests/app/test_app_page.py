@@ -7,13 +7,13 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
-import numpy as np
 import pytest
 
 from negas.visualization.boxes import KNOWN, UNKNOWN
 from tests.helpers import fake_runs
 from tests.helpers.app_server import AppServer
 from tests.helpers.chromium import Chromium
+from tests.helpers.pictures import share
 from tests.helpers.yolo_world import ROOT
 
 pytestmark = pytest.mark.slow
@@ -122,10 +122,6 @@ def test_the_slider_judges_anew(page):
     assert share(page.browser.screenshot("#drawn img"), KNOWN) > 0.005
     assert page.browser.evaluate("document.querySelector('#places img').naturalWidth") > 300
     assert page.browser.messages == []
-
-
-def share(pixels, colour):
-    return (np.abs(pixels.astype(int) - np.array(colour)).max(-1) < 24).mean()
 
 
 def test_a_picture_and_words_of_ones_own(page, tmp_path):

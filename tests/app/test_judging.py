@@ -12,6 +12,7 @@ from negas.app.words import LONGEST, MOST, typed_words
 from negas.reports.html.page import Picture
 from negas.visualization.boxes import KNOWN, UNKNOWN
 from tests.helpers.made_results import make, nothing, without_verdict
+from tests.helpers.pictures import share
 
 ID_SCORES = np.linspace(-1, 1, 100)
 
@@ -72,16 +73,15 @@ def test_shares_and_the_range_of_a_slider():
 def test_boxes_are_painted_by_their_verdict_and_placed_between_id_scores():
     pixels = np.full((100, 200, 3), 128, np.uint8)
 
-    def share(results, colour):
-        page = np.asarray(painted(pixels, results)).astype(int)
-        return (np.abs(page - np.array(colour)).max(-1) < 24).mean()
+    def shows(results, colour):
+        return share(np.asarray(painted(pixels, results)), colour) > 0.01
 
     for tau, green, red in ((-1, True, False), (1, False, True)):
         found = judged(make(), tau, None)
-        assert (share(found, KNOWN) > 0.01, share(found, UNKNOWN) > 0.01) == (green, red)
+        assert (shows(found, KNOWN), shows(found, UNKNOWN)) == (green, red)
         figure = places(ID_SCORES, found, tau)
         assert {text.get_text() for text in figure.axes[0].texts} == {"1", "2"}
-    assert share(judged(make(), -1, 0), UNKNOWN) > 0.01
+    assert shows(judged(make(), -1, 0), UNKNOWN)
     assert places(None, make(), 0) is None and places(np.array([]), make(), 0) is None
 
 

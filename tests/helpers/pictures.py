@@ -67,6 +67,13 @@ KINDS = {  # name -> (image, how it is saved)
 }
 
 
+def share(pixels, colour, within=24):
+    """Share of the pixels of a picture, an array or a file, of about this colour."""
+    if not isinstance(pixels, np.ndarray):
+        pixels = np.asarray(Image.open(pixels).convert("RGB"))
+    return (np.abs(pixels.astype(int) - np.array(colour)).max(-1) < within).mean()
+
+
 def make(folder, name):
     image, how = KINDS[name]
     image.save(folder / name, **how)

@@ -11,6 +11,7 @@ from negas.reports.html.run import load_report_run
 from negas.visualization.boxes import KNOWN, UNKNOWN
 from tests.helpers import fake_runs
 from tests.helpers.chromium import Chromium
+from tests.helpers.pictures import share
 
 HOSTILE = "<script>document.title='taken'</script>"
 LONG = "a_class_name_without_any_place_to_break_it_that_is_longer_than_a_phone_is_wide"
@@ -34,10 +35,6 @@ def report(tmp_path_factory):
     for image in json.loads((folder / "data/far.json").read_text())["images"]:
         (folder / "data/far" / image["file_name"]).unlink()
     return make_html_report(run)
-
-
-def share(pixels, colour, within=24):
-    return (np.abs(pixels.astype(int) - np.array(colour)).max(-1) < within).mean()
 
 
 def overflow(browser):
@@ -144,8 +141,8 @@ def test_the_slider_judges_anew(browser, report):
         assert [share.partition("(")[2] for share in shares] == [
             f"{count} of {len(each)})" for count, each in zip(counts, values.values(), strict=True)
         ]
-        for share, count, each in zip(shares, counts, values.values(), strict=True):
-            assert float(share.partition("%")[0]) == pytest.approx(100 * count / len(each), abs=0.1)
+        for text, count, each in zip(shares, counts, values.values(), strict=True):
+            assert float(text.partition("%")[0]) == pytest.approx(100 * count / len(each), abs=0.1)
         assert verdicts == ["called known" if s >= tau else "called unknown" for s in scores]
 
     browser.open(report, 1280)

@@ -10,6 +10,7 @@ from PIL import Image
 from negas.reports.html.crops import box_picture
 from negas.reports.html.page import Verdict
 from negas.visualization.boxes import KNOWN, UNKNOWN
+from tests.helpers.pictures import share
 
 
 def picture(file, bbox=(40, 20, 80, 60), text="cat 0.93"):
@@ -32,16 +33,12 @@ def image(tmp_path):
     return tmp_path / "scene.png"
 
 
-def share(values, colour, within=40):
-    return (np.abs(values - np.array(colour)).max(-1) < within).mean()
-
-
 @pytest.mark.parametrize(("known", "colour", "other"), [(1, KNOWN, UNKNOWN), (0, UNKNOWN, KNOWN)])
 def test_the_object_stands_in_the_picture_with_a_box_of_its_verdict(image, known, colour, other):
     values = pixels(picture(image), known)
     assert max(values.shape[:2]) == 320
-    assert share(values, (0, 0, 255)) > 0.1
-    assert share(values, colour) > 0.005 and share(values, other) == 0
+    assert share(values, (0, 0, 255), 40) > 0.1
+    assert share(values, colour, 40) > 0.005 and share(values, other, 40) == 0
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -1,18 +1,18 @@
 """Pages of heat maps: colours, ranges, odd texts, what is refused."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from negas.visualization.heatmaps import HeatMap, HeatRow, paint_heat
+from tests.helpers import pictures
 
 GREY = np.full((60, 120, 3), 128, np.uint8)
 
 
-def share(path, colour, tolerance=6):
-    """Share of a page's pixels of about this colour."""
-    pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
-    return (np.abs(pixels - colour).max(2) <= tolerance).mean()
+share = partial(pictures.share, within=7)
 
 
 def blend(colour):
