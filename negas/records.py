@@ -47,7 +47,7 @@ def check_set_names(names: Iterable[str]) -> None:
     Raises:
         ValueError: one cannot be, or two are the same.
     """
-    check_names(names, "ood_dataloaders: the set", (*ID_SETS, "text_feats"))
+    check_names(names, "ood_dataloaders: the set", (*ID_SETS, "text_feats", "score_head"))
 
 
 @dataclass(frozen=True, eq=False)

@@ -137,7 +137,8 @@ def calibrate(
         unknown = _fit_unknown(model.finder, run, limits, found)
     state = None
     if score.needs_fit:
-        state = _state_of(score, state_file, recorded, found, fitted_for)
+        head = model.score_head()
+        state = _state_of(score, state_file, recorded, found, fitted_for, head)
         score = score.with_state(state.tensors)
     tau, reached, count = fit_tau(recorded, score, found, tpr)
     source = dict(
@@ -159,10 +160,11 @@ def _state_of(
     records: BoxRecords,
     cut: float,
     fitted_for: dict[str, Any],
+    head: dict[str, Tensor],
 ) -> FittedState:
     """The state of a file, which must be the detector's, or one of ID validation boxes."""
     if file is None:
-        return fit_state(score, records, cut, fitted_for)
+        return fit_state(score, records, cut, fitted_for, head=head)
     state = FittedState.load(file)
     state.check(score, fitted_for, f"state {str(file)!r}")
     return state

@@ -14,7 +14,7 @@ _LOG_WINDOW = 100  # iterations
 
 @HOOKS.register_module()
 class TrainedOnlyCheckpointHook(Hook):
-    """Save only parameters that were trained, with a reference to the base weights.
+    """Save only modules whose parameters were trained, with a reference to the base weights.
 
     The checkpoint's ``meta["negas"]`` names the base file and its SHA-256; the detector loads the
     base from its ``base_checkpoint`` and refuses the checkpoint if that is another file. An average
@@ -24,9 +24,11 @@ class TrainedOnlyCheckpointHook(Hook):
     priority = "VERY_LOW"
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Drop frozen parameters and buffers from the state dict."""
+        """Drop frozen parameters from the state dict, and buffers that lie beside none trained."""
         model = as_detector(runner.model)
         trained = {name for name, param in model.named_parameters() if param.requires_grad}
+        homes = {name.rpartition(".")[0] for name in trained}
+        kept = trained | {n for n, _ in model.named_buffers() if n.rpartition(".")[0] in homes}
         if not model.base_checkpoint:
             raise ValueError(
                 "TrainedOnlyCheckpointHook: model.base_checkpoint is not set, so a checkpoint "
@@ -38,8 +40,7 @@ class TrainedOnlyCheckpointHook(Hook):
                 checkpoint[name] = {
                     key: value
                     for key, value in checkpoint[name].items()
-                    if key.removeprefix("module.") in trained
-                    or not (own or key.startswith("module."))
+                    if key.removeprefix("module.") in kept or not (own or key.startswith("module."))
                 }
         checkpoint["meta"]["negas"] = dict(
             base_checkpoint=model.base_checkpoint,

@@ -22,7 +22,7 @@ from negas.from_detectors import instance_arrays
 from negas.metrics.coco import category_ids, load_coco
 from negas.records import ID_SETS, BoxRecords
 
-from .result_files import CELLS, OLD, PART, RECORDS, RESULTS_FILE, TEXT_FEATS_FILE
+from .result_files import CELLS, HEAD_FILE, OLD, PART, RECORDS, RESULTS_FILE, TEXT_FEATS_FILE
 
 
 def to_arrays(
@@ -116,16 +116,22 @@ class RunFolder:
             cells.save(self.part / CELLS / f"{name}.npz")
 
     def add_feats(
-        self, feats: Mapping[str, np.ndarray], words: Mapping[str, np.ndarray] | None = None
+        self,
+        feats: Mapping[str, np.ndarray],
+        words: Mapping[str, np.ndarray] | None = None,
+        head: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         """Keep the text embeddings ``[M, D]`` of every bank, after the last set.
 
         Args:
             feats: by bank.
             words: those of the vocabulary that cells meet, under its name.
+            head: what the detector was trained with for scores, if anything.
         """
         if self.names:
             write_npz(self.part / TEXT_FEATS_FILE, feats)
+            if head:
+                write_npz(self.part / HEAD_FILE, head)
             if words:
                 write_npz(self.part / CELLS / TEXT_FEATS_FILE, words)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from negas.labels.names import first_difference
 from negas.metrics import PRESETS
@@ -128,6 +129,7 @@ def fit_state(
     cut: float,
     weights: Mapping[str, Any],
     cosine: bool = False,
+    head: Mapping[str, Any] | None = None,
 ) -> FittedState:
     """Fit a score on the detections of ID images, false ones among them, as detected.
 
@@ -137,6 +139,7 @@ def fit_state(
         cut: least confidence.
         weights: with ``checkpoint_sha256`` and ``base_sha256``, as far as they are known.
         cosine: whether the records hold cosines in place of head logits.
+        head: what the detector was trained with for scores, if anything.
 
     Raises:
         ValueError: boxes without embeddings, or too few.
@@ -152,7 +155,8 @@ def fit_state(
         boxes=len(boxes),
         cut=float(cut),
     )
-    return FittedState(score.fit(boxes), about)
+    tensors = {key: torch.as_tensor(value) for key, value in (head or {}).items()}
+    return FittedState(score.fit(boxes, head=tensors), about)
 
 
 def fitted_score(
@@ -185,7 +189,9 @@ def fitted_score(
                 boxes = records[name]
             elif cosine:
                 boxes = boxes.as_cosines()
-            run.fitted[score, cosine, name] = fit_state(score, boxes, cut, run.info, cosine)
+            run.fitted[score, cosine, name] = fit_state(
+                score, boxes, cut, run.info, cosine, run.head
+            )
     state = run.fitted[score, cosine, name].tensors
     if score.needs_negatives:
         state = score.with_negatives(state, over_cut(records[name], cut).neg_logits)

@@ -205,6 +205,7 @@ class OODMetric(BaseMetric):
         self.run_info = run_info(runner, model)
         self.score = judge.score if judge else get_score("max_sigmoid")
         self.tau: float | None = judge.tau if judge else None
+        self.head = {key: value.cpu().numpy() for key, value in model.score_head().items()}
         self.feats = {}
         id_feats, neg_feats = model.text_feats()
         if neg_feats is not None:
@@ -317,9 +318,8 @@ class OODMetric(BaseMetric):
     def _summarize(self) -> dict[str, float]:
         from .run_plots import plot_run, remove_plots
 
-        self.folder.add_feats(
-            self.feats, {VOCABULARY: self.word_feats} if self.finder is not None else None
-        )
+        words = {VOCABULARY: self.word_feats} if self.finder is not None else None
+        self.folder.add_feats(self.feats, words, self.head)
         if self.cut is None:
             self.folder.finish(None)
             return {}
@@ -382,6 +382,7 @@ class OODMetric(BaseMetric):
         found = (self.maps, self.cuts, self.run_info, settings)
         results = unscored_results(self.records, banks, *found)
         run = Recorded.of(self.out_dir, self.records, self.feats, results, self.truths)
+        run.head = self.head
         if self.finder is not None:
             words = list(self.finder.words)
             results["unknown"] = dict(words=words, options=self.finder.options.record())

@@ -184,6 +184,7 @@ def run_info(runner: Runner, model: OODDetector) -> dict:
         score=model.postprocessor.score_name if model.postprocessor else "max_sigmoid",
         prompt=model.prompt is not None,
         use_nega=bool(model.use_nega),
+        score_head=bool(model.score_head()),
         class_names=list(model.class_names),
         neg_labels=bank if isinstance(bank, str) else None,  # the file that the config names
         versions=package_versions(),

@@ -26,11 +26,13 @@ from negas.records import ID, ID_SETS, ID_TRAIN, ID_VAL, BoxRecords
 
 from .result_files import (
     CELLS,
+    HEAD_FILE,
+    NO_SETS,
     TEXT_FEATS_FILE,
     check_labels,
     find_results,
     load_records,
-    read_feats,
+    read_beside,
     read_results,
     records_folder,
     same_labels,
@@ -131,7 +133,7 @@ class Recorded:
             for name, truth in (truths or {}).items()
         }
         run = cls(path, results, truths=loaded)
-        run.records, run.feats = dict(records), dict(feats or {})
+        run.records, run.feats, run.head = dict(records), dict(feats or {}), {}
         return run
 
     @property
@@ -168,7 +170,7 @@ class Recorded:
 
     def _files(self) -> dict[str, Path]:
         folder = records_folder(self.path)
-        files = [file for file in sorted(folder.glob("*.npz")) if file.name != TEXT_FEATS_FILE]
+        files = [file for file in sorted(folder.glob("*.npz")) if file.stem not in NO_SETS]
         found = {file.stem: file for file in files}
         if ID not in found or not set(found) - {*ID_SETS}:
             raise FileNotFoundError(
@@ -199,7 +201,7 @@ class Recorded:
 
     def forget(self) -> None:
         """Let go of boxes, embeddings and ground truth; they are read again when asked for."""
-        for name in ("records", "feats", "cells", "word_feats"):
+        for name in ("records", "feats", "head", "cells", "word_feats"):
             self.__dict__.pop(name, None)
         self.fitted.clear()
         for kept in (self.truths, self.samples, self.objects, self.pairs, self._with_banks):
@@ -235,7 +237,7 @@ class Recorded:
     def word_feats(self) -> np.ndarray:
         """Text embeddings ``[V, D]`` or ``[V, T, D]`` of the vocabulary's words."""
         file = records_folder(self.path) / CELLS / TEXT_FEATS_FILE
-        return read_feats(file, self.results)[VOCABULARY]
+        return read_beside(file, self.results)[VOCABULARY]
 
     @property
     def words(self) -> list[str]:
@@ -272,7 +274,12 @@ class Recorded:
     @cached_property
     def feats(self) -> dict[str, np.ndarray]:
         """Text embeddings by bank, as the test left them; empty without its file."""
-        return read_feats(records_folder(self.path) / TEXT_FEATS_FILE, self.results)
+        return read_beside(records_folder(self.path) / TEXT_FEATS_FILE, self.results)
+
+    @cached_property
+    def head(self) -> dict[str, np.ndarray]:
+        """What the detector was trained with for scores; empty: nothing."""
+        return read_beside(records_folder(self.path) / HEAD_FILE, self.results)
 
     def bank_labels(self, bank: str) -> list[str] | None:
         """The words of a bank, where the run names them."""

@@ -25,6 +25,8 @@ from negas.text import shown
 RESULTS_FILE = "ood_results.json"
 SCORES_FILE = "ood_scores.json"
 TEXT_FEATS_FILE = "text_feats.npz"  # beside the records: embeddings [M, D] of every bank
+HEAD_FILE = "score_head.npz"  # beside the records: what the detector was trained with for scores
+NO_SETS = frozenset(Path(name).stem for name in (TEXT_FEATS_FILE, HEAD_FILE))
 CELLS = "cells"  # folder in that of the records: cells that may be unknown objects, by set
 RECORDS, PART, OLD = "records", "records.part", "records.old"  # see collect.RunFolder
 
@@ -197,7 +199,7 @@ def unfinished(folder: Path) -> str:
         return f" (a test was cut off; negas score {part} reads its boxes)"
     if find_results(folder, above=True):
         return "" if ID in kept else " (there are results, but the records were not kept)"
-    if ID in kept and kept - {*ID_SETS, Path(TEXT_FEATS_FILE).stem}:
+    if ID in kept and kept - {*ID_SETS, *NO_SETS}:
         return f" (it has boxes without results; negas score {folder} reads them)"
     return " (a test was cut off; run it again)" if part.is_dir() else ""
 
@@ -214,8 +216,7 @@ def read_results(folder: str | Path) -> dict:
     _check(file, results, _validator("test"), "run negas test again")
     banks, sets = {"none", *results["banks"]}, set(results["sets"])
     files = [name for name in results.get("files") or () if not name.startswith(f"{CELLS}/")]
-    listed = {name.removesuffix(".npz") for name in files}
-    listed -= {Path(TEXT_FEATS_FILE).stem}
+    listed = {name.removesuffix(".npz") for name in files} - NO_SETS
     for what, names, key, known in (
         ("rows of the bank", {row["bank"] for row in results["rows"]}, "banks", banks),
         ("rows of the set", {row["ood_set"] for row in results["rows"]}, "sets", sets),
@@ -342,11 +343,11 @@ def load_records(file: Path, results: dict | None = None) -> BoxRecords:
     return BoxRecords.load(file)
 
 
-def read_feats(file: Path, results: dict | None = None) -> dict[str, np.ndarray]:
-    """Text embeddings by bank, as a test left them beside the records; empty without the file.
+def read_beside(file: Path, results: dict | None = None) -> dict[str, np.ndarray]:
+    """Arrays that a test left beside the records; empty without the file.
 
     Args:
-        file: of the embeddings.
+        file: :data:`TEXT_FEATS_FILE`, by bank, or :data:`HEAD_FILE`.
         results: of the test; ``None`` or empty: there are none.
 
     Raises:

@@ -118,6 +118,10 @@ class BaseDetector:
             self.finder.forget()
         return super().train(mode)
 
+    def score_head(self) -> dict[str, Tensor]:
+        """Tensors that were trained for scores; see the interface."""
+        return {}
+
     def optional_keys(self) -> tuple[str, ...]:
         """Prefixes of parameters that a checkpoint may lack as a whole."""
         return ()
@@ -252,7 +256,7 @@ def detector_names(takes_negatives: bool) -> str:
     """Registered detectors with or without negative labels, as a sentence lists them."""
     names = [
         repr(name)
-        for name, found in sorted(MODELS.module_dict.items(), reverse=True)
+        for name, found in sorted(MODELS.module_dict.items())
         if isinstance(found, type)
         and issubclass(found, BaseDetector)
         and found.takes_negatives == takes_negatives

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from .interface import OODDetector
 
 _BASE = "negas.base"  # in the metadata of base weights, which nobody takes for trained ones
+_UNTRAINED = {  # by prefix: what full weights lack, and what happens without it
+    "prompt.": "prompt: the prompt is as it starts a training",
+    "siren.": "SIREN head: its scores train one of their own on the fit set",
+}
 # Buffers that older transformers versions saved and newer ones do not have.
 _IGNORED_SUFFIXES = (".position_ids",)
 
@@ -108,9 +112,9 @@ def _tell_missing(
     for prefix in optional:
         if _has(given, prefix) or not _has(expected, prefix):
             continue
-        if prefix == "prompt." and not is_base:
+        if prefix in _UNTRAINED and not is_base:
             print_log(
-                "the checkpoint holds no trained prompt: the prompt is as it starts a training. "
+                f"the checkpoint holds no trained {_UNTRAINED[prefix]}. "
                 "Give a checkpoint of this training (epoch_N.pth) to test what was learned",
                 "current",
                 logging.WARNING,

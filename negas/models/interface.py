@@ -123,6 +123,9 @@ class OODDetector(Protocol):
             ValueError: it has no such form.
         """
 
+    def score_head(self) -> dict[str, Tensor]:
+        """Tensors that were trained beside the detector for scores of embeddings; empty: none."""
+
     def optional_keys(self) -> tuple[str, ...]:
         """Prefixes of parameters that a checkpoint may lack as a whole."""
 

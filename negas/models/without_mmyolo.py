@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmengine.registry import MODELS
 
-_NAMES = ("YOLOWorldDetector", "NegASYOLOWorldDetector")
+_NAMES = ("YOLOWorldDetector", "NegASYOLOWorldDetector", "SIRENYOLOWorldDetector")
 
 
 def refuse_yolo_world() -> None:

@@ -32,7 +32,12 @@ from .table import Column, Row, Section, Stat, Table, headline_first, to_markdow
 from .unknown import unknown_comparison
 
 REPORT_FILES = ("report.md", "report.json")
-_NAMES = {"stock": "(stock)", "coop": "+ CoOp prompts", "negas": "+ NegAS"}
+_NAMES = {
+    "stock": "(stock)",
+    "coop": "+ CoOp prompts",
+    "negas": "+ NegAS",
+    "siren": "+ SIREN head",
+}
 # Detectors by the start of a config's second part; YOLO-World goes without saying in tuned rows.
 _DETECTORS = {"grounding-dino": "Grounding DINO", "mm-grounding-dino": "MM-Grounding-DINO"}
 _FIRST = "YOLO-World"
@@ -55,7 +60,7 @@ class Method:
 
     @property
     def role(self) -> str:
-        """``stock``, ``coop`` or ``negas``, from what was trained."""
+        """``stock``, ``coop``, ``negas`` or ``siren``, from what was trained."""
         return role_of(self.runs[0])
 
     @property
@@ -70,10 +75,9 @@ def config_name(run: Run) -> str:
 
 
 def role_of(run: Run) -> str:
-    """``stock``, ``coop`` or ``negas``, from what was trained."""
-    if run.info.get("use_nega"):
-        return "negas"
-    return "coop" if run.info.get("prompt") else "stock"
+    """``stock``, ``coop``, ``negas`` or ``siren``, from what was trained."""
+    trained = {"use_nega": "negas", "prompt": "coop", "score_head": "siren"}
+    return next((role for key, role in trained.items() if run.info.get(key)), "stock")
 
 
 def detector_of(run: Run) -> str:
@@ -256,6 +260,7 @@ def main_table(methods: Sequence[Method], block: Block) -> Table:
     made = BlockTable(block, methods[0].runs[0].ood_sets)
     coop, negas = by_role(methods, "coop"), by_role(methods, "negas")
     shown = {"stock": ("max_sigmoid", "negs"), "coop": ("max_sigmoid",), "negas": ("negs",)}
+    shown["siren"] = ("siren_vmf", "siren_knn")
     cells = [(f"{m.name} [{score_title(s)}]", m, s) for m in methods for s in shown[m.role]]
     sections = [("methods", [row for cell in cells for row in made.rows(*cell)])]
     if coop and negas:

@@ -122,7 +122,8 @@ def write_base(model_config: dict, path: Path, seed: int = 0) -> None:
             reg_max = model.bbox_head.head_module.reg_max
             branch[-1].weight.mul_(0.1)
             branch[-1].bias.copy_(-(torch.arange(reg_max) - 2.5).abs().repeat(4))
-    torch.save(dict(state_dict=model.state_dict(), meta={}), path)
+    released = {k: v for k, v in model.state_dict().items() if not k.startswith("siren.")}
+    torch.save(dict(state_dict=released, meta={}), path)
 
 
 def user_config(

@@ -6,7 +6,7 @@ import torch
 
 from negas.metrics import ood_metrics
 from negas.scores import get_score
-from negas.scores.fitted.siren import LogNormalizer, project, vmf_logits
+from negas.scores.fitted.siren_head import LogNormalizer, project, vmf_logits
 
 
 def boxes(count, seed, signal=3.0):

@@ -11,6 +11,7 @@ from negas.files import check_file, write_json
 from negas.options import Options, option, overwrite_option
 
 WORDS = (500, 1500)  # of a vocabulary
+PARTS = ("time", "memory", "knn")
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Benchmark(Options):
     rounds: int = option(15, help="pairs to measure", ge=1)
     queries: int = option(10_000, help="boxes that KNN scores", ge=1)
     fit_boxes: int = option(100_000, help="that it is fitted on", ge=10)
+    parts: tuple[str, ...] = option(PARTS, help="what to measure", choices=PARTS)
     out: str | None = option(None, help="write the numbers to this json file", output=True)
     overwrite: bool = overwrite_option()
 
@@ -37,7 +39,6 @@ def main() -> int:
     import neighbor_costs
     import step_costs as bench
     from rich.console import Console
-    from rich.table import Table
     from tqdm import tqdm
 
     parser = argparse.ArgumentParser(description="Ratios of time and memory, measured side by side")
@@ -66,53 +67,61 @@ def main() -> int:
         "NegAS step": dict(nega=True),
         "NegAS step, fixed guide": dict(nega=True, guide_grad=False),
     }
-    coop, nega, fixed = (bench.build(setting, **options) for options in variants.values())
-    stock = bench.build(setting, False, negatives=False)
-    rows = {
-        "predict with NegS / stock predict": measure(
-            bench.predict_of(nega, setting), bench.predict_of(stock, setting)
-        ),
-        "NegAS step / CoOp step": measure(step(nega), step(coop)),
-        "NegAS step, fixed guide / CoOp step": measure(step(fixed), step(coop)),
-    }
-    silent = bench.build(setting, False, negatives=False, id_boxes=False)
-    for count in WORDS:
-        rows[f"predict with {count} words / without"] = measure(
-            bench.search_of(silent, setting, count), bench.predict_of(silent, setting)
-        )
-    if not bench.is_grounding_dino(setting):
-        rows["dual-branch neck / two passes"] = measure(*bench.necks_of(nega, setting))
-        rows["prompt's prefix once / for each label"] = measure(*bench.texts_of(coop))
-    pair = neighbor_costs.neighbors_of(args.queries, args.fit_boxes, setting.device)
-    of_knn = f"KNN of {args.queries} boxes"
-    few = min(args.rounds, 5)  # each takes long
-    rows[f"{of_knn} against {args.fit_boxes} / product and topk"] = bench.interleaved(
-        *pair, few, setting.device, progress
-    )
-    del pair
-    peaks = {
-        name: bench.peak_memory(setting, **options) for name, options in progress(variants.items())
-    }
-    coop_peak = peaks.pop("CoOp step")
-    memory = {f"{name} / CoOp step": ratios(peak, coop_peak) for name, peak in peaks.items()}
-    one, *more = (bench.search_memory(setting, count) for count in progress((1, *WORDS)))
-    for count, peak in zip(WORDS, more, strict=True):
-        memory[f"predict with {count} words / with 1"] = ratios(peak, one)
-    at = [
-        neighbor_costs.neighbor_memory(times * args.queries, args.fit_boxes, setting.device)
-        for times in (8, 2)  # both more than a chunk of records
-    ]
-    memory[f"KNN of {8 * args.queries} boxes / of {2 * args.queries}"] = ratios(*at)
-    table = Table("A / B", "A", "B", "A / B", title=f"{setting.model} at {setting.size} px")
-    for name, row in rows.items():
-        seconds = [f"{row[key]:.3f} s" for key in ("seconds_a", "seconds_b")]
-        table.add_row(name, *seconds, f"{row['ratio']:.3f}")
-    for name, row in memory.items():
-        mib = [f"{row[key]:.0f} MiB" for key in ("mib_a", "mib_b")]
-        table.add_row(f"peak memory, {name}", *mib, f"{row['ratio']:.3f}")
-    Console().print(table)
-    if args.out:
-        write_json(args.out, dict(setting=about, rows=rows, memory=memory))
+    few = min(args.rounds, 5)  # of KNN, where each takes long
+    knn = f"KNN of {args.queries} boxes"
+
+    def times():
+        if "time" in args.parts:
+            coop, nega, fixed = (bench.build(setting, **options) for options in variants.values())
+            stock = bench.build(setting, False, negatives=False)
+            yield (
+                "predict with NegS / stock predict",
+                measure(bench.predict_of(nega, setting), bench.predict_of(stock, setting)),
+            )
+            yield "NegAS step / CoOp step", measure(step(nega), step(coop))
+            yield "NegAS step, fixed guide / CoOp step", measure(step(fixed), step(coop))
+            silent = bench.build(setting, False, negatives=False, id_boxes=False)
+            for count in WORDS:
+                pair = bench.search_of(silent, setting, count), bench.predict_of(silent, setting)
+                yield f"predict with {count} words / without", measure(*pair)
+            if not bench.is_grounding_dino(setting):
+                yield "dual-branch neck / two passes", measure(*bench.necks_of(nega, setting))
+                yield "prompt's prefix once / for each label", measure(*bench.texts_of(coop))
+        if "knn" in args.parts:
+            pair = neighbor_costs.neighbors_of(args.queries, args.fit_boxes, setting.device)
+            yield (
+                f"{knn} against {args.fit_boxes} / product and topk",
+                bench.interleaved(*pair, few, setting.device, progress),
+            )
+
+    def memories():
+        if "memory" in args.parts:
+            peaks = [bench.peak_memory(setting, **options) for options in variants.values()]
+            for name, peak in zip(list(variants)[1:], peaks[1:], strict=True):
+                yield f"{name} / CoOp step", ratios(peak, peaks[0])
+            one = bench.search_memory(setting, 1)
+            for count in WORDS:
+                peak = bench.search_memory(setting, count)
+                yield f"predict with {count} words / with 1", ratios(peak, one)
+        if "knn" in args.parts:
+            many, fewer = (  # both more than a chunk of records
+                neighbor_costs.neighbor_memory(n * args.queries, args.fit_boxes, setting.device)
+                for n in (8, 2)
+            )
+            yield f"KNN of {8 * args.queries} boxes / of {2 * args.queries}", ratios(many, fewer)
+
+    found: dict = dict(setting=about, rows={}, memory={})
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"{setting.model} at {setting.size} px: A / B, A and B")
+    for key, unit, measured in (("rows", "s", times()), ("memory", "MiB", memories())):
+        for name, row in measured:  # each at once: all of them take long
+            found[key][name] = row
+            a, b, ratio = list(row.values())[:3]
+            digits = 3 if key == "rows" else 0
+            title = name if key == "rows" else f"peak memory, {name}"
+            console.print(f"{ratio:.3f}  {title}  ({a:.{digits}f} and {b:.{digits}f} {unit})")
+            if args.out:
+                write_json(args.out, found)
     return 0
 
 

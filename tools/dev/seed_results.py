@@ -17,7 +17,7 @@ from negas.cli import user_errors
 from negas.files import check_file, write_csv
 from negas.options import Options, option, overwrite_option
 
-METHODS = dict(stock="stock", coop="CoOp", negas="NegAS")
+METHODS = dict(stock="stock", coop="CoOp", negas="NegAS", siren="SIREN")
 SETS = ("near", "far")
 OSCR = ("oscr", "taken_at_50", "taken_at_60", "taken_at_70")
 # What a row is about, and its numbers: name -> digits. Shares are written in percent.

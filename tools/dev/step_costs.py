@@ -247,17 +247,22 @@ def texts_of(model: nn.Module) -> tuple[Callable[[], None], Callable[[], None]]:
 def interleaved(
     a: Callable[[], None], b: Callable[[], None], rounds: int, device: str, progress: Callable
 ) -> dict[str, float]:
-    """Median seconds of both and the median of the pairwise ratios a / b."""
+    """Median seconds of both and the median of the pairwise ratios a / b.
+
+    Seconds of the CPU where one thread works there, so that others on the machine count little.
+    """
+    alone = device == "cpu" and torch.get_num_threads() == 1
+    clock = time.process_time if alone else time.perf_counter
     times: list[tuple[float, float]] = []
     for i in progress(range(rounds + 1)):
         pair = []
         for work in (a, b) if i % 2 else (b, a):
             gc.collect()
-            start = time.perf_counter()
+            start = clock()
             work()
             if device == "cuda":
                 torch.cuda.synchronize()
-            pair.append(time.perf_counter() - start)
+            pair.append(clock() - start)
         if i:  # the first round warms up
             times.append(tuple(pair) if i % 2 else (pair[1], pair[0]))
     first, second = zip(*times, strict=True)

@@ -27,7 +27,7 @@ from negas.scores import get_score
 from negas.visualization.label_curve import Line, plot_label_curves
 
 from ..recorded import Recorded
-from ..result_files import TEXT_FEATS_FILE, read_feats, read_set, records_folder, unfinished
+from ..result_files import TEXT_FEATS_FILE, read_beside, read_set, records_folder, unfinished
 from ..rows import NamedScore, Scoring, name_scores, parse_value, run_rows
 from .choice import (
     METRICS,
@@ -334,7 +334,7 @@ def bank_feats(
 def _known_words(run: Validation) -> dict[str, np.ndarray]:
     """Every label the run has an embedding of."""
     banks = run.results.get("banks", {})
-    feats = read_feats(run.path.parent / TEXT_FEATS_FILE, run.results) if banks else {}
+    feats = read_beside(run.path.parent / TEXT_FEATS_FILE, run.results) if banks else {}
     known: dict[str, np.ndarray] = {}
     for name, bank in banks.items():
         if name in feats and len(feats[name]) == len(bank["labels"]):

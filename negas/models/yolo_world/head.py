@@ -162,12 +162,9 @@ class YOLOWorldHead(YOLOv8Head):
             ``loss_cls``, ``loss_bbox``, ``loss_dfl`` and the targets they were computed from.
         """
         cls_maps, distances, distributions = self.head_module(feats, text_feats)
-        logits = flatten_levels(cls_maps).float()
-        ltrb = torch.cat(distances, 1).float()
+        logits, bboxes, priors = self._decode(cls_maps, distances)
         dists = torch.cat(distributions, 1).float()
-        priors = self.priors([m.shape[-2:] for m in cls_maps], logits)
         stride = priors[:, 2:3]
-        bboxes = self.bbox_coder.decode(priors[:, :2], ltrb, stride[:, 0])
         target = self.assign(logits, bboxes, priors, gt_instances, text_feats)
 
         loss_cls = self.loss_cls(logits, target.scores).sum()
@@ -198,6 +195,28 @@ class YOLOWorldHead(YOLOv8Head):
             loss_dfl=target.normalize(loss_dfl),
         )
         return losses, target
+
+    @torch.no_grad()
+    def positives(
+        self,
+        feats: Sequence[Tensor],
+        text_feats: Tensor,
+        gt_instances: Sequence[InstanceData],
+    ) -> tuple[Tensor, Tensor]:
+        """Cells that are assigned to an object, as :meth:`loss_by_texts` assigns them.
+
+        Returns:
+            Their region embeddings [P, D], without gradient, and their objects' labels [P].
+        """
+        hidden = self.head_module.hidden(feats)
+        cls_maps = self.head_module.classify(hidden, text_feats)
+        logits, bboxes, priors = self._decode(cls_maps, self.head_module.regress(feats)[0])
+        target = self.assign(logits, bboxes, priors, gt_instances)
+        embeddings = [
+            self.head_module.embed_cells(hidden, i, cells.nonzero()[:, 0])[:, :-1]
+            for i, cells in enumerate(target.foreground)
+        ]
+        return torch.cat(embeddings), target.scores[target.foreground].argmax(dim=1)
 
     def logits(self, feats: Sequence[Tensor], text_feats: Tensor) -> Tensor:
         """Logits [B, N, K] of neck levels against texts [1 or B, K, D], without boxes."""
@@ -237,12 +256,10 @@ class YOLOWorldHead(YOLOv8Head):
         module = self.head_module
         hidden = module.hidden(feats)
         cls_maps = module.classify(hidden, text_feats)
-        logits = flatten_levels(cls_maps).float()
-        ltrb = torch.cat(module.regress(feats)[0], 1).float()
-        sizes = [m.shape[-2:] for m in cls_maps]
-        priors = self.priors(sizes, logits)
-        bboxes = self.bbox_coder.decode(priors[:, :2], ltrb, priors[:, 2])
-        agreement = None if cells is None else agreement_of_neighbors(bboxes, sizes)
+        logits, bboxes, _ = self._decode(cls_maps, module.regress(feats)[0])
+        agreement = None
+        if cells is not None:
+            agreement = agreement_of_neighbors(bboxes, [m.shape[-2:] for m in cls_maps])
         if neg_text_feats is not None:
             neg_text_feats = F.normalize(neg_text_feats.float(), dim=-1)
 
@@ -266,6 +283,15 @@ class YOLOWorldHead(YOLOv8Head):
                 parts = (word_logits, embed, agreement[i])
                 cells.append(Cells(boxes, logits[i], size, kept, *parts))
         return results
+
+    def _decode(
+        self, cls_maps: Sequence[Tensor], distances: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits [B, N, K], boxes [B, N, 4] xyxy in input pixels, and :meth:`priors`."""
+        logits = flatten_levels(cls_maps).float()
+        priors = self.priors([m.shape[-2:] for m in cls_maps], logits)
+        ltrb = torch.cat(distances, 1).float()
+        return logits, self.bbox_coder.decode(priors[:, :2], ltrb, priors[:, 2]), priors
 
     @staticmethod
     def _to_original(bboxes: Tensor, meta: dict) -> Tensor:

@@ -16,7 +16,7 @@ import copy
 import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 import torch
@@ -47,6 +47,8 @@ class FitBoxes:
         images: ``[N]`` int64, equal for boxes of one image.
         names: of the ID labels, or their numbers.
         neg_logits: ``[N, M]``, or ``None``.
+        head: tensors that the detector was trained with for scores, see
+            :meth:`negas.models.interface.OODDetector.score_head`; empty: none.
     """
 
     embeddings: Tensor
@@ -55,6 +57,7 @@ class FitBoxes:
     images: Tensor
     names: tuple[str, ...]
     neg_logits: Tensor | None = None
+    head: Mapping[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -109,9 +112,10 @@ class FitBoxes:
 
     def select(self, rows: Tensor) -> FitBoxes:
         """The boxes of a mask or of indices."""
-        negatives = None if self.neg_logits is None else self.neg_logits[rows]
-        kept = (self.embeddings[rows], self.id_logits[rows], self.labels[rows], self.images[rows])
-        return FitBoxes(*kept, self.names, negatives)
+        by_box = ("embeddings", "id_logits", "labels", "images", "neg_logits")
+        found = {key: getattr(self, key) for key in by_box}
+        kept = {key: value[rows] for key, value in found.items() if value is not None}
+        return replace(self, **kept)
 
     def warn_of_few(self) -> None:
         """Warn where a class has fewer than :data:`FEW` boxes."""
@@ -172,6 +176,7 @@ class FittedScore(EmbeddingScore):
         self,
         boxes: BoxRecords | FitBoxes | Mapping[str, ArrayLike],
         labels: ArrayLike | None = None,
+        head: Mapping[str, Tensor] | None = None,
     ) -> State:
         """What the score has to know of ID boxes.
 
@@ -179,6 +184,7 @@ class FittedScore(EmbeddingScore):
             boxes: of ID images other than those of the test; records, or arrays as
                 :meth:`FitBoxes.of` takes them.
             labels: ``[N]``, the ID label of each; ``None``: as detected.
+            head: of the detector, see :class:`FitBoxes`; scores that it is not for ignore it.
 
         Returns:
             A flat dict of tensors, for :meth:`with_state`.
@@ -188,7 +194,9 @@ class FittedScore(EmbeddingScore):
                 set), or of fewer than two images.
         """
         found = boxes if isinstance(boxes, FitBoxes) else FitBoxes.of(boxes, labels)
-        found = replace(found, id_logits=found.id_logits / self.temperature)
+        found = replace(
+            found, id_logits=found.id_logits / self.temperature, head=head or found.head
+        )
         kept = self._chosen(found)
         if (images := len(kept.images.unique())) < 2:
             raise ValueError(
@@ -203,7 +211,7 @@ class FittedScore(EmbeddingScore):
         found.warn_of_few()
         state = self._fit(kept)
         if self._by_folds:
-            state |= self._fold_states(kept)
+            state |= self._fold_states(kept, state)
         state["size"] = torch.tensor(found.embeddings.shape[1])
         if self.with_logit or self.neg_weight:
             state |= self._statistics(state, found)
@@ -249,13 +257,14 @@ class FittedScore(EmbeddingScore):
             return boxes
         return boxes.select(per_class(boxes.labels, self.max_boxes, self.seed))
 
-    def _fold_states(self, boxes: FitBoxes) -> State:
-        """States without each fold of images, and the images, of which each fifth makes a fold."""
+    def _fold_states(self, boxes: FitBoxes, whole: State) -> State:
+        """What differs without each fold of images, and the images, each fifth of one fold."""
         images, place = boxes.images.unique(return_inverse=True)
         found = {"images": images}
         for i in range(min(FOLDS, len(images))):
             state = self._fit(boxes.select(place % FOLDS != i))
-            found |= {f"fold{i}.{key}": value for key, value in state.items()}
+            own = {key: value for key, value in state.items() if value is not whole.get(key)}
+            found |= {f"fold{i}.{key}": value for key, value in own.items()}
         return found
 
     def _statistics(self, state: State, boxes: FitBoxes) -> State:
@@ -336,7 +345,7 @@ class FittedScore(EmbeddingScore):
             if rows.any():
                 start = f"fold{i}."
                 part = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
-                values[rows] = self._raw(part, ids[rows], embeddings[rows], None)
+                values[rows] = self._raw(state | part, ids[rows], embeddings[rows], None)
         return values
 
     def _whole(self, key: str, least: int) -> None:
