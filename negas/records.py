@@ -38,6 +38,8 @@ _AXES = dict(bboxes=2, labels=1, scores=1, id_logits=2, neg_logits=2)
 _AXES |= dict(embeddings=2, query_inds=1, id_cosines=2, neg_cosines=2, agreement=1)
 _NO_EMBEDDINGS = "these records hold no embeddings for {}; test again with embeddings kept."
 _ARRAYS = ("image_ids", "bboxes", "labels", "scores", *_OPTIONAL, "images")
+_PLACES = ("ann_file", "img_dir")  # of meta
+_FOLDER = "folder"  # of meta in a file: where its places, if relative, begin
 _SURE = 1 - 2.0**-26  # nearer to 1 than any float32 below it: the logit of a confidence of 1
 
 
@@ -116,7 +118,8 @@ class BoxRecords(FromDetectors):
 
         Nothing is compressed: logits and embeddings hardly shrink, and take ten times as long.
         """
-        arrays = {"version": np.array(VERSION), "meta": np.array(json.dumps(self.meta))}
+        meta = self.meta | {_FOLDER: os.getcwd()}
+        arrays = {"version": np.array(VERSION), "meta": np.array(json.dumps(meta))}
         arrays |= {name: getattr(self, name) for name in _ARRAYS}
         present = {name: value for name, value in arrays.items() if value is not None}
         write_npz(path, present)
@@ -145,7 +148,7 @@ class BoxRecords(FromDetectors):
         if missing := sorted(required - set(data)):
             raise ValueError(f"{path}: the field {missing[0]!r} is missing; write the file again.")
         try:
-            meta = parse_json(str(data.pop("meta")), "its meta")
+            meta = _from_here(parse_json(str(data.pop("meta")), "its meta"))
             return cls(**{name: data.get(name) for name in _ARRAYS}, meta=meta)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
@@ -340,7 +343,7 @@ class BoxRecords(FromDetectors):
             raise ValueError(
                 f"its meta cannot be read: it must be an object, got {self.meta!r:.60}"
             )
-        for key in ("id_labels", "neg_labels", "set", "ann_file", "img_dir"):
+        for key in ("id_labels", "neg_labels", "set", *_PLACES, _FOLDER):
             value, many = self.meta.get(key), key.endswith("labels")
             if value is None:
                 continue
@@ -350,6 +353,18 @@ class BoxRecords(FromDetectors):
                     f"its meta cannot be read: meta[{key!r}] must be "
                     f"{'a list of names' if many else 'a text'}, got {value!r:.60}"
                 )
+
+
+def _from_here(meta: object) -> object:
+    """What a file's meta says, with places that hold in the working directory, too."""
+    if not isinstance(meta, dict) or not isinstance(meta.get(_FOLDER), str):
+        return meta
+    folder = meta.pop(_FOLDER)
+    for key in _PLACES if folder != os.getcwd() else ():
+        place = meta.get(key)
+        if place and isinstance(place, str) and (there := Path(folder, place)).exists():
+            meta[key] = str(there)
+    return meta
 
 
 def _ids(name: str, values: object) -> np.ndarray:

@@ -54,6 +54,7 @@ def test_the_file_itself_is_right(tmp_path):
         (meta(dict(neg_labels=[1])), "neg_labels.* list of names"),
         (meta(dict(set=["near"])), "set.* text"),
         (meta(dict(ann_file=3)), "ann_file.* text"),
+        (meta(dict(folder=3)), "folder.* text"),
         (dict(scores=np.array([0.5, 1.5])), r"scores .*\[0, 1\], got 1.5 in row 1"),
         (dict(scores=np.array([-0.5, 0.5])), r"scores .*\[0, 1\], got -0.5 in row 0"),
         (dict(scores=np.array([0.5, np.nan])), "scores holds NaN"),
@@ -138,3 +139,24 @@ def test_a_lock_belongs_to_the_process(tmp_path):
     unlock_file(path)
     lock_file(path, "somebody")
     unlock_file(path)
+
+
+def test_relative_places_lead_there_from_every_folder(tmp_path, monkeypatch):
+    """A test ran in one folder; its report is made in another, where such a path means less."""
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    (home / "data" / "pictures").mkdir(parents=True)
+    (elsewhere / "data").mkdir(parents=True)
+    for folder in (home, elsewhere):
+        (folder / "data" / "ann.json").touch()
+    np.savez(tmp_path / "as_made.npz", **arrays())
+    made = BoxRecords.load(tmp_path / "as_made.npz")
+    made.meta.update(ann_file="data/ann.json", img_dir="data/pictures/")
+    monkeypatch.chdir(home)
+    made.save(tmp_path / "near.npz")
+    assert BoxRecords.load(tmp_path / "near.npz").meta == made.meta
+    monkeypatch.chdir(elsewhere)
+    found = BoxRecords.load(tmp_path / "near.npz").meta
+    assert found["ann_file"] == str(home / "data" / "ann.json")
+    assert found["img_dir"] == str(home / "data" / "pictures")
+    (home / "data" / "ann.json").unlink()  # what has moved is sought here, as it was said
+    assert BoxRecords.load(tmp_path / "near.npz").meta["ann_file"] == "data/ann.json"

@@ -45,7 +45,7 @@ QUICK = {
     "train_cfg.max_epochs": 1,
     "train_cfg.val_interval": 1,
     "train_dataloader.batch_size": 4,
-    "test_evaluator.presets": ["val_f1"],
+    "test_evaluator.presets": ["val_f1", "objects"],
     "test_evaluator.rotations": 1,
     "test_evaluator.plots": False,
 }

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from negas.embeddings.prompt import PromptLearner
 from negas.labels.names import read_names, refuse_repeated
+from negas.shipped import find
 
 from .checkpoint import fit_state_dict, load_base_weights
 from .interface import OODDetector
@@ -105,7 +106,7 @@ class BaseDetector:
             RuntimeError: if its names or shapes are not this model's.
         """
         if self.base_checkpoint and self.base_sha256 is None:
-            self.base_sha256 = load_base_weights(self, self.base_checkpoint)
+            self.base_sha256 = load_base_weights(self, find(self.base_checkpoint))
 
     def forget_texts(self) -> None:
         """Called after weights were loaded: cached embeddings may be of other text weights."""

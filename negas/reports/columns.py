@@ -115,10 +115,10 @@ WITH_WORDS_NOTE = (
 )
 
 
-def per_set(name: str, key: str, title: str | None = None) -> Column:
+def per_set(name: str, key: str) -> Column:
     """A column of one OOD set: ``near/fpr95``, ``near FPR95``."""
     column = COLUMNS[key]
-    return replace(column, key=f"{name}/{key}", title=title or f"{name} {column.title}")
+    return replace(column, key=f"{name}/{key}", title=f"{name} {column.title}")
 
 
 def counts(ood_sets: Sequence[str]) -> Column:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from negas.evaluation.num_labels.choice import METRICS, Curve
 from negas.evaluation.num_labels.from_run import Outcome
-from negas.text import plain_console, shown_text
+from negas.text import counted, plain_console, shown_text
 
 from .columns import COLUMNS
 
@@ -22,8 +22,9 @@ def print_outcome(outcome: Outcome, console: Console | None = None) -> None:
     console = console or plain_console()
     settings = outcome.settings
     boxes = sum(ood for _, ood in outcome.counts.values())
+    classes = counted(len(outcome.counts), "class")
     console.print(
-        f"{settings['score']} on held-out ID classes: {len(outcome.counts)} classes, {boxes} "
+        f"{settings['score']} on held-out ID classes: {classes}, {boxes} "
         f"pseudo-OOD boxes, cut {settings['cut']:.3f} ({settings['cut_source']}), protocol "
         f"{settings['protocol']}; embeddings from {shown_text(outcome.embeddings)}",
         highlight=False,
@@ -59,7 +60,8 @@ def _table(outcome: Outcome, curve: Curve) -> Table:
                 cells.append(f"{100 * curve.without[metric].mean():.1f}")
             else:
                 mean, error = curve.mean(metric)[column], curve.error(metric)[column]
-                cells.append(f"{100 * mean:.1f} ± {100 * error:.1f}")
+                spread = f" ± {100 * error:.1f}" if len(outcome.counts) > 1 else ""
+                cells.append(f"{100 * mean:.1f}{spread}")  # one class alone has no error
         for values in tests.values():
             cells.append(" / ".join(f"{100 * values[metric][place]:.1f}" for metric in METRICS))
         table.add_row(label, *cells)

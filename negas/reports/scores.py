@@ -105,9 +105,7 @@ def _main(run: dict, rows: list[dict]) -> Table:
     sets = list(dict.fromkeys(row["ood_set"] for row in rows))
     shown = []
     for name in sets:
-        for key in OF_SET:
-            title = COLUMNS[key].title if key == "fpr95_closest" else None
-            shown.append(columns.per_set(name, key, title))
+        shown += [columns.per_set(name, key) for key in OF_SET]
     shown += [COLUMNS["tpr"], columns.counts(sets)]
     first = rows[0]
     made = _main_rows(rows)

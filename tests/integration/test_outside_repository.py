@@ -3,15 +3,18 @@
 import json
 import sys
 
+import numpy as np
 import pytest
 import torch
+from mmdet.apis import inference_detector, init_detector
 from mmengine.config import Config
 
 from tests.helpers.commands import run_command
 from tests.helpers.tiny_coco import user_config, write_base, write_data
 from tests.helpers.yolo_world import ROOT
 
-VOC = ROOT / "configs/negas/negas_yolo-world-v2-s_8xb20-30e_voc.py"
+CONFIGS = ROOT / "configs/negas"
+VOC = CONFIGS / "negas_yolo-world-v2-s_8xb20-30e_voc.py"
 SCRIPT = """
 import sys
 from mmengine.config import Config
@@ -44,3 +47,19 @@ def test_stock_runner_trains_and_tests_an_inherited_config(tmp_path):
     assert list(checkpoint["state_dict"]) == ["prompt.ctx"]
     report = json.loads((tmp_path / "work/ood_results.json").read_text())
     assert {row["ood_set"] for row in report["rows"]} == {"coco", "openimages"}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "negas_yolo-world-tiny_1xb16-8e_emoji-world.py",
+        "negas_grounding-dino-tiny_1xb8-4e_emoji-world.py",
+    ],
+)
+def test_mmdetection_alone_finds_what_a_shipped_config_names(config, tmp_path, monkeypatch):
+    """Text towers, banks and base weights lie in the clone, whatever folder one works in."""
+    monkeypatch.chdir(tmp_path)
+    model = init_detector(str(CONFIGS / config), device="cpu")
+    model.load_base()
+    found = inference_detector(model, np.full((64, 64, 3), 128, np.uint8)).pred_instances
+    assert len(found.id_scores) == len(found.bboxes)

@@ -143,7 +143,6 @@ def test_columns_of_sets():
     values = {"near/fpr95": Stat(0.5), "num_id": Stat(9), "near/num_ood": Stat(8)}
     values |= {"far/num_ood": Stat(7), "near/leaks": Stat(2), "far/leaks": Stat(0)}
     assert per_set("near", "fpr95").title == "near FPR95"
-    assert per_set("near", "fpr95", "x").title == "x"
     assert per_set("near", "fpr95").text(values) == "50.0"
     assert counts(["near", "far"]).title == "boxes ID/near/far"
     assert counts(["near", "far"]).text(values) == "9/8/7"

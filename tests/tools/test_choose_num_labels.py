@@ -147,6 +147,18 @@ def test_run_and_encoder_agree(command, run, tmp_path):
     assert alone.cut_source == "best F1 of these boxes" and 0.9 < alone.cut < 1
 
 
+def test_one_class_alone_has_no_error(command):
+    high = ("--ms", 2, 5, "--cut", 0.94)
+    _, text, report = command(*high)
+    assert "points)" in text.out and "± " in text.out.replace("mean ± standard", "")
+    boxes = sorted(each["pseudo_ood"] for each in report["boxes"].values())
+    assert boxes[-2] < boxes[-1]
+    code, text, report = command(*high, "--min-boxes", boxes[-1])
+    assert code == 0 and len(report["boxes"]) == 1
+    assert "held-out ID classes: 1 class, " in text.out
+    assert "points)" in text.out and "± " not in text.out.replace("mean ± standard", "")
+
+
 def test_orders_and_other_scores(command):
     orders = ("--orders", "bank", "dissimilar", "random", "--encoder", CLIP)
     code, text, report = command("--ms", 3, "--metric", "fpr95", *orders)

@@ -72,6 +72,14 @@ def test_intervals_stand_in_the_table(runs):
     assert low != high and f" {low}/{high} |" in text
 
 
+def test_each_number_of_a_set_is_named_by_its_set(runs):
+    """A narrow terminal breaks the table: a column may stand where its neighbours are not."""
+    titles = [column.title for column in score_tables(report_of(runs / "one"))[0].columns]
+    shown = [title for title in titles if "FPR95" in title or "AUROC" in title]
+    wanted = ("FPR95", "FPR95 closest", "AUROC")
+    assert shown == [f"{name} {number}" for name in ("near", "far") for number in wanted]
+
+
 def test_a_set_without_samples_leaves_the_others_their_intervals(runs, tmp_path):
     folder = fake_run(tmp_path / "run")
     file = folder / "records" / "near.npz"

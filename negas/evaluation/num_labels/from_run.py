@@ -494,8 +494,9 @@ def _notes(
         )
     if choice.gain <= 2 * choice.gain_error:
         word = "worse than" if choice.gain < 0 else "no clear gain over"
+        spread = f" ± {100 * choice.gain_error:.1f}" if held_out > 1 else ""
         notes.append(
             f"On held-out classes the best setting is {word} max sigmoid without any negatives "
-            f"({100 * choice.gain:+.1f} ± {100 * choice.gain_error:.1f} points)."
+            f"({100 * choice.gain:+.1f}{spread} points)."
         )
     return notes

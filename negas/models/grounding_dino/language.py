@@ -19,6 +19,7 @@ from mmengine.registry import MODELS
 from torch import Tensor
 
 from negas.embeddings.hub import how_to_get, load_whole, loading, without_waiting
+from negas.shipped import find
 
 
 def check_folder(name: str) -> None:
@@ -98,6 +99,7 @@ class BertTextModel(BertModel):
             )
         from transformers import AutoTokenizer
 
+        name = find(name)
         check_folder(name)
         without_waiting(name)
         what = f"model.language_model.name={name!r}: cannot load a BERT from there"

@@ -13,6 +13,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from negas.embeddings.hub import how_to_get, load_whole, loading, without_waiting
+from negas.shipped import find
 
 
 @MODELS.register_module()
@@ -30,7 +31,7 @@ class CLIPTextBackbone(BaseModule):
         super().__init__()
         from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
 
-        self.model_name = str(model_name)
+        self.model_name = find(model_name)
         self.pretrained = pretrained
         without_waiting(self.model_name)
         kind = "directory" if Path(self.model_name).exists() else "hub name or directory"
