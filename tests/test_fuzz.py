@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from negas.apis.calibration import _IDENTITY, Calibration
 from negas.datasets.coco_check import read_coco_json
-from negas.evaluation.result_files import check_scores, load_records, read_feats, read_results
+from negas.evaluation.result_files import check_scores, load_records, read_beside, read_results
 from negas.files import read_json
 from negas.image_level.image_sets import detected_crops
 from negas.labels.bank import NegativeLabelBank
@@ -262,7 +262,7 @@ def test_json_files(kind, tmp_path_factory):
     check()
 
 
-@pytest.mark.parametrize("read", [load_records, read_feats], ids=["records", "text features"])
+@pytest.mark.parametrize("read", [load_records, read_beside], ids=["records", "text features"])
 def test_record_files(read, tmp_path_factory):
     folder = tmp_path_factory.mktemp("fuzz")
     np.savez(folder / "sound.npz", **_records())

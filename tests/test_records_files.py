@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.lib import format as npy
 
-from negas.evaluation.result_files import read_feats
+from negas.evaluation.result_files import read_beside
 from negas.files import npz
 from negas.files.locks import lock_file, unlock_file
 from negas.files.npz import read_npz
@@ -122,7 +122,7 @@ def test_no_file_fills_the_memory(tmp_path, monkeypatch, make, says):
     with pytest.raises(ValueError, match=f"near.npz: .*{says}"):
         BoxRecords.load(path)
     with pytest.raises(ValueError, match=f"near.npz: not a readable npz file .*{says}"):
-        read_feats(path)
+        read_beside(path)
 
 
 def test_what_compresses_well_is_still_read(tmp_path):

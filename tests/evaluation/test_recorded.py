@@ -42,7 +42,7 @@ def test_nothing_but_the_results_is_read_before_it_is_asked_for(folder, monkeypa
         read = getattr(recorded, name)
         monkeypatch.setattr(recorded, name, lambda *what: opened.append(what) or read(*what))
 
-    for name in ("load_records", "read_feats", "load_coco"):
+    for name in ("load_records", "read_beside", "load_coco"):
         watch(name)
     run = Recorded.load(folder)
     assert run.sets == ["id_val", "id", "near", "far"] and run.ood_sets == ["near", "far"]

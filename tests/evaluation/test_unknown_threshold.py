@@ -212,6 +212,7 @@ def made_test(tmp_path, rows, annotated=True, sets=("id_val", "id_val_clean", "i
         bank_feats=lambda words: torch.eye(len(WORDS)),
         finder=finder,
         use_nega=False,
+        score_head=dict,  # none
         **dict.fromkeys(("postprocessor", "prompt", "token_reduce", "base_sha256")),
     )
     metric = OODMetric(scores=["max_sigmoid"], cut=0.4, plots=False)

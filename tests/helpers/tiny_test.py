@@ -38,6 +38,7 @@ def tiny_test(
         text_feats=lambda: (None, torch.from_numpy(texts[len(ID_NAMES) :])),
         **dict.fromkeys(("postprocessor", "prompt", "token_reduce", "base_sha256")),
         use_nega=False,
+        score_head=dict,  # none
     )
     rng = np.random.default_rng(seed)
     texts = rng.standard_normal((len(ID_NAMES) + 2, CHANNELS)).astype(np.float32)

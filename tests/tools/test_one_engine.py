@@ -67,6 +67,7 @@ def run_test(root, **options):
         prompt=None,
         token_reduce=None,
         use_nega=False,
+        score_head=dict,  # none
         base_sha256=None,
         text_feats=lambda: (None, words[:2]),
         bank_feats=lambda labels: words[2:],

@@ -109,13 +109,18 @@ def score_rows(run, tested: Sequence[Mapping] | None = None) -> list[dict[str, o
 
 
 def fitted_rows(run) -> list[dict[str, object]]:
-    """The same of the scores that are fitted on ID validation boxes, and of two that are not."""
+    """The same of the scores that are fitted on ID validation boxes, and of two that are not.
+
+    Of a detector with a head for SIREN's scores, whose boxes are the stock one's: of these alone.
+    """
     from negas.evaluation.recorded import Recorded
     from negas.evaluation.rescore import score_runs
     from negas.evaluation.score_options import ScoreOptions
     from negas.scores import SCORES
 
     scores = ["max_sigmoid", "negs", *(n for n, score in SCORES.items() if score.needs_fit)]
+    if run.info.get("score_head"):
+        scores = ["siren_vmf", "siren_knn"]
     options = ScoreOptions(
         runs=(str(run.path),),
         preset=("val_f1", "matched"),

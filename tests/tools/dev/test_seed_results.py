@@ -1,6 +1,7 @@
 """tools/dev/seed_results.py: runs of several seeds become one row of a table of results."""
 
 import csv
+import json
 from statistics import mean, stdev
 
 import pytest
@@ -68,6 +69,26 @@ def test_fitted_scores_stand_beside_two_that_are_not(runs, tmp_path):
         "NegS",
     }
     assert all(0 < float(row["near_auroc"]) <= 100 for row in rows)
+
+
+def test_of_a_trained_head_there_are_its_own_scores_alone(tmp_path):
+    run = fake_run(
+        tmp_path / "run",
+        "siren_yolo-world-tiny_x.py",
+        prompt=False,
+        use_nega=False,
+        presets=PRESETS,
+    )
+    results = json.loads((run / "ood_results.json").read_text())
+    results["run"]["score_head"] = True
+    (run / "ood_results.json").write_text(json.dumps(results))
+    out = tmp_path / "fitted.csv"
+    assert call_tool("dev/seed_results", "fitted", run, "--out", out) == 0
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["method"], row["score"]) for row in rows} == {
+        *(("SIREN", "SIREN-vMF"), ("SIREN", "SIREN-KNN")),
+    }
 
 
 def test_runs_without_a_vocabulary_are_refused(runs, tmp_path, capsys):
