@@ -39,7 +39,7 @@ _AXES |= dict(embeddings=2, query_inds=1, id_cosines=2, neg_cosines=2, agreement
 _NO_EMBEDDINGS = "these records hold no embeddings for {}; test again with embeddings kept."
 _ARRAYS = ("image_ids", "bboxes", "labels", "scores", *_OPTIONAL, "images")
 _PLACES = ("ann_file", "img_dir")  # of meta
-_FOLDER = "folder"  # of meta in a file: where its places, if relative, begin
+_FOLDER = "working_dir"  # of meta in a file: where its relative places begin
 _SURE = 1 - 2.0**-26  # nearer to 1 than any float32 below it: the logit of a confidence of 1
 
 
@@ -118,7 +118,9 @@ class BoxRecords(FromDetectors):
 
         Nothing is compressed: logits and embeddings hardly shrink, and take ten times as long.
         """
-        meta = self.meta | {_FOLDER: os.getcwd()}
+        meta = dict(self.meta)
+        if any(not os.path.isabs(place) for place in map(meta.get, _PLACES) if place):
+            meta[_FOLDER] = os.getcwd()
         arrays = {"version": np.array(VERSION), "meta": np.array(json.dumps(meta))}
         arrays |= {name: getattr(self, name) for name in _ARRAYS}
         present = {name: value for name, value in arrays.items() if value is not None}
@@ -270,8 +272,11 @@ class BoxRecords(FromDetectors):
 
     @cached_property
     def image_keys(self) -> np.ndarray:
-        """``[N]`` int64: image ids that no image of other annotations has, in any run."""
-        home = self.meta.get("ann_file") or self.meta.get("set") or ""
+        """``[N]`` int64: image ids that no image of other annotations has, in any run.
+
+        Annotations are told apart by the names of their file and its folder, wherever that lies.
+        """
+        home = "/".join(Path(self.meta.get("ann_file") or self.meta.get("set") or "").parts[-2:])
         images, place = np.unique(self.image_ids, return_inverse=True)
         digests = [blake2b(f"{home} {one}".encode(), digest_size=8) for one in images.tolist()]
         keys = [int.from_bytes(each.digest(), "big", signed=True) for each in digests]
@@ -362,8 +367,12 @@ def _from_here(meta: object) -> object:
     folder = meta.pop(_FOLDER)
     for key in _PLACES if folder != os.getcwd() else ():
         place = meta.get(key)
-        if place and isinstance(place, str) and (there := Path(folder, place)).exists():
-            meta[key] = str(there)
+        if (
+            place
+            and isinstance(place, str)
+            and os.path.exists(there := os.path.join(folder, place))
+        ):
+            meta[key] = str(Path(there))
     return meta
 
 

@@ -54,7 +54,7 @@ def test_the_file_itself_is_right(tmp_path):
         (meta(dict(neg_labels=[1])), "neg_labels.* list of names"),
         (meta(dict(set=["near"])), "set.* text"),
         (meta(dict(ann_file=3)), "ann_file.* text"),
-        (meta(dict(folder=3)), "folder.* text"),
+        (meta(dict(working_dir=3)), "working_dir.* text"),
         (dict(scores=np.array([0.5, 1.5])), r"scores .*\[0, 1\], got 1.5 in row 1"),
         (dict(scores=np.array([-0.5, 0.5])), r"scores .*\[0, 1\], got -0.5 in row 0"),
         (dict(scores=np.array([0.5, np.nan])), "scores holds NaN"),
@@ -155,7 +155,9 @@ def test_relative_places_lead_there_from_every_folder(tmp_path, monkeypatch):
     made.save(tmp_path / "near.npz")
     assert BoxRecords.load(tmp_path / "near.npz").meta == made.meta
     monkeypatch.chdir(elsewhere)
-    found = BoxRecords.load(tmp_path / "near.npz").meta
+    records = BoxRecords.load(tmp_path / "near.npz")
+    np.testing.assert_array_equal(records.image_keys, made.image_keys)  # of the same images
+    found = records.meta
     assert found["ann_file"] == str(home / "data" / "ann.json")
     assert found["img_dir"] == str(home / "data" / "pictures")
     (home / "data" / "ann.json").unlink()  # what has moved is sought here, as it was said

@@ -155,7 +155,7 @@ def fit_state(
         boxes=len(boxes),
         cut=float(cut),
     )
-    tensors = {key: torch.as_tensor(value) for key, value in (head or {}).items()}
+    tensors = {key: torch.as_tensor(value).cpu() for key, value in (head or {}).items()}
     return FittedState(score.fit(boxes, head=tensors), about)
 
 

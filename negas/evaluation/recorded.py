@@ -278,8 +278,18 @@ class Recorded:
 
     @cached_property
     def head(self) -> dict[str, np.ndarray]:
-        """What the detector was trained with for scores; empty: nothing."""
-        return read_beside(records_folder(self.path) / HEAD_FILE, self.results)
+        """What the detector was trained with for scores; empty: nothing.
+
+        Raises:
+            ValueError: the test left it, and it is lost or not readable.
+        """
+        found = read_beside(records_folder(self.path) / HEAD_FILE, self.results)
+        if not found and self.info.get("score_head"):
+            raise ValueError(
+                f"{self.path}: {HEAD_FILE} is missing beside the records, which holds the head "
+                "that the detector was trained with; run negas test again"
+            )
+        return found
 
     def bank_labels(self, bank: str) -> list[str] | None:
         """The words of a bank, where the run names them."""

@@ -65,7 +65,7 @@ class Method:
 
     @property
     def is_plain(self) -> bool:
-        """Whether this is one of the three methods of the paper's table, not an ablation."""
+        """Whether this is a method as published, not an ablation."""
         return self.name in _plain_names()
 
 

@@ -75,6 +75,7 @@ def test_model_builds(path, read, build):
         assert trained == [] and model.prompt is None
     if path.name.startswith("siren"):
         assert {name.partition(".")[0] for name in trained} == {"siren"} and model.prompt is None
+        assert cfg.test_cfg.id_val_dataloader.dataset.test_mode, "boxes that scores are fitted on"
     assert getattr(model, "use_nega", False) == path.name.startswith("negas")
 
 

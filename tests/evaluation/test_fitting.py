@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from negas.embeddings.tensor_file import write_tensors
 from negas.evaluation.cuts import validation_tau
-from negas.evaluation.fitting import FittedState, save_states
+from negas.evaluation.fitting import FittedState, fit_state, save_states
 from negas.evaluation.num_labels.from_run import NumLabelsOptions
 from negas.evaluation.recorded import Recorded
 from negas.evaluation.rescore import scores_of
@@ -239,3 +240,17 @@ def test_files_that_are_no_state_are_refused(run, tmp_path):
     write_tensors(path, {}, dict(score="knn"))
     with pytest.raises(ValueError, match="it has no 'base_sha256'"):
         FittedState.load(path)
+
+
+def test_a_head_may_lie_on_another_device(run):
+    """Its tensors are moved to the records."""
+    moved = []
+
+    class There(torch.Tensor):
+        def cpu(self):
+            moved.append(self)
+            return torch.zeros(1)
+
+    head = dict(scale=torch.zeros(1).as_subclass(There))
+    fit_state(get_score("knn"), over(run.records[ID_VAL]), CUT, {}, head=head)
+    assert len(moved) == 1

@@ -101,11 +101,12 @@ def test_neighbors_are_sought_on_the_sphere_of_that_head():
 
 
 def test_what_it_cannot_be():
-    with pytest.raises(ValueError, match="trains its head alone; set model.prompt=None"):
-        build_detector(type="SIRENYOLOWorldDetector")
+    for changes in (dict(), dict(prompt=None, use_nega=True)):
+        with pytest.raises(ValueError, match="trains its head alone; set model.prompt=None"):
+            build_detector(type="SIRENYOLOWorldDetector", **changes)
     model = build()
     cfg = ConfigDict(detector_config(type="SIRENYOLOWorldDetector", prompt=None))
-    type(model).set_labels(cfg, None, ["statue"])
+    type(model).set_labels(cfg, ID_NAMES, ["statue"])
     assert cfg.neg_labels == ["statue"]
     with pytest.raises(ValueError, match="a head for the classes that it was trained with"):
         type(model).set_labels(cfg, ["dog", "cow"])

@@ -43,14 +43,15 @@ def variants(has_grid: bool, options: ChoicesOptions) -> list[dict]:
 def measure(run, name: str, settings: dict, rotations: int) -> dict:
     """One row: threshold found anew, then recall without words that name a class of the set."""
     from negas.evaluation.unknown import threshold_of
-    from negas.evaluation.unknown.rows import ROTATED_REFITTED, WITHOUT_OOD, Evaluation
+    from negas.evaluation.unknown.rows import PLAIN, ROTATED_REFITTED, WITHOUT_OOD, Evaluation
 
     about = run.results["unknown"]
     about["options"] = about["options"] | settings
     about.pop("threshold", None)
     found = threshold_of(run)
     rows = [row for row in Evaluation(run).rows(0, rotations) if row["ood_set"] == name]
-    (own,) = [row for row in rows if row["vocabulary"] == WITHOUT_OOD]
+    plain = [row for row in rows if row["control"] == PLAIN]
+    (own,) = [row for row in plain if row["vocabulary"] == WITHOUT_OOD]
     turned = next((row for row in rows if row["control"] == ROTATED_REFITTED), {})
     return dict(
         run=run.name,

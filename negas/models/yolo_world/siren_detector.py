@@ -14,6 +14,8 @@ from mmengine.dist import all_reduce
 from mmengine.registry import MODELS
 from torch import Tensor
 
+from negas.labels.names import read_names
+from negas.models.base import distinct_names
 from negas.models.freeze import freeze_except
 from negas.scores.fitted.siren_head import SIRENHead, class_sums
 
@@ -32,15 +34,18 @@ class SIRENYOLOWorldDetector(NegASYOLOWorldDetector):
             prompt and no OOD branch.
 
     Raises:
-        ValueError: a prompt is to be trained, too.
+        ValueError: a prompt is to be trained, too, or an OOD branch.
     """
 
-    def __init__(self, *args, siren_dim: int = 64, **kwargs) -> None:
-        super().__init__(*args, **dict(kwargs, use_nega=False))
-        if self.prompt is not None:
+    def __init__(
+        self, *args, siren_dim: int = 64, use_nega: bool = False, prompt: None = None, **kwargs
+    ) -> None:
+        if use_nega or prompt is not None:
             raise ValueError(
-                f"{type(self).__name__} trains its head alone; set model.prompt=None and a template"
+                f"{type(self).__name__} trains its head alone; set model.prompt=None, "
+                "model.use_nega=False and a template"
             )
+        super().__init__(*args, use_nega=False, **kwargs)
         start = torch.Generator().manual_seed(torch.initial_seed())  # the run's seed
         size = self.bbox_head.head_module.embed_dims
         self.siren = SIRENHead(size, len(self.class_names), siren_dim, start)
@@ -54,7 +59,8 @@ class SIRENYOLOWorldDetector(NegASYOLOWorldDetector):
         negatives: Sequence[str] | str | None = None,
     ) -> None:
         """Put labels into a config's ``model``; see the interface. The classes stay."""
-        if classes is not None:
+        own = read_names(cfg.class_names, "model.class_names")
+        if classes is not None and tuple(distinct_names(classes, "classes")) != tuple(own):
             raise ValueError(
                 f"model.type={cfg.type!r} has a head for the classes that it was trained with; "
                 "use a stock config for other classes"
