@@ -51,7 +51,12 @@ def measure(run, name: str, settings: dict, rotations: int) -> dict:
     found = threshold_of(run)
     rows = [row for row in Evaluation(run).rows(0, rotations) if row["ood_set"] == name]
     plain = [row for row in rows if row["control"] == PLAIN]
-    (own,) = [row for row in plain if row["vocabulary"] == WITHOUT_OOD]
+    own = next((row for row in plain if row["vocabulary"] == WITHOUT_OOD), None)
+    if own is None:
+        raise ValueError(
+            f"{run.path}: no word is left that names no class of {name!r}; give a run with a "
+            "larger vocabulary"
+        )
     turned = next((row for row in rows if row["control"] == ROTATED_REFITTED), {})
     return dict(
         run=run.name,
