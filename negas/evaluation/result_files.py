@@ -273,7 +273,8 @@ def check_listed(file: Path, results: dict) -> None:
         ValueError: in one sentence.
     """
     listed = results.get("files")
-    old = [TEXT_FEATS_FILE, *(f"{name}.npz" for name in results["sets"])]  # without checksums
+    others = [*NO_SETS, *results["sets"]]
+    old = [f"{name}.npz" for name in others]  # without checksums
     name = f"{CELLS}/{file.name}" if file.parent.name == CELLS else file.name
     if name not in (old if listed is None else listed):
         raise ValueError(

@@ -55,6 +55,7 @@ RANGES: dict[str, dict[str, float]] = {
     **dict.fromkeys(_COUNTS, dict(ge=1)),
     **dict.fromkeys(("id_oversample", "deepen_factor", "widen_factor"), dict(gt=0)),
     "min_score": dict(ge=0, lt=1),
+    "siren_dim": dict(ge=2),
     "seed": _SEED,
     "soft_target_thr": dict(ge=-1, lt=1),
     "tau": {},  # scores of any kind: finite is all that can be asked

@@ -137,6 +137,8 @@ def test_no_process_outlives_the_command(tmp_path, number, send, code, said):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # tests that a shell runs in its background ignore Ctrl-C, and so would this
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     begun = tmp_path.glob
     wait_until(lambda: len(list(begun("*.begun"))) == 2)

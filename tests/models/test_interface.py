@@ -67,7 +67,7 @@ def test_a_third_detector_is_known_by_being_registered(third):
 
 
 def test_other_detectors_are_refused_in_one_sentence():
-    sentence = "no open-vocabulary detector of negas; use a config with 'NegASYOLOWorldDetector'"
+    sentence = "no open-vocabulary detector of negas; use a config with 'NegASGroundingDINO' or"
     with pytest.raises(ValueError, match=f"model.type='FasterRCNN' is {sentence}"):
         detector_class(dict(type="FasterRCNN"))
     with pytest.raises(ValueError, match="model.type='NoSuch' is no open-vocabulary"):

@@ -4,13 +4,16 @@ import csv
 import json
 from statistics import mean, stdev
 
+import numpy as np
 import pytest
+import torch
 
 from negas.evaluation.run import Run
 from negas.reports.columns import score_title
 from negas.scores import SCORES
+from negas.scores.fitted.siren_head import SIRENHead
 from tests.helpers.commands import call_tool
-from tests.helpers.fake_runs import fake_run
+from tests.helpers.fake_runs import CHANNELS, fake_run
 
 PRESETS = ("val_f1", "matched", "objects")
 CONFIG = "negas_grounding-dino-tiny_1xb8-4e_emoji-world.py"
@@ -81,6 +84,10 @@ def test_of_a_trained_head_there_are_its_own_scores_alone(tmp_path):
     )
     results = json.loads((run / "ood_results.json").read_text())
     results["run"]["score_head"] = True
+    head = SIRENHead(CHANNELS, 1)
+    head.start(torch.tensor(1.0))
+    head.move(torch.ones(1, 64))
+    np.savez(run / "records/score_head.npz", **head.state())
     (run / "ood_results.json").write_text(json.dumps(results))
     out = tmp_path / "fitted.csv"
     assert call_tool("dev/seed_results", "fitted", run, "--out", out) == 0
