@@ -89,7 +89,7 @@ def test_scoring_again_takes_the_head_from_beside_the_records(run, tmp_path, cap
 def test_a_report_shows_its_scores(run, tmp_path):
     assert call_tool("report", run / "test", "--out", tmp_path) == 0
     page = (tmp_path / "report.md").read_text()
-    assert "SIREN head" in page and "SIREN-vMF" in page and "SIREN-KNN" in page
+    assert "mine [SIREN-vMF]" in page and "mine [SIREN-KNN]" in page
 
 
 def test_a_calibration_holds_the_trained_head(run, tmp_path):
