@@ -137,8 +137,7 @@ def calibrate(
         unknown = _fit_unknown(model.finder, run, limits, found)
     state = None
     if score.needs_fit:
-        head = model.score_head()
-        state = _state_of(score, state_file, recorded, found, fitted_for, head)
+        state = _state_of(score, state_file, recorded, found, fitted_for, model.score_head())
         score = score.with_state(state.tensors)
     tau, reached, count = fit_tau(recorded, score, found, tpr)
     source = dict(

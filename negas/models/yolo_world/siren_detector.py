@@ -91,7 +91,7 @@ class SIRENYOLOWorldDetector(NegASYOLOWorldDetector):
                     head.start(norms[0] / norms[1])
             units = head.project(feats)
             # without objects there is still a graph, which distributed training waits for
-            loss = head.loss(units, labels) if len(feats) else units.sum() + _nothing(head)
+            loss = head.loss(units, labels) if len(feats) else _nothing(head)
             sums = class_sums(units.detach(), labels, len(self.class_names))
             all_reduce(sums)
             head.move(sums)
